@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// How fast do the host kernels stream? Bytes per second count what is read plus what is written, once each.
+// Every benchmark checks one result against the reference before it is timed.
+#include "kernels/adamw/adamw.hpp"
+#include "kernels/adamw/reference.hpp"
+#include "kernels/cast/cast.hpp"
+#include "kernels/cast/reference.hpp"
+#include "kernels/fold/fold.hpp"
+#include "kernels/fold/reference.hpp"
+#include "kernels/norm/norm.hpp"
+#include "kernels/norm/reference.hpp"
+#include "kernels/reduce/reduce.hpp"
+#include "kernels/reduce/reference.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace trireme::kernels {
+namespace {
+
+constexpr std::size_t in_cache = std::size_t{1} << 14;   // elements: 64 KiB of f32 per array
+constexpr std::size_t in_memory = std::size_t{1} << 24;  // 64 MiB
+
+using Bytes = std::vector<std::byte>;
+
+Bytes random(DType dtype, std::size_t count, unsigned seed) {
+  Bytes bytes(count * size_of(dtype));
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> distribution(0.5f, 2.0f);
+  std::size_t fresh = std::min(count, in_cache);
+  for (std::size_t i = 0; i < fresh; ++i) reference::store(bytes.data(), dtype, i, distribution(generator));
+  for (std::size_t done = fresh; done < count; done += fresh) {
+    std::memcpy(bytes.data() + done * size_of(dtype), bytes.data(), std::min(fresh, count - done) * size_of(dtype));
+  }
+  return bytes;
+}
+
+/// Stops the benchmark when the first elements are not the reference's.
+bool check(benchmark::State& state, const Bytes& expected, const Bytes& actual) {
+  if (std::memcmp(expected.data(), actual.data(), expected.size()) == 0) return true;
+  state.SkipWithError("differs from the reference");
+  return false;
+}
+
+constexpr std::size_t checked = 1000;
+
+void finish(benchmark::State& state, std::size_t bytes) {
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(bytes));
+}
+
+void reduce_bench(benchmark::State& state, int sources, DType dtype, double divisor, Isa isa) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  std::vector<std::int16_t> program{0, 1, -1};
+  if (sources == 4) program.insert(program.end(), {2, 3, -1, -1});
+  std::vector<Bytes> inputs;
+  std::vector<ReduceSource> views;
+  for (int k = 0; k < sources; ++k) inputs.push_back(random(dtype, count, static_cast<unsigned>(k)));
+  for (const Bytes& input : inputs) views.push_back({input.data(), dtype});
+  Bytes output(count * size_of(dtype));
+  Bytes expected(checked * size_of(dtype)), actual(expected.size());
+  ReduceCall call{ReduceKind::sum, DType::f32, expected.data(), dtype, checked, views, program, divisor};
+  reference::reduce(call);
+  call.destination = actual.data();
+  reduce(call, isa);
+  if (!check(state, expected, actual)) return;
+  call.destination = output.data();
+  call.count = count;
+  for (auto _ : state) {
+    reduce(call, isa);
+    benchmark::ClobberMemory();
+  }
+  finish(state, (inputs.size() + 1) * count * size_of(dtype));
+}
+
+void cast_bench(benchmark::State& state, DType to, DType from, Isa isa) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  Bytes source = random(from, count, 1);
+  Bytes destination(count * size_of(to));
+  Bytes expected(checked * size_of(to)), actual(expected.size());
+  reference::cast(expected.data(), to, source.data(), from, checked);
+  cast(actual.data(), to, source.data(), from, checked, isa);
+  if (!check(state, expected, actual)) return;
+  for (auto _ : state) {
+    cast(destination.data(), to, source.data(), from, count, isa);
+    benchmark::ClobberMemory();
+  }
+  finish(state, count * (size_of(to) + size_of(from)));
+}
+
+void scale_add_bench(benchmark::State& state, Isa isa) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  Bytes source = random(DType::f32, count, 1);
+  Bytes destination = random(DType::f32, count, 2);
+  Bytes expected(destination.begin(), destination.begin() + checked * 4);
+  Bytes actual = expected;
+  reference::scale_add(expected.data(), source.data(), DType::f32, 0.3, checked);
+  scale_add(actual.data(), source.data(), DType::f32, 0.3, checked, isa);
+  if (!check(state, expected, actual)) return;
+  for (auto _ : state) {
+    scale_add(destination.data(), source.data(), DType::f32, 1e-6, count, isa);
+    benchmark::ClobberMemory();
+  }
+  finish(state, 3 * count * 4);
+}
+
+void adamw_bench(benchmark::State& state, Isa isa) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  Bytes parameter = random(DType::f32, count, 1);
+  Bytes gradient = random(DType::f32, count, 2);
+  Bytes first = random(DType::f32, count, 3);
+  Bytes second = random(DType::f32, count, 4);
+  Bytes expected(parameter.begin(), parameter.begin() + checked * 4);
+  Bytes actual = expected;
+  for (bool by_reference : {true, false}) {
+    Bytes m(first.begin(), first.begin() + checked * 4);
+    Bytes v(second.begin(), second.begin() + checked * 4);
+    Bytes& p = by_reference ? expected : actual;
+    AdamWCall call{DType::f32, p.data(), gradient.data(), m.data(), v.data(), checked, 7};
+    by_reference ? reference::adamw(call) : adamw(call, isa);
+  }
+  if (!check(state, expected, actual)) return;
+  AdamWCall call{DType::f32, parameter.data(), gradient.data(), first.data(), second.data(), count, 7};
+  for (auto _ : state) {
+    adamw(call, isa);
+    benchmark::ClobberMemory();
+  }
+  finish(state, 7 * count * 4);
+}
+
+void norm_bench(benchmark::State& state, Isa isa) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  Bytes data = random(DType::f32, count, 1);
+  if (reference::sum_of_squares(data.data(), DType::f32, checked) !=
+      sum_of_squares(data.data(), DType::f32, checked, isa)) {
+    state.SkipWithError("differs from the reference");
+    return;
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(sum_of_squares(data.data(), DType::f32, count, isa));
+  finish(state, count * 4);
+}
+
+/// What memory gives to the C library: the bound to compare with.
+void copy_bench(benchmark::State& state) {
+  auto count = static_cast<std::size_t>(state.range(0));
+  Bytes source = random(DType::f32, count, 1);
+  Bytes destination(source.size());
+  for (auto _ : state) {
+    std::memcpy(destination.data(), source.data(), source.size());
+    benchmark::ClobberMemory();
+  }
+  finish(state, 2 * source.size());
+}
+
+void register_all() {
+  auto add = [](const std::string& name, auto body) {
+    benchmark::RegisterBenchmark(name.c_str(), body)
+        ->Arg(static_cast<std::int64_t>(in_cache))
+        ->Arg(static_cast<std::int64_t>(in_memory));
+  };
+  add("memcpy", copy_bench);
+  std::vector<Isa> isas{Isa::portable};
+  if (best_isa() != Isa::portable) isas.push_back(best_isa());
+  for (Isa isa : isas) {
+    const std::string end = std::string("/").append(name_of(isa));
+    for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      for (int sources : {2, 4}) {
+        add("reduce/" + std::to_string(sources) + "/" + std::string(name_of(dtype)) + end,
+            [=](benchmark::State& state) { reduce_bench(state, sources, dtype, 1.0, isa); });
+      }
+    }
+    add("reduce/4/f32/average" + end, [=](benchmark::State& s) { reduce_bench(s, 4, DType::f32, 3.0, isa); });
+    for (DType narrow : {DType::bf16, DType::f16}) {
+      std::string name(name_of(narrow));
+      add("cast/f32_to_" + name + end, [=](benchmark::State& s) { cast_bench(s, narrow, DType::f32, isa); });
+      add("cast/" + name + "_to_f32" + end, [=](benchmark::State& s) { cast_bench(s, DType::f32, narrow, isa); });
+    }
+    add("scale_add/f32" + end, [=](benchmark::State& state) { scale_add_bench(state, isa); });
+    add("adamw/f32" + end, [=](benchmark::State& state) { adamw_bench(state, isa); });
+    add("sum_of_squares/f32" + end, [=](benchmark::State& state) { norm_bench(state, isa); });
+  }
+}
+
+}  // namespace
+}  // namespace trireme::kernels
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  trireme::kernels::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

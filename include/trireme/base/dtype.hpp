@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/half.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace trireme {
+
+/// The type of an element. Values are part of the wire format: never renumber.
+enum class DType : std::uint8_t { f64, f32, f16, bf16, f8e4m3, f8e5m2, i64, i32, i8, u64, u32, u8, boolean };
+
+inline constexpr int dtype_count = 13;
+
+/// Bytes of one element.
+std::size_t size_of(DType dtype) noexcept;
+
+/// The short name: "f32", "bf16", "bool".
+std::string_view name_of(DType dtype) noexcept;
+
+/// The inverse of name_of. Returns false when `name` is none of them.
+bool parse_dtype(std::string_view name, DType& dtype) noexcept;
+
+bool is_floating(DType dtype) noexcept;
+
+/// The type in which contributions are added: f32 for 16-bit floats, otherwise the type itself.
+DType accumulator_of(DType dtype) noexcept;
+
+/// Whether collectives and kernels of this version take the type.
+bool is_supported(DType dtype) noexcept;
+
+/// The DType of a C++ element type; only those listed have a value.
+template <class T>
+inline constexpr DType dtype_of = [] { static_assert(sizeof(T) == 0, "not an element type of Trireme"); return DType::u8; }();
+template <> inline constexpr DType dtype_of<double> = DType::f64;
+template <> inline constexpr DType dtype_of<float> = DType::f32;
+template <> inline constexpr DType dtype_of<Float16> = DType::f16;
+template <> inline constexpr DType dtype_of<BFloat16> = DType::bf16;
+template <> inline constexpr DType dtype_of<std::int64_t> = DType::i64;
+template <> inline constexpr DType dtype_of<std::int32_t> = DType::i32;
+template <> inline constexpr DType dtype_of<std::int8_t> = DType::i8;
+template <> inline constexpr DType dtype_of<std::uint64_t> = DType::u64;
+template <> inline constexpr DType dtype_of<std::uint32_t> = DType::u32;
+template <> inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
+template <> inline constexpr DType dtype_of<bool> = DType::boolean;
+
+}  // namespace trireme

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/tensor_view.hpp"
+#include "trireme/base/work.hpp"
+#include "trireme/comm/call_options.hpp"
+#include "trireme/comm/memory.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+
+namespace trireme {
+
+namespace comm {
+class Context;
+class Group;
+struct Request;
+}  // namespace comm
+
+/// Identifies a process of the job for as long as it lives; its rank may differ between communicators and epochs.
+using MemberId = std::uint64_t;
+
+/// The ranks of one group and the collectives among them. A cheap value: copies share members, numbering and state.
+///
+/// Order:   every rank issues the same operations in the same order on one communicator; different communicators are
+///          independent. With ReductionOrder::canonical the bits of a result depend only on contributions, dtype,
+///          operation and the order of the ranks.
+/// Shape:   count and dtype are equal on all ranks; count 0 is legal; input and output are disjoint or the same.
+/// Threads: one thread issues at a time (else invalid_argument); any thread may wait.
+/// Errors:  invalid_argument, unsupported before any byte moves; mismatch, timeout, peer_lost, corrupt abort the world
+///          of this communicator, and every later call fails at once with that first cause.
+class Communicator {
+ public:
+  int rank() const;
+  int size() const;
+  MemberId member(int rank) const;
+
+  /// Combines `data` of all ranks by `op`; every rank gets the result.
+  /// Cost: direct: 2n - b(r) - b(r+1) elements sent by rank r (b: its block, n/P); recursive doubling: n log2 P;
+  ///       tree: n per non-root and n per child; ring (fastest order only): 2n - b(r+1) - b(r+2). See explain().
+  /// Source: Thakur, Rabenseifner, Gropp, IJHPCA 2005; Patarasuk, Yuan, JPDC 2009 (ring).
+  template <class T>
+  void all_reduce(std::span<T> data, ReduceOp op = sum, const CallOptions& options = {}) {
+    all_reduce(ConstTensorView(data), TensorView(data), op, options);
+  }
+  template <class T>
+  void all_reduce(std::span<const T> input, std::span<T> output, ReduceOp op = sum, const CallOptions& options = {}) {
+    all_reduce(ConstTensorView(input), TensorView(output), op, options);
+  }
+  template <class T>
+  Work all_reduce_async(std::span<T> data, ReduceOp op = sum, const CallOptions& options = {}) {
+    return all_reduce_async(ConstTensorView(data), TensorView(data), op, options);
+  }
+  template <class T>
+  Work all_reduce_async(std::span<const T> input, std::span<T> output, ReduceOp op = sum, const CallOptions& options = {}) {
+    return all_reduce_async(ConstTensorView(input), TensorView(output), op, options);
+  }
+  /// `input` has the dtype of `output` or its accumulator type (f32 partial sums of a 16-bit result).
+  void all_reduce(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
+  Work all_reduce_async(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
+
+  /// Rank r gets elements [r*n, (r+1)*n) of the combination of all `input`, n = output count.
+  /// Shape: input P*n elements.  Cost: direct: (P-1)*n elements sent.
+  template <class T>
+  void reduce_scatter(std::span<const T> input, std::span<T> output, ReduceOp op = sum, const CallOptions& options = {}) {
+    reduce_scatter(ConstTensorView(input), TensorView(output), op, options);
+  }
+  void reduce_scatter(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
+  Work reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
+
+  /// Elements [r*n, (r+1)*n) of every rank's `output` become rank r's `input`, n = input count.
+  /// Shape: output P*n elements; in place when input is that part of output.  Cost: ring: (P-1)*n elements sent.
+  template <class T>
+  void all_gather(std::span<const T> input, std::span<T> output, const CallOptions& options = {}) {
+    all_gather(ConstTensorView(input), TensorView(output), options);
+  }
+  void all_gather(ConstTensorView input, TensorView output, const CallOptions& options = {});
+  Work all_gather_async(ConstTensorView input, TensorView output, const CallOptions& options = {});
+
+  /// `data` of every rank becomes that of `root`.  Cost: binomial tree, ceil(log2 P) hops.
+  template <class T>
+  void broadcast(std::span<T> data, int root = 0, const CallOptions& options = {}) {
+    broadcast(TensorView(data), root, options);
+  }
+  void broadcast(TensorView data, int root = 0, const CallOptions& options = {});
+  Work broadcast_async(TensorView data, int root = 0, const CallOptions& options = {});
+
+  /// Returns once every rank has called it.
+  void barrier(const CallOptions& options = {});
+  Work barrier_async(const CallOptions& options = {});
+
+  /// Sends `data` to `peer`, which receives as many elements of the same dtype; several between one pair meet in order.
+  /// Order: independent of the collectives' numbering.
+  template <class T>
+  void send(std::span<const T> data, int peer, const CallOptions& options = {}) {
+    send(ConstTensorView(data), peer, options);
+  }
+  template <class T>
+  void recv(std::span<T> data, int peer, const CallOptions& options = {}) {
+    recv(TensorView(data), peer, options);
+  }
+  void send(ConstTensorView data, int peer, const CallOptions& options = {});
+  void recv(TensorView data, int peer, const CallOptions& options = {});
+  Work send_async(ConstTensorView data, int peer, const CallOptions& options = {});
+  Work recv_async(TensorView data, int peer, const CallOptions& options = {});
+
+  /// The communicators of the ranks that pass the same `color`, ordered by (key, rank). Collective. A negative color
+  /// takes part but gets none.
+  std::optional<Communicator> split(int color, int key = 0);
+
+  /// Arena memory: what collectives read in place.
+  Memory memory() const;
+
+  /// Which algorithm an all_reduce of `count` elements would take and why, in one line.
+  std::string explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
+
+  /// Moves what can move, without blocking: for loops that compute while operations are under way.
+  void progress();
+
+  /// The last operations, oldest first, as JSON: {"rank", "communicator", "operations": [{"sequence", …}]}.
+  std::string flight_recorder_json() const;
+
+  /// Payload bytes sent by this rank's world so far, headers apart (all communicators).
+  std::uint64_t payload_bytes_sent() const;
+
+  /// From inside the library: a communicator over `group`.
+  explicit Communicator(std::shared_ptr<comm::Group> group) : group_(std::move(group)) {}
+
+ private:
+  Work start(const comm::Request& request);
+  void run(const comm::Request& request);
+  std::shared_ptr<comm::Group> group_;
+};
+
+}  // namespace trireme

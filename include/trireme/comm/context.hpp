@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/log.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/plan/graph.hpp"
+#include "trireme/rendezvous/control.hpp"
+#include "trireme/transport/arena.hpp"
+#include "trireme/transport/doorbell.hpp"
+#include "trireme/transport/link.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trireme::comm {
+
+/// What all communicators of one World share, as plain settings: given by `world`, which alone reads the environment.
+struct ContextOptions {
+  int rank = 0;
+  int world_size = 1;
+  std::uint64_t epoch = 0;
+  std::vector<std::string> hosts;       ///< per rank, for messages
+  std::vector<std::string> transports;  ///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
+  bool crosses_network = false;         ///< whether any two ranks of the world use tcp: the same on all ranks
+  bool ranks_fit_cores = true;          ///< whether waiting may spin
+  std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  std::chrono::milliseconds warn_after = std::chrono::seconds(10);
+  std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(1000);
+  std::optional<plan::Algorithm> algorithm{};  ///< of all_reduce; unset: chosen by cost
+  std::optional<std::size_t> eager_bytes{};
+  bool progress_thread = false;
+  Log log{};
+  std::shared_ptr<transport::Arena> arena;
+  std::shared_ptr<transport::Doorbell> doorbell;
+  /// Opens the control channel; empty in a world of one.
+  std::function<std::unique_ptr<rendezvous::ControlChannel>(rendezvous::ControlListener&)> open_control{};
+};
+
+/// Takes the links (index: rank; null for itself) and opens the control channel.
+/// Errors: as the control channel's opening.
+std::shared_ptr<Context> open_context(ContextOptions options, std::vector<std::unique_ptr<transport::Link>> links);
+
+/// The communicator of all ranks. Once per context.
+Communicator make_communicator(const std::shared_ptr<Context>& context);
+
+/// Ends the context: in good order (peers see it leave), or as a failure of this rank when `failed`. Operations still
+/// under way fail with `closed`. Bounded; idempotent. Copies of communicators stay valid and fail.
+void close_context(const std::shared_ptr<Context>& context, bool failed) noexcept;
+
+/// The cause the world failed with, if it has.
+std::optional<Error> failure_of(const std::shared_ptr<Context>& context);
+
+}  // namespace trireme::comm

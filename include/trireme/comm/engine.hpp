@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/device.hpp"
+#include "trireme/comm/request.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trireme::comm {
+
+class Operation;
+
+enum class Progress : unsigned char { idle, advanced, done, failed };
+
+/// What an engine keeps per operation; lives in the pooled Operation and is reused.
+class EngineState {
+ public:
+  virtual ~EngineState() = default;
+};
+
+struct Capabilities {
+  std::string name;           ///< "host"
+  DeviceKind device = DeviceKind::cpu;
+  bool canonical = false;     ///< offers ReductionOrder::canonical
+};
+
+/// Who executes operations for one communicator: host, MPI, NCCL. The façade has validated, numbered, signed and
+/// recorded the operation; engines never repeat that, nor deadlines, nor abort.
+/// Threads: all calls of one engine are made under the world's progress lock.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual std::unique_ptr<EngineState> make_state() = 0;
+  /// Chooses how to execute; moves nothing if it throws.
+  /// Errors: invalid_argument, unsupported: depending only on what every rank knows.
+  virtual void start(Operation& operation) = 0;
+  /// Never blocks. On `failed` the error is in the operation.
+  virtual Progress poll(Operation& operation) noexcept = 0;
+  /// The operation will not be polled again: lets go of its buffers. For a finished one too.
+  virtual void finish(Operation& operation) noexcept = 0;
+  /// World ranks whose bytes the operation lacks, appended.
+  virtual void waiting_for(const Operation& operation, std::vector<int>& world_ranks) const = 0;
+  virtual Capabilities capabilities() const = 0;
+  /// The engine for a sub-communicator: `members` are world ranks, `rank` the own index.
+  virtual std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) = 0;
+  virtual std::string explain(const Request& request) const = 0;
+};
+
+}  // namespace trireme::comm

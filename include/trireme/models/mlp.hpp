@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/parameter.hpp"
+#include "trireme/base/tensor_view.hpp"
+#include "trireme/data/aligned_buffer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+namespace trireme::models {
+
+struct MlpOptions {
+  std::vector<std::size_t> sizes;  ///< inputs, hidden layers, classes: {784, 512, 512, 10}
+  std::uint64_t seed = 0;
+  std::size_t rows = 64;  ///< samples per call to make room for; a larger call grows the workspace
+};
+
+/// What evaluate() finds: to be added over calls and ranks.
+struct Evaluation {
+  std::size_t samples = 0;
+  std::size_t correct = 0;
+  double loss_sum = 0.0;  ///< natural-logarithm cross-entropy, not divided by the samples
+};
+
+/// A multi-layer perceptron with a hand-written backward pass: x_{l+1} = relu(x_l W_l^T + b_l), no relu after the last
+/// layer, mean cross-entropy of the softmax.
+/// Shape:   parameters "layer0.weight" {outputs, inputs}, "layer0.bias" {outputs}, "layer1.weight", …: in this order,
+///          each value and gradient 64-byte aligned, at the same address for the model's life (moving it included).
+/// Start:   weights and biases uniform in (-1/sqrt(inputs), 1/sqrt(inputs)), PyTorch's default: element e of parameter
+///          p is (2u - 1)/sqrt(inputs) rounded to T, where u is the upper 53 bits of output e of SplitMix64 started at
+///          stream_key(seed, p). A function of (seed, p, e) and the layer's inputs alone.
+/// Order:   a call's results depend on the parameters and the call's samples only: not on earlier calls, other samples
+///          or addresses. One BLAS core type and one BLAS thread are the program's part (models/blas.hpp).
+/// Cost:    6 flops per weight and sample, less 2 for the first layer; no heap in a call whose rows fit the workspace.
+/// Threads: one at a time per model.
+template <class T>
+class Mlp {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+
+ public:
+  /// Errors: invalid_argument unless there are at least two sizes, none of them 0, and 2 to 256 classes (labels are
+  ///         bytes).
+  explicit Mlp(const MlpOptions& options);
+  Mlp(Mlp&&) noexcept = default;
+  Mlp& operator=(Mlp&&) noexcept = default;
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  std::size_t inputs() const { return sizes_.front(); }
+  std::size_t classes() const { return sizes_.back(); }
+
+  /// The mean cross-entropy of the rows; overwrites every gradient with its mean over the rows. `ready(p)` is called
+  /// once per parameter, as soon as gradient p is final and before work on earlier layers goes on: p descends from the
+  /// last parameter to 0. What `ready` throws leaves this call; the gradients are then unspecified.
+  /// Shape:  features rows x inputs(), row-major, of T; labels rows. No rows: loss 0, gradients 0.
+  /// Errors: invalid_argument when shapes, dtype or a label do not fit.
+  template <class Ready>
+  double forward_backward(ConstTensorView features, std::span<const std::uint8_t> labels, Ready&& ready) {
+    using Callable = std::remove_reference_t<Ready>;
+    return run(features, labels,
+               {const_cast<void*>(static_cast<const void*>(std::addressof(ready))),
+                [](void* callable, std::size_t parameter) { (*static_cast<Callable*>(callable))(parameter); }});
+  }
+  double forward_backward(ConstTensorView features, std::span<const std::uint8_t> labels) {
+    return forward_backward(features, labels, [](std::size_t) {});
+  }
+
+  /// Rows that one pass of evaluate() takes. Shares of an evaluation cut at its multiples meet the same shapes, hence
+  /// the same bits per row, on any number of ranks.
+  static constexpr std::size_t evaluation_rows = 256;
+
+  /// How many rows have their label as the (first) largest output, and the sum of their losses. Gradients are not
+  /// touched. Unless empty, `losses` gets the loss of every row: summed over all ranks' rows in one order, they give a
+  /// loss whose bits do not depend on the number of ranks.
+  /// Shape:  as forward_backward; losses empty or rows.
+  /// Order:  losses within a block of evaluation_rows as kernels/norm sums a block, blocks by the balanced tree.
+  /// Errors: as forward_backward.
+  Evaluation evaluate(ConstTensorView features, std::span<const std::uint8_t> labels, std::span<double> losses = {});
+
+ private:
+  /// A reference to the caller's callable: nothing is owned, nothing allocated.
+  struct ReadyReference {
+    void* callable;
+    void (*call)(void* callable, std::size_t parameter);
+    void operator()(std::size_t parameter) const { call(callable, parameter); }
+  };
+
+  double run(ConstTensorView features, std::span<const std::uint8_t> labels, ReadyReference ready);
+  const T* checked(ConstTensorView features, std::span<const std::uint8_t> labels);
+  void make_room(std::size_t rows);
+  void forward(const T* features, std::size_t rows);
+  std::size_t layers() const { return sizes_.size() - 1; }
+  T* weight(std::size_t layer) const { return static_cast<T*>(parameters_[2 * layer].value.data); }
+  T* bias(std::size_t layer) const { return static_cast<T*>(parameters_[2 * layer + 1].value.data); }
+
+  std::vector<std::size_t> sizes_;
+  data::AlignedBuffer<T> values_;
+  data::AlignedBuffer<T> gradients_;
+  std::vector<Parameter> parameters_;
+  data::AlignedBuffer<T> features_copy_;             // used only for features that are not 64-byte aligned
+  std::vector<data::AlignedBuffer<T>> activations_;  // of every layer: rows x outputs; the last are the logits
+  data::AlignedBuffer<T> delta_;                     // derivative of the loss by a layer's outputs
+  data::AlignedBuffer<T> next_delta_;                // the same for the layer below
+  data::AlignedBuffer<double> losses_;               // of every row
+};
+
+extern template class Mlp<float>;
+extern template class Mlp<double>;
+
+}  // namespace trireme::models

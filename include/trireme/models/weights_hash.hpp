@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/parameter.hpp"
+
+#include <span>
+#include <string>
+
+namespace trireme::models {
+
+/// XXH3 (64 bits, seed 0) of the raw little-endian bytes of the values in the order given, as 16 lower-case hexadecimal
+/// digits: equal when and, in practice, only when all bits of the weights are.
+/// Errors: unsupported for values that are not in host memory.
+/// Source: https://github.com/Cyan4973/xxHash
+std::string weights_hash(std::span<const Parameter> parameters);
+
+}  // namespace trireme::models

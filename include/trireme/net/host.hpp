@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trireme::net {
+
+/// Equal for two processes exactly when they can share memory and abstract sockets: kernel boot id and network
+/// namespace. Never derived from the host name.
+std::string host_identity();
+
+/// The host's name, for messages only.
+std::string host_name();
+
+/// A numeric address of one interface that is up.
+struct InterfaceAddress {
+  std::string interface;
+  std::string address;
+  bool loopback = false;
+  bool ipv6 = false;
+};
+
+/// All usable addresses of both families (IPv6 link-local left out). `only`: if not empty, just that interface's.
+/// Errors: invalid_argument naming the interfaces that have usable addresses, when `only` is none of them.
+std::vector<InterfaceAddress> interface_addresses(const std::string& only = {});
+
+}  // namespace trireme::net

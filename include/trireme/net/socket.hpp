@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/deadline.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme::net {
+
+/// An owned descriptor of a stream socket, CLOEXEC and non-blocking. Move only.
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int descriptor) noexcept : descriptor_(descriptor) {}
+  Socket(Socket&& other) noexcept;
+  Socket& operator=(Socket&& other) noexcept;
+  ~Socket();
+
+  int descriptor() const { return descriptor_; }
+  bool is_open() const { return descriptor_ >= 0; }
+  void close() noexcept;
+  /// Gives the descriptor away.
+  int release() noexcept;
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// A numeric or named TCP address. Text form: "host:port", "[v6]:port".
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+
+  /// Errors: invalid_argument naming the text when there is no port, a bad port or an unclosed bracket.
+  static Address parse(std::string_view text);
+  std::string to_string() const;
+  friend bool operator==(const Address&, const Address&) = default;
+};
+
+/// Listens on `bind` (port 0: any free one; host "" : all addresses of both families, else what the name resolves to).
+/// Errors: invalid_argument naming the address when it is taken or not of this host (those are the user's to choose);
+///         system otherwise.
+Socket listen_tcp(const Address& bind, int backlog = 128);
+
+/// The address a socket is bound to.
+Address local_address(const Socket& socket);
+
+/// Connects, trying every address the name resolves to (both families, in turn) and, until the deadline, again with
+/// back-off while the name does not resolve yet or the connection is refused or not answered. Calls set_stream_options.
+/// Threads: a name (not a numeric address) is looked up on a thread that is left behind at the deadline.
+/// Errors: timeout naming the address and the last reason; invalid_argument when host or port is missing.
+Socket connect_tcp(const Address& address, Deadline deadline);
+
+/// Options for a data or control connection: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (5 s).
+void set_stream_options(const Socket& socket);
+
+/// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
+/// the deadline while nobody listens.
+/// Errors: invalid_argument naming the name when it is taken or of another length; timeout naming it.
+Socket listen_local(std::string_view name, int backlog = 128);
+Socket connect_local(std::string_view name, Deadline deadline);
+
+/// The next connection, or nothing at the deadline. TCP connections get set_stream_options.
+std::optional<Socket> accept(const Socket& listener, Deadline deadline);
+
+/// Waits until `socket` can be read (written); false at the deadline.
+bool wait_readable(const Socket& socket, Deadline deadline);
+bool wait_writable(const Socket& socket, Deadline deadline);
+
+/// All bytes or an error: timeout at the deadline, closed when the peer has closed, peer_lost on a reset.
+void send_all(const Socket& socket, std::span<const std::byte> bytes, Deadline deadline);
+void receive_all(const Socket& socket, std::span<std::byte> bytes, Deadline deadline);
+
+/// A message: u32 little-endian length, then so many bytes.
+void send_message(const Socket& socket, std::span<const std::byte> bytes, Deadline deadline);
+/// Errors: as receive_all; corrupt when the length is above `limit_bytes` (nothing is allocated then).
+std::vector<std::byte> receive_message(const Socket& socket, std::size_t limit_bytes, Deadline deadline);
+
+/// Passes descriptors over a Unix socket (SCM_RIGHTS), with one byte of payload. At most 16. Received ones are CLOEXEC.
+void send_descriptors(const Socket& socket, std::span<const int> descriptors, Deadline deadline);
+/// Errors: as receive_all; corrupt when other than `count` arrive (any that did are closed).
+std::vector<int> receive_descriptors(const Socket& socket, std::size_t count, Deadline deadline);
+
+}  // namespace trireme::net

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/optim/optimizer.hpp"
+
+namespace trireme {
+
+/// Settings of AdamW.
+struct AdamWOptions {
+  double learning_rate = 1e-3;  ///< usually 1e-5 to 1e-2
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;        ///< added to the root, outside it
+  double weight_decay = 1e-2;   ///< decoupled: shrinks the parameter, does not enter the moments
+};
+
+/// Adam with decoupled weight decay: p *= 1 - lr*wd; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g;
+/// p -= lr/(1-b1^t) * m / (sqrt(v)/sqrt(1-b2^t) + epsilon).
+/// Source: Loshchilov, Hutter, ICLR 2019 (arXiv 1711.05101); the decay is scaled by the learning rate, as PyTorch does.
+class AdamW final : public Optimizer {
+ public:
+  /// Errors: invalid_argument naming the setting.
+  explicit AdamW(const AdamWOptions& options);
+
+  std::string_view name() const override { return "adamw"; }
+  const std::vector<std::string>& state_names() const override { return state_names_; }
+  void update(const SpanUpdate& update) const noexcept override;
+  double learning_rate() const override { return options_.learning_rate; }
+  void set_learning_rate(double learning_rate) override;
+  const AdamWOptions& options() const { return options_; }
+
+ private:
+  AdamWOptions options_;
+  std::vector<std::string> state_names_{"exp_avg", "exp_avg_sq"};
+};
+
+}  // namespace trireme

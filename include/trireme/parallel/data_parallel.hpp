@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/op.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/data/distributed_sampler.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/parallel/step_outcome.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace trireme {
+
+/// Settings of DataParallel. Equal on all ranks.
+struct DataParallelOptions {
+  Bytes bucket_bytes{std::uint64_t{25} << 20};      ///< gradients that travel together; of the accumulator type
+  Bytes first_bucket_bytes{std::uint64_t{1} << 20}; ///< the first is small, so that communication starts early
+  int logical_shards = 0;     ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
+                              ///< V gives the same bits; V must then be a power of two
+  int zero_stage = 0;         ///< this version: 0
+  bool overlap = true;        ///< reduce buckets while backward still runs; changes no bit
+  ReductionOrder order = ReductionOrder::canonical;
+  std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
+};
+
+/// What applying a step may do besides updating.
+struct ApplyOptions {
+  /// Scales all gradients by clip_norm / norm when their global 2-norm is above; 0: no clipping. The norm is summed in
+  /// f64 by blocks of 4096 elements of each tensor, lanes, blocks and tensors in fixed trees: the same bits anywhere.
+  double clip_norm = 0.0;
+};
+
+namespace parallel {
+class StepState;
+class DataParallelState;
+}  // namespace parallel
+
+/// One leaf of the global batch, owned by this rank: a pass of backward.
+class Shard {
+ public:
+  /// Indices of its samples. Never empty: leaves without samples are accounted for without a pass.
+  std::span<const std::uint32_t> samples() const { return samples_; }
+  /// Replaces the leaf's weight in the mean, samples().size(): tokens, say. Before the first ready() of this shard.
+  /// 0 leaves the shard out.  Errors: invalid_argument unless finite and >= 0.
+  void weight(double weight);
+  /// The gradient of parameter `parameter` (its index in the list) over this shard is complete in its memory, as the
+  /// mean over the shard. Once per parameter and shard, in any order. Communication may start now.
+  void ready(std::size_t parameter);
+
+ private:
+  friend class Shards;
+  friend class parallel::StepState;
+  parallel::StepState* step_ = nullptr;
+  std::span<const std::uint32_t> samples_;
+};
+
+/// This rank's shards of a step, to be iterated once.
+class Shards {
+ public:
+  class Iterator {
+   public:
+    Shard& operator*() const;
+    Iterator& operator++();
+    bool operator!=(std::nullptr_t) const { return step_ != nullptr; }
+
+   private:
+    friend class Shards;
+    explicit Iterator(parallel::StepState* step) : step_(step) {}
+    parallel::StepState* step_;
+  };
+  Iterator begin();
+  std::nullptr_t end() const { return nullptr; }
+
+ private:
+  friend class Step;
+  explicit Shards(parallel::StepState* step) : step_(step) {}
+  parallel::StepState* step_;
+};
+
+/// One step of training: shards, reduction, update.
+class Step {
+ public:
+  Shards shards();
+  /// Completes the reduction of all gradients; collective.
+  StepOutcome reduce();
+  /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
+  /// step of total weight 0 changes nothing.
+  void apply(Optimizer& optimizer, const ApplyOptions& options = {});
+  /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others.
+  TensorView gradient(std::size_t parameter) const;
+  std::vector<TensorView> gradients() const;
+  bool used(std::size_t parameter) const;
+
+  std::uint64_t epoch() const;
+  std::uint64_t index() const;  ///< of this step in its epoch
+  std::size_t batch_size() const;  ///< samples of the global batch
+  double total_weight() const;  ///< after reduce()
+  double gradient_norm() const; ///< after apply() with clip_norm: the norm before clipping
+
+ private:
+  friend class parallel::DataParallelState;
+  explicit Step(parallel::StepState* state) : state_(state) {}
+  parallel::StepState* state_;
+};
+
+/// The rest of an epoch, step by step. The sampler's cursor moves on when a step is done with; leaving the loop early
+/// (break) leaves it at the step that was under way.
+class Steps {
+ public:
+  class Iterator {
+   public:
+    Step& operator*() const;
+    Iterator& operator++();
+    bool operator!=(std::nullptr_t) const { return state_ != nullptr; }
+
+   private:
+    friend class Steps;
+    explicit Iterator(parallel::DataParallelState* state) : state_(state) {}
+    parallel::DataParallelState* state_;
+  };
+  Iterator begin();
+  std::nullptr_t end() const { return nullptr; }
+
+ private:
+  friend class DataParallel;
+  explicit Steps(parallel::DataParallelState* state) : state_(state) {}
+  parallel::DataParallelState* state_;
+};
+
+/// Data parallelism: every rank holds the whole model and a part of each batch; gradients become their weighted mean
+/// over the batch, bit-identical on any number of ranks up to logical_shards.
+///
+/// At construction the parameter lists of all ranks are compared (a difference is named) and rank 0's values broadcast.
+/// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are.
+/// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves.
+/// Order:   leaves are folded and reduced along the balanced tree over V; see the numerical contract.
+/// Threads: one at a time.
+/// Errors:  invalid_argument, unsupported, mismatch at construction; the communicator's in a step.
+/// Source:  buckets and overlap: Li et al., PyTorch Distributed, VLDB 2020.
+class DataParallel {
+ public:
+  DataParallel(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options = {});
+  DataParallel(DataParallel&&) noexcept;
+  DataParallel& operator=(DataParallel&&) noexcept;
+  ~DataParallel();
+
+  /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop.
+  Steps steps(data::DistributedSampler& sampler);
+  /// Ends the loop after the current step, on this and every other rank: reduce() then returns stop on all.
+  void request_stop();
+
+  int logical_shards() const;
+  const std::vector<Parameter>& parameters() const;
+  /// Parameter indices of each bucket, in the order in which they are reduced.
+  std::vector<std::vector<std::size_t>> buckets() const;
+
+ private:
+  std::unique_ptr<parallel::DataParallelState> state_;
+};
+
+using data::DistributedSampler;
+
+}  // namespace trireme

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/log.hpp"
+#include "trireme/net/job_key.hpp"
+#include "trireme/net/socket.hpp"
+#include "trireme/rendezvous/cause.hpp"
+#include "trireme/rendezvous/control.hpp"
+#include "trireme/rendezvous/store.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace trireme::rendezvous {
+
+/// Serves the store and the coordinator of one world over TCP, on one thread of its own, with no limit on the number
+/// of ranks but descriptors. Run by the launcher, or by rank 0 where no launcher of ours is.
+/// A connection that fails its handshake is dropped with one log line and disturbs nobody; a slow one blocks nobody.
+/// The destructor ends a collection that has begun, so that its verdict is published.
+class Server {
+ public:
+  struct Options {
+    net::Address bind{"127.0.0.1", 0};
+    net::JobKey key;
+    std::string job_id;
+    std::uint64_t epoch = 0;
+    int world_size = 1;
+    std::chrono::milliseconds collection{200};  ///< how long causes are collected before the verdict
+    Log log{};
+  };
+  /// Errors: as net::listen_tcp.
+  static std::unique_ptr<Server> start(Options options);
+  virtual ~Server() = default;
+
+  /// Where it listens, with the real port.
+  virtual net::Address address() const = 0;
+  /// The launcher saw the process of `rank` end without success; `detail` says how ("killed by signal 9").
+  virtual void process_ended(int rank, std::string detail) = 0;
+  /// What the coordinator has decided, if it has.
+  virtual std::optional<Cause> verdict() const = 0;
+  /// True once every rank of the world has opened its control channel.
+  virtual bool everyone_joined() const = 0;
+};
+
+/// How a client reaches a Server.
+struct ServerAddress {
+  net::Address address;
+  net::JobKey key;
+  std::string job_id;
+  std::uint64_t epoch = 0;
+  int rank = 0;
+};
+
+/// A store served by `server`, retried until the deadline while nobody listens there.
+/// Errors: timeout naming the address; invalid_argument "wrong job key".
+std::unique_ptr<Store> connect_store(const ServerAddress& server, Deadline deadline);
+
+/// The control channel of `server.rank`.
+/// Errors: as connect_store; invalid_argument when the rank is outside the world or there already.
+std::unique_ptr<ControlChannel> connect_control(const ServerAddress& server, ControlListener& listener,
+                                                Deadline deadline);
+
+}  // namespace trireme::rendezvous

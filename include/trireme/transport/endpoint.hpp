@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/deadline.hpp"
+#include "trireme/transport/link.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace trireme::transport {
+
+class Doorbell;
+
+/// Which message: the sender's and the receiver's key must be equal for them to meet.
+struct MessageKey {
+  std::uint32_t communicator = 0;
+  std::uint32_t index = 0;  ///< which message of the operation on this edge
+  std::uint64_t operation = 0;
+  friend bool operator==(const MessageKey&, const MessageKey&) = default;
+};
+
+/// What the sender believes the operation to be; opaque here, compared for equality, carried by every message.
+struct Stamp {
+  std::array<std::uint64_t, 3> words{};
+  friend bool operator==(const Stamp&, const Stamp&) = default;
+};
+
+enum class RequestState : std::uint8_t { idle, pending, done, failed };
+
+/// One message to send. Owned by the caller; must stay where it is until done or failed.
+struct SendRequest {
+  int peer = -1;
+  MessageKey key;
+  Stamp stamp;
+  const std::byte* data = nullptr;
+  std::size_t bytes = 0;
+
+  RequestState state = RequestState::idle;  ///< done: `data` may be overwritten
+  std::size_t streamed = 0;                 ///< the endpoint's own
+  bool offered = false;                     ///< the endpoint's own
+  SendRequest* next = nullptr;              ///< the endpoint's own
+};
+
+/// One message to receive. Owned by the caller; must stay where it is until done or failed.
+struct ReceiveRequest {
+  int peer = -1;
+  MessageKey key;
+  Stamp stamp;
+  std::byte* destination = nullptr;  ///< may be null when `may_borrow` and the peer's memory can be read in place
+  std::size_t bytes = 0;
+  bool may_borrow = false;  ///< done may mean: read `borrowed` in place, then call Endpoint::give_back
+
+  RequestState state = RequestState::idle;
+  std::size_t arrived = 0;              ///< bytes at destination so far
+  const std::byte* borrowed = nullptr;  ///< set when done: the peer's own memory
+  ReceiveRequest* next = nullptr;       ///< the endpoint's own
+};
+
+/// Told of what no request waits for. Called inside Endpoint's functions; must not call back into it, but for send_note.
+class EndpointListener {
+ public:
+  /// A message arrived for which nothing is posted (yet).
+  virtual void unexpected(int peer, const MessageKey& key, const Stamp& theirs) noexcept = 0;
+  /// A message met a posted receive of another stamp: that receive has failed, user memory is untouched.
+  virtual void mismatched(int peer, const MessageKey& key, const Stamp& ours, const Stamp& theirs) noexcept = 0;
+  /// A note of the peer (see send_note).
+  virtual void noted(int peer, std::uint8_t kind, const MessageKey& key, const Stamp& theirs) noexcept = 0;
+  /// The link has ended; requests on it have failed.
+  virtual void peer_ended(int peer, LinkState state, int errno_value) noexcept = 0;
+  /// The peer sent what is not this protocol; its link has been given up and its requests have failed.
+  virtual void corrupted(int peer, std::string_view what) noexcept = 0;
+
+ protected:
+  ~EndpointListener() = default;
+};
+
+/// All links of one rank, with messages on top: tagged, matched, whole.
+///
+/// A message of up to `eager_bytes` travels at once with its header. A larger one is offered: memory that the peer can
+/// map is read there in place; any other is streamed, in pieces, once the receiver has posted its destination, straight
+/// into it. Unexpected messages wait in a pool. No link is ever left unread because of another communicator's needs, so
+/// communicators cannot block each other.
+/// Threads: one at a time.  Cost: no heap call once the pools have grown to their working size.
+class Endpoint {
+ public:
+  struct Options {
+    std::size_t eager_bytes = 8192;
+    std::size_t piece_bytes = 256 * 1024;  ///< of a streamed message, per frame: what others wait for at most
+    std::size_t unexpected_limit = 65536;  ///< messages per peer; more is the peer's fault
+  };
+  Endpoint(int rank, int world_size, std::shared_ptr<Doorbell> doorbell, Options options);
+  ~Endpoint();
+
+  /// Takes the link to `peer`. Before any traffic.
+  void attach(int peer, std::unique_ptr<Link> link);
+  void set_listener(EndpointListener* listener) { listener_ = listener; }
+  int rank() const { return rank_; }
+  int world_size() const { return static_cast<int>(peers_.size()); }
+
+  /// Starts a send (receive). The result is in request.state, at once or after some progress().
+  void send(SendRequest& request) noexcept;
+  void receive(ReceiveRequest& request) noexcept;
+  /// Ends the loan of a receive that is done with `borrowed` set.
+  void give_back(ReceiveRequest& request) noexcept;
+  /// Sends a header without a message: to tell the peer a stamp. `kind` is the listener's.
+  void send_note(int peer, std::uint8_t kind, const MessageKey& key, const Stamp& stamp) noexcept;
+  /// The stamps of unexpected messages for (communicator, operation): calls check(peer, key, stamp).
+  template <class Check>
+  void for_each_unexpected(std::uint32_t communicator, std::uint64_t operation, Check check) const;
+
+  /// Moves what can move; true if anything did.
+  bool progress() noexcept;
+  /// Sleeps until something may move, a wake() comes or `until`; at most 100 ms. Returns at once if something can move.
+  void sleep(Deadline until) noexcept;
+  /// Ends a sleep from another thread.
+  void wake() const noexcept;
+
+  /// Drops every request (their states become failed) and ends all links at once. Never blocks.
+  void abort() noexcept;
+  /// Ends all links in good order: flushes, then waits, until the deadline at most, for the peers to end theirs.
+  void close(Deadline deadline) noexcept;
+
+  LinkState link_state(int peer) const noexcept;
+  /// Payload sent to peers so far, headers apart; and received.
+  std::uint64_t payload_bytes_sent() const { return payload_sent_; }
+  std::uint64_t payload_bytes_received() const { return payload_received_; }
+  std::uint64_t messages_sent() const { return messages_sent_; }
+
+ private:
+  struct Peer;
+  struct Unexpected {
+    MessageKey key;
+    Stamp stamp;
+  };
+  const Unexpected* unexpected(int peer, std::size_t index) const noexcept;
+  bool flush(Peer& peer) noexcept;
+  bool drain(Peer& peer) noexcept;
+  bool handle_header(Peer& peer) noexcept;
+  void payload_complete(Peer& peer) noexcept;
+  void accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept;
+  void end_peer(Peer& peer) noexcept;
+  void corrupt(Peer& peer, std::string_view what) noexcept;
+  void fail_requests(Peer& peer) noexcept;
+
+  int rank_;
+  Options options_;
+  std::shared_ptr<Doorbell> doorbell_;
+  EndpointListener* listener_ = nullptr;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  int epoll_ = -1;
+  unsigned rounds_ = 0;
+  std::uint64_t payload_sent_ = 0;
+  std::uint64_t payload_received_ = 0;
+  std::uint64_t messages_sent_ = 0;
+};
+
+template <class Check>
+void Endpoint::for_each_unexpected(std::uint32_t communicator, std::uint64_t operation, Check check) const {
+  for (int peer = 0; peer < world_size(); ++peer) {
+    for (std::size_t i = 0; const Unexpected* entry = unexpected(peer, i); ++i) {
+      if (entry->key.communicator == communicator && entry->key.operation == operation) check(peer, entry->key, entry->stamp);
+    }
+  }
+}
+
+}  // namespace trireme::transport

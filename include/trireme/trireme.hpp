@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Everything a training program needs. The library itself never includes this file.
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/dtype.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/base/op.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/base/tensor_view.hpp"
+#include "trireme/base/work.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/data/distributed_sampler.hpp"
+#include "trireme/optim/adamw.hpp"
+#include "trireme/optim/sgd.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+#include "trireme/world/run_ranks.hpp"
+#include "trireme/world/world.hpp"

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/world/world.hpp"
+
+#include <exception>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace trireme::testing {
+
+struct RunRanksOptions {
+  std::string transport = "mem";  ///< mem, shm or tcp: all three work between threads
+  Options world{};                ///< rank, world_size, master and transport in it are ignored; the environment too
+};
+
+/// Runs `body` on `ranks` threads of this process, each with a World of its own that is opened and closed around it.
+/// No state is shared between the Worlds: what passes here passes between processes.
+/// Errors: rethrows what the lowest failing rank threw, after all have ended.
+void run_ranks(int ranks, const std::function<void(World&)>& body, const RunRanksOptions& options = {});
+
+/// The same, but returns what each rank threw (null: nothing), for tests of failures.
+std::vector<std::exception_ptr> run_ranks_collecting(int ranks, const std::function<void(World&)>& body,
+                                                     const RunRanksOptions& options = {});
+
+}  // namespace trireme::testing

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/base/log.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/comm/memory.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace trireme {
+
+/// How a World is opened. Whatever is set here overrides the environment variable named beside it.
+struct Options {
+  std::optional<int> rank{};                            ///< RANK
+  std::optional<int> world_size{};                      ///< WORLD_SIZE
+  std::optional<std::string> master{};                  ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
+  std::optional<std::string> transport{};               ///< TRIREME_TRANSPORT: auto, shm or tcp
+  std::optional<std::string> algorithm{};               ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
+  std::optional<std::chrono::milliseconds> timeout{};   ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
+  std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
+  std::optional<std::string> interface{};               ///< TRIREME_INTERFACE: for tcp; all that are up
+  std::optional<std::string> port_range{};              ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
+  std::optional<bool> progress_thread{};                ///< unset: only with a network link
+  std::optional<Bytes> eager_bytes{};                   ///< messages up to this size travel with their header; 8 KiB
+  Bytes arena_reserve{};                                ///< address space for arena memory; 0: the physical memory
+  std::optional<Log> log{};                             ///< TRIREME_LOG (debug, info, warning, error, off): stderr
+};
+
+/// The ranks of a job, opened: finds the peers, connects to them, and owns what all communicators share. Move only.
+///
+/// Without a launcher it is a world of one, in which every call works and moves nothing.
+/// Threads: open, close and the destructor from one thread; the rest from any.
+class World {
+ public:
+  /// Joins the job that options and environment describe. Waits for the other ranks.
+  /// The job key is taken out of the environment.
+  /// Errors: invalid_argument naming the variable or option; timeout naming the ranks that are missing; mismatch;
+  ///         peer_lost.
+  static World open(const Options& options = {});
+
+  World(World&&) noexcept;
+  World& operator=(World&&) noexcept;
+  /// Closes. While an exception unwinds, the other ranks learn that this one failed.
+  ~World();
+
+  int rank() const;
+  int size() const;
+  int local_rank() const;
+  /// Ranks on this host.
+  int local_size() const;
+  /// The communicator of all ranks. A cheap copy.
+  Communicator communicator() const;
+  Memory memory() const;
+  /// How `peer` is reached: "self", "mem", "shm" or "tcp".
+  std::string transport(int peer) const;
+  std::string host(int peer) const;
+  /// The cause this world failed with, if it has.
+  std::optional<Error> failure() const;
+
+  /// Leaves in good order: the other ranks do not take it for a failure. Operations still under way fail. Idempotent.
+  void close();
+
+ private:
+  friend class WorldBuilder;
+  struct Contents;
+  explicit World(std::unique_ptr<Contents> contents);
+  std::unique_ptr<Contents> contents_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/fold/fold.hpp"
+
+#include "kernels/fold/simd.hpp"
+
+#include <cassert>
+
+namespace trireme::kernels {
+
+void scale(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
+           Isa isa) noexcept {
+  assert(is_floating(source_dtype) && is_supported(source_dtype));
+  isa == Isa::avx2 ? avx2::scale(destination, source, source_dtype, weight, count)
+                   : portable::scale(destination, source, source_dtype, weight, count);
+}
+
+void scale_add(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
+               Isa isa) noexcept {
+  assert(is_floating(source_dtype) && is_supported(source_dtype));
+  isa == Isa::avx2 ? avx2::scale_add(destination, source, source_dtype, weight, count)
+                   : portable::scale_add(destination, source, source_dtype, weight, count);
+}
+
+}  // namespace trireme::kernels

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/isa.hpp"
+#include "trireme/base/dtype.hpp"
+
+#include <cstddef>
+
+namespace trireme::kernels {
+
+/// destination[i] = A(source[i] * A(weight)), A the accumulator type: f32 for f32, f16, bf16 sources, f64 for f64.
+/// The product is rounded to A once. Shape: count elements; destination in A; no partial overlap.
+void scale(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
+           Isa isa = best_isa()) noexcept;
+
+/// destination[i] = destination[i] + A(source[i] * A(weight)): product rounded, then sum rounded; never fused.
+void scale_add(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
+               Isa isa = best_isa()) noexcept;
+
+}  // namespace trireme::kernels

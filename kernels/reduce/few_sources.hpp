@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of two to four sources in one pass, at the speed of memory: the shapes that two to four ranks make. Included by
+// reduce/simd.cpp only.
+#pragma once
+
+#include "kernels/formats.hpp"
+#include "kernels/reduce/simd.hpp"
+
+namespace trireme::kernels::TRIREME_KERNELS_ISA {
+namespace {
+
+/// The brackets: a+b, (a+b)+c, a+(b+c), (a+b)+(c+d).
+enum class Shape { pair, left_of_three, right_of_three, four, other };
+
+struct FewSources {
+  Shape shape = Shape::other;
+  int order[4] = {};  ///< the sources from left to right
+
+  /// Compares the program with the four shapes: s a source, -1 a combination.
+  static FewSources recognise(const std::int16_t* program, std::size_t size) {
+    struct Pattern {
+      Shape shape;
+      std::size_t size;
+      const char* tokens;
+    };
+    constexpr Pattern patterns[] = {{Shape::pair, 3, "ss-"},
+                                    {Shape::left_of_three, 5, "ss-s-"},
+                                    {Shape::right_of_three, 5, "sss--"},
+                                    {Shape::four, 7, "ss-ss--"}};
+    for (const Pattern& pattern : patterns) {
+      if (pattern.size != size) continue;
+      FewSources found{pattern.shape};
+      int sources = 0;
+      bool equal = true;
+      for (std::size_t k = 0; k < size; ++k) {
+        equal = equal && (program[k] >= 0) == (pattern.tokens[k] == 's');
+        if (program[k] >= 0 && sources < 4) found.order[sources++] = program[k];
+      }
+      if (equal) return found;
+    }
+    return {};
+  }
+};
+
+template <Shape shape, class V>
+V sum_of(V a, V b, V c, V d) {
+  if constexpr (shape == Shape::pair) return a + b;
+  if constexpr (shape == Shape::left_of_three) return (a + b) + c;
+  if constexpr (shape == Shape::right_of_three) return a + (b + c);
+  return (a + b) + (c + d);
+}
+
+template <Shape shape, class S, class D, bool divide>
+void sum_few(const ReduceTask& task, const FewSources& few) {
+  typename D::Raw* out = static_cast<typename D::Raw*>(task.destination);
+  constexpr int last = shape == Shape::pair ? 1 : shape == Shape::four ? 3 : 2;
+  const typename S::Raw* a = static_cast<const typename S::Raw*>(task.sources[few.order[0]].data);
+  const typename S::Raw* b = static_cast<const typename S::Raw*>(task.sources[few.order[1]].data);
+  const typename S::Raw* c = static_cast<const typename S::Raw*>(task.sources[few.order[last]].data);
+  const typename S::Raw* d = static_cast<const typename S::Raw*>(task.sources[few.order[last]].data);
+  if constexpr (shape == Shape::four) c = static_cast<const typename S::Raw*>(task.sources[few.order[2]].data);
+  const auto divisor = static_cast<float>(task.divisor);
+  const std::size_t count = task.count;  // a local: `out` may alias anything, the task too as far as is known
+#if defined(__AVX2__) && defined(__F16C__)
+  const __m256 divisors = _mm256_set1_ps(divisor);
+  auto eight = [&](typename D::Raw* to, const typename S::Raw* p, const typename S::Raw* q, const typename S::Raw* r,
+                   const typename S::Raw* s) {
+    __m256 value = sum_of<shape>(Pack<S>::load(p), Pack<S>::load(q), Pack<S>::load(r), Pack<S>::load(s));
+    if constexpr (divide) value = value / divisors;
+    Pack<D>::store(to, value);
+  };
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) eight(out + i, a + i, b + i, c + i, d + i);
+  if (i == count) return;
+  // The last few elements, in arrays of eight.
+  typename S::Raw rest[4][8] = {};
+  typename D::Raw result[8];
+  const std::size_t size = (count - i) * sizeof(rest[0][0]);
+  __builtin_memcpy(rest[0], a + i, size);
+  __builtin_memcpy(rest[1], b + i, size);
+  __builtin_memcpy(rest[2], c + i, size);
+  __builtin_memcpy(rest[3], d + i, size);
+  eight(result, rest[0], rest[1], rest[2], rest[3]);
+  __builtin_memcpy(out + i, result, (count - i) * sizeof(result[0]));
+#else
+  TRIREME_KERNELS_INDEPENDENT
+  for (std::size_t i = 0; i < count; ++i) {
+    float value = sum_of<shape>(S::widen(a[i]), S::widen(b[i]), S::widen(c[i]), S::widen(d[i]));
+    out[i] = D::narrow(divide ? value / divisor : value);
+  }
+#endif
+}
+
+template <class S, class D, bool divide>
+bool sum_few_by_shape(const ReduceTask& task, const FewSources& few) {
+  switch (few.shape) {
+    case Shape::pair: sum_few<Shape::pair, S, D, divide>(task, few); return true;
+    case Shape::left_of_three: sum_few<Shape::left_of_three, S, D, divide>(task, few); return true;
+    case Shape::right_of_three: sum_few<Shape::right_of_three, S, D, divide>(task, few); return true;
+    case Shape::four: sum_few<Shape::four, S, D, divide>(task, few); return true;
+    case Shape::other: break;
+  }
+  return false;
+}
+
+/// The pairs of types that occur: one type throughout, partial sums in f32, and rounding those. f16 without its
+/// instructions is left to the general evaluation.
+template <class S, class D>
+bool sum_few_as(const ReduceTask& task, const FewSources& few) {
+  constexpr bool occurs = same_format<S, D> || same_format<S, F32> || same_format<D, F32>;
+  constexpr bool slow = !Pack<F16>::exists && (same_format<S, F16> || same_format<D, F16>);
+  if constexpr (occurs && !slow) {
+    return task.divisor == 1.0 ? sum_few_by_shape<S, D, false>(task, few) : sum_few_by_shape<S, D, true>(task, few);
+  } else {
+    return false;
+  }
+}
+
+template <class S>
+bool sum_few_from(const ReduceTask& task, const FewSources& few) {
+  switch (task.output) {
+    case DType::f32: return sum_few_as<S, F32>(task, few);
+    case DType::bf16: return sum_few_as<S, BF16>(task, few);
+    case DType::f16: return sum_few_as<S, F16>(task, few);
+    default: return false;
+  }
+}
+
+/// Handles the task and returns true when it is a sum in f32 of two to four sources, all of one type, in one of the
+/// shapes; otherwise touches nothing.
+template <class Task>
+bool reduce_few_sources(const Task& task) {
+  if (task.kind != ReduceKind::sum || task.accumulator != DType::f32) return false;
+  FewSources few = FewSources::recognise(task.program, task.program_size);
+  if (few.shape == Shape::other) return false;
+  DType source = task.sources[few.order[0]].dtype;
+  for (std::size_t k = 0; k < task.program_size; ++k) {
+    if (task.program[k] >= 0 && task.sources[task.program[k]].dtype != source) return false;
+  }
+  switch (source) {
+    case DType::f32: return sum_few_from<F32>(task, few);
+    case DType::bf16: return sum_few_from<BF16>(task, few);
+    case DType::f16: return sum_few_from<F16>(task, few);
+    default: return false;
+  }
+}
+
+}  // namespace
+}  // namespace trireme::kernels::TRIREME_KERNELS_ISA

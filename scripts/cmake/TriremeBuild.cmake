@@ -1,0 +1,42 @@
+# How every target of this project is compiled. Linked privately through BUILD_INTERFACE: nothing of it is exported.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(TRIREME_CCACHE ccache)
+if(TRIREME_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TRIREME_CCACHE})
+endif()
+
+add_library(trireme_build INTERFACE)
+target_compile_features(trireme_build INTERFACE cxx_std_20)
+# Contraction to fused multiply-add would change bits between instruction sets.
+target_compile_options(trireme_build INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -ffp-contract=off -fvisibility=hidden
+  $<$<CONFIG:Debug>:-O1>
+  $<$<BOOL:${TRIREME_WERROR}>:-Werror>)
+if(TRIREME_SANITIZE)
+  target_compile_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE})
+  if(TRIREME_SANITIZE MATCHES "thread")
+    # GCC's thread sanitizer warns about std::atomic_thread_fence; we use none, headers of others do.
+    target_compile_options(trireme_build INTERFACE -Wno-tsan)
+  endif()
+endif()
+
+# trireme_add_room(NAME SOURCES … HEADERS … DEPENDS rooms-and-public-libraries PRIVATE_DEPENDS …)
+# One static library per room: target trireme_NAME, alias and installed name trireme::NAME.
+function(trireme_add_room name)
+  cmake_parse_arguments(room "" "" "SOURCES;HEADERS;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(trireme_${name} STATIC ${room_SOURCES})
+  add_library(trireme::${name} ALIAS trireme_${name})
+  set_target_properties(trireme_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  list(TRANSFORM room_HEADERS PREPEND ${PROJECT_SOURCE_DIR}/include/trireme/)
+  target_sources(trireme_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${room_HEADERS})
+  target_compile_features(trireme_${name} PUBLIC cxx_std_20)
+  target_include_directories(trireme_${name} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(trireme_${name} PUBLIC ${room_DEPENDS}
+                        PRIVATE ${room_PRIVATE_DEPENDS} $<BUILD_INTERFACE:trireme_build>)
+  set_property(GLOBAL APPEND PROPERTY TRIREME_ROOMS trireme_${name})
+endfunction()

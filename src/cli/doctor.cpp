@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/arguments.hpp"
+#include "cli/doctor/report.hpp"
+#include "cli/subcommand.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+
+namespace trireme::cli {
+namespace {
+
+/// The interface asked for, else the first that leads off this host.
+std::optional<std::string> find_interface(const platform::Environment& environment) {
+  auto wanted = environment.find("TRIREME_INTERFACE");
+  if (wanted && !wanted->empty()) {
+    try {
+      net::interface_addresses(*wanted);
+    } catch (const Exception& exception) {
+      fail(exception.error().code, "TRIREME_INTERFACE=" + *wanted + ": " + exception.error().message);
+    }
+    return wanted;
+  }
+  for (const net::InterfaceAddress& address : net::interface_addresses()) {
+    if (!address.loopback) return address.interface;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+int doctor(const Invocation& invocation) {
+  CLI::App app("Shows what Trireme sees here: who this process is, what it can use, and what is wrong.",
+               "trireme doctor");
+  bool json = false;
+  app.add_flag("--json", json, "one line of JSON");
+  if (!parse_arguments(app, invocation.arguments)) return 0;
+
+  Report report;
+  report.cluster = platform::detect(invocation.environment);
+  report.interface = find_interface(invocation.environment);
+  report.machine = describe_machine();
+  report.gpus = find_gpus("/proc/driver/nvidia/gpus");
+  report.engines = list_engines();
+  report.transports = probe_transports();
+  report.warnings = find_warnings(report, invocation.environment);
+
+  std::string text = json ? to_json(report) + "\n" : to_text(report);
+  bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  return written ? 0 : 1;
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/doctor/gpus.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace trireme::cli {
+namespace {
+
+/// The text behind "Model:" in the driver's information file.
+std::string model_in(const std::filesystem::path& file) {
+  constexpr std::string_view field = "Model:";
+  std::ifstream information(file);
+  for (std::string line; std::getline(information, line);) {
+    if (line.rfind(field, 0) != 0) continue;
+    auto begin = line.find_first_not_of(" \t", field.size());
+    return begin == std::string::npos ? std::string() : line.substr(begin);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<Gpu> find_gpus(const std::string& driver_folder) {
+  std::vector<Gpu> gpus;
+  std::error_code problem;
+  for (std::filesystem::directory_iterator entry(driver_folder, problem), end; !problem && entry != end;
+       entry.increment(problem)) {
+    gpus.push_back({entry->path().filename().string(), model_in(entry->path() / "information")});
+  }
+  std::sort(gpus.begin(), gpus.end(), [](const Gpu& a, const Gpu& b) { return a.bus < b.bus; });
+  return gpus;
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// A graphics processor as the NVIDIA driver lists it.
+struct Gpu {
+  std::string bus;    ///< "0000:17:00.0"
+  std::string model;  ///< "NVIDIA H100"; empty when not told
+};
+
+/// The folders below `driver_folder` (normally /proc/driver/nvidia/gpus), one per device, by bus address; none without
+/// a driver.
+std::vector<Gpu> find_gpus(const std::string& driver_folder);
+
+}  // namespace trireme::cli

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// Something that can be used here, or the reason why not.
+struct Availability {
+  std::string name;
+  bool available = false;
+  std::string reason;  ///< empty when available
+};
+
+/// mem, shm and tcp, each tried with the system calls it stands on; nothing is left behind.
+std::vector<Availability> probe_transports();
+
+/// The engines of this build.
+std::vector<Availability> list_engines();
+
+}  // namespace trireme::cli

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/perf/bound.hpp"
+#include "cli/perf/options.hpp"
+#include "trireme/base/dtype.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// What is the same for all rows.
+struct PerfEnvironment {
+  std::string version;
+  std::string host;  ///< of rank 0
+  int processors = 0;
+  int ranks = 1;
+  int ranks_on_host = 1;
+  std::string transport;  ///< self, shm, tcp, or mixed
+  BoundKind bound = BoundKind::none;
+};
+
+/// One size, measured.
+struct PerfRow {
+  std::size_t count = 0;
+  std::string algorithm;
+  std::uint64_t iterations = 0;
+  double time_us = 0.0;  ///< median (p50) over the iterations of the slowest rank's time
+  double p99_us = 0.0;
+  double algbw = 0.0;  ///< GB/s
+  double busbw = 0.0;  ///< GB/s
+  std::uint64_t wrong = 0;  ///< elements, over all ranks and iterations
+  double bound_us = 0.0;
+};
+
+/// The lines above the rows, each starting with '#'.
+std::string perf_heading(const PerfOptions& options, const PerfEnvironment& environment);
+/// One aligned line.
+std::string perf_line(const PerfOptions& options, const PerfRow& row);
+/// {"environment": {…}, "rows": […]}; the keys are a contract.
+std::string perf_json(const PerfOptions& options, const PerfEnvironment& environment, const std::vector<PerfRow>& rows);
+
+}  // namespace trireme::cli

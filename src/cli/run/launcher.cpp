@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/launcher.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <poll.h>
+#include <sys/wait.h>
+
+namespace trireme::cli {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Survivors learn of a failure over the control channel and end by themselves; with these limits the whole job is over
+// within two seconds whatever they do.
+constexpr milliseconds grace_after_failure{1000};
+constexpr milliseconds grace_after_stop{10000};  // they were asked to stop and may be writing a checkpoint
+constexpr milliseconds from_term_to_kill{500};
+// For the last bytes in the pipes, if a process outside the ranks' groups still holds them open.
+constexpr milliseconds output_after_end{300};
+constexpr int idle_ms = 60000;
+
+Outcome cannot_start(const std::string& name, int error) {
+  return {error == ENOENT ? 127 : 126, "cannot start program '" + name + "': " + std::strerror(error)};
+}
+
+}  // namespace
+
+Launcher::~Launcher() {
+  for (Rank& rank : ranks_) {
+    if (rank.ended) continue;
+    ::kill(-rank.process, SIGKILL);
+    while (::waitpid(rank.process, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    around_.guard.remove(rank.process);
+  }
+}
+
+Outcome Launcher::start(const std::string& program_path, const platform::Environment& environment, const Job& job) {
+  std::vector<int> processors = options_.bind_cores ? allowed_processors() : std::vector<int>();
+  auto log = [&](int rank, Stream stream) {
+    return options_.log_dir ? open_rank_log(*options_.log_dir, rank, stream) : Descriptor();
+  };
+  for (int rank = 0; rank < options_.ranks; ++rank) {
+    Descriptor out_log = log(rank, Stream::out);
+    Descriptor err_log = log(rank, Stream::err);
+    std::optional<int> processor;
+    if (options_.bind_cores) processor = processors[static_cast<std::size_t>(rank) % processors.size()];
+    Child child = start_child({program_path, options_.command, rank_environment(environment, job, rank), processor},
+                              around_.watch);
+    if (child.exec_error != 0) return cannot_start(options_.command.front(), child.exec_error);
+    around_.guard.add(child.process);
+    const Console& console = around_.console;
+    ranks_.push_back({rank,
+                      child.process,
+                      false,
+                      {rank, Stream::out, std::move(child.out), std::move(out_log), console},
+                      {rank, Stream::err, std::move(child.err), std::move(err_log), console}});
+  }
+  return {};
+}
+
+int Launcher::wait(SignalWatch& signals) {
+  Console& console = around_.console;
+  while (!(all_ended() && (output_ended() || output_abandoned_))) {
+    console.flush();
+    sleep(signals.descriptor());
+    if (take_signals(signals)) reap();
+    take_output();
+    end_survivors();
+  }
+  for (Rank& rank : ranks_) {
+    rank.out.close(console);
+    rank.err.close(console);
+  }
+  Outcome result = outcome();
+  if (!result.line.empty()) {
+    std::string line = result.line + "\n";
+    console.show(Stream::err, {false, line});
+  }
+  console.flush();
+  while (console.pending() && !output_abandoned_) {
+    sleep(signals.descriptor());
+    take_signals(signals);
+    console.flush();
+  }
+  return result.exit_code;
+}
+
+void Launcher::sleep(int signal_descriptor) {
+  std::vector<pollfd> watched{{signal_descriptor, POLLIN, 0}};
+  for (Stream stream : {Stream::out, Stream::err}) {
+    Sink& sink = around_.console.sink(stream);
+    if (sink.pending()) watched.push_back({sink.descriptor(), POLLOUT, 0});
+  }
+  for (const Rank& rank : ranks_) {
+    for (const RankOutput* output : {&rank.out, &rank.err}) {
+      bool wanted = output->open() && !around_.console.sink(output->stream()).congested();
+      if (wanted) watched.push_back({output->descriptor(), POLLIN, 0});
+    }
+  }
+  ::poll(watched.data(), watched.size(), milliseconds_to_next_event());
+}
+
+int Launcher::milliseconds_to_next_event() const {
+  std::optional<Clock::time_point> next;
+  if (ended_) {
+    if (!output_ended()) next = *ended_ + output_after_end;
+  } else if (ending_ == Ending::asked) {
+    next = *asked_ + from_term_to_kill;
+  } else if (failed_ && ending_ == Ending::not_begun) {
+    next = *failed_ + options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
+  }
+  if (!next) return idle_ms;
+  return Deadline::at(*next).milliseconds_left(idle_ms);
+}
+
+bool Launcher::take_signals(SignalWatch& signals) {
+  bool child_changed = false;
+  for (int signal : signals.read()) {
+    switch (signal) {
+      case SIGCHLD: child_changed = true; break;
+      case SIGTSTP:
+        // Stopped together and continued together; the ranks are not in the terminal's foreground group.
+        signal_live(SIGSTOP);
+        ::raise(SIGSTOP);
+        break;
+      case SIGINT:
+        if (++interrupts_ > 1) {
+          killed_by_user_ = !all_ended();
+          output_abandoned_ = true;
+          ending_ = Ending::killed;
+          signal_live(SIGKILL);
+          break;
+        }
+        [[fallthrough]];
+      case SIGTERM:
+      case SIGHUP:
+        stop_forwarded_ = true;
+        output_abandoned_ = all_ended();  // only a reader who does not read still holds us back
+        [[fallthrough]];
+      default: signal_live(signal);
+    }
+  }
+  return child_changed;
+}
+
+void Launcher::take_output() {
+  Console& console = around_.console;
+  for (Rank& rank : ranks_) {
+    for (RankOutput* output : {&rank.out, &rank.err}) {
+      if (output->open() && !console.sink(output->stream()).congested()) output->read(console);
+    }
+  }
+}
+
+bool Launcher::reap(Rank& rank, ExitStatus& status) {
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(rank.process), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+    return false;
+  // What the rank has left behind in its group goes first: as long as the rank is not reaped, the number is its own.
+  ::kill(-rank.process, SIGKILL);
+  around_.guard.remove(rank.process);
+  int wait_status = 0;
+  if (::waitpid(rank.process, &wait_status, 0) != rank.process) return false;
+  rank.ended = true;
+  status = ExitStatus::from_wait(wait_status);
+  return true;
+}
+
+void Launcher::reap() {
+  std::vector<RankEnd> ends;
+  for (Rank& rank : ranks_) {
+    ExitStatus status;
+    if (!rank.ended && reap(rank, status)) ends.push_back({rank.rank, status, ending_ != Ending::not_begun});
+  }
+  // Seen at the same moment, a rank that a signal ended comes first: the others rather failed because of it.
+  std::stable_partition(ends.begin(), ends.end(), [](const RankEnd& end) { return end.status.signal != 0; });
+  for (const RankEnd& end : ends) {
+    ends_.push_back(end);
+    if (end.status.success() || end.by_launcher) continue;
+    around_.server.process_ended(end.rank, end.status.detail());
+    if (!failed_) failed_ = Clock::now();
+  }
+  if (all_ended() && !ended_) ended_ = Clock::now();
+}
+
+void Launcher::end_survivors() {
+  if (all_ended() || !failed_) return;
+  auto now = Clock::now();
+  milliseconds grace = options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
+  if (ending_ == Ending::not_begun && now >= *failed_ + grace) {
+    ending_ = Ending::asked;
+    asked_ = now;
+    signal_live(SIGTERM);
+    signal_live(SIGCONT);  // a stopped rank could not even receive it
+  } else if (ending_ == Ending::asked && now >= *asked_ + from_term_to_kill) {
+    ending_ = Ending::killed;
+    signal_live(SIGKILL);
+  }
+}
+
+void Launcher::signal_live(int signal) {
+  for (const Rank& rank : ranks_) {
+    if (!rank.ended) ::kill(-rank.process, signal);
+  }
+}
+
+bool Launcher::output_ended() const {
+  auto open = [](const Rank& rank) { return rank.out.open() || rank.err.open(); };
+  if (std::none_of(ranks_.begin(), ranks_.end(), open)) return true;
+  // A congested console is a reason to wait for its reader, not to drop output.
+  bool congested = around_.console.pending();
+  return ended_ && !congested && Clock::now() >= *ended_ + output_after_end;
+}
+
+Outcome Launcher::outcome() const {
+  if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
+  // Ranks that never joined agreed on nothing.
+  auto verdict = around_.server.everyone_joined() ? around_.server.verdict() : std::nullopt;
+  return judge(ends_, verdict);
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/options.hpp"
+
+#include "cli/arguments.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include <sys/resource.h>
+
+namespace trireme::cli {
+namespace {
+
+constexpr double longest_grace_s = 3600;
+
+[[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
+
+/// Each rank takes two pipes here and up to two connections to the rendezvous.
+int most_ranks() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 4, 2, 65536)) - 1;
+}
+
+void check_ranks(int ranks) {
+  if (ranks < 1) refuse("-n must be at least 1, got " + std::to_string(ranks));
+  if (ranks > most_ranks()) {
+    refuse("-n must be at most " + std::to_string(most_ranks()) + " with this limit of open files, got " +
+           std::to_string(ranks));
+  }
+}
+
+void check_one_host(const std::string& hosts, const std::string& nnodes) {
+  constexpr const char* later = ": several hosts come in a later version; this one starts ranks on this host only";
+  bool here =
+      hosts.empty() || hosts == "localhost" || hosts == "127.0.0.1" || hosts == "::1" || hosts == net::host_name();
+  if (!here) fail(ErrorCode::unsupported, "unsupported --hosts " + hosts + later);
+  bool one = nnodes.empty() || nnodes == "1" || nnodes == "1:1";
+  if (!one) fail(ErrorCode::unsupported, "unsupported --nnodes " + nnodes + later);
+}
+
+void check_program(const std::vector<std::string>& command) {
+  if (command.empty()) refuse("no program given: write it after --, as in `trireme run -n 2 -- ./program`");
+  if (command.front().empty()) refuse("the name of the program after -- is empty");
+}
+
+/// What stands after the flags and the first "--" is the command; without "--" the first word that is no flag begins it.
+std::vector<std::string> command_of(const std::vector<std::string>& after_flags,
+                                    const std::vector<std::string>& arguments,
+                                    std::vector<std::string>::const_iterator separator) {
+  if (!after_flags.empty() && after_flags.front().rfind('-', 0) == 0)
+    refuse("unknown flag '" + after_flags.front() + "'");
+  std::vector<std::string> command = after_flags;
+  if (separator == arguments.end()) return command;
+  auto first = command.empty() ? separator + 1 : separator;  // a "--" behind the program belongs to the program
+  command.insert(command.end(), first, arguments.end());
+  return command;
+}
+
+}  // namespace
+
+std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
+  RunOptions options;
+  std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
+  double grace_s = 0;
+  int max_restarts = 0;
+
+  CLI::App app("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
+               "trireme run");
+  app.footer("The program and its arguments stand after --: trireme run -n 2 -- ./program --its-flag");
+  app.prefix_command();
+  app.add_option("-n", options.ranks, "ranks to start")->required();
+  app.add_option("--rendezvous", rendezvous, "HOST:PORT where the ranks meet (default: a free port of 127.0.0.1)");
+  app.add_option("--hosts", hosts, "hosts to start on; this version: this host only");
+  app.add_option("--nnodes", nnodes, "MIN:MAX hosts; this version: 1");
+  app.add_option("--max-restarts", max_restarts, "starts again after a failure; this version: 0");
+  app.add_option("--bind", bind, "core: each rank on one processor; none (default): the system decides");
+  app.add_option("--log-dir", log_dir, "folder that gets rank-K.out and rank-K.err besides");
+  auto* grace = app.add_option("--grace", grace_s,
+                               "seconds the others have to end by themselves after a failure (default 1; 10 after a "
+                               "forwarded SIGINT, SIGTERM or SIGHUP)");
+
+  auto separator = std::find(arguments.begin(), arguments.end(), "--");
+  if (!parse_arguments(app, {arguments.begin(), separator})) return std::nullopt;
+  options.command = command_of(app.remaining(), arguments, separator);
+
+  check_ranks(options.ranks);
+  check_one_host(hosts, nnodes);
+  if (max_restarts != 0) {
+    fail(ErrorCode::unsupported, "unsupported --max-restarts " + std::to_string(max_restarts) +
+                                     ": restarts come in a later version; only 0 is accepted");
+  }
+  if (bind != "core" && bind != "none") refuse("--bind must be core or none, got '" + bind + "'");
+  options.bind_cores = bind == "core";
+  if (app.count("--rendezvous") > 0) {
+    try {
+      options.rendezvous = net::Address::parse(rendezvous);
+    } catch (const Exception& exception) {
+      refuse("--rendezvous: " + exception.error().message);
+    }
+  }
+  if (app.count("--log-dir") > 0) {
+    if (log_dir.empty()) refuse("--log-dir: the name of the folder is empty");
+    options.log_dir = log_dir;
+  }
+  if (grace->count() > 0) {
+    if (!(grace_s >= 0 && grace_s <= longest_grace_s)) refuse("--grace must be from 0 to 3600 seconds");
+    options.grace = std::chrono::milliseconds(std::llround(grace_s * 1000));
+  }
+  check_program(options.command);
+  return options;
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/net/socket.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// What `trireme run` was asked to do, checked.
+struct RunOptions {
+  int ranks = 0;
+  net::Address rendezvous{"127.0.0.1", 0};
+  bool bind_cores = false;
+  std::optional<std::string> log_dir;
+  std::optional<std::chrono::milliseconds> grace;  ///< between the first failure and SIGTERM to the survivors
+  std::vector<std::string> command;                ///< PROGRAM ARGS…, never empty
+};
+
+/// Nothing when --help was asked for (and printed).
+/// Errors: invalid_argument, unsupported, in one line.
+std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments);
+
+}  // namespace trireme::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/run/exit_status.hpp"
+#include "trireme/rendezvous/cause.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// How a rank ended.
+struct RankEnd {
+  int rank = 0;
+  ExitStatus status;
+  bool by_launcher = false;  ///< after the launcher began to end the ranks: says nothing about the cause
+};
+
+/// What `trireme run` reports.
+struct Outcome {
+  int exit_code = 0;
+  std::string line;  ///< one, without a newline; empty when all went well
+};
+
+/// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed by
+/// itself; otherwise of the rank that failed first.
+/// Order: `ends` as they were seen.
+Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict);
+
+}  // namespace trireme::cli

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/rank_output.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace trireme::cli {
+
+RankOutput::RankOutput(int rank, Stream stream, Descriptor pipe, Descriptor log, const Console& console)
+    : rank_(rank),
+      stream_(stream),
+      pipe_(std::move(pipe)),
+      log_(std::move(log)),
+      lines_(rank, console.terminal(stream)) {
+  int flags = ::fcntl(pipe_.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(pipe_.get(), F_SETFL, flags | O_NONBLOCK) != 0) fail_system("fcntl O_NONBLOCK", errno);
+}
+
+void RankOutput::read(Console& console) {
+  if (console.sink(stream_).reader_gone() && !log_.is_open()) {
+    pipe_.close();  // the rank meets what it would meet without us: a pipe that nobody reads
+    return;
+  }
+  char buffer[LineSplitter::longest];
+  ssize_t count = ::read(pipe_.get(), buffer, sizeof buffer);
+  if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (count <= 0) {
+    close(console);
+    return;
+  }
+  std::string_view bytes(buffer, static_cast<std::size_t>(count));
+  write_log(bytes, console);
+  lines_.feed(bytes, [&](const LineSplitter::Piece& piece) { console.show(stream_, piece); });
+}
+
+void RankOutput::close(Console& console) {
+  if (!open()) return;
+  lines_.finish([&](const LineSplitter::Piece& piece) { console.show(stream_, piece); });
+  pipe_.close();
+  log_.close();
+}
+
+void RankOutput::write_log(std::string_view bytes, Console& console) {
+  while (log_.is_open() && !bytes.empty()) {
+    ssize_t count = ::write(log_.get(), bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      std::string line =
+          "trireme run: the log of rank " + std::to_string(rank_) + " ends here: " + std::strerror(errno) + "\n";
+      console.show(Stream::err, {false, line});
+      log_.close();
+      return;
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+Descriptor open_rank_log(const std::string& directory, int rank, Stream stream) {
+  std::string path = directory + "/rank-" + std::to_string(rank) + (stream == Stream::out ? ".out" : ".err");
+  Descriptor log(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!log.is_open()) {
+    fail(ErrorCode::invalid_argument, "--log-dir: cannot write '" + path + "': " + std::strerror(errno));
+  }
+  return log;
+}
+
+void create_log_directory(const std::string& directory) {
+  std::error_code problem;
+  std::filesystem::create_directories(directory, problem);
+  if (problem) {
+    fail(ErrorCode::invalid_argument, "--log-dir: cannot create '" + directory + "': " + problem.message());
+  }
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/spokesman.hpp"
+
+namespace trireme::cli {
+
+Spokesman::Spokesman(const platform::Environment& environment) {
+  auto index = environment.find("LOCAL_RANK");
+  if (!index) index = environment.find("RANK");
+  speaks_ = !index || *index == "0";
+}
+
+bool Spokesman::is_users(ErrorCode code) {
+  return code == ErrorCode::invalid_argument || code == ErrorCode::unsupported || code == ErrorCode::corrupt;
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/options.hpp"
+
+#include "cli/arguments.hpp"
+#include "cli/byte_size.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/optim/adamw.hpp"
+#include "trireme/optim/sgd.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+namespace trireme::cli {
+namespace {
+
+constexpr double default_sgd_rate = 0.05;
+constexpr double default_adamw_rate = 1e-3;
+constexpr double default_adamw_decay = 1e-2;
+
+constexpr std::int64_t most_units = 1 << 16;
+constexpr std::int64_t most_samples = std::numeric_limits<std::uint32_t>::max();
+constexpr std::int64_t most_shards = 1 << 15;
+constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+
+[[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
+
+std::uint64_t in_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t largest = most) {
+  if (value < least) refuse(std::string(flag) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+  if (value > largest) refuse(std::string(flag) + " must be at most " + std::to_string(largest) + ", got " + std::to_string(value));
+  return static_cast<std::uint64_t>(value);
+}
+
+void one_of(const char* flag, const std::string& value, std::initializer_list<std::string_view> known) {
+  std::string list;
+  for (const std::string_view each : known) {
+    if (value == each) return;
+    list += (list.empty() ? "" : ", ") + std::string(each);
+  }
+  refuse(std::string(flag) + " is '" + value + "'; this version has: " + list);
+}
+
+std::string text_of(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+double at_least_zero(const char* flag, double value) {
+  if (!std::isfinite(value) || value < 0) refuse(std::string(flag) + " must be finite and at least 0, got " + text_of(value));
+  return value;
+}
+
+/// The flags as typed, before they are checked against each other.
+struct Typed {
+  std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd", bucket_bytes = "25MiB",
+              order = "canonical";
+  std::int64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, logical_shards = 0, eval_every = 1, log_every = 0;
+  std::uint64_t seed = 1;
+  double learning_rate = 0, momentum = 0.9, weight_decay = 0, clip_norm = 0;
+  bool nesterov = false, no_overlap = false;
+};
+
+void describe(CLI::App& app, Typed& typed) {
+  app.add_option("--model", typed.model, "mlp: a multi-layer perceptron");
+  app.add_option("--hidden", typed.hidden, "units of each hidden layer, as in 512,512");
+  app.add_option("--dataset", typed.dataset, "fashion-mnist, or any set of the same four IDX files with --data-dir");
+  app.add_option("--data-dir", typed.data_dir, "folder of the data set");
+  app.add_option("--epochs", typed.epochs, "passes over the training set (default 10)");
+  app.add_option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
+  app.add_option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)");
+  app.add_option("--batch-size-per-rank", typed.batch_size_per_rank, "samples per step and rank, in place of --batch-size");
+  app.add_option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
+  app.add_option("--logical-shards", typed.logical_shards,
+                 "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default: one per rank)");
+  app.add_option("--optimizer", typed.optimizer, "sgd (default) or adamw");
+  app.add_option("--learning-rate", typed.learning_rate, "default 0.05 for sgd, 0.001 for adamw");
+  app.add_option("--momentum", typed.momentum, "of sgd (default 0.9)");
+  app.add_flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd");
+  app.add_option("--weight-decay", typed.weight_decay, "default 0 for sgd, 0.01 for adamw");
+  app.add_option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
+  app.add_option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
+  app.add_flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
+  app.add_option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
+  app.add_option("--eval-every", typed.eval_every, "epochs between evaluations (default 1; 0: only at the end)");
+  app.add_option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
+}
+
+TrainOptions check(const CLI::App& app, const Typed& typed) {
+  const auto given = [&](const char* flag) { return app.count(flag) > 0; };
+  one_of("--model", typed.model, {"mlp"});
+  one_of("--dataset", typed.dataset, {"fashion-mnist"});
+  one_of("--optimizer", typed.optimizer, {"sgd", "adamw"});
+  one_of("--order", typed.order, {"canonical", "fastest"});
+
+  TrainOptions options;
+  options.hidden = parse_hidden(typed.hidden);
+  if (given("--data-dir")) {
+    if (typed.data_dir.empty()) refuse("--data-dir: the name of the folder is empty");
+    options.data_dir = typed.data_dir;
+  }
+  options.epochs = in_range("--epochs", typed.epochs, 1);
+  options.steps = in_range("--steps", typed.steps, 0);
+  options.batch_size = in_range("--batch-size", typed.batch_size, 1, most_samples);
+  if (given("--batch-size-per-rank")) {
+    if (given("--batch-size")) refuse("--batch-size and --batch-size-per-rank exclude each other: give one");
+    options.batch_size_per_rank = in_range("--batch-size-per-rank", typed.batch_size_per_rank, 1, most_samples >> 16);
+  }
+  options.seed = typed.seed;
+  options.logical_shards = static_cast<int>(in_range("--logical-shards", typed.logical_shards, 0, most_shards));
+  if (given("--logical-shards") && !std::has_single_bit(static_cast<unsigned>(options.logical_shards))) {
+    refuse("--logical-shards must be a power of two, got " + std::to_string(options.logical_shards));
+  }
+  options.clip_norm = at_least_zero("--clip-norm", typed.clip_norm);
+  options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
+  if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");
+  options.overlap = !typed.no_overlap;
+  options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
+  options.eval_every = in_range("--eval-every", typed.eval_every, 0);
+  options.log_every = in_range("--log-every", typed.log_every, 0);
+
+  const bool adamw = typed.optimizer == "adamw";
+  options.optimizer = adamw ? OptimizerKind::adamw : OptimizerKind::sgd;
+  options.learning_rate = given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate)
+                                                   : (adamw ? default_adamw_rate : default_sgd_rate);
+  options.weight_decay =
+      given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay) : (adamw ? default_adamw_decay : 0.0);
+  for (const char* flag : {"--momentum", "--nesterov"}) {
+    if (adamw && given(flag)) refuse(std::string(flag) + " belongs to --optimizer sgd; adamw has none");
+  }
+  options.momentum = at_least_zero("--momentum", typed.momentum);
+  options.nesterov = typed.nesterov;
+  if (options.nesterov && options.momentum == 0) refuse("--nesterov needs --momentum above 0");
+  if (options.momentum >= 1) refuse("--momentum must be below 1, got " + text_of(options.momentum));
+  return options;
+}
+
+}  // namespace
+
+std::vector<std::size_t> parse_hidden(std::string_view text) {
+  std::vector<std::size_t> hidden;
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    std::int64_t units = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), units);
+    const bool complete = error == std::errc() && end == part.data() + part.size();
+    const bool dangling = comma != std::string_view::npos && comma + 1 == text.size();
+    if (!complete || dangling || units < 1 || units > most_units) {
+      refuse("--hidden: give layers of 1 to " + std::to_string(most_units) + " units with commas between, as in 512,512");
+    }
+    hidden.push_back(static_cast<std::size_t>(units));
+    text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+  }
+  return hidden;
+}
+
+std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments) {
+  Typed typed;
+  CLI::App app("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.", "trireme train");
+  app.footer("The last line on rank 0's stdout is `result: key=value …`.");
+  app.option_defaults()->take_last();  // so that a script's flags can be overridden behind them
+  describe(app, typed);
+  if (!parse_arguments(app, arguments)) return std::nullopt;
+  return check(app, typed);
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options) {
+  if (options.optimizer == OptimizerKind::adamw) {
+    return std::make_unique<AdamW>(
+        AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
+  }
+  return std::make_unique<Sgd>(SgdOptions{.learning_rate = options.learning_rate,
+                                          .momentum = options.momentum,
+                                          .weight_decay = options.weight_decay,
+                                          .nesterov = options.nesterov});
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/op.hpp"
+#include "trireme/optim/optimizer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme::cli {
+
+enum class OptimizerKind : unsigned char { sgd, adamw };
+
+/// What `trireme train` was asked for, checked.
+struct TrainOptions {
+  std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer
+  std::optional<std::string> data_dir;        ///< unset: where the data set's package puts it
+  std::uint64_t epochs = 10;
+  std::uint64_t steps = 0;                          ///< optimizer steps in all; 0: as many as the epochs have
+  std::size_t batch_size = 256;                     ///< samples per step over all ranks
+  std::optional<std::size_t> batch_size_per_rank;   ///< replaces batch_size: it times the number of ranks
+  std::uint64_t seed = 1;                           ///< of the initial weights and of the order of the samples
+  int logical_shards = 0;                           ///< leaves of a batch; 0: one per rank
+  OptimizerKind optimizer = OptimizerKind::sgd;
+  double learning_rate = 0.0;  ///< parse_train_options puts the optimizer's own default in place of "unset"
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 0.0;
+  double clip_norm = 0.0;  ///< 0: no clipping
+  Bytes bucket_bytes{std::uint64_t{25} << 20};
+  bool overlap = true;
+  ReductionOrder order = ReductionOrder::canonical;
+  std::uint64_t eval_every = 1;  ///< epochs; 0: only at the end
+  std::uint64_t log_every = 0;   ///< steps; 0: never
+
+  std::size_t global_batch(int ranks) const {
+    return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(ranks) : batch_size;
+  }
+};
+
+/// Nothing when --help was asked for and printed.
+/// Errors: invalid_argument in one line naming the flag.
+std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments);
+
+/// "512,256" as numbers; the empty text is no hidden layer.
+/// Errors: invalid_argument.
+std::vector<std::size_t> parse_hidden(std::string_view text);
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options);
+
+}  // namespace trireme::cli

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/report.hpp"
+
+#include <cstdio>
+
+namespace trireme::cli {
+namespace {
+
+/// Nine digits: losses that agree in them agree, in practice, in all bits.
+std::string loss_text(double loss) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", loss);
+  return text;
+}
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+}  // namespace
+
+std::string result_line(const TrainResult& result) {
+  std::string line = "result: model=" + result.model + " world=" + std::to_string(result.world) +
+                     " steps=" + std::to_string(result.steps) + " train_loss=" + loss_text(result.train_loss) +
+                     " test_accuracy=" + fixed(result.test_accuracy, 4) +
+                     " samples_per_s=" + fixed(result.samples_per_s, 1) + " weights_xxh3=" + result.weights_xxh3;
+  line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
+          " logical_shards=" + std::to_string(result.logical_shards);
+  if (result.stop_signal != 0) line += " stopped_by_signal=" + std::to_string(result.stop_signal);
+  return line;
+}
+
+std::string metric_line(const Metric& metric) {
+  std::string line = "metric step=" + std::to_string(metric.step) + " epoch=" + std::to_string(metric.epoch);
+  if (metric.step_loss) line += " step_loss=" + loss_text(*metric.step_loss);
+  if (metric.train_loss) line += " train_loss=" + loss_text(*metric.train_loss);
+  if (metric.test_accuracy) line += " test_accuracy=" + fixed(*metric.test_accuracy, 4);
+  return line + " samples_per_s=" + fixed(metric.samples_per_s, 1);
+}
+
+std::string start_line(const Start& start) {
+  std::string line = "trireme train: " + start.model + " (" + std::to_string(start.parameters) + " parameters) on " +
+                     start.dataset + " (" + std::to_string(start.samples) + " samples), batches of " +
+                     std::to_string(start.batch) + ", ";
+  line += start.world == 1 ? "1 rank" : std::to_string(start.world) + " ranks over " + start.transport;
+  if (start.logical_shards != start.world) line += ", " + std::to_string(start.logical_shards) + " logical shards";
+  return line + "; " + start.blas;
+}
+
+}  // namespace trireme::cli

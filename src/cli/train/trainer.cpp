@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/trainer.hpp"
+
+#include "trireme/base/error.hpp"
+#include "trireme/data/evaluation_share.hpp"
+#include "trireme/data/random.hpp"
+#include "trireme/models/blas.hpp"
+#include "trireme/models/weights_hash.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <span>
+
+namespace trireme::cli {
+namespace {
+
+using Model = models::Mlp<float>;
+
+constexpr Bytes first_bucket{std::uint64_t{1} << 20};
+
+// The model's random numbers are another stream of the seed than the sampler's.
+constexpr std::uint64_t model_stream = 0x6d6f64656cu;
+
+double seconds_between(Progress::Clock::time_point from, Progress::Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const std::vector<std::size_t>& hidden) {
+  std::vector<std::size_t> sizes{images.pixels()};
+  sizes.insert(sizes.end(), hidden.begin(), hidden.end());
+  sizes.push_back(images.classes);
+  return sizes;
+}
+
+int leaves_of(const TrainOptions& options, int ranks) {
+  if (options.logical_shards == 0) return ranks;
+  if (options.logical_shards < ranks) {
+    fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
+                                          std::to_string(ranks) + " ranks of this world: raise it, or start fewer ranks");
+  }
+  return options.logical_shards;
+}
+
+/// What the world can say against these settings before anything moves: an algorithm asked for that is not canonical.
+const TrainOptions& checked(const TrainOptions& options, const Communicator& communicator) {
+  const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
+  static_cast<void>(communicator.explain(1, DType::f32, call));
+  return options;
+}
+
+models::MlpOptions model_options(const TrainOptions& options, const data::LabelledImages& images, int ranks) {
+  const auto leaves = static_cast<std::size_t>(leaves_of(options, ranks));
+  return {.sizes = layer_sizes(images, options.hidden),
+          .seed = data::stream_key(options.seed, model_stream),
+          .rows = std::min(options.global_batch(ranks), images.size()) / leaves + 1};
+}
+
+DataParallelOptions parallel_options(const TrainOptions& options) {
+  return {.bucket_bytes = options.bucket_bytes,
+          .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
+          .logical_shards = options.logical_shards,
+          .overlap = options.overlap,
+          .order = options.order};
+}
+
+data::BatchLoaderOptions loader_options(const World& world) {
+  return {.busy_threads = static_cast<unsigned>(world.local_size())};
+}
+
+layout::LeafBlock own_block(const DataParallel& data_parallel, const World& world) {
+  return layout::leaf_blocks(data_parallel.logical_shards(), world.size())[static_cast<std::size_t>(world.rank())];
+}
+
+std::int64_t bits_of(const std::string& hash) {
+  std::uint64_t value = 0;
+  std::from_chars(hash.data(), hash.data() + hash.size(), value, 16);
+  return static_cast<std::int64_t>(value);
+}
+
+}  // namespace
+
+Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode)
+    : world_(world),
+      options_(checked(options, world.communicator())),
+      sets_(sets),
+      communicator_(world.communicator()),
+      model_(model_options(options, sets.train, world.size())),
+      data_parallel_(communicator_, model_.parameters(), parallel_options(options)),
+      own_(own_block(data_parallel_, world)),
+      metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
+      optimizer_(make_optimizer(options)),
+      sampler_({.count = sets.train.size(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
+      feed_(sets.train, sampler_, data_parallel_.logical_shards(), own_, loader_options(world)),
+      test_loader_(sets.test, loader_options(world)),
+      epoch_loss_(static_cast<std::size_t>(own_.count)),
+      recent_loss_(static_cast<std::size_t>(own_.count)),
+      progress_(mode, stderr) {
+  const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
+                                ? std::numeric_limits<std::uint64_t>::max()
+                                : options.epochs * sampler_.steps_per_epoch();
+  total_steps_ = options.steps == 0 ? all : std::min(all, options.steps);
+  result_.model = "mlp";
+  result_.world = world.size();
+  result_.logical_shards = data_parallel_.logical_shards();
+  result_.train_loss = result_.test_accuracy = std::numeric_limits<double>::quiet_NaN();
+}
+
+TrainResult Trainer::run(const JobSignals& signals) {
+  started_ = Progress::Clock::now();
+  bool stopped = false;
+  while (!stopped && !at_last_step()) stopped = !train_epoch(signals);
+  if (!stopped && evaluated_at_ != step_) result_.test_accuracy = evaluate();
+  progress_.clear();
+  result_.steps = step_;
+  result_.samples_per_s = throughput_.samples_per_s();
+  result_.seconds = seconds_between(started_, Progress::Clock::now());
+  result_.stop_signal = stopped ? signals.stop_signal() : 0;
+  settle_ends(result_);
+  return result_;
+}
+
+/// False when a stop was asked for.
+bool Trainer::train_epoch(const JobSignals& signals) {
+  const std::uint64_t epoch = sampler_.cursor().epoch + 1;
+  const std::uint64_t last = epoch * sampler_.steps_per_epoch();
+  for (Step& step : data_parallel_.steps(sampler_)) {
+    if (train_step(step, signals) == StepOutcome::stop) {
+      result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+      return false;
+    }
+    after_step(epoch);
+    if (at_last_step()) break;
+  }
+  finish_epoch(epoch, step_ == last);
+  return true;
+}
+
+StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
+  const auto begin = Progress::Clock::now();
+  feed_.begin_step();
+  for (Shard& shard : step.shards()) {
+    const auto [batch, leaf] = feed_.next();
+    const double loss =
+        model_.forward_backward(batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); });
+    epoch_loss_.add(leaf, loss, batch.rows);
+    recent_loss_.add(leaf, loss, batch.rows);
+    progress_.note(loss * static_cast<double>(batch.rows), batch.rows);
+  }
+  if (signals.stop_signal() != 0) data_parallel_.request_stop();
+  if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
+  step.apply(*optimizer_, {.clip_norm = options_.clip_norm});
+  ++step_;
+  epoch_loss_.count(step.batch_size());
+  recent_loss_.count(step.batch_size());
+  throughput_.add(step.batch_size(), seconds_between(begin, Progress::Clock::now()));
+  return StepOutcome::ready;
+}
+
+void Trainer::after_step(std::uint64_t epoch) {
+  if (options_.log_every != 0 && step_ % options_.log_every == 0) {
+    say(metric_line({.step = step_,
+                     .epoch = epoch,
+                     .step_loss = recent_loss_.take(communicator_, metric_options_),
+                     .samples_per_s = throughput_.samples_per_s()}));
+  }
+  const auto now = Progress::Clock::now();
+  if (!progress_.due(now)) return;
+  const double per_step = seconds_between(started_, now) / static_cast<double>(step_);
+  progress_.show({.epoch = epoch,
+                  .epochs = (total_steps_ + sampler_.steps_per_epoch() - 1) / sampler_.steps_per_epoch(),
+                  .step = step_,
+                  .steps = total_steps_,
+                  .samples_per_s = throughput_.samples_per_s(),
+                  .seconds_left = per_step * static_cast<double>(total_steps_ - step_)},
+                 now);
+}
+
+void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
+  Metric metric{.step = step_, .epoch = epoch, .samples_per_s = throughput_.take_recent()};
+  metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+  if (complete) result_.epochs = epoch;
+  const bool due = complete && options_.eval_every != 0 && epoch % options_.eval_every == 0;
+  if (due || at_last_step()) {
+    metric.test_accuracy = result_.test_accuracy = evaluate();
+    evaluated_at_ = step_;
+  }
+  say(metric_line(metric));
+}
+
+/// Every sample of the test set exactly once, on one rank or another.
+double Trainer::evaluate() {
+  const layout::Interval share =
+      data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), Model::evaluation_rows);
+  std::array<std::int64_t, 2> counts{};  // correct, seen
+  for (std::size_t begin = share.begin; begin < share.end; begin += Model::evaluation_rows) {
+    test_loader_.request({begin, std::min(begin + Model::evaluation_rows, share.end)});
+    const data::Batch batch = test_loader_.next();
+    const models::Evaluation found = model_.evaluate(batch.features, batch.labels);
+    counts[0] += static_cast<std::int64_t>(found.correct);
+    counts[1] += static_cast<std::int64_t>(found.samples);
+  }
+  communicator_.all_reduce(std::span<std::int64_t>(counts), sum, metric_options_);
+  if (counts[1] != static_cast<std::int64_t>(sets_.test.size())) {
+    fail(ErrorCode::mismatch, "the ranks evaluated " + std::to_string(counts[1]) + " samples of " +
+                                  std::to_string(sets_.test.size()) + ": they have different test sets");
+  }
+  return counts[1] == 0 ? std::numeric_limits<double>::quiet_NaN()
+                        : static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
+}
+
+/// The ranks agree on how they end: the same weights, the same signal.
+void Trainer::settle_ends(TrainResult& result) {
+  result.weights_xxh3 = models::weights_hash(model_.parameters());
+  const std::array<std::int64_t, 2> mine{bits_of(result.weights_xxh3), result.stop_signal};
+  std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world_.size()));
+  communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all), {.label = "weights hash"});
+  for (int rank = 0; rank < world_.size(); ++rank) {
+    const auto at = 2 * static_cast<std::size_t>(rank);
+    if (all[at] != all[0]) {
+      fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) +
+                                    ") ended with other weights than rank 0; the result of this run is worthless");
+    }
+    result.stop_signal = std::max(result.stop_signal, static_cast<int>(all[at + 1]));
+  }
+}
+
+void Trainer::say(const std::string& line) {
+  if (world_.rank() != 0) return;
+  progress_.clear();
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+Start Trainer::start() const {
+  Start start{.dataset = sets_.train.name,
+              .samples = sets_.train.size(),
+              .batch = sampler_.options().global_batch,
+              .world = world_.size(),
+              .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
+              .logical_shards = data_parallel_.logical_shards(),
+              .blas = models::blas_description()};
+  start.model = "mlp ";
+  for (const std::size_t size : layer_sizes(sets_.train, options_.hidden)) {
+    start.model += (start.model.back() == ' ' ? "" : "-") + std::to_string(size);
+  }
+  for (const Parameter& parameter : model_.parameters()) start.parameters += parameter.value.count;
+  return start;
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/job_signals.hpp"
+#include "cli/train/loss_meter.hpp"
+#include "cli/train/options.hpp"
+#include "cli/train/progress.hpp"
+#include "cli/train/report.hpp"
+#include "cli/train/shard_feed.hpp"
+#include "cli/train/throughput.hpp"
+#include "trireme/data/labelled_images.hpp"
+#include "trireme/models/mlp.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+#include "trireme/world/world.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace trireme::cli {
+
+/// Trains a model in a world: the step loop, and what is measured and said beside it. Collective throughout.
+class Trainer {
+ public:
+  /// `world`, `options` and `sets` must outlive it.
+  /// Errors: invalid_argument, unsupported for settings that do not fit the world, alike on all ranks; those of
+  ///         DataParallel.
+  Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode);
+
+  /// Trains to the end, or until `signals` ask for a stop; then checks that all ranks have the same weights.
+  /// Errors: those of the communicator; mismatch naming a rank whose weights differ.
+  TrainResult run(const JobSignals& signals);
+
+  Start start() const;
+
+ private:
+  bool train_epoch(const JobSignals& signals);
+  StepOutcome train_step(Step& step, const JobSignals& signals);
+  void after_step(std::uint64_t epoch);
+  void finish_epoch(std::uint64_t epoch, bool complete);
+  double evaluate();
+  void settle_ends(TrainResult& result);
+  void say(const std::string& line);
+  bool at_last_step() const { return step_ == total_steps_; }
+
+  World& world_;
+  const TrainOptions& options_;
+  const data::TrainAndTest& sets_;
+  Communicator communicator_;
+  models::Mlp<float> model_;
+  DataParallel data_parallel_;
+  layout::LeafBlock own_;
+  CallOptions metric_options_;
+  std::unique_ptr<Optimizer> optimizer_;
+  data::DistributedSampler sampler_;
+  ShardFeed feed_;
+  data::BatchLoader test_loader_;
+  LossMeter epoch_loss_;
+  LossMeter recent_loss_;
+  Throughput throughput_;
+  Progress progress_;
+  Progress::Clock::time_point started_{};
+  std::uint64_t total_steps_ = 0;
+  std::uint64_t step_ = 0;  // applied so far
+  std::optional<std::uint64_t> evaluated_at_;  // step
+  TrainResult result_;
+};
+
+}  // namespace trireme::cli

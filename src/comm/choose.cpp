@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/choose.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <array>
+#include <cstdio>
+
+namespace trireme::comm {
+namespace {
+
+constexpr std::array<plan::Algorithm, 4> all_algorithms{plan::Algorithm::direct, plan::Algorithm::recursive_doubling,
+                                                        plan::Algorithm::tree, plan::Algorithm::ring};
+
+// Orders of magnitude of one machine's memory and of TCP. They rank the algorithms, nothing more.
+constexpr plan::Machine shared_memory{.alpha_s = 0.5e-6, .beta_s_per_byte = 1.0e-10, .gamma_s_per_element = 1.0e-10};
+constexpr plan::Machine network{.alpha_s = 20e-6, .beta_s_per_byte = 4.0e-10, .gamma_s_per_element = 1.0e-10};
+
+double seconds(const ChoiceInput& input, plan::Algorithm algorithm) {
+  // Rank 0 stands for all: the choice must be the same everywhere.
+  const auto cost = plan::cost_of(algorithm, input.shape, 0, input.count, input.element);
+  return plan::predicted_seconds(cost, input.crosses_network ? network : shared_memory);
+}
+
+bool usable(const ChoiceInput& input, plan::Algorithm algorithm) {
+  const auto definedness = plan::definedness(algorithm, input.shape);
+  return definedness.defined && (definedness.canonical || input.order == ReductionOrder::fastest);
+}
+
+[[noreturn]] void refuse(const ChoiceInput& input) {
+  const auto definedness = plan::definedness(*input.forced, input.shape);
+  std::string text = "algorithm ";
+  text += plan::name_of(*input.forced);
+  if (!definedness.defined) {
+    text += " is not defined here (" + definedness.reason + ")";
+  } else {
+    text += " does not keep the canonical order; use order fastest, or";
+  }
+  text += definedness.defined ? " one of:" : "; defined are:";
+  for (auto algorithm : all_algorithms) {
+    if (usable(input, algorithm)) {
+      text += ' ';
+      text += plan::name_of(algorithm);
+    }
+  }
+  fail(ErrorCode::invalid_argument, text);
+}
+
+}  // namespace
+
+plan::Algorithm choose(const ChoiceInput& input) {
+  if (input.forced) {
+    if (!usable(input, *input.forced)) refuse(input);
+    return *input.forced;
+  }
+  bool found = false;
+  plan::Algorithm best = plan::Algorithm::direct;
+  double least = 0;
+  for (auto algorithm : all_algorithms) {
+    if (!usable(input, algorithm)) continue;
+    const double time = seconds(input, algorithm);
+    if (!found || time < least) {
+      best = algorithm;
+      least = time;
+      found = true;
+    }
+  }
+  if (!found) {
+    fail(ErrorCode::unsupported, std::string("no algorithm for ") + std::string(plan::name_of(input.shape.collective)) + " on " +
+                                     std::to_string(input.shape.ranks) + " ranks");
+  }
+  return best;
+}
+
+std::string explain_choice(const ChoiceInput& input) {
+  const auto chosen = choose(input);
+  std::string text(plan::name_of(input.shape.collective));
+  text += " of " + std::to_string(input.count) + " elements on " + std::to_string(input.shape.ranks) + " ranks (" +
+          std::to_string(input.shape.leaves) + " leaves, " + std::string(name_of(input.order)) + ", " +
+          (input.crosses_network ? "network" : "one host") + "): " + std::string(plan::name_of(chosen));
+  text += input.forced ? ", as asked for;" : ", the least predicted time;";
+  for (auto algorithm : all_algorithms) {
+    char part[96];
+    if (usable(input, algorithm)) {
+      std::snprintf(part, sizeof part, " %s %.1f us", std::string(plan::name_of(algorithm)).c_str(), 1e6 * seconds(input, algorithm));
+    } else {
+      std::snprintf(part, sizeof part, " %s not usable", std::string(plan::name_of(algorithm)).c_str());
+    }
+    text += part;
+    text += algorithm == all_algorithms.back() ? "" : ",";
+  }
+  return text;
+}
+
+}  // namespace trireme::comm

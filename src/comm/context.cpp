@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/group.hpp"
+#include "comm/host_engine.hpp"
+#include "comm/message_space.hpp"
+#include "comm/world_context.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include <sched.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace trireme::comm {
+namespace {
+
+constexpr unsigned time_every = 256;  // rounds between looks at the clock
+
+void relax() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+/// How long to spin before sleeping. Waking an idle core takes tens of microseconds, a scheduler tick milliseconds.
+constexpr std::chrono::microseconds spin_time{300};
+
+transport::Endpoint::Options endpoint_options(const ContextOptions& options) {
+  transport::Endpoint::Options result;
+  if (options.eager_bytes) result.eager_bytes = *options.eager_bytes;
+  return result;
+}
+
+}  // namespace
+
+Context::Context(ContextOptions options, std::vector<std::unique_ptr<transport::Link>> links)
+    : options_(std::move(options)),
+      endpoint_(options_.rank, options_.world_size, options_.doorbell, endpoint_options(options_)),
+      scratch_(options_.arena),
+      failure_(options_.verdict_wait) {
+  waiting_.reserve(1024);
+  groups_.reserve(64);
+  for (std::size_t peer = 0; peer < links.size(); ++peer) {
+    if (links[peer]) endpoint_.attach(static_cast<int>(peer), std::move(links[peer]));
+  }
+  endpoint_.set_listener(this);
+}
+
+Context::~Context() { close(true); }
+
+void Context::open() {
+  if (options_.open_control) control_ = options_.open_control(*this);
+  if (options_.progress_thread && options_.world_size > 1) progress_thread_ = std::thread([this] { run_progress_thread(); });
+}
+
+void Context::lock() noexcept {
+  lock_.lock([this] { endpoint_.wake(); });
+}
+
+// ------------------------------------------------------------------------------------------------------------ driving
+
+bool Context::poll_everything() noexcept {
+  if (failure_.aborted()) {
+    if (!links_aborted_) {
+      links_aborted_ = true;
+      endpoint_.abort();
+    }
+    for (Group* group : groups_) group->fail_active();
+    return true;
+  }
+  bool moved = endpoint_.progress();
+  for (Group* group : groups_) moved |= group->poll();
+  if (!moved && ++rounds_ % time_every == 0) {
+    const auto now = Deadline::Clock::now();
+    for (Group* group : groups_) group->check_time(now);
+    failure_.settle_if_overdue();
+  }
+  return moved;
+}
+
+bool Context::drive(Operation& operation, Deadline until) noexcept {
+  if (operation.done()) return true;
+  unattended_.store(0, std::memory_order_release);  // from here on this thread drives
+  const bool done = drive_until(operation, until);
+  if (active_operations_.load(std::memory_order_relaxed) != 0) leave_unattended();
+  return done;
+}
+
+bool Context::drive_until(Operation& operation, Deadline until) noexcept {
+  unsigned idle = 0;
+  bool woken = false;
+  Deadline::Clock::time_point idle_since{};
+  for (;;) {
+    if (operation.done()) return true;
+    if (lock_.try_lock()) {
+      const bool moved = poll_everything();
+      const bool done = operation.done();
+      if (moved) idle = 0;
+      bool sleep = false;
+      if (!done && !moved && ++idle % 64 == 0) {
+        const auto now = Deadline::Clock::now();
+        if (idle == 64) idle_since = now;
+        sleep = now - idle_since > spin_time;
+      }
+      if (sleep && !until.passed()) {
+        publish_status(true);
+        endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + std::chrono::milliseconds(50))));
+        rounds_ += time_every - rounds_ % time_every - 1;  // the next idle round looks at the clock
+      }
+      lock_.unlock();
+      if (done) return true;
+    } else {
+      if (!std::exchange(woken, true)) endpoint_.wake();  // the progress thread may sleep with the lock
+      ::sched_yield();
+    }
+    if (!until.is_never() && until.passed()) return operation.done();
+    if (options_.ranks_fit_cores) {
+      relax();
+    } else {
+      ::sched_yield();
+    }
+  }
+}
+
+void Context::progress_once() noexcept {
+  if (active_operations_.load(std::memory_order_relaxed) == 0 || !lock_.try_lock()) return;
+  poll_everything();
+  lock_.unlock();
+}
+
+void Context::operation_count_changed(int by) noexcept { active_operations_.fetch_add(by, std::memory_order_release); }
+
+void Context::leave_unattended() noexcept {
+  if (!options_.progress_thread) return;
+  unattended_.store(1, std::memory_order_release);
+  unattended_.notify_one();
+}
+
+/// Overlap for links whose bytes move only when somebody handles them. Parked while nothing is under way or a caller
+/// drives; otherwise mostly asleep in the endpoint, which a caller that wants the lock ends.
+void Context::run_progress_thread() noexcept {
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (unattended_.load(std::memory_order_acquire) == 0) {
+      unattended_.wait(0, std::memory_order_acquire);
+      continue;
+    }
+    if (!lock_.try_lock()) {
+      ::sched_yield();
+      continue;
+    }
+    const bool moved = poll_everything();
+    if (active_operations_.load(std::memory_order_relaxed) == 0) {
+      unattended_.store(0, std::memory_order_release);
+    } else if (!moved && unattended_.load(std::memory_order_acquire) != 0) {
+      publish_status(true);
+      endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)));
+    }
+    lock_.unlock();
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------- bookkeeping
+
+void Context::enrol(Group& group) {
+  groups_.push_back(&group);
+  took_communicator_id(group.id());
+}
+
+void Context::strike(Group& group) noexcept { std::erase(groups_, &group); }
+
+Group* Context::find(std::uint32_t communicator) const {
+  for (Group* group : groups_) {
+    if (group->id() == communicator) return group;
+  }
+  return nullptr;
+}
+
+std::string Context::host_of(int world_rank) const {
+  return world_rank >= 0 && static_cast<std::size_t>(world_rank) < options_.hosts.size()
+             ? options_.hosts[static_cast<std::size_t>(world_rank)]
+             : "unknown host";
+}
+
+void Context::publish_status(bool with_peers) noexcept {
+  // The oldest operation of the communicator that is stuck longest tells most; with none active, the last one.
+  const Operation* oldest = nullptr;
+  const Group* holder = groups_.empty() ? nullptr : groups_.front();
+  for (const Group* group : groups_) {
+    const Operation* candidate = group->oldest();
+    if (candidate != nullptr && (oldest == nullptr || candidate->issued_at < oldest->issued_at)) {
+      oldest = candidate;
+      holder = group;
+    }
+  }
+  if (holder == nullptr) return;
+  waiting_.clear();
+  if (oldest != nullptr) {
+    if (with_peers) holder->engine().waiting_for(*oldest, waiting_);
+    board_.write(holder->id(), oldest->sequence, &oldest->request, waiting_);
+  } else {
+    const auto issued = holder->issued();
+    board_.write(holder->id(), issued == 0 ? 0 : issued - 1, nullptr, waiting_);
+  }
+}
+
+Error Context::failure_error() const {
+  const auto cause = failure_.cause();
+  if (!cause) return {};
+  Error error;
+  error.code = cause->code;
+  error.message = cause->message;
+  error.rank = options_.rank;
+  error.peer_rank = cause->member;
+  error.peer_host = cause->member_host;
+  return error;
+}
+
+// --------------------------------------------------------------------------------------------------- being listened to
+
+rendezvous::Status Context::status() noexcept { return board_.read(options_.rank); }
+
+void Context::verdict(const rendezvous::Cause& cause) noexcept {
+  failure_.settle(cause);
+  endpoint_.wake();
+}
+
+void Context::unexpected(int peer, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept {
+  // A message for an operation already issued that nothing waits for: only a mismatch can have sent a wrong one.
+  Group* group = (key.communicator & transfer_bit) == 0 ? find(key.communicator) : nullptr;
+  if (group != nullptr && key.operation < group->issued()) group->heard(peer, key.operation, theirs);
+}
+
+void Context::mismatched(int peer, const transport::MessageKey& key, const transport::Stamp& ours,
+                         const transport::Stamp& theirs) noexcept {
+  if (Group* group = find(key.communicator & ~transfer_bit)) {
+    group->mismatch(peer, key.operation, ours, theirs, (key.communicator & transfer_bit) != 0);
+  }
+}
+
+void Context::noted(int peer, std::uint8_t kind, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept {
+  Group* group = kind == signature_note ? find(key.communicator) : nullptr;
+  if (group != nullptr) group->heard(peer, key.operation, theirs);
+}
+
+void Context::peer_ended(int peer, transport::LinkState state, int errno_value) noexcept {
+  // A peer that closed in good order is missed only by an operation that needs it: that one then fails.
+  if (state != transport::LinkState::lost) return;
+  std::string message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") is gone: its connection broke";
+  if (errno_value != 0) message += std::string(" (") + std::strerror(errno_value) + ")";
+  raise({.code = ErrorCode::peer_lost, .epoch = options_.epoch, .member = peer, .member_host = host_of(peer), .message = message});
+}
+
+void Context::corrupted(int peer, std::string_view what) noexcept {
+  raise({.code = ErrorCode::corrupt,
+         .epoch = options_.epoch,
+         .member = peer,
+         .member_host = host_of(peer),
+         .message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") sent " + std::string(what)});
+}
+
+// ----------------------------------------------------------------------------------------------------------- the ends
+
+void Context::close(bool failed) noexcept {
+  lock();
+  if (closed_) {
+    unlock();
+    return;
+  }
+  closed_ = true;
+  unlock();
+  if (progress_thread_.joinable()) {
+    stop_.store(true, std::memory_order_release);
+    unattended_.store(1, std::memory_order_release);
+    unattended_.notify_all();
+    endpoint_.wake();
+    progress_thread_.join();
+  }
+  if (control_) failed ? control_->abandon() : control_->leave();
+  lock();
+  const bool orderly = !failed && !failure_.aborted() && active_operations_.load(std::memory_order_relaxed) == 0;
+  if (orderly) endpoint_.close(Deadline::after(std::chrono::seconds(1)));
+  failure_.settle({.code = ErrorCode::closed, .epoch = options_.epoch, .message = "this world was closed"});
+  poll_everything();
+  unlock();
+  control_.reset();
+}
+
+std::shared_ptr<Context> open_context(ContextOptions options, std::vector<std::unique_ptr<transport::Link>> links) {
+  auto context = std::make_shared<Context>(std::move(options), std::move(links));
+  context->open();
+  return context;
+}
+
+Communicator make_communicator(const std::shared_ptr<Context>& context) {
+  std::vector<int> members(static_cast<std::size_t>(context->options().world_size));
+  std::iota(members.begin(), members.end(), 0);
+  const int rank = context->options().rank;
+  auto engine = std::make_unique<HostEngine>(
+      context->endpoint(), context->scratch(),
+      HostEngine::Settings{.crosses_network = context->options().crosses_network, .algorithm = context->options().algorithm}, 0,
+      members, rank);
+  return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
+}
+
+void close_context(const std::shared_ptr<Context>& context, bool failed) noexcept { context->close(failed); }
+
+std::optional<Error> failure_of(const std::shared_ptr<Context>& context) {
+  if (!context->failure().aborted()) return std::nullopt;
+  return context->failure_error();
+}
+
+}  // namespace trireme::comm

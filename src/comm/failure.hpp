@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/deadline.hpp"
+#include "trireme/rendezvous/control.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <optional>
+
+namespace trireme::comm {
+
+/// How a world comes to the one cause all its ranks report. A local failure is told to the coordinator; its verdict, or
+/// after `verdict_wait` without one the local cause, aborts the world. The first cause stays.
+/// Threads: aborted() from any, lock-free; settle() from the control channel's thread too; the rest under the progress lock.
+class Failure {
+ public:
+  explicit Failure(std::chrono::milliseconds verdict_wait) : verdict_wait_(verdict_wait) {}
+
+  bool aborted() const noexcept { return aborted_.load(std::memory_order_acquire); }
+  /// A local failure is under discussion.
+  bool pending() const noexcept { return pending_.has_value(); }
+
+  /// The first local failure counts. Without a channel it aborts at once.
+  void raise(const rendezvous::Cause& cause, rendezvous::ControlChannel* channel) {
+    if (aborted() || pending_) return;
+    pending_ = cause;
+    settle_at_ = Deadline::Clock::now() + verdict_wait_;
+    if (channel == nullptr) {
+      settle(cause);
+    } else {
+      channel->report(cause);
+    }
+  }
+  /// The verdict did not come: the own cause it is.
+  void settle_if_overdue() {
+    if (pending_ && !aborted() && Deadline::Clock::now() >= settle_at_) settle(*pending_);
+  }
+  /// Aborts the world with `cause`, unless it is already.
+  void settle(const rendezvous::Cause& cause) {
+    std::lock_guard lock(mutex_);
+    if (cause_) return;
+    cause_ = cause;
+    aborted_.store(true, std::memory_order_release);
+  }
+  std::optional<rendezvous::Cause> cause() const {
+    std::lock_guard lock(mutex_);
+    return cause_;
+  }
+
+ private:
+  const std::chrono::milliseconds verdict_wait_;
+  std::atomic<bool> aborted_{false};
+  std::optional<rendezvous::Cause> pending_;
+  Deadline::Clock::time_point settle_at_{};
+  mutable std::mutex mutex_;
+  std::optional<rendezvous::Cause> cause_;
+};
+
+}  // namespace trireme::comm

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/comm/request.hpp"
+#include "trireme/transport/endpoint.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace trireme::comm {
+
+/// The last operations of one communicator: always on, written under the progress lock, read by any thread at any time
+/// without one (an entry that changes while it is read is left out).
+class FlightRecorder {
+ public:
+  static constexpr std::size_t capacity = 2048;
+  enum class Outcome : std::uint64_t { issued = 1, done = 2, failed = 3 };
+
+  FlightRecorder();
+  void issued(std::uint64_t sequence, const transport::Stamp& stamp, const std::array<char, 32>& label,
+              std::int64_t now_ns) noexcept;
+  void ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept;
+  /// The signature of a recorded operation, while it is still here. Under the progress lock only.
+  std::optional<transport::Stamp> signature(std::uint64_t sequence) const noexcept;
+  /// The entries, oldest first, as a JSON array.
+  std::string to_json() const;
+
+ private:
+  struct Entry {
+    std::atomic<std::uint64_t> version{0};  // odd while being written; 0: never used
+    std::atomic<std::uint64_t> sequence{0};
+    std::array<std::atomic<std::uint64_t>, 3> stamp{};
+    std::array<std::atomic<std::uint64_t>, 4> label{};
+    std::atomic<std::int64_t> started_ns{0};
+    std::atomic<std::int64_t> ended_ns{0};
+    std::atomic<std::uint64_t> outcome{0};
+  };
+  Entry& entry(std::uint64_t sequence) const { return entries_[sequence % capacity]; }
+  std::unique_ptr<Entry[]> entries_;
+};
+
+/// `text` with what JSON needs escaped.
+std::string json_escaped(std::string_view text);
+
+}  // namespace trireme::comm

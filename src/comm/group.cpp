@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/group.hpp"
+
+#include "comm/message_space.hpp"
+#include "comm/signature.hpp"
+#include "comm/world_context.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace trireme::comm {
+namespace {
+
+constexpr std::size_t operations_at_start = 16;
+
+std::int64_t nanoseconds_of(Deadline::Clock::time_point moment) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(moment.time_since_epoch()).count();
+}
+
+std::string seconds_text(std::chrono::nanoseconds duration) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(duration).count());
+  return text;
+}
+
+/// Clears the flag of a thread that issues, however it leaves.
+class IssuingFlag {
+ public:
+  explicit IssuingFlag(std::atomic<bool>& flag) : flag_(flag) {
+    if (flag_.exchange(true, std::memory_order_acquire)) {
+      fail(ErrorCode::invalid_argument,
+           "two threads issue operations on one communicator at the same time; give each thread its own (split)");
+    }
+  }
+  ~IssuingFlag() { flag_.store(false, std::memory_order_release); }
+  IssuingFlag(const IssuingFlag&) = delete;
+  IssuingFlag& operator=(const IssuingFlag&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
+}  // namespace
+
+Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank, std::unique_ptr<Engine> engine)
+    : context_(std::move(context)), id_(id), members_(std::move(members)), rank_(rank), engine_(std::move(engine)),
+      sends_(members_.size(), 0), receives_(members_.size(), 0) {
+  heard_.reserve(256);
+  active_.reserve(256);
+  free_.reserve(256);
+  grow();
+  context_->lock();
+  context_->enrol(*this);
+  context_->unlock();
+}
+
+Group::~Group() {
+  context_->lock();
+  context_->strike(*this);
+  context_->unlock();
+}
+
+void Group::grow() {
+  for (std::size_t i = 0; i < operations_at_start; ++i) {
+    pool_.push_back(std::make_unique<Operation>());
+    pool_.back()->state = engine_->make_state();
+    free_.push_back(pool_.back().get());
+  }
+}
+
+Operation& Group::take() {
+  if (free_.empty()) grow();
+  Operation* operation = free_.back();
+  free_.pop_back();
+  return *operation;
+}
+
+Operation& Group::issue(const Request& request) {
+  const IssuingFlag issuing(issuing_);
+  context_->lock();
+  struct Unlock {
+    Context& context;
+    ~Unlock() { context.unlock(); }
+  } unlock{*context_};
+
+  if (context_->failure().aborted()) {
+    Error failure = context_->failure_error();
+    failure.operation = std::string(plan::name_of(request.collective));
+    failure.label = request.label.data();
+    throw Exception(std::move(failure));
+  }
+  const bool transfer = request.collective == plan::Collective::send_recv;
+  std::uint64_t& number = !transfer ? next_sequence_
+                          : request.outgoing ? sends_[static_cast<std::size_t>(request.root)]
+                                             : receives_[static_cast<std::size_t>(request.root)];
+  Operation& operation = take();
+  operation.request = request;
+  operation.sequence = number;
+  const auto& algorithm = context_->options().algorithm;
+  operation.stamp = signature_of(request, algorithm ? static_cast<int>(*algorithm) + 1 : 0);
+  operation.failure.code = ErrorCode::none;
+  operation.failure.peer_rank = -1;
+  operation.stuck = operation.warned = operation.observed = false;
+  operation.issued_at = Deadline::Clock::now();
+  operation.head_since = active_.empty() ? operation.issued_at : Deadline::Clock::time_point{};
+  try {
+    engine_->start(operation);
+  } catch (...) {
+    free_.push_back(&operation);
+    throw;
+  }
+  ++number;
+  operation.group = shared_from_this();
+  operation.set_phase(Operation::Phase::active);
+  active_.push_back(&operation);
+  context_->operation_count_changed(+1);
+
+  if (!transfer) {
+    recorder_.issued(operation.sequence, operation.stamp, request.label, nanoseconds_of(operation.issued_at));
+    // What peers have said of this operation before it was issued here.
+    for (const auto& each : heard_) {
+      if (each.sequence == operation.sequence && each.stamp != operation.stamp) {
+        mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
+      }
+    }
+    std::erase_if(heard_, [&](const Heard& each) { return each.sequence <= operation.sequence; });
+    context_->endpoint().for_each_unexpected(
+        collective_space(id_), operation.sequence,
+        [&](int peer, const transport::MessageKey& key, const transport::Stamp& theirs) {
+          if (theirs != operation.stamp) mismatch(peer, key.operation, operation.stamp, theirs, false);
+        });
+  }
+  context_->publish_status(false);
+  return operation;
+}
+
+bool Group::drive(Operation& operation, Deadline until) noexcept { return context_->drive(operation, until); }
+
+void Group::recycle(Operation& operation) noexcept {
+  context_->lock();
+  operation.set_phase(Operation::Phase::free);
+  free_.push_back(&operation);
+  context_->unlock();
+}
+
+bool Group::poll() noexcept {
+  bool moved = false;
+  for (std::size_t i = 0; i < active_.size();) {
+    Operation& operation = *active_[i];
+    if (operation.stuck) {
+      ++i;
+      continue;
+    }
+    const Progress progress = engine_->poll(operation);
+    moved |= progress != Progress::idle;
+    if (progress == Progress::done) {
+      finish(operation, false);
+      continue;
+    }
+    if (progress == Progress::failed) {
+      // A mismatch or a corrupt frame has raised its own cause already; then this one is ignored.
+      const int member = operation.failure.peer_rank;
+      const bool closed = member >= 0 && context_->endpoint().link_state(member) == transport::LinkState::closed;
+      raise(operation, closed ? ErrorCode::closed : ErrorCode::peer_lost, member,
+            "rank " + std::to_string(member) + " (" + context_->host_of(member) + ") " +
+                (closed ? "has closed its world" : "is gone: its connection broke") + " during " + operation.name());
+    }
+    ++i;
+  }
+  return moved;
+}
+
+void Group::raise(Operation& operation, ErrorCode code, int world_member, std::string message) {
+  operation.stuck = true;
+  context_->raise({.code = code,
+                   .epoch = context_->options().epoch,
+                   .communicator = id_,
+                   .operation = operation.sequence,
+                   .member = world_member,
+                   .member_host = context_->host_of(world_member),
+                   .operation_name = operation.name(),
+                   .message = std::move(message)});
+}
+
+void Group::check_time(Deadline::Clock::time_point now) {
+  if (active_.empty()) return;
+  Operation& head = *active_.front();
+  if (head.stuck) return;
+  if (head.head_since == Deadline::Clock::time_point{}) head.head_since = now;
+  const auto waited = now - head.head_since;
+  const bool late = waited >= head.request.timeout;
+  if (!late && (head.warned || waited < context_->options().warn_after)) return;
+  std::vector<int> missing;
+  engine_->waiting_for(head, missing);
+  std::string who;
+  for (std::size_t i = 0; i < missing.size() && i < 8; ++i) who += (i == 0 ? "rank " : ", ") + std::to_string(missing[i]);
+  if (missing.size() > 8) who += " and " + std::to_string(missing.size() - 8) + " more";
+  if (who.empty()) who = "nobody";
+  const std::string label = head.request.label[0] != '\0' ? " '" + std::string(head.request.label.data()) + "'" : "";
+  const std::string what = head.name() + label + " has not finished after " + seconds_text(waited) + ", waiting for " + who;
+  if (!late) {
+    head.warned = true;
+    context_->options().log(LogLevel::warning, "rank " + std::to_string(context_->options().rank) + ": " + what);
+    return;
+  }
+  raise(head, ErrorCode::timeout, missing.empty() ? -1 : missing.front(), what);
+}
+
+void Group::finish(Operation& operation, bool failed) noexcept {
+  engine_->finish(operation);
+  active_.erase(std::find(active_.begin(), active_.end(), &operation));
+  const auto now = Deadline::Clock::now();
+  if (operation.request.collective != plan::Collective::send_recv) {
+    recorder_.ended(operation.sequence, failed ? FlightRecorder::Outcome::failed : FlightRecorder::Outcome::done, nanoseconds_of(now));
+  }
+  if (!active_.empty() && active_.front()->head_since == Deadline::Clock::time_point{}) active_.front()->head_since = now;
+  context_->operation_count_changed(-1);
+  context_->publish_status(false);
+  operation.set_phase(Operation::Phase::done);  // last: from here on the waiter may take it away
+}
+
+void Group::fail_active() noexcept {
+  while (!active_.empty()) {
+    Operation& operation = *active_.front();
+    operation.failure = context_->failure_error();
+    operation.failure.operation = operation.name();
+    operation.failure.label = operation.request.label.data();
+    operation.failure.elapsed = Deadline::Clock::now() - operation.issued_at;
+    finish(operation, true);
+  }
+}
+
+void Group::heard(int world_peer, std::uint64_t sequence, const transport::Stamp& theirs) {
+  if (sequence >= next_sequence_) {
+    heard_.push_back({sequence, world_peer, theirs});
+    return;
+  }
+  const auto ours = recorder_.signature(sequence);
+  if (ours && *ours != theirs) mismatch(world_peer, sequence, *ours, theirs, false);
+}
+
+void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs, bool transfer) {
+  for (Operation* operation : active_) {
+    if (operation->sequence == sequence && (operation->request.collective == plan::Collective::send_recv) == transfer) {
+      operation->stuck = true;
+    }
+  }
+  const int self = context_->options().rank;
+  std::string mine = "rank " + std::to_string(self) + " called " + describe(ours);
+  std::string other = "rank " + std::to_string(world_peer) + " called " + describe(theirs);
+  if (world_peer < self) std::swap(mine, other);  // the same sentence on both sides
+  context_->raise({.code = ErrorCode::mismatch,
+                   .epoch = context_->options().epoch,
+                   .communicator = id_,
+                   .operation = sequence,
+                   .member = world_peer,
+                   .member_host = context_->host_of(world_peer),
+                   .operation_name = (transfer ? "send_recv #" : "operation #") + std::to_string(sequence),
+                   .message = "the ranks disagree on operation #" + std::to_string(sequence) + ": " + mine + "; " + other});
+}
+
+}  // namespace trireme::comm

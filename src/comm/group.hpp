@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/flight_recorder.hpp"
+#include "comm/operation.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/comm/engine.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trireme::comm {
+
+class Context;
+
+/// What the copies of one Communicator share: members, numbering, operations in flight, recorder.
+/// Threads: issue() from one at a time; everything else locks by itself or is called under the progress lock.
+class Group : public std::enable_shared_from_this<Group> {
+ public:
+  Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank, std::unique_ptr<Engine> engine);
+  ~Group();
+
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(members_.size()); }
+  std::uint32_t id() const { return id_; }
+  const std::vector<int>& members() const { return members_; }
+  const std::shared_ptr<Context>& context() const { return context_; }
+  Engine& engine() const { return *engine_; }
+  const FlightRecorder& recorder() const { return recorder_; }
+
+  /// Numbers, signs, records and starts a validated request.
+  /// Errors: throws the world's failure if it has failed; invalid_argument, unsupported from the engine.
+  Operation& issue(const Request& request);
+  /// As Communicator: until the operation is done or `until` has passed; true if done.
+  bool drive(Operation& operation, Deadline until) noexcept;
+  /// Back to the pool. The operation is done.
+  void recycle(Operation& operation) noexcept;
+
+  // Under the progress lock.
+  /// Polls every active operation; true if anything moved.
+  bool poll() noexcept;
+  /// Deadlines and warnings.
+  void check_time(Deadline::Clock::time_point now);
+  /// Every active operation ends with the world's failure.
+  void fail_active() noexcept;
+  /// A peer's signature for `sequence` has arrived: compares it if the own one is known, keeps it otherwise.
+  void heard(int world_peer, std::uint64_t sequence, const transport::Stamp& theirs);
+  void mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs, bool transfer);
+  /// The oldest active operation, or null.
+  const Operation* oldest() const { return active_.empty() ? nullptr : active_.front(); }
+  std::uint64_t issued() const { return next_sequence_; }
+
+ private:
+  struct Heard {
+    std::uint64_t sequence;
+    int world_peer;
+    transport::Stamp stamp;
+  };
+  Operation& take();
+  void grow();
+  void finish(Operation& operation, bool failed) noexcept;
+  void raise(Operation& operation, ErrorCode code, int world_member, std::string message);
+
+  std::shared_ptr<Context> context_;
+  std::uint32_t id_;
+  std::vector<int> members_;
+  int rank_;
+  std::unique_ptr<Engine> engine_;
+  FlightRecorder recorder_;
+  std::atomic<bool> issuing_{false};
+  std::uint64_t next_sequence_ = 0;
+  std::vector<std::uint64_t> sends_;     // per rank: numbers given so far
+  std::vector<std::uint64_t> receives_;
+  std::vector<std::unique_ptr<Operation>> pool_;
+  std::vector<Operation*> free_;
+  std::vector<Operation*> active_;  // in issue order
+  std::vector<Heard> heard_;        // of operations not issued here yet
+};
+
+}  // namespace trireme::comm

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/host_engine.hpp"
+
+#include "comm/choose.hpp"
+#include "comm/message_space.hpp"
+#include "comm/operation.hpp"
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+
+namespace trireme::comm {
+namespace {
+
+constexpr std::size_t segment_bytes = 512 * 1024;
+constexpr std::size_t most_segments = 16;
+constexpr std::size_t most_recipes = 4096;
+
+/// A collective runs an Execution; a send or receive is one request.
+struct HostState final : EngineState {
+  explicit HostState(std::size_t ranks) : execution(ranks) {}
+  Execution execution;
+  transport::SendRequest send;
+  transport::ReceiveRequest receive;
+};
+
+HostState& state_of(Operation& operation) { return static_cast<HostState&>(*operation.state); }
+const HostState& state_of(const Operation& operation) { return static_cast<const HostState&>(*operation.state); }
+
+bool is_transfer(const Request& request) { return request.collective == plan::Collective::send_recv; }
+
+double divisor_of(const Request& request, std::size_t ranks) {
+  if (request.op.kind != ReduceKind::average) return 1.0;
+  return request.op.scalar != 0.0 ? request.op.scalar : static_cast<double>(ranks);
+}
+
+}  // namespace
+
+HostEngine::HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Settings settings, std::uint32_t id,
+                       std::vector<int> members, int rank)
+    : endpoint_(endpoint), pool_(pool), settings_(settings), id_(id), members_(std::move(members)), rank_(rank) {}
+
+std::unique_ptr<EngineState> HostEngine::make_state() { return std::make_unique<HostState>(members_.size()); }
+
+std::unique_ptr<Engine> HostEngine::split(std::uint32_t id, std::vector<int> members, int rank) {
+  return std::make_unique<HostEngine>(endpoint_, pool_, settings_, id, std::move(members), rank);
+}
+
+plan::Shape HostEngine::shape_of(const Request& request) const {
+  return {.collective = request.collective, .ranks = static_cast<int>(members_.size()), .leaves = request.leaves, .root = request.root};
+}
+
+const ExecutablePlan& HostEngine::plan_for(plan::Algorithm algorithm, const plan::Shape& shape) {
+  for (const auto& each : plans_) {
+    if (each.algorithm == algorithm && each.shape == shape) return *each.plan;
+  }
+  plans_.push_back({algorithm, shape, std::make_unique<const ExecutablePlan>(plan::make_plan(algorithm, shape, rank_))});
+  return *plans_.back().plan;
+}
+
+const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
+  const std::size_t count = request.logical_count();
+  const auto fits = [&](const Recipe& each) {
+    return each.collective == request.collective && each.order == request.order && each.leaves == request.leaves &&
+           each.root == request.root && each.count == count && each.input == request.input.dtype &&
+           each.output == request.output.dtype;
+  };
+  if (last_recipe_ < recipes_.size() && fits(recipes_[last_recipe_])) return recipes_[last_recipe_];
+  const auto known = std::find_if(recipes_.begin(), recipes_.end(), fits);
+  if (known != recipes_.end()) {
+    last_recipe_ = static_cast<std::size_t>(known - recipes_.begin());
+    return *known;
+  }
+
+  const std::size_t element = size_of(request.output.dtype);
+  const auto algorithm =
+      choose({.shape = shape_of(request),
+              .order = request.order,
+              .count = count,
+              .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
+              .crosses_network = settings_.crosses_network,
+              .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
+  const auto& plan = plan_for(algorithm, shape_of(request));
+  std::size_t segments = 1;
+  if (plan.plan.loopable) {
+    const std::size_t block = count / static_cast<std::size_t>(plan.plan.blocks) * element;
+    segments = std::clamp<std::size_t>((block + segment_bytes - 1) / segment_bytes, 1, most_segments);
+  }
+  pool_.prepare(Execution::scratch_bytes(plan, request));
+  pool_.prepare(Execution::instance_bytes(plan, static_cast<int>(segments)));
+  if (recipes_.size() == most_recipes) recipes_.clear();  // a program of endlessly many shapes: start afresh
+  recipes_.push_back({request.collective, request.order, request.leaves, request.root, count, request.input.dtype,
+                      request.output.dtype, &plan, static_cast<int>(segments)});
+  last_recipe_ = recipes_.size() - 1;
+  return recipes_.back();
+}
+
+void HostEngine::start(Operation& operation) {
+  if (is_transfer(operation.request)) {
+    start_transfer(operation);
+    return;
+  }
+  const auto& recipe = recipe_for(operation.request);
+  auto& execution = state_of(operation).execution;
+  execution.start({.plan = recipe.plan,
+                   .request = operation.request,
+                   .stamp = operation.stamp,
+                   .communicator = collective_space(id_),
+                   .operation = operation.sequence,
+                   .members = members_,
+                   .divisor = divisor_of(operation.request, members_.size()),
+                   .segments = recipe.segments},
+                  endpoint_, pool_);
+  // Some adjacent pair must compare signatures whatever plans the ranks have chosen: the successor gets this one's, with
+  // the first message if one goes there anyway.
+  const int ranks = static_cast<int>(members_.size());
+  if (ranks > 1) {
+    const int successor = (rank_ + 1) % ranks;
+    if (!execution.sends_to(successor)) {
+      endpoint_.send_note(members_[static_cast<std::size_t>(successor)], signature_note,
+                          {collective_space(id_), 0, operation.sequence}, operation.stamp);
+    }
+  }
+}
+
+void HostEngine::start_transfer(Operation& operation) noexcept {
+  auto& state = state_of(operation);
+  const auto& request = operation.request;
+  const transport::MessageKey key{transfer_space(id_), 0, operation.sequence};
+  const int peer = members_[static_cast<std::size_t>(request.root)];
+  if (request.outgoing) {
+    state.send = {};
+    state.send.peer = peer;
+    state.send.key = key;
+    state.send.stamp = operation.stamp;
+    state.send.data = static_cast<const std::byte*>(request.input.data);
+    state.send.bytes = request.input.size_bytes();
+    endpoint_.send(state.send);
+  } else {
+    state.receive = {};
+    state.receive.peer = peer;
+    state.receive.key = key;
+    state.receive.stamp = operation.stamp;
+    state.receive.destination = static_cast<std::byte*>(request.output.data);
+    state.receive.bytes = request.output.size_bytes();
+    endpoint_.receive(state.receive);
+  }
+}
+
+Progress HostEngine::poll(Operation& operation) noexcept {
+  auto& state = state_of(operation);
+  Progress progress = Progress::idle;
+  int failed_peer = -1;
+  if (is_transfer(operation.request)) {
+    const auto how = operation.request.outgoing ? state.send.state : state.receive.state;
+    if (how == transport::RequestState::done) progress = Progress::done;
+    if (how == transport::RequestState::failed) {
+      progress = Progress::failed;
+      failed_peer = operation.request.root;
+    }
+  } else {
+    progress = state.execution.poll(endpoint_);
+    failed_peer = state.execution.failed_peer();
+  }
+  if (progress == Progress::failed) operation.failure.peer_rank = members_[static_cast<std::size_t>(failed_peer)];
+  return progress;
+}
+
+void HostEngine::finish(Operation& operation) noexcept {
+  auto& execution = state_of(operation).execution;
+  if (execution.active()) execution.finish(pool_);
+}
+
+void HostEngine::waiting_for(const Operation& operation, std::vector<int>& world_ranks) const {
+  const auto& state = state_of(operation);
+  const std::size_t first = world_ranks.size();
+  if (is_transfer(operation.request)) {
+    world_ranks.push_back(operation.request.root);
+  } else if (state.execution.active()) {
+    state.execution.missing(world_ranks);
+  }
+  for (std::size_t i = first; i < world_ranks.size(); ++i) {
+    world_ranks[i] = members_[static_cast<std::size_t>(world_ranks[i])];
+  }
+}
+
+std::string HostEngine::explain(const Request& request) const {
+  const std::size_t element = size_of(request.output.dtype);
+  return explain_choice({.shape = shape_of(request),
+                         .order = request.order,
+                         .count = request.logical_count(),
+                         .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
+                         .crosses_network = settings_.crosses_network,
+                         .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
+}
+
+}  // namespace trireme::comm

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/execution.hpp"
+#include "comm/scratch_pool.hpp"
+#include "trireme/comm/engine.hpp"
+#include "trireme/transport/endpoint.hpp"
+
+#include <optional>
+#include <vector>
+
+namespace trireme::comm {
+
+/// The engine for host memory: our plans over our transports with our kernels.
+class HostEngine final : public Engine {
+ public:
+  struct Settings {
+    bool crosses_network = false;
+    std::optional<plan::Algorithm> algorithm{};
+  };
+  /// `endpoint` and `pool` are the world's and outlive the engine.
+  HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Settings settings, std::uint32_t id,
+             std::vector<int> members, int rank);
+
+  std::unique_ptr<EngineState> make_state() override;
+  void start(Operation& operation) override;
+  Progress poll(Operation& operation) noexcept override;
+  void finish(Operation& operation) noexcept override;
+  void waiting_for(const Operation& operation, std::vector<int>& world_ranks) const override;
+  Capabilities capabilities() const override { return {.name = "host", .device = DeviceKind::cpu, .canonical = true}; }
+  std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
+  std::string explain(const Request& request) const override;
+
+ private:
+  /// How operations of one shape run; made once, then looked up.
+  struct Recipe {
+    plan::Collective collective;
+    ReductionOrder order;
+    int leaves;
+    int root;
+    std::size_t count;
+    DType input;
+    DType output;
+    const ExecutablePlan* plan;
+    int segments;
+  };
+  struct CachedPlan {
+    plan::Algorithm algorithm;
+    plan::Shape shape;
+    std::unique_ptr<const ExecutablePlan> plan;
+  };
+  const Recipe& recipe_for(const Request& request);
+  const ExecutablePlan& plan_for(plan::Algorithm algorithm, const plan::Shape& shape);
+  plan::Shape shape_of(const Request& request) const;
+  void start_transfer(Operation& operation) noexcept;
+
+  transport::Endpoint& endpoint_;
+  ScratchPool& pool_;
+  Settings settings_;
+  std::uint32_t id_;
+  std::vector<int> members_;
+  int rank_;
+  std::vector<CachedPlan> plans_;
+  std::vector<Recipe> recipes_;
+  std::size_t last_recipe_ = 0;
+};
+
+}  // namespace trireme::comm

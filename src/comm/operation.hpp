@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/error.hpp"
+#include "trireme/base/work.hpp"
+#include "trireme/comm/engine.hpp"
+#include "trireme/transport/endpoint.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace trireme::comm {
+
+class Group;
+
+/// One operation, pooled by its Group: what was asked, under which number, how far it is, how it ended.
+class Operation final : public WorkState {
+ public:
+  enum class Phase : std::uint8_t { free, active, done };
+
+  Request request{};
+  std::uint64_t sequence = 0;      ///< of the collectives of the communicator, or of the sends (receives) to one peer
+  transport::Stamp stamp{};
+  std::shared_ptr<Group> group;    ///< while not free
+  std::unique_ptr<EngineState> state;
+  Error failure{};                 ///< code none: none
+  Deadline::Clock::time_point issued_at{};
+  Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its communicator; zero before
+  bool stuck = false;    ///< has failed and waits for the agreed cause: not to be polled
+  bool warned = false;   ///< the slow-operation warning is out
+  bool observed = false; ///< somebody has seen the error
+
+  Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
+  void set_phase(Phase phase) noexcept { phase_.store(phase, std::memory_order_release); }
+  /// "all_reduce #17".
+  std::string name() const;
+
+  // WorkState
+  bool done() const noexcept override { return phase() == Phase::done; }
+  bool drive(Deadline until) noexcept override;
+  void order(Stream stream) noexcept override;
+  const Error* error() const noexcept override { return done() && failure ? &failure : nullptr; }
+  void release() noexcept override;
+
+ private:
+  std::atomic<Phase> phase_{Phase::free};
+};
+
+}  // namespace trireme::comm

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/failure.hpp"
+#include "comm/progress_lock.hpp"
+#include "comm/scratch_pool.hpp"
+#include "comm/status_board.hpp"
+#include "trireme/comm/context.hpp"
+#include "trireme/transport/endpoint.hpp"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace trireme::comm {
+
+class Group;
+class Operation;
+
+/// What all communicators of one World share while it is open: the links, the drive, the failure. The listener of the
+/// control channel (its thread asks for the status and brings the verdict) and of the endpoint (under the lock).
+class Context final : public rendezvous::ControlListener,
+                      public transport::EndpointListener,
+                      public std::enable_shared_from_this<Context> {
+ public:
+  Context(ContextOptions options, std::vector<std::unique_ptr<transport::Link>> links);
+  ~Context();
+  void open();
+
+  const ContextOptions& options() const { return options_; }
+  transport::Endpoint& endpoint() { return endpoint_; }
+  ScratchPool& scratch() { return scratch_; }
+  Failure& failure() { return failure_; }
+  rendezvous::ControlChannel* control() { return control_.get(); }
+  const std::shared_ptr<transport::Arena>& arena() const { return options_.arena; }
+
+  void lock() noexcept;
+  void unlock() noexcept { lock_.unlock(); }
+
+  /// Until `operation` is done or `until` has passed; drives every communicator of the world meanwhile.
+  bool drive(Operation& operation, Deadline until) noexcept;
+  /// An operation was issued that nobody waits for yet: the progress thread, if there is one, takes over.
+  void leave_unattended() noexcept;
+  /// One round without blocking, if nobody else drives.
+  void progress_once() noexcept;
+
+  // Under the lock.
+  void enrol(Group& group);
+  void strike(Group& group) noexcept;
+  std::uint32_t next_communicator_id() const { return next_id_; }
+  void took_communicator_id(std::uint32_t id) { next_id_ = std::max(next_id_, id + 1); }
+  void raise(const rendezvous::Cause& cause) { failure_.raise(cause, control_.get()); }
+  /// What the coordinator will be told when it asks; `with_peers`: for whom it waits too.
+  void publish_status(bool with_peers) noexcept;
+  void operation_count_changed(int by) noexcept;
+
+  /// The world's failure as this rank reports it; code none if there is none.
+  Error failure_error() const;
+  std::string host_of(int world_rank) const;
+  void close(bool failed) noexcept;
+
+  // rendezvous::ControlListener, on the channel's thread
+  rendezvous::Status status() noexcept override;
+  void verdict(const rendezvous::Cause& cause) noexcept override;
+
+  // transport::EndpointListener, under the lock
+  void unexpected(int peer, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept override;
+  void mismatched(int peer, const transport::MessageKey& key, const transport::Stamp& ours,
+                  const transport::Stamp& theirs) noexcept override;
+  void noted(int peer, std::uint8_t kind, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept override;
+  void peer_ended(int peer, transport::LinkState state, int errno_value) noexcept override;
+  void corrupted(int peer, std::string_view what) noexcept override;
+
+ private:
+  bool poll_everything() noexcept;
+  bool drive_until(Operation& operation, Deadline until) noexcept;
+  void run_progress_thread() noexcept;
+  Group* find(std::uint32_t communicator) const;
+
+  ContextOptions options_;
+  transport::Endpoint endpoint_;
+  ScratchPool scratch_;
+  Failure failure_;
+  ProgressLock lock_;
+  StatusBoard board_;
+  std::unique_ptr<rendezvous::ControlChannel> control_;
+  std::vector<Group*> groups_;
+  std::uint32_t next_id_ = 1;
+  unsigned rounds_ = 0;
+  bool links_aborted_ = false;
+  std::vector<int> waiting_;  // publish_status's working memory
+  bool closed_ = false;
+  std::atomic<int> active_operations_{0};
+  std::atomic<int> unattended_{0};  // 1: operations are under way and no caller drives
+  std::atomic<bool> stop_{false};
+  std::thread progress_thread_;
+};
+
+}  // namespace trireme::comm

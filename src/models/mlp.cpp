@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/models/mlp.hpp"
+
+#include "kernels/dense/dense.hpp"
+#include "kernels/float_environment.hpp"
+#include "kernels/norm/norm.hpp"
+#include "models/gemm.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/data/random.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace trireme::models {
+namespace {
+
+constexpr std::size_t max_classes = 256;                             // a label is a byte
+constexpr std::size_t max_extent = std::numeric_limits<int>::max();  // what BLAS counts in
+constexpr std::size_t alignment = data::AlignedBuffer<std::byte>::alignment;
+
+template <class T>
+std::size_t aligned_count(std::size_t count) {
+  constexpr std::size_t unit = alignment / sizeof(T);
+  return (count + unit - 1) / unit * unit;
+}
+
+void check_sizes(const std::vector<std::size_t>& sizes) {
+  if (sizes.size() < 2) {
+    fail(ErrorCode::invalid_argument, "a multi-layer perceptron needs at least two sizes: inputs and classes");
+  }
+  for (std::size_t size : sizes) {
+    if (size == 0 || size > max_extent) {
+      fail(ErrorCode::invalid_argument, "a layer of " + std::to_string(size) + " units is not possible");
+    }
+  }
+  if (sizes.back() < 2 || sizes.back() > max_classes) {
+    fail(ErrorCode::invalid_argument, "a classifier has 2 to 256 classes, not " + std::to_string(sizes.back()));
+  }
+}
+
+template <class T>
+void initialise(std::span<T> values, std::size_t inputs, std::uint64_t key) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
+  for (std::size_t e = 0; e < values.size(); ++e) {
+    values[e] = static_cast<T>((2.0 * data::unit_interval(data::splitmix64_at(key, e)) - 1.0) * bound);
+  }
+}
+
+}  // namespace
+
+template <class T>
+Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes) {
+  check_sizes(sizes_);
+  std::size_t total = 0;
+  for (std::size_t l = 0; l < layers(); ++l) {
+    total += aligned_count<T>(sizes_[l] * sizes_[l + 1]) + aligned_count<T>(sizes_[l + 1]);
+  }
+  values_ = data::AlignedBuffer<T>(total);
+  gradients_ = data::AlignedBuffer<T>(total);
+  std::size_t offset = 0;
+  const auto add = [&](std::string name, std::vector<std::int64_t> shape, std::size_t inputs, std::size_t count) {
+    const std::span<T> value = values_.span().subspan(offset, count);
+    initialise(value, inputs, data::stream_key(options.seed, parameters_.size()));
+    parameters_.push_back({std::move(name), std::move(shape), value, gradients_.span().subspan(offset, count)});
+    offset += aligned_count<T>(count);
+  };
+  for (std::size_t l = 0; l < layers(); ++l) {
+    const std::size_t inputs = sizes_[l];
+    const std::size_t outputs = sizes_[l + 1];
+    const std::string layer = "layer" + std::to_string(l);
+    add(layer + ".weight", {static_cast<std::int64_t>(outputs), static_cast<std::int64_t>(inputs)}, inputs,
+        outputs * inputs);
+    add(layer + ".bias", {static_cast<std::int64_t>(outputs)}, inputs, outputs);
+  }
+  activations_.resize(layers());
+  make_room(options.rows);
+}
+
+template <class T>
+void Mlp<T>::make_room(std::size_t rows) {
+  for (std::size_t l = 0; l < layers(); ++l) activations_[l].ensure(rows * sizes_[l + 1]);
+  const std::size_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
+  delta_.ensure(rows * widest);
+  next_delta_.ensure(rows * widest);
+  losses_.ensure(rows);
+}
+
+template <class T>
+const T* Mlp<T>::checked(ConstTensorView features, std::span<const std::uint8_t> labels) {
+  if (features.dtype != dtype_of<T> || features.device.kind != DeviceKind::cpu) {
+    fail(ErrorCode::invalid_argument, "this model takes features of " + std::string(name_of(dtype_of<T>)) +
+                                          " in host memory, not of " + std::string(name_of(features.dtype)));
+  }
+  if (labels.size() > max_extent || features.count != labels.size() * inputs()) {
+    fail(ErrorCode::invalid_argument, std::to_string(features.count) + " features are not " +
+                                          std::to_string(labels.size()) + " rows of " + std::to_string(inputs()));
+  }
+  const auto bad = std::find_if(labels.begin(), labels.end(), [&](std::uint8_t label) { return label >= classes(); });
+  if (bad != labels.end()) {
+    fail(ErrorCode::invalid_argument, "label " + std::to_string(*bad) + " of row " +
+                                          std::to_string(bad - labels.begin()) + " is not below " +
+                                          std::to_string(classes()));
+  }
+  const T* data = static_cast<const T*>(features.data);
+  if (reinterpret_cast<std::uintptr_t>(data) % alignment == 0 || features.count == 0) return data;
+  // A matrix product may bracket its sums by the alignment of its operands.
+  features_copy_.ensure(features.count);
+  std::copy_n(data, features.count, features_copy_.data());
+  return features_copy_.data();
+}
+
+template <class T>
+void Mlp<T>::forward(const T* features, std::size_t rows) {
+  const T* input = features;
+  for (std::size_t l = 0; l < layers(); ++l) {
+    const std::size_t outputs = sizes_[l + 1];
+    T* output = activations_[l].data();
+    gemm(Form::plain, Form::transposed, rows, outputs, sizes_[l], input, weight(l), output);
+    if (l + 1 < layers()) {
+      kernels::add_bias_relu(output, bias(l), rows, outputs);
+    } else {
+      kernels::add_bias(output, bias(l), rows, outputs);
+    }
+    input = output;
+  }
+}
+
+template <class T>
+double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels, ReadyReference ready) {
+  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  const std::size_t rows = labels.size();
+  const T* x = checked(features, labels);
+  if (rows == 0) {
+    for (std::size_t p = parameters_.size(); p-- > 0;) {
+      const std::span<T> gradient = parameters_[p].gradient.template as<T>();
+      std::fill(gradient.begin(), gradient.end(), T{0});
+      ready(p);
+    }
+    return 0.0;
+  }
+  make_room(rows);
+  forward(x, rows);
+  kernels::softmax_cross_entropy<T>({.logits = activations_.back().data(),
+                                     .labels = labels.data(),
+                                     .rows = rows,
+                                     .classes = classes(),
+                                     .losses = losses_.data(),
+                                     .gradient = delta_.data()});
+  for (std::size_t l = layers(); l-- > 0;) {
+    const std::size_t outputs = sizes_[l + 1];
+    const T* input = l == 0 ? x : activations_[l - 1].data();
+    // Announced before the derivative goes further down: what reduces this layer works beside the next product.
+    kernels::column_sum(parameters_[2 * l + 1].gradient.template as<T>().data(), delta_.data(), rows, outputs);
+    ready(2 * l + 1);
+    gemm(Form::transposed, Form::plain, outputs, sizes_[l], rows, delta_.data(), input,
+         parameters_[2 * l].gradient.template as<T>().data());
+    ready(2 * l);
+    if (l == 0) break;  // nobody wants the derivative by the features
+    gemm(Form::plain, Form::plain, rows, sizes_[l], outputs, delta_.data(), weight(l), next_delta_.data());
+    kernels::relu_backward(next_delta_.data(), next_delta_.data(), input, rows * sizes_[l]);
+    std::swap(delta_, next_delta_);
+  }
+  return kernels::sum(losses_.data(), rows) / static_cast<double>(rows);
+}
+
+template <class T>
+Evaluation Mlp<T>::evaluate(ConstTensorView features, std::span<const std::uint8_t> labels, std::span<double> losses) {
+  if (!losses.empty() && losses.size() != labels.size()) {
+    fail(ErrorCode::invalid_argument, "room for " + std::to_string(losses.size()) + " losses, but there are " +
+                                          std::to_string(labels.size()) + " rows");
+  }
+  const kernels::FloatEnvironment environment;
+  const T* x = checked(features, labels);
+  Evaluation result{.samples = labels.size()};
+  make_room(std::min(labels.size(), evaluation_rows));
+  kernels::TreeSum loss_sum;
+  for (std::size_t begin = 0; begin < labels.size(); begin += evaluation_rows) {
+    const auto block = labels.subspan(begin, std::min(evaluation_rows, labels.size() - begin));
+    double* block_losses = losses.empty() ? losses_.data() : losses.data() + begin;
+    forward(x + begin * inputs(), block.size());
+    result.correct += kernels::softmax_cross_entropy<T>({.logits = activations_.back().data(),
+                                                         .labels = block.data(),
+                                                         .rows = block.size(),
+                                                         .classes = classes(),
+                                                         .losses = block_losses});
+    loss_sum.add(kernels::block_sum(block_losses, block.size()));
+  }
+  result.loss_sum = loss_sum.result();
+  return result;
+}
+
+template class Mlp<float>;
+template class Mlp<double>;
+
+}  // namespace trireme::models

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/all_reduce_synchronizer.hpp"
+
+#include "kernels/float_environment.hpp"
+#include "kernels/fold/fold.hpp"
+#include "kernels/reduce/reduce.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/layout/reduction_tree.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+namespace trireme::parallel {
+namespace {
+
+/// Fills with the identity of addition, -0: x + -0 is x for every x, +0 and -0 included.
+void fill_identity(std::byte* memory, DType dtype, std::size_t count) {
+  if (dtype == DType::f64) {
+    std::fill_n(reinterpret_cast<double*>(memory), count, -0.0);
+  } else {
+    std::fill_n(reinterpret_cast<float*>(memory), count, -0.0f);
+  }
+}
+
+/// left = left + right, one node of the fold's tree.
+void add(std::byte* left, const std::byte* right, DType dtype, std::size_t count) {
+  const std::array<kernels::ReduceSource, 2> sources{kernels::ReduceSource{left, dtype}, kernels::ReduceSource{right, dtype}};
+  constexpr std::array<std::int16_t, 3> program{0, 1, layout::ReductionTree::combine};
+  kernels::reduce({.kind = ReduceKind::sum,
+                   .accumulator = dtype,
+                   .destination = left,
+                   .output = dtype,
+                   .count = count,
+                   .sources = sources,
+                   .program = program});
+}
+
+[[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
+
+}  // namespace
+
+AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
+                                             const DataParallelOptions& options, int leaves, int own_leaves)
+    : communicator_(std::move(communicator)),
+      parameters_(std::move(parameters)),
+      options_(options),
+      leaves_(leaves),
+      own_leaves_(own_leaves),
+      plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
+      gradients_(communicator_.memory().allocate(Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
+      weights_(communicator_.memory().allocate<double>(1)),
+      counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
+      settled_(parameters_.size(), false),
+      buckets_(plan_.buckets.size()) {
+  for (std::size_t b = 0; b < buckets_.size(); ++b) {
+    const auto& in = plan_.buckets[b].parameters;
+    buckets_[b].label = "bucket " + std::to_string(b) + " " + parameters_[in.front()].name;
+    if (in.size() > 1) buckets_[b].label += "..";
+  }
+}
+
+CallOptions AllReduceSynchronizer::call_options(std::string_view label) const {
+  return {.deadline = options_.deadline, .order = options_.order, .label = label, .leaves = leaves_};
+}
+
+std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const {
+  return gradients_.bytes().data() + plan_.size_bytes * static_cast<std::size_t>(level) + plan_.places[parameter].begin_bytes;
+}
+
+TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
+  return {place(parameter, 0), plan_.places[parameter].count, plan_.places[parameter].dtype};
+}
+
+void AllReduceSynchronizer::begin_step() {
+  for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].missing = plan_.buckets[b].parameters.size();
+  std::fill(counts().begin(), counts().end(), 0);
+  leaf_ = -1;
+  stack_ = 0;
+  next_bucket_ = 0;
+  weights_started_ = false;
+  weight_sum_ = {};
+  total_weight_ = 0.0;
+  in_leaf_ = last_leaf_ = false;
+}
+
+void AllReduceSynchronizer::begin_leaf(double weight) {
+  if (in_leaf_ || leaf_ + 1 >= own_leaves_) misuse("a shard is begun before the last one ended, or one too many");
+  ++leaf_;
+  in_leaf_ = true;
+  last_leaf_ = leaf_ + 1 == own_leaves_;
+  combines_ = layout::combines_after(own_leaves_, leaf_);
+  leaf_touched_ = false;
+  weight_ = weight;
+  std::fill(settled_.begin(), settled_.end(), false);
+}
+
+void AllReduceSynchronizer::set_weight(double weight) {
+  if (!in_leaf_) misuse("weight(): no shard is under way");
+  if (leaf_touched_) misuse("weight() must come before the first ready() of its shard");
+  if (!std::isfinite(weight) || weight < 0) misuse("weight(): " + std::to_string(weight) + " is not a finite number of at least 0");
+  weight_ = weight;
+}
+
+void AllReduceSynchronizer::ready(std::size_t parameter) {
+  if (parameter >= parameters_.size()) {
+    misuse("ready(): there is no parameter " + std::to_string(parameter) + " among " + std::to_string(parameters_.size()));
+  }
+  if (!in_leaf_) misuse("ready(): no shard is under way");
+  if (settled_[parameter]) misuse("ready(): '" + parameters_[parameter].name + "' was ready before in this shard");
+  if (!leaf_touched_ && last_leaf_) start_weights();
+  leaf_touched_ = true;
+  if (weight_ != 0.0) ++counts()[parameter];
+  fold(parameter, true);
+  settle(parameter);
+  if (last_leaf_ && options_.overlap) start_complete_buckets();
+}
+
+void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
+  const kernels::FloatEnvironment environment;
+  const auto& where = plan_.places[parameter];
+  const auto& source = parameters_[parameter].gradient;
+  if (weight_ == 0.0 || !present) {
+    // Out of the sum (weight 0): the identity. Not ready on this leaf: a zero gradient of full weight.
+    std::byte* top = place(parameter, stack_);
+    if (weight_ == 0.0) {
+      fill_identity(top, where.dtype, where.count);
+    } else {
+      std::memset(top, 0, where.count * size_of(where.dtype));
+    }
+    if (combines_ > 0) add(place(parameter, stack_ - 1), top, where.dtype, where.count);
+  } else if (combines_ == 0) {
+    kernels::scale(place(parameter, stack_), source.data, source.dtype, weight_, where.count);
+  } else {
+    kernels::scale_add(place(parameter, stack_ - 1), source.data, source.dtype, weight_, where.count);
+  }
+  for (int k = 1; k < combines_; ++k) {
+    add(place(parameter, stack_ - 1 - k), place(parameter, stack_ - k), where.dtype, where.count);
+  }
+}
+
+void AllReduceSynchronizer::settle(std::size_t parameter) {
+  settled_[parameter] = true;
+  if (last_leaf_) --buckets_[plan_.places[parameter].bucket].missing;
+}
+
+void AllReduceSynchronizer::end_leaf() {
+  if (!in_leaf_) misuse("a shard ends that was not begun");
+  if (!leaf_touched_ && last_leaf_) start_weights();
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    if (settled_[p]) continue;
+    fold(p, false);
+    settle(p);
+  }
+  if (!last_leaf_) weight_sum_.add(weight_);
+  stack_ += 1 - combines_;
+  in_leaf_ = false;
+  if (last_leaf_ && options_.overlap) start_complete_buckets();
+}
+
+void AllReduceSynchronizer::start_weights() {
+  weight_sum_.add(weight_);  // the last leaf's weight can change no more
+  weights_.as<double>()[0] = weight_sum_.result();
+  weights_work_ = communicator_.all_reduce_async(weights_.as<double>(), sum, call_options("total weight"));
+  weights_started_ = true;
+}
+
+bool AllReduceSynchronizer::weights_known(bool wait) {
+  if (!wait && !weights_work_.done()) return false;
+  weights_work_.wait();
+  total_weight_ = weights_.as<double>()[0];
+  return true;
+}
+
+void AllReduceSynchronizer::start_complete_buckets() {
+  if (next_bucket_ < buckets_.size() && buckets_[next_bucket_].missing == 0) {
+    if (!weights_known(false) || total_weight_ == 0.0) return;
+    while (next_bucket_ < buckets_.size() && buckets_[next_bucket_].missing == 0) start_bucket(next_bucket_++);
+  }
+  communicator_.progress();
+}
+
+void AllReduceSynchronizer::start_bucket(std::size_t index) {
+  const auto& bucket = plan_.buckets[index];
+  const TensorView range{gradients_.bytes().data() + bucket.begin_bytes, bucket.count, bucket.dtype};
+  buckets_[index].work = communicator_.all_reduce_async(range, range, average_over(total_weight_), call_options(buckets_[index].label));
+}
+
+StepOutcome AllReduceSynchronizer::reduce() {
+  if (in_leaf_ || leaf_ + 1 != own_leaves_) misuse("reduce(): " + std::to_string(own_leaves_ - leaf_ - 1 + in_leaf_) + " shards have not been passed");
+  weights_known(true);
+  if (total_weight_ != 0.0) {
+    while (next_bucket_ < buckets_.size()) start_bucket(next_bucket_++);
+  }
+  counts().back() = stop_requested_ ? 1 : 0;
+  Work counts_work = communicator_.all_reduce_async(counts(), sum, call_options("ready counts"));
+  for (auto& bucket : buckets_) bucket.work.wait();
+  counts_work.wait();
+  return counts().back() != 0 ? StepOutcome::stop : StepOutcome::ready;
+}
+
+}  // namespace trireme::parallel

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "kernels/norm/norm.hpp"
+#include "parallel/bucket_plan.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+#include "trireme/parallel/gradient_synchronizer.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trireme::parallel {
+
+/// Gradients by all-reduce. Each leaf's gradient enters the arena as f32(g * f32(weight)), folded with the leaves before
+/// it along the balanced tree; in the last pass over the leaves each bucket is reduced as soon as all its gradients are
+/// there, in a fixed order, and divided once by the total weight.
+///
+/// Per step, on all ranks in this order: the sum of the weights (one f64); the buckets; how often each parameter was
+/// ready and whether to stop (i32). A bucket starts when the total weight is known, which costs nothing unless a rank is
+/// late by then.
+class AllReduceSynchronizer final : public GradientSynchronizer {
+ public:
+  AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options,
+                        int leaves, int own_leaves);
+
+  void begin_step() override;
+  void begin_leaf(double weight) override;
+  void set_weight(double weight) override;
+  void ready(std::size_t parameter) override;
+  void end_leaf() override;
+  StepOutcome reduce() override;
+  TensorView gradient(std::size_t parameter) override;
+  bool used(std::size_t parameter) const override { return counts()[parameter] != 0; }
+  double total_weight() const override { return total_weight_; }
+
+  void request_stop() { stop_requested_ = true; }
+  const BucketPlan& plan() const { return plan_; }
+
+ private:
+  struct BucketState {
+    std::size_t missing = 0;  ///< gradients of the last leaf
+    Work work;
+    std::string label;
+  };
+  std::span<std::int32_t> counts() const { return counts_.as<std::int32_t>(); }
+  std::byte* place(std::size_t parameter, int level) const;
+  void fold(std::size_t parameter, bool present);
+  void settle(std::size_t parameter);
+  void start_weights();
+  bool weights_known(bool wait);
+  void start_complete_buckets();
+  void start_bucket(std::size_t bucket);
+  CallOptions call_options(std::string_view label) const;
+
+  Communicator communicator_;
+  std::vector<Parameter> parameters_;
+  DataParallelOptions options_;
+  int leaves_;
+  int own_leaves_;
+  BucketPlan plan_;
+  ArenaBuffer gradients_;  ///< fold_depth copies; the first is what is reduced
+  ArenaBuffer weights_;
+  ArenaBuffer counts_;     ///< per parameter, then the votes to stop
+
+  // Of the step under way.
+  int leaf_ = -1;          ///< index among own leaves
+  int stack_ = 0;          ///< partial sums that wait on the fold's stack, before this leaf
+  int combines_ = 0;       ///< how many of them this leaf completes
+  bool in_leaf_ = false;
+  bool last_leaf_ = false;
+  bool leaf_touched_ = false;
+  double weight_ = 0.0;
+  kernels::TreeSum weight_sum_;
+  std::vector<bool> settled_;  ///< this leaf's gradient is in the arena
+  std::vector<BucketState> buckets_;
+  std::size_t next_bucket_ = 0;
+  bool weights_started_ = false;
+  Work weights_work_;
+  double total_weight_ = 0.0;
+  bool stop_requested_ = false;
+};
+
+}  // namespace trireme::parallel

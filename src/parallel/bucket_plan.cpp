@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/bucket_plan.hpp"
+
+#include "trireme/base/dtype.hpp"
+
+namespace trireme::parallel {
+namespace {
+
+constexpr std::size_t line = 64;
+constexpr std::size_t round_up(std::size_t bytes) { return (bytes + line - 1) / line * line; }
+
+}  // namespace
+
+BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest) {
+  BucketPlan plan;
+  plan.places.resize(parameters.size());
+  for (std::size_t i = parameters.size(); i-- > 0;) {
+    const DType dtype = accumulator_of(parameters[i].gradient.dtype);
+    const std::size_t bytes = round_up(parameters[i].gradient.count * size_of(dtype));
+    const Bytes limit = plan.buckets.size() <= 1 ? first : rest;
+    // A change of type starts a new bucket; so does what would overflow the one under way.
+    const bool fits = !plan.buckets.empty() && plan.buckets.back().dtype == dtype &&
+                      plan.buckets.back().count * size_of(dtype) + bytes <= limit.value;
+    if (!fits) {
+      plan.buckets.emplace_back();
+      plan.buckets.back().dtype = dtype;
+      plan.buckets.back().begin_bytes = plan.size_bytes;
+    }
+    auto& bucket = plan.buckets.back();
+    bucket.parameters.push_back(i);
+    plan.places[i] = {plan.buckets.size() - 1, plan.size_bytes, parameters[i].gradient.count, dtype};
+    bucket.count += bytes / size_of(dtype);
+    plan.size_bytes += bytes;
+  }
+  return plan;
+}
+
+}  // namespace trireme::parallel

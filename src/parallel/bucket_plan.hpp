@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/parameter.hpp"
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace trireme::parallel {
+
+/// Gradients of one accumulator type that travel together: a contiguous range of the gradient arena.
+struct Bucket {
+  DType dtype = DType::f32;
+  std::vector<std::size_t> parameters;
+  std::size_t begin_bytes = 0;  ///< in the arena
+  std::size_t count = 0;        ///< elements, padding between parameters included
+};
+
+/// Where each parameter's gradient lies.
+struct GradientPlace {
+  std::size_t bucket = 0;
+  std::size_t begin_bytes = 0;  ///< in the arena
+  std::size_t count = 0;
+  DType dtype = DType::f32;     ///< the accumulator type
+};
+
+struct BucketPlan {
+  std::vector<Bucket> buckets;        ///< in the order in which they are reduced
+  std::vector<GradientPlace> places;  ///< per parameter
+  std::size_t size_bytes = 0;         ///< of one copy of all gradients
+};
+
+/// Parameters in reverse order, which is about the order in which backward finishes them, filled into buckets of at most
+/// `first` (the first one) and `rest` bytes; a larger parameter has a bucket to itself.
+/// Every gradient starts on a cache line of its own.
+BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
+
+}  // namespace trireme::parallel

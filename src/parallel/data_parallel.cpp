@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/parallel/data_parallel.hpp"
+
+#include "parallel/data_parallel_state.hpp"
+#include "parallel/gradient_norm.hpp"
+#include "parallel/parameter_list.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/layout/reduction_tree.hpp"
+
+#include <bit>
+#include <cmath>
+
+namespace trireme {
+namespace parallel {
+namespace {
+
+int settle_leaves(const DataParallelOptions& options, int ranks) {
+  if (options.zero_stage != 0) {
+    fail(ErrorCode::unsupported, "zero_stage is " + std::to_string(options.zero_stage) + "; this version has stage 0");
+  }
+  if (options.bucket_bytes.value == 0 || options.first_bucket_bytes.value == 0) {
+    fail(ErrorCode::invalid_argument, "bucket_bytes and first_bucket_bytes must be above 0");
+  }
+  const int leaves = options.logical_shards;
+  if (leaves == 0) return ranks;
+  if (leaves < 0 || !std::has_single_bit(static_cast<unsigned>(leaves)) || leaves > 32768) {
+    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + "; it must be a power of two up to 32768 (or 0: one per rank)");
+  }
+  if (leaves < ranks) {
+    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + " but there are " + std::to_string(ranks) +
+                                          " ranks: raise it to at least the number of ranks, or use fewer ranks");
+  }
+  return leaves;
+}
+
+std::string settings_text(const DataParallelOptions& options, int leaves) {
+  return "logical_shards " + std::to_string(leaves) + ", bucket_bytes " + std::to_string(options.bucket_bytes.value) +
+         ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) + ", order " + std::string(name_of(options.order));
+}
+
+}  // namespace
+
+DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options)
+    : communicator_(std::move(communicator)), parameters_(std::move(parameters)), options_(options) {
+  leaves_ = settle_leaves(options_, communicator_.size());
+  check_parameters(parameters_);
+  compare_parameters(communicator_, parameters_, settings_text(options_, leaves_));
+  broadcast_values(communicator_, parameters_);
+  const auto block = layout::leaf_blocks(leaves_, communicator_.size())[static_cast<std::size_t>(communicator_.rank())];
+  synchronizer_ = std::make_unique<AllReduceSynchronizer>(communicator_, parameters_, options_, leaves_, block.count);
+  step_state_ = std::make_unique<StepState>(*synchronizer_, parameters_, leaves_, block.first, block.count);
+  step_ = Step(step_state_.get());
+}
+
+void DataParallelState::begin_step() {
+  const auto cursor = sampler_->cursor();
+  step_state_->begin(sampler_->batch(), cursor);
+}
+
+bool DataParallelState::next_step() {
+  step_state_->conclude();
+  const auto epoch = sampler_->cursor().epoch;
+  sampler_->advance();
+  if (step_state_->outcome() == StepOutcome::stop || sampler_->cursor().epoch != epoch) return false;
+  begin_step();
+  return true;
+}
+
+void StepState::begin(std::span<const std::uint32_t> batch, data::SamplerCursor cursor) {
+  batch_ = batch;
+  cursor_ = cursor;
+  passed_ = 0;
+  started_ = in_shard_ = reduced_ = applied_ = false;
+  outcome_ = StepOutcome::ready;
+  norm_ = 0.0;
+  synchronizer_.begin_step();
+}
+
+bool StepState::restart_shards() {
+  if (started_) fail(ErrorCode::invalid_argument, "shards() of a step can be iterated once");
+  started_ = true;
+  return next_shard();
+}
+
+bool StepState::next_shard() {
+  if (in_shard_) {
+    synchronizer_.end_leaf();
+    in_shard_ = false;
+    ++passed_;
+  }
+  while (passed_ < own_leaves_) {
+    shard_.samples_ = data::DistributedSampler::leaf(batch_, leaves_, first_leaf_ + passed_);
+    synchronizer_.begin_leaf(static_cast<double>(shard_.samples_.size()));
+    if (!shard_.samples_.empty()) {
+      in_shard_ = true;
+      return true;
+    }
+    synchronizer_.end_leaf();
+    ++passed_;
+  }
+  return false;
+}
+
+StepOutcome StepState::reduce() {
+  if (reduced_) fail(ErrorCode::invalid_argument, "reduce() is called twice in one step");
+  if (!started_) restart_shards();  // a rank whose leaves are all empty needs no loop
+  outcome_ = synchronizer_.reduce();
+  reduced_ = true;
+  return outcome_;
+}
+
+void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
+  if (!reduced_) fail(ErrorCode::invalid_argument, "apply() comes after reduce()");
+  if (applied_) fail(ErrorCode::invalid_argument, "apply() is called twice in one step");
+  if (!std::isfinite(options.clip_norm) || options.clip_norm < 0) fail(ErrorCode::invalid_argument, "clip_norm must be finite and at least 0");
+  applied_ = true;
+  if (synchronizer_.total_weight() == 0.0) return;
+  double scale = 1.0;
+  if (options.clip_norm > 0) {
+    gradients_.clear();
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
+    }
+    norm_ = global_norm(gradients_);
+    scale = clip_scale(norm_, options.clip_norm);
+  }
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    if (synchronizer_.used(p)) optimizer.apply(parameters_[p].name, parameters_[p].value, synchronizer_.gradient(p), scale);
+  }
+}
+
+void StepState::conclude() {
+  if (!reduced_) reduce();
+}
+
+}  // namespace parallel
+
+void Shard::weight(double weight) { step_->synchronizer().set_weight(weight); }
+void Shard::ready(std::size_t parameter) { step_->synchronizer().ready(parameter); }
+
+Shard& Shards::Iterator::operator*() const { return step_->shard(); }
+Shards::Iterator& Shards::Iterator::operator++() {
+  if (!step_->next_shard()) step_ = nullptr;
+  return *this;
+}
+Shards::Iterator Shards::begin() { return Iterator(step_->restart_shards() ? step_ : nullptr); }
+
+Shards Step::shards() { return Shards(state_); }
+StepOutcome Step::reduce() { return state_->reduce(); }
+void Step::apply(Optimizer& optimizer, const ApplyOptions& options) { state_->apply(optimizer, options); }
+TensorView Step::gradient(std::size_t parameter) const {
+  if (!state_->reduced()) fail(ErrorCode::invalid_argument, "gradient() comes after reduce()");
+  return state_->synchronizer().gradient(parameter);
+}
+std::vector<TensorView> Step::gradients() const {
+  std::vector<TensorView> all;
+  for (std::size_t p = 0; p < state_->parameters().size(); ++p) all.push_back(gradient(p));
+  return all;
+}
+bool Step::used(std::size_t parameter) const { return state_->synchronizer().used(parameter); }
+std::uint64_t Step::epoch() const { return state_->cursor().epoch; }
+std::uint64_t Step::index() const { return state_->cursor().step; }
+std::size_t Step::batch_size() const { return state_->batch_size(); }
+double Step::total_weight() const { return state_->synchronizer().total_weight(); }
+double Step::gradient_norm() const { return state_->norm(); }
+
+Step& Steps::Iterator::operator*() const { return state_->step(); }
+Steps::Iterator& Steps::Iterator::operator++() {
+  if (!state_->next_step()) state_ = nullptr;
+  return *this;
+}
+Steps::Iterator Steps::begin() {
+  state_->begin_loop(state_->sampler());
+  return Iterator(state_);
+}
+
+DataParallel::DataParallel(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options)
+    : state_(std::make_unique<parallel::DataParallelState>(std::move(communicator), std::move(parameters), options)) {}
+DataParallel::DataParallel(DataParallel&&) noexcept = default;
+DataParallel& DataParallel::operator=(DataParallel&&) noexcept = default;
+DataParallel::~DataParallel() = default;
+
+Steps DataParallel::steps(data::DistributedSampler& sampler) {
+  state_->set_sampler(sampler);
+  return Steps(state_.get());
+}
+void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
+int DataParallel::logical_shards() const { return state_->leaves(); }
+const std::vector<Parameter>& DataParallel::parameters() const { return state_->parameters(); }
+std::vector<std::vector<std::size_t>> DataParallel::buckets() const {
+  std::vector<std::vector<std::size_t>> lists;
+  for (const auto& bucket : state_->synchronizer().plan().buckets) lists.push_back(bucket.parameters);
+  return lists;
+}
+
+}  // namespace trireme

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "parallel/all_reduce_synchronizer.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace trireme::parallel {
+
+/// What the handles Step, Shards and Shard point to: the step under way.
+class StepState {
+ public:
+  StepState(GradientSynchronizer& synchronizer, const std::vector<Parameter>& parameters, int leaves, int first_leaf, int own_leaves)
+      : synchronizer_(synchronizer), parameters_(parameters), leaves_(leaves), first_leaf_(first_leaf), own_leaves_(own_leaves) {
+    shard_.step_ = this;
+  }
+
+  void begin(std::span<const std::uint32_t> batch, data::SamplerCursor cursor);
+  /// To the next own leaf with samples, accounting for the empty ones; false at the end.
+  bool next_shard();
+  bool restart_shards();
+  StepOutcome reduce();
+  void apply(Optimizer& optimizer, const ApplyOptions& options);
+  /// Leaves the step in a state from which all ranks can go on together.
+  void conclude();
+
+  GradientSynchronizer& synchronizer() { return synchronizer_; }
+  Shard& shard() { return shard_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  data::SamplerCursor cursor() const { return cursor_; }
+  std::size_t batch_size() const { return batch_.size(); }
+  StepOutcome outcome() const { return outcome_; }
+  bool reduced() const { return reduced_; }
+  double norm() const { return norm_; }
+
+ private:
+  GradientSynchronizer& synchronizer_;
+  const std::vector<Parameter>& parameters_;
+  int leaves_;
+  int first_leaf_;
+  int own_leaves_;
+  data::SamplerCursor cursor_{};
+  std::span<const std::uint32_t> batch_{};
+  Shard shard_;
+  int passed_ = 0;       ///< own leaves done with
+  bool started_ = false; ///< shards() is being iterated
+  bool in_shard_ = false;
+  bool reduced_ = false;
+  bool applied_ = false;
+  StepOutcome outcome_ = StepOutcome::ready;
+  double norm_ = 0.0;
+  std::vector<TensorView> gradients_;
+};
+
+/// What DataParallel owns; at a stable address.
+class DataParallelState {
+ public:
+  DataParallelState(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options);
+
+  void begin_loop(data::DistributedSampler& sampler) { sampler_ = &sampler; begin_step(); }
+  /// Done with the step; to the next one of the epoch, or false.
+  bool next_step();
+  Step& step() { return step_; }
+  AllReduceSynchronizer& synchronizer() { return *synchronizer_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  int leaves() const { return leaves_; }
+  void set_sampler(data::DistributedSampler& sampler) { sampler_ = &sampler; }
+  data::DistributedSampler& sampler() { return *sampler_; }
+
+ private:
+  void begin_step();
+  Communicator communicator_;
+  std::vector<Parameter> parameters_;
+  DataParallelOptions options_;
+  int leaves_ = 1;
+  std::unique_ptr<AllReduceSynchronizer> synchronizer_;
+  std::unique_ptr<StepState> step_state_;
+  Step step_{nullptr};
+  data::DistributedSampler* sampler_ = nullptr;
+};
+
+}  // namespace trireme::parallel

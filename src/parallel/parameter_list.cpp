@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/parameter_list.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <set>
+#include <vector>
+
+namespace trireme::parallel {
+namespace {
+
+std::string describe(const Parameter& parameter) {
+  std::string text = "'" + parameter.name + "' " + std::string(name_of(parameter.value.dtype)) + " {";
+  for (std::size_t i = 0; i < parameter.shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(parameter.shape[i]);
+  return text + "}";
+}
+
+/// FNV-1a, 64 bits: enough to notice a difference, which is then looked up in full.
+std::int64_t fingerprint(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return static_cast<std::int64_t>(hash);
+}
+
+/// The text of every rank, cut at 256 bytes.
+std::vector<std::string> gather_texts(Communicator& communicator, const std::string& mine) {
+  constexpr std::size_t width = 256;
+  std::array<std::uint8_t, width> padded{};
+  std::memcpy(padded.data(), mine.data(), std::min(mine.size(), width - 1));
+  std::vector<std::uint8_t> all(width * static_cast<std::size_t>(communicator.size()));
+  communicator.all_gather(std::span<const std::uint8_t>(padded), std::span<std::uint8_t>(all), {.label = "parameter list"});
+  std::vector<std::string> texts;
+  for (int rank = 0; rank < communicator.size(); ++rank) {
+    texts.emplace_back(reinterpret_cast<const char*>(all.data() + width * static_cast<std::size_t>(rank)));
+  }
+  return texts;
+}
+
+/// The first rank whose value differs from rank 0's, or 0.
+template <class T>
+int first_difference(const std::vector<T>& values, std::size_t stride = 1, std::size_t offset = 0) {
+  for (std::size_t rank = 1; rank * stride < values.size(); ++rank) {
+    if (values[rank * stride + offset] != values[offset]) return static_cast<int>(rank);
+  }
+  return 0;
+}
+
+void refuse(const std::string& what, int rank, const std::string& theirs, const std::string& zeros) {
+  fail(ErrorCode::mismatch, "the ranks' " + what + ": rank 0 has " + zeros + "; rank " + std::to_string(rank) + " has " + theirs);
+}
+
+}  // namespace
+
+void check_parameters(std::span<const Parameter> parameters) {
+  std::set<std::string> names;
+  if (parameters.empty()) fail(ErrorCode::invalid_argument, "the parameter list is empty");
+  for (const auto& each : parameters) {
+    const std::string which = "parameter " + describe(each);
+    if (each.name.empty()) fail(ErrorCode::invalid_argument, which + " has no name");
+    if (!names.insert(each.name).second) fail(ErrorCode::invalid_argument, which + ": the name occurs twice");
+    std::size_t count = 1;
+    for (const auto extent : each.shape) {
+      if (extent < 0 || __builtin_mul_overflow(count, static_cast<std::size_t>(extent), &count)) {
+        fail(ErrorCode::invalid_argument, which + " has an impossible shape");
+      }
+    }
+    if (each.value.count != count || each.gradient.count != count) {
+      fail(ErrorCode::invalid_argument, which + ": its shape has " + std::to_string(count) + " elements, value " +
+                                            std::to_string(each.value.count) + ", gradient " + std::to_string(each.gradient.count));
+    }
+    if (count != 0 && (each.value.data == nullptr || each.gradient.data == nullptr)) {
+      fail(ErrorCode::invalid_argument, which + ": value or gradient is null");
+    }
+    if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {
+      fail(ErrorCode::unsupported, which + " is device memory; this version trains host memory");
+    }
+    if ((each.value.dtype != DType::f32 && each.value.dtype != DType::f64) || each.gradient.dtype != each.value.dtype) {
+      fail(ErrorCode::unsupported, which + " with a gradient of " + std::string(name_of(each.gradient.dtype)) +
+                                       ": this version trains f32 and f64 with gradients of the same type");
+    }
+  }
+}
+
+void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings) {
+  std::vector<std::int64_t> mine;
+  std::int64_t whole = 0;
+  for (const auto& each : parameters) {
+    mine.push_back(fingerprint(describe(each)));
+    whole = whole * 31 + mine.back();
+  }
+  const auto ranks = static_cast<std::size_t>(communicator.size());
+  const std::array<std::int64_t, 3> summary{static_cast<std::int64_t>(mine.size()), whole, fingerprint(settings)};
+  std::vector<std::int64_t> all(3 * ranks);
+  communicator.all_gather(std::span<const std::int64_t>(summary), std::span<std::int64_t>(all), {.label = "parameter list"});
+
+  if (const int rank = first_difference(all, 3, 2); rank != 0) {
+    const auto texts = gather_texts(communicator, settings);
+    refuse("data-parallel settings differ", rank, texts[static_cast<std::size_t>(rank)], texts[0]);
+  }
+  if (const int rank = first_difference(all, 3, 0); rank != 0) {
+    refuse("numbers of parameters differ", rank, std::to_string(all[3 * static_cast<std::size_t>(rank)]), std::to_string(all[0]));
+  }
+  if (first_difference(all, 3, 1) == 0) return;
+  std::vector<std::int64_t> prints(mine.size() * ranks);
+  communicator.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(prints), {.label = "parameter list"});
+  for (std::size_t p = 0; p < mine.size(); ++p) {
+    if (const int rank = first_difference(prints, mine.size(), p); rank != 0) {
+      const auto texts = gather_texts(communicator, describe(parameters[p]));
+      refuse("parameter lists differ at index " + std::to_string(p), rank, texts[static_cast<std::size_t>(rank)], texts[0]);
+    }
+  }
+}
+
+void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters) {
+  for (const auto& each : parameters) communicator.broadcast(each.value, 0, {.label = each.name});
+}
+
+}  // namespace trireme::parallel

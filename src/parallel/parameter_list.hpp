@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/parameter.hpp"
+#include "trireme/comm/communicator.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace trireme::parallel {
+
+/// Refuses a list no rank could train with.
+/// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
+///         memory; unsupported: dtypes other than f32 and f64, device memory.
+void check_parameters(std::span<const Parameter> parameters);
+
+/// Compares the lists (names, shapes, dtypes, order) and `settings` of all ranks. Collective.
+/// Errors: mismatch, the same on every rank, naming the first difference and both sides.
+void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings);
+
+/// Every value becomes rank 0's. Collective.
+void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters);
+
+}  // namespace trireme::parallel

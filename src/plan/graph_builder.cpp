@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/graph_builder.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace trireme::plan {
+
+GraphBuilder::GraphBuilder(int blocks, BlockRange input_blocks, BlockRange output_blocks)
+    : caller_(static_cast<std::size_t>(blocks)) {
+  plan_.blocks = blocks;
+  plan_.mine.input_blocks = input_blocks;
+  plan_.mine.output_blocks = output_blocks;
+}
+
+Operand GraphBuilder::scratch(int block, Role role) {
+  plan_.mine.scratch.push_back({{block, 1}, role});
+  slots_.emplace_back();
+  return {Space::scratch, static_cast<std::int16_t>(slots_.size() - 1), role};
+}
+
+void GraphBuilder::send(int peer, int block, Operand source) {
+  Step step{.kind = StepKind::send, .peer = peer, .blocks = {block, 1}, .source = source, .wire = source.role};
+  append(std::move(step), {&source, 1}, nullptr);
+}
+
+void GraphBuilder::recv(int peer, int block, Operand destination) {
+  Step step{.kind = StepKind::recv, .peer = peer, .blocks = {block, 1}, .wire = destination.role};
+  step.destination = destination;
+  append(std::move(step), {}, &destination);
+}
+
+void GraphBuilder::load_reduce(int block, std::vector<Operand> sources, std::vector<std::int16_t> program,
+                               Operand destination) {
+  Step step{.kind = StepKind::load_reduce, .blocks = {block, 1}, .destination = destination};
+  step.program = std::move(program);
+  step.finalize = destination.role == Role::output;
+  step.sources = sources;
+  append(std::move(step), sources, &destination);
+}
+
+void GraphBuilder::copy(int block, Operand source, Operand destination, bool finalize) {
+  Step step{.kind = StepKind::copy, .blocks = {block, 1}, .source = source, .destination = destination};
+  step.finalize = finalize;
+  append(std::move(step), {&source, 1}, &destination);
+}
+
+Plan GraphBuilder::finish() {
+  const auto& steps = plan_.mine.steps;
+  plan_.loopable = std::all_of(steps.begin(), steps.end(), [](const Step& step) { return step.blocks.count == 1; });
+  return std::move(plan_);
+}
+
+GraphBuilder::Cell& GraphBuilder::cell(Operand operand, int block) {
+  if (operand.space == Space::scratch) return slots_[static_cast<std::size_t>(operand.slot)];
+  return caller_[static_cast<std::size_t>(block)];
+}
+
+void GraphBuilder::append(Step step, std::span<const Operand> reads, const Operand* write) {
+  const int index = static_cast<int>(plan_.mine.steps.size());
+  const int block = step.blocks.first;
+  std::vector<int> waits;
+  for (Operand read : reads) {
+    const Cell& read_cell = cell(read, block);
+    if (read_cell.writer >= 0) waits.push_back(read_cell.writer);
+  }
+  if (write != nullptr) {
+    const Cell& written = cell(*write, block);
+    if (written.writer >= 0) waits.push_back(written.writer);
+    waits.insert(waits.end(), written.readers.begin(), written.readers.end());
+  }
+  for (Operand read : reads) cell(read, block).readers.push_back(index);
+  if (write != nullptr) {
+    Cell& written = cell(*write, block);
+    written.writer = index;
+    written.readers.clear();
+  }
+  step.depends_on = without_implied(waits);
+  plan_.mine.steps.push_back(std::move(step));
+}
+
+/// Walks back from the latest wait: a wait reached through a later one is implied by it.
+std::vector<int> GraphBuilder::without_implied(const std::vector<int>& waits) {
+  constexpr char untouched = 0, wanted = 1, implied = 2;
+  if (waits.size() < 2) return waits;
+  mark_.assign(plan_.mine.steps.size(), untouched);
+  for (int wait : waits) mark_[static_cast<std::size_t>(wait)] = wanted;
+  const auto [earliest, latest] = std::minmax_element(waits.begin(), waits.end());
+  std::vector<int> kept;
+  for (int index = *latest; index >= *earliest; --index) {
+    const char mark = mark_[static_cast<std::size_t>(index)];
+    if (mark == untouched) continue;
+    if (mark == wanted) kept.push_back(index);
+    for (int earlier : plan_.mine.steps[static_cast<std::size_t>(index)].depends_on)
+      mark_[static_cast<std::size_t>(earlier)] = implied;
+  }
+  std::reverse(kept.begin(), kept.end());
+  return kept;
+}
+
+}  // namespace trireme::plan

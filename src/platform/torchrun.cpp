@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platform/launcher.hpp"
+#include "trireme/base/error.hpp"
+
+#include <array>
+#include <limits>
+
+namespace trireme::platform {
+namespace {
+
+constexpr int no_limit = std::numeric_limits<int>::max();
+constexpr std::array<std::string_view, 3> marks{"RANK", "WORLD_SIZE", "LOCAL_RANK"};
+
+void require_all_marks(const Environment& environment) {
+  for (std::string_view missing : marks) {
+    if (environment.has(missing)) continue;
+    for (std::string_view given : marks) {
+      if (!environment.has(given)) continue;
+      fail(ErrorCode::invalid_argument, std::string(given) + "=" + *environment.find(given) + " is set but " +
+                                            std::string(missing) +
+                                            " is not: RANK, WORLD_SIZE and LOCAL_RANK go together, set all or none");
+    }
+  }
+}
+
+/// `value` of variable `name` must be below the value of variable `bound_name`.
+void require_below(std::string_view name, int value, std::string_view bound_name, int bound) {
+  if (value < bound) return;
+  fail(ErrorCode::invalid_argument, std::string(name) + "=" + std::to_string(value) + " must be below " +
+                                        std::string(bound_name) + "=" + std::to_string(bound));
+}
+
+void describe_ranks(const Environment& environment, ClusterSpec& spec) {
+  spec.world = environment.integer("WORLD_SIZE", 1, no_limit).value();
+  spec.rank = environment.integer("RANK", 0, no_limit).value();
+  spec.local_rank = environment.integer("LOCAL_RANK", 0, no_limit).value();
+  require_below("RANK", spec.rank, "WORLD_SIZE", spec.world);
+  require_below("LOCAL_RANK", spec.local_rank, "WORLD_SIZE", spec.world);
+
+  spec.local_world = environment.integer("LOCAL_WORLD_SIZE", 1, no_limit);
+  if (!spec.local_world && spec.world == 1) spec.local_world = 1;
+  if (!spec.local_world) return;
+  require_below("LOCAL_RANK", spec.local_rank, "LOCAL_WORLD_SIZE", *spec.local_world);
+  if (*spec.local_world > spec.world) {
+    fail(ErrorCode::invalid_argument, "LOCAL_WORLD_SIZE=" + std::to_string(*spec.local_world) +
+                                          " must not be above WORLD_SIZE=" + std::to_string(spec.world));
+  }
+}
+
+/// The hosts: as given, else derived where ranks are numbered host by host with as many on each.
+void describe_hosts(const Environment& environment, ClusterSpec& spec) {
+  spec.node_rank = environment.integer("GROUP_RANK", 0, no_limit);
+  spec.nnodes = environment.integer("GROUP_WORLD_SIZE", 1, no_limit);
+  if (spec.local_world && spec.world % *spec.local_world == 0) {
+    if (!spec.nnodes) spec.nnodes = spec.world / *spec.local_world;
+    bool host_by_host = spec.rank % *spec.local_world == spec.local_rank;
+    if (!spec.node_rank && host_by_host) spec.node_rank = spec.rank / *spec.local_world;
+  }
+  if (spec.node_rank && spec.nnodes) {
+    // Without GROUP_WORLD_SIZE the number was derived from the other two.
+    std::string_view bound = environment.has("GROUP_WORLD_SIZE") ? "GROUP_WORLD_SIZE" : "WORLD_SIZE / LOCAL_WORLD_SIZE";
+    require_below("GROUP_RANK", *spec.node_rank, bound, *spec.nnodes);
+  }
+}
+
+void describe_master(const Environment& environment, ClusterSpec& spec) {
+  spec.master = environment.find("MASTER_ADDR");
+  if (spec.master && spec.master->empty()) {
+    fail(ErrorCode::invalid_argument, "MASTER_ADDR is empty: expected the host of rank 0");
+  }
+  if (auto port = environment.integer("MASTER_PORT", 1, 65535)) {
+    spec.port = static_cast<std::uint16_t>(*port);
+    // torchrun's agent may hold MASTER_PORT for a store of its own: every rank then takes the same neighbour instead.
+    bool taken = environment.find("TORCHELASTIC_USE_AGENT_STORE").value_or("") == "True";
+    int store_port = !taken ? *port : (*port < 65535 ? *port + 1 : *port - 1);
+    spec.store_port = static_cast<std::uint16_t>(store_port);
+  }
+  if (spec.world == 1) return;
+  for (std::string_view needed : {"MASTER_ADDR", "MASTER_PORT"}) {
+    if (environment.has(needed)) continue;
+    fail(ErrorCode::invalid_argument, std::string(needed) + " is not set, but WORLD_SIZE=" +
+                                          std::to_string(spec.world) + ": the ranks cannot find each other without it");
+  }
+}
+
+void describe_job(const Environment& environment, ClusterSpec& spec) {
+  if (auto id = environment.find("TRIREME_JOB_ID")) {
+    spec.job_id = *id;
+    return;
+  }
+  // A restarted job must not meet ranks of its former life; a run id alone is "none" unless the user chose one.
+  if (auto id = environment.find("TORCHELASTIC_RUN_ID")) {
+    spec.job_id = *id + "/" + environment.find("TORCHELASTIC_RESTART_COUNT").value_or("0") + "/";
+  }
+  if (spec.master && spec.port) spec.job_id += *spec.master + ":" + std::to_string(*spec.port);
+}
+
+}  // namespace
+
+bool torchrun_present(const Environment& environment) {
+  for (std::string_view mark : marks) {
+    if (environment.has(mark)) return true;
+  }
+  return false;
+}
+
+void describe_torchrun(const Environment& environment, ClusterSpec& spec) {
+  require_all_marks(environment);
+  spec.level = "process";
+  describe_ranks(environment, spec);
+  describe_hosts(environment, spec);
+  describe_master(environment, spec);
+  describe_job(environment, spec);
+}
+
+}  // namespace trireme::platform

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/transport/arena.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace trireme::transport {
+namespace {
+
+constexpr std::size_t growth = std::size_t{4} << 20;
+
+std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
+
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.value : physical_memory(), growth)) {
+  descriptor_ = ::memfd_create("trireme-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor_ < 0) fail_system("memfd_create", errno);
+  // Peers map the file: it may grow under them but never shrink, which would be their SIGBUS.
+  if (::fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK) != 0) {
+    const int reason = errno;
+    ::close(descriptor_);
+    fail_system("sealing the arena", reason);
+  }
+  void* base = ::mmap(nullptr, reserve_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
+  if (base == MAP_FAILED) {
+    const int reason = errno;
+    ::close(descriptor_);
+    fail_system("reserving " + std::to_string(reserve_ >> 20) + " MiB of address space for the arena", reason);
+  }
+  base_ = static_cast<std::byte*>(base);
+}
+
+Arena::~Arena() {
+  ::munmap(base_, reserve_);
+  ::close(descriptor_);
+}
+
+std::span<std::byte> Arena::allocate(std::size_t bytes) {
+  if (bytes > reserve_) {
+    fail(ErrorCode::system, "the arena cannot hold " + std::to_string(bytes) + " bytes: its reserve is " +
+                                std::to_string(reserve_) + "; raise Options::arena_reserve");
+  }
+  const std::size_t wanted = std::max(round_up(bytes, alignment), alignment);
+  std::lock_guard lock(mutex_);
+  auto hole = std::find_if(free_.begin(), free_.end(), [&](const auto& range) { return range.second >= wanted; });
+  std::size_t offset = 0;
+  bool reused = hole != free_.end();
+  if (reused) {
+    offset = hole->first;
+    const std::size_t rest = hole->second - wanted;
+    free_.erase(hole);
+    if (rest != 0) free_.emplace(offset + wanted, rest);
+  } else {
+    offset = end_;
+    if (wanted > reserve_ - end_) {
+      fail(ErrorCode::system, "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
+    }
+    if (offset + wanted > file_size_) {
+      const std::size_t size = std::min(reserve_, round_up(offset + wanted, growth));
+      if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail_system("growing the arena", errno);
+      file_size_ = size;
+    }
+    end_ = offset + wanted;
+  }
+  taken_.emplace(offset, wanted);
+  if (reused) std::memset(base_ + offset, 0, wanted);
+  return {base_ + offset, bytes};
+}
+
+void Arena::release(std::span<std::byte> range) noexcept {
+  std::lock_guard lock(mutex_);
+  auto taken = taken_.find(static_cast<std::size_t>(range.data() - base_));
+  if (taken == taken_.end()) return;
+  auto [offset, bytes] = *taken;
+  taken_.erase(taken);
+  auto next = free_.lower_bound(offset);
+  if (next != free_.end() && next->first == offset + bytes) {
+    bytes += next->second;
+    next = free_.erase(next);
+  }
+  if (next != free_.begin()) {
+    auto previous = std::prev(next);
+    if (previous->first + previous->second == offset) {
+      previous->second += bytes;
+      return;
+    }
+  }
+  free_.emplace_hint(next, offset, bytes);
+}
+
+bool Arena::contains(const void* data, std::size_t bytes, std::uint64_t& offset) const noexcept {
+  const auto first = reinterpret_cast<std::uintptr_t>(data);
+  const auto base = reinterpret_cast<std::uintptr_t>(base_);
+  if (first < base || first - base > reserve_ || bytes > reserve_ - (first - base)) return false;
+  offset = first - base;
+  return true;
+}
+
+PeerArena::PeerArena(int descriptor, std::size_t reserve) : descriptor_(descriptor), reserve_(reserve) {
+  const int seals = ::fcntl(descriptor, F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    ::close(descriptor);
+    fail(ErrorCode::corrupt, "the peer's arena is not a memfd sealed against shrinking");
+  }
+  void* base = ::mmap(nullptr, reserve_, PROT_READ, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
+  if (base == MAP_FAILED) {
+    const int reason = errno;
+    ::close(descriptor);
+    fail_system("mapping " + std::to_string(reserve_ >> 20) + " MiB of a peer's arena", reason);
+  }
+  base_ = static_cast<const std::byte*>(base);
+}
+
+PeerArena::~PeerArena() {
+  ::munmap(const_cast<std::byte*>(base_), reserve_);
+  ::close(descriptor_);
+}
+
+const std::byte* PeerArena::at(std::uint64_t offset, std::size_t bytes) noexcept {
+  if (offset > reserve_ || bytes > reserve_ - offset) return nullptr;
+  if (offset + bytes > known_size_) {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) return nullptr;
+    known_size_ = static_cast<std::size_t>(status.st_size);
+    if (offset + bytes > known_size_) return nullptr;
+  }
+  return base_ + offset;
+}
+
+}  // namespace trireme::transport

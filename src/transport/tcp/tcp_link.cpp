@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/tcp/tcp_link.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+namespace trireme::transport {
+namespace {
+constexpr std::size_t read_ahead = 64 * 1024;
+constexpr std::size_t direct = 16 * 1024;  // from here on a copy costs more than a second call
+}  // namespace
+
+TcpLink::TcpLink(net::Socket socket) : socket_(std::move(socket)), buffer_(read_ahead) {
+  net::set_stream_options(socket_);
+}
+
+TcpLink::~TcpLink() {
+  if (!ended_) {
+    // Not closed in good order: the peer shall see a reset, not an end of stream.
+    const linger abort_now{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(socket_.descriptor(), SOL_SOCKET, SO_LINGER, &abort_now, sizeof abort_now);
+  }
+}
+
+std::size_t TcpLink::write(std::span<const std::span<const std::byte>> parts) noexcept {
+  if (state_ != LinkState::open || ended_) return 0;
+  std::array<iovec, 4> vectors{};
+  std::size_t count = 0;
+  for (auto part : parts) {
+    if (part.empty() || count == vectors.size()) continue;
+    vectors[count++] = {const_cast<std::byte*>(part.data()), part.size()};
+  }
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = count;
+  for (;;) {
+    const auto sent = ::sendmsg(socket_.descriptor(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      // The peer may have written its reason before it went: what it sent is read first, then the read fails too.
+      if (errno != EPIPE && errno != ECONNRESET) break_off(errno);
+    }
+    return 0;
+  }
+}
+
+std::size_t TcpLink::read(std::span<std::byte> into) noexcept {
+  if (begin_ == end_) {
+    if (state_ != LinkState::open) return 0;
+    if (into.size() >= direct) return receive(into);
+    begin_ = 0;
+    end_ = receive(buffer_);
+  }
+  const std::size_t count = std::min(end_ - begin_, into.size());
+  std::memcpy(into.data(), buffer_.data() + begin_, count);
+  begin_ += count;
+  return count;
+}
+
+std::size_t TcpLink::receive(std::span<std::byte> into) noexcept {
+  for (;;) {
+    const auto got = ::recv(socket_.descriptor(), into.data(), into.size(), MSG_DONTWAIT);
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (got == 0) {
+      state_ = LinkState::closed;
+      return 0;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) break_off(errno);
+    return 0;
+  }
+}
+
+bool TcpLink::arm(bool) noexcept { return begin_ == end_ && state_ == LinkState::open; }
+
+void TcpLink::break_off(int reason) noexcept {
+  state_ = LinkState::lost;
+  errno_value_ = reason;
+}
+
+void TcpLink::close() noexcept {
+  if (ended_) return;
+  ended_ = true;
+  ::shutdown(socket_.descriptor(), SHUT_WR);
+}
+
+}  // namespace trireme::transport

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/net/socket.hpp"
+#include "trireme/transport/link.hpp"
+
+#include <vector>
+
+namespace trireme::transport {
+
+/// A connected, authenticated TCP socket. Small reads are served from a read-ahead buffer, large ones go straight into
+/// the caller's memory; writes gather.
+class TcpLink final : public Link {
+ public:
+  explicit TcpLink(net::Socket socket);
+  ~TcpLink() override;
+
+  std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override;
+  std::size_t read(std::span<std::byte> into) noexcept override;
+  bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
+  const std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+  int descriptor() const noexcept override { return socket_.descriptor(); }
+  bool arm(bool for_writing) noexcept override;
+  void disarm() noexcept override {}
+  void check() noexcept override {}
+  LinkState state() const noexcept override { return state_; }
+  int errno_value() const noexcept override { return errno_value_; }
+  void close() noexcept override;
+
+ private:
+  std::size_t receive(std::span<std::byte> into) noexcept;
+  void break_off(int reason) noexcept;
+
+  net::Socket socket_;
+  LinkState state_ = LinkState::open;
+  int errno_value_ = 0;
+  bool ended_ = false;
+  std::vector<std::byte> buffer_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace trireme::transport

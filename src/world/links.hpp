@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/deadline.hpp"
+#include "trireme/base/log.hpp"
+#include "trireme/transport/transport.hpp"
+#include "world/peer_card.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trireme {
+
+/// A rank's links to all others (index: rank; null for itself) and the name of the transport of each.
+struct Links {
+  std::vector<std::unique_ptr<transport::Link>> links;
+  std::vector<std::string> transports;
+};
+
+/// Connects this rank to every other, each over the first of `transports` that reaches it: to lower ranks by
+/// connecting, to higher ones by accepting, over all transports at once.
+/// Errors: unsupported naming a rank that no transport reaches; timeout naming the ranks that did not connect.
+Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports, const std::vector<PeerCard>& cards, int rank,
+                  Deadline deadline, const Log& log);
+
+}  // namespace trireme

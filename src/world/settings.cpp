@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "world/settings.hpp"
+
+#include "trireme/base/error.hpp"
+#include "trireme/net/socket.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+namespace trireme {
+namespace {
+
+/// An option, or else a variable: its text and the name to blame.
+struct Setting {
+  std::optional<std::string> text;
+  std::string name;
+};
+
+Setting pick(const std::optional<std::string>& option, std::string_view option_name, const platform::Environment& environment,
+             std::string_view variable) {
+  if (option) return {option, "Options::" + std::string(option_name)};
+  return {environment.find(variable), std::string(variable)};
+}
+
+[[noreturn]] void refuse(const Setting& setting, const std::string& expected) {
+  fail(ErrorCode::invalid_argument, setting.name + " is '" + *setting.text + "': " + expected);
+}
+
+net::JobKey key_of(const platform::Environment& environment, const platform::ClusterSpec& cluster, const Log& log) {
+  if (const auto file = environment.find("TRIREME_JOB_KEY_FILE")) return net::JobKey::from_file(*file);
+  if (const auto text = environment.find("TRIREME_JOB_KEY")) return net::JobKey::from_text(*text);
+  if (cluster.world > 1) {
+    log(LogLevel::warning,
+        "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's address keeps jobs "
+        "apart but does not keep attackers out");
+  }
+  return net::JobKey::derived(cluster.job_id + "/" + cluster.master.value_or("") + ":" + std::to_string(cluster.port.value_or(0)));
+}
+
+void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
+  if (!setting.text) return;
+  const std::string& text = *setting.text;
+  const auto dash = text.find('-');
+  const auto parse = [&](std::string_view part, std::uint16_t& port) {
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), port);
+    return error == std::errc() && end == part.data() + part.size() && port != 0;
+  };
+  const std::string_view view = text;
+  if (dash == std::string::npos || !parse(view.substr(0, dash), tcp.first_port) || !parse(view.substr(dash + 1), tcp.last_port) ||
+      tcp.first_port > tcp.last_port) {
+    refuse(setting, "give two ports, as in 40000-40100");
+  }
+}
+
+}  // namespace
+
+Settings settle(const Options& options, const platform::Environment& environment) {
+  Log log;
+  if (options.log) {
+    log = *options.log;
+  } else {
+    LogLevel level = LogLevel::warning;
+    const Setting setting{environment.find("TRIREME_LOG"), "TRIREME_LOG"};
+    if (setting.text && !parse_log_level(*setting.text, level)) refuse(setting, "give debug, info, warning, error or off");
+    log = stderr_log(level);
+  }
+
+  platform::Environment described = environment;
+  if (options.world_size || options.rank) {
+    if (!options.world_size || !options.rank) {
+      fail(ErrorCode::invalid_argument, "Options::rank and Options::world_size go together: only one is set");
+    }
+    described.set("RANK", std::to_string(*options.rank));
+    described.set("WORLD_SIZE", std::to_string(*options.world_size));
+    if (!described.has("LOCAL_RANK")) described.set("LOCAL_RANK", std::to_string(*options.rank));
+  }
+  if (options.master) {
+    const auto address = net::Address::parse(*options.master);
+    described.set("MASTER_ADDR", address.host);
+    described.set("MASTER_PORT", std::to_string(address.port));
+  }
+  auto cluster = platform::detect(described);
+  for (const auto& warning : cluster.warnings) {
+    if (cluster.rank == 0) log(LogLevel::warning, warning);
+  }
+  auto key = key_of(environment, cluster, log);
+  Settings settings{.cluster = std::move(cluster), .key = std::move(key)};
+  settings.log = log;
+  settings.join_timeout = options.join_timeout;
+  settings.progress_thread = options.progress_thread;
+  settings.arena_reserve = options.arena_reserve;
+  if (options.eager_bytes) {
+    if (options.eager_bytes->value < 64 || options.eager_bytes->value > (1u << 20)) {
+      fail(ErrorCode::invalid_argument, "Options::eager_bytes is " + std::to_string(options.eager_bytes->value) + ": give 64 to 1048576");
+    }
+    settings.eager_bytes = options.eager_bytes->value;
+  }
+
+  if (const auto setting = pick(options.transport, "transport", environment, "TRIREME_TRANSPORT"); setting.text) {
+    settings.transport = *setting.text;
+    if (settings.transport == "mem") refuse(setting, "mem joins threads only (trireme::testing::run_ranks); give auto, shm or tcp");
+    if (settings.transport != "auto" && settings.transport != "shm" && settings.transport != "tcp") refuse(setting, "give auto, shm or tcp");
+  }
+  if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM"); setting.text && *setting.text != "auto") {
+    plan::Algorithm algorithm{};
+    if (!plan::parse_algorithm(*setting.text, algorithm)) refuse(setting, "give auto, direct, recursive_doubling, tree or ring");
+    settings.algorithm = algorithm;
+  }
+  if (options.timeout) {
+    settings.timeout = *options.timeout;
+  } else if (const Setting setting{environment.find("TRIREME_TIMEOUT_S"), "TRIREME_TIMEOUT_S"}; setting.text) {
+    char* end = nullptr;
+    const double seconds = std::strtod(setting.text->c_str(), &end);
+    if (end == setting.text->c_str() || *end != '\0' || !std::isfinite(seconds) || seconds <= 0 || seconds > 1e7) {
+      refuse(setting, "give a positive number of seconds");
+    }
+    settings.timeout = std::chrono::milliseconds(static_cast<long long>(std::ceil(seconds * 1000)));
+  }
+  if (const auto setting = pick(options.interface, "interface", environment, "TRIREME_INTERFACE"); setting.text) {
+    settings.tcp.interface = *setting.text;
+  }
+  settle_port_range(pick(options.port_range, "port_range", environment, "TRIREME_PORT_RANGE"), settings.tcp);
+  return settings;
+}
+
+void scrub_secrets() { ::unsetenv("TRIREME_JOB_KEY"); }
+
+}  // namespace trireme

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/net/job_key.hpp"
+#include "trireme/plan/graph.hpp"
+#include "trireme/platform/cluster_spec.hpp"
+#include "trireme/transport/tcp.hpp"
+#include "trireme/world/world.hpp"
+
+#include <optional>
+#include <string>
+
+namespace trireme {
+
+/// Options and environment settled into values, each checked. The only reader of the environment in the library.
+struct Settings {
+  platform::ClusterSpec cluster;
+  net::JobKey key;
+  std::string transport = "auto";  ///< auto, mem, shm, tcp
+  std::optional<plan::Algorithm> algorithm{};
+  std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
+  transport::TcpOptions tcp{};
+  std::optional<bool> progress_thread{};
+  std::optional<std::size_t> eager_bytes{};
+  Bytes arena_reserve{};
+  Log log{};
+};
+
+/// Errors: invalid_argument naming the variable or option and its value.
+Settings settle(const Options& options, const platform::Environment& environment);
+
+/// Takes the variables that hold secrets out of this process's environment, so that children and crash reports do not
+/// have them. Not safe while other threads read the environment; hence at the start of World::open.
+void scrub_secrets();
+
+}  // namespace trireme

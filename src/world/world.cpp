@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/world/world.hpp"
+
+#include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
+#include "trireme/rendezvous/join.hpp"
+#include "trireme/transport/shm.hpp"
+#include "trireme/transport/tcp.hpp"
+#include "world/links.hpp"
+#include "world/world_builder.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include <unistd.h>
+
+namespace trireme {
+namespace {
+
+constexpr std::uint64_t first_epoch = 0;
+
+WorldBuilder::Meeting meet(const Settings& settings, Deadline deadline) {
+  const auto& cluster = settings.cluster;
+  WorldBuilder::Meeting meeting;
+  rendezvous::ServerAddress server{.address = {*cluster.master, cluster.store_port.value_or(*cluster.port)},
+                                   .key = settings.key,
+                                   .job_id = cluster.job_id,
+                                   .epoch = first_epoch,
+                                   .rank = cluster.rank};
+  if (!cluster.store_served && cluster.rank == 0) {
+    meeting.server = rendezvous::Server::start({.bind = {"", server.address.port},
+                                                .key = settings.key,
+                                                .job_id = cluster.job_id,
+                                                .epoch = first_epoch,
+                                                .world_size = cluster.world,
+                                                .log = settings.log});
+  }
+  meeting.store = rendezvous::connect_store(server, deadline);
+  meeting.open_control = [server, deadline](rendezvous::ControlListener& listener) {
+    return rendezvous::connect_control(server, listener, deadline);
+  };
+  return meeting;
+}
+
+std::string settings_text(const Settings& settings) {
+  return "transport " + settings.transport + ", algorithm " +
+         (settings.algorithm ? std::string(plan::name_of(*settings.algorithm)) : "auto") + ", eager bytes " +
+         std::to_string(settings.eager_bytes.value_or(0));
+}
+
+std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine, Deadline deadline) {
+  const auto texts = rendezvous::join(store, first_epoch, settings.cluster.rank, settings.cluster.world, mine.to_text(), deadline, settings.log);
+  std::vector<PeerCard> cards;
+  for (const auto& text : texts) cards.push_back(PeerCard::parse(text));
+  for (std::size_t peer = 0; peer < cards.size(); ++peer) {
+    if (cards[peer].settings != mine.settings) {
+      fail(ErrorCode::mismatch, "the ranks' settings differ: rank " + std::to_string(settings.cluster.rank) + " has " + mine.settings +
+                                    "; rank " + std::to_string(peer) + " on " + cards[peer].host + " has " + cards[peer].settings);
+    }
+  }
+  return cards;
+}
+
+}  // namespace
+
+World WorldBuilder::build_alone(const Settings& settings) {
+  auto contents = std::make_unique<World::Contents>();
+  contents->hosts = {net::host_name()};
+  contents->transports = {"self"};
+  contents->context = comm::open_context({.hosts = contents->hosts,
+                                          .transports = contents->transports,
+                                          .timeout = settings.timeout,
+                                          .algorithm = settings.algorithm,
+                                          .log = settings.log,
+                                          .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
+                                          .doorbell = std::make_shared<transport::Doorbell>()},
+                                         {});
+  contents->communicator = comm::make_communicator(contents->context);
+  return World(std::move(contents));
+}
+
+World WorldBuilder::build(Settings settings, Meeting meeting) {
+  const Deadline deadline = Deadline::after(settings.join_timeout);
+  const auto& cluster = settings.cluster;
+  auto contents = std::make_unique<World::Contents>();
+  contents->server = std::move(meeting.server);
+  const transport::Membership self{.job_id = cluster.job_id,
+                                   .epoch = first_epoch,
+                                   .rank = cluster.rank,
+                                   .world_size = cluster.world,
+                                   .key = settings.key,
+                                   .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
+                                   .doorbell = std::make_shared<transport::Doorbell>()};
+
+  std::vector<std::unique_ptr<transport::Transport>> transports;  // in order of preference
+  if (meeting.network != nullptr) transports.push_back(transport::make_mem_transport(*meeting.network, self));
+  if (settings.transport == "auto" || settings.transport == "shm") transports.push_back(transport::make_shm_transport(self));
+  if (settings.transport == "auto" || settings.transport == "tcp") transports.push_back(transport::make_tcp_transport(self, settings.tcp));
+
+  PeerCard mine{.host = net::host_name(), .host_identity = net::host_identity(), .settings = settings_text(settings), .transports = {}};
+  for (const auto& each : transports) mine.transports.emplace(each->name(), each->card());
+  const auto cards = exchange(*meeting.store, settings, mine, deadline);
+  auto links = connect_all(transports, cards, cluster.rank, deadline, settings.log);
+
+  bool one_host = true;
+  for (const auto& card : cards) {
+    contents->hosts.push_back(card.host);
+    one_host &= card.host_identity == mine.host_identity;
+    if (card.host_identity != mine.host_identity) continue;
+    if (&card < &cards[static_cast<std::size_t>(cluster.rank)]) ++contents->local_rank;
+    contents->local_size += &card != &cards[static_cast<std::size_t>(cluster.rank)];
+  }
+  contents->transports = links.transports;
+  const bool crosses_network = settings.transport == "tcp" || !one_host;
+  const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  contents->context = comm::open_context({.rank = cluster.rank,
+                                          .world_size = cluster.world,
+                                          .epoch = first_epoch,
+                                          .hosts = contents->hosts,
+                                          .transports = links.transports,
+                                          .crosses_network = crosses_network,
+                                          .ranks_fit_cores = contents->local_size <= cores,
+                                          .timeout = settings.timeout,
+                                          .algorithm = settings.algorithm,
+                                          .eager_bytes = settings.eager_bytes,
+                                          .progress_thread = settings.progress_thread.value_or(crosses_network),
+                                          .log = settings.log,
+                                          .arena = self.arena,
+                                          .doorbell = self.doorbell,
+                                          .open_control = meeting.open_control},
+                                         std::move(links.links));
+  contents->communicator = comm::make_communicator(contents->context);
+  if (cluster.rank == 0) {
+    settings.log(LogLevel::info, "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents->transports[1]);
+  }
+  return World(std::move(contents));
+}
+
+World World::open(const Options& options) {
+  Settings settings = settle(options, platform::Environment::of_process(::environ));
+  scrub_secrets();
+  if (settings.cluster.world == 1) return WorldBuilder::build_alone(settings);
+  auto meeting = meet(settings, Deadline::after(settings.join_timeout));
+  return WorldBuilder::build(std::move(settings), std::move(meeting));
+}
+
+World::World(std::unique_ptr<Contents> contents) : contents_(std::move(contents)) {}
+World::World(World&&) noexcept = default;
+World& World::operator=(World&& other) noexcept {
+  if (this != &other) {
+    close();
+    contents_ = std::move(other.contents_);
+  }
+  return *this;
+}
+
+World::~World() {
+  if (contents_) comm::close_context(contents_->context, std::uncaught_exceptions() > contents_->exceptions_at_open);
+}
+
+void World::close() {
+  if (contents_) comm::close_context(contents_->context, false);
+}
+
+int World::rank() const { return contents_->communicator->rank(); }
+int World::size() const { return contents_->communicator->size(); }
+int World::local_rank() const { return contents_->local_rank; }
+int World::local_size() const { return contents_->local_size; }
+Communicator World::communicator() const { return *contents_->communicator; }
+Memory World::memory() const { return contents_->communicator->memory(); }
+std::string World::transport(int peer) const { return contents_->transports.at(static_cast<std::size_t>(peer)); }
+std::string World::host(int peer) const { return contents_->hosts.at(static_cast<std::size_t>(peer)); }
+std::optional<Error> World::failure() const { return comm::failure_of(contents_->context); }
+
+}  // namespace trireme

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/comm/context.hpp"
+#include "trireme/rendezvous/server.hpp"
+#include "trireme/rendezvous/store.hpp"
+#include "trireme/transport/mem.hpp"
+#include "trireme/world/world.hpp"
+#include "world/settings.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+
+namespace trireme {
+
+struct World::Contents {
+  std::unique_ptr<rendezvous::Server> server;  // of rank 0, where no launcher serves the store; ends last
+  std::shared_ptr<comm::Context> context;
+  std::optional<Communicator> communicator;
+  std::vector<std::string> hosts;
+  std::vector<std::string> transports;
+  int local_rank = 0;
+  int local_size = 1;
+  int exceptions_at_open = std::uncaught_exceptions();
+};
+
+/// Puts a World together: the one place that knows every transport, store and engine.
+class WorldBuilder {
+ public:
+  /// How a rank meets the others.
+  struct Meeting {
+    std::unique_ptr<rendezvous::Store> store;
+    std::function<std::unique_ptr<rendezvous::ControlChannel>(rendezvous::ControlListener&)> open_control;
+    std::unique_ptr<rendezvous::Server> server;
+    const transport::MemNetwork* network = nullptr;  // transport mem
+  };
+  static World build(Settings settings, Meeting meeting);
+  static World build_alone(const Settings& settings);
+};
+
+}  // namespace trireme

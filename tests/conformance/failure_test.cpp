@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// The second promise: it never hangs, and the error names who is at fault.
+#include "trireme/base/error.hpp"
+#include "trireme/world/run_ranks.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+using namespace trireme;
+using testing::run_ranks_collecting;
+
+namespace {
+
+std::optional<Error> error_of(const std::exception_ptr& thrown) {
+  if (!thrown) return std::nullopt;
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Exception& error) {
+    return error.error();
+  } catch (const std::exception& error) {
+    return Error{.code = ErrorCode::none, .message = error.what()};
+  }
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+testing::RunRanksOptions over(const std::string& transport, std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
+  return {.transport = transport, .world = {.timeout = timeout}};
+}
+
+}  // namespace
+
+TEST_CASE("ranks that disagree on an operation both learn what each called") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  struct Disagreement {
+    const char* name;
+    const char* zero;  // part of rank 0's description
+    const char* one;
+    std::function<void(Communicator&, int)> call;
+  };
+  const std::vector<Disagreement> disagreements{
+      {"count", "count 10,", "count 11,",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(rank == 0 ? 10 : 11);
+         c.all_reduce(std::span(data));
+       }},
+      {"large count", "count 100000,", "count 200000,",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(rank == 0 ? 100000 : 200000);
+         c.all_reduce(std::span(data));
+       }},
+      {"count zero", "count 0,", "count 5,",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(rank == 0 ? 0 : 5);
+         c.all_reduce(std::span(data));
+         std::vector<float> next(3);
+         c.all_reduce(std::span(next));  // where the rank that had nothing to do learns of it
+       }},
+      {"dtype", "f32", "i32",
+       [](Communicator& c, int rank) {
+         std::vector<float> f(10);
+         std::vector<std::int32_t> i(10);
+         rank == 0 ? c.all_reduce(std::span(f)) : c.all_reduce(std::span(i));
+       }},
+      {"reduction", "sum", "max",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(10);
+         c.all_reduce(std::span(data), rank == 0 ? sum : maximum);
+       }},
+      {"operation", "all_reduce(", "broadcast(",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(10);
+         rank == 0 ? c.all_reduce(std::span(data)) : c.broadcast(std::span(data), 1);
+         std::vector<float> next(3);
+         c.all_reduce(std::span(next));
+       }},
+      {"order of calls", "count 10,", "count 20,",
+       [](Communicator& c, int rank) {
+         std::vector<float> a(10), b(20);
+         c.all_reduce(std::span(rank == 0 ? a : b));
+         c.all_reduce(std::span(rank == 0 ? b : a));
+       }},
+      {"root", "root 0", "root 1",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(10);
+         c.broadcast(std::span(data), rank);
+         std::vector<float> next(3);
+         c.all_reduce(std::span(next));
+       }},
+  };
+  for (const auto& each : disagreements) {
+    CAPTURE(transport, each.name);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto thrown = run_ranks_collecting(
+        2,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          std::vector<float> fine(4);
+          communicator.all_reduce(std::span(fine));
+          each.call(communicator, world.rank());
+        },
+        over(transport));
+    REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));  // not by the timer
+    for (const auto& rank : thrown) {
+      const auto error = error_of(rank);
+      REQUIRE(error);
+      CAPTURE(to_string(*error));
+      REQUIRE(error->code == ErrorCode::mismatch);
+      REQUIRE(has(error->message, "rank 0 called"));
+      REQUIRE(has(error->message, "rank 1 called"));
+      REQUIRE(has(error->message, each.zero));
+      REQUIRE(has(error->message, each.one));
+    }
+  }
+}
+
+TEST_CASE("a rank that never comes is named at the deadline, not a neighbour that waits for it") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
+  const auto algorithm = GENERATE(as<std::string>{}, "direct", "tree", "recursive_doubling");
+  CAPTURE(transport, algorithm);
+  auto options = over(transport, std::chrono::seconds(2));
+  options.world.algorithm = algorithm;
+  std::atomic<int> failed{0};
+  const auto thrown = run_ranks_collecting(
+      4,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        std::vector<float> data(3000);
+        communicator.all_reduce(std::span(data));
+        if (world.rank() == 2) {
+          // Busy elsewhere until the others have given up.
+          for (int i = 0; i < 2000 && failed < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          return;
+        }
+        try {
+          communicator.all_reduce(std::span(data), sum, {.label = "layer3.weight"});
+        } catch (...) {
+          ++failed;
+          throw;
+        }
+      },
+      options);
+  for (int rank : {0, 1, 3}) {
+    const auto error = error_of(thrown[static_cast<std::size_t>(rank)]);
+    REQUIRE(error);
+    CAPTURE(rank, to_string(*error));
+    REQUIRE(error->code == ErrorCode::timeout);
+    REQUIRE(error->peer_rank == 2);
+    REQUIRE(has(error->message, "rank 2"));
+    REQUIRE(error->operation == "all_reduce #1");
+    REQUIRE(error->label == "layer3.weight");
+    REQUIRE(error->rank == rank);
+  }
+}
+
+TEST_CASE("a rank that fails takes the others with it, under its name, long before the deadline") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto begin = std::chrono::steady_clock::now();
+  const auto thrown = run_ranks_collecting(
+      3,
+      [&](World& world) {
+        std::vector<float> data(50000);
+        world.communicator().all_reduce(std::span(data));
+        if (world.rank() == 1) throw std::runtime_error("out of cheese");
+        for (int i = 0; i < 1000; ++i) world.communicator().all_reduce(std::span(data));
+      },
+      over(transport));
+  REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
+  REQUIRE(error_of(thrown[1])->message == "out of cheese");
+  for (int rank : {0, 2}) {
+    const auto error = error_of(thrown[static_cast<std::size_t>(rank)]);
+    REQUIRE(error);
+    CAPTURE(transport, rank, to_string(*error));
+    REQUIRE(error->code == ErrorCode::peer_lost);
+    REQUIRE(error->peer_rank == 1);
+  }
+}
+
+TEST_CASE("a rank that leaves early is named by those who still need it") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto thrown = run_ranks_collecting(
+      3,
+      [&](World& world) {
+        std::vector<float> data(100);
+        world.communicator().all_reduce(std::span(data));
+        if (world.rank() == 2) return;
+        world.communicator().all_reduce(std::span(data));
+      },
+      over(transport));
+  REQUIRE(!thrown[2]);
+  for (int rank : {0, 1}) {
+    const auto error = error_of(thrown[static_cast<std::size_t>(rank)]);
+    REQUIRE(error);
+    CAPTURE(transport, rank, to_string(*error));
+    REQUIRE((error->code == ErrorCode::closed || error->code == ErrorCode::peer_lost));
+    REQUIRE(has(error->message, "rank 2"));
+  }
+}
+
+TEST_CASE("after a failure every later call fails at once with the first cause") {
+  std::vector<std::string> first(2), second(2);
+  run_ranks_collecting(2, [&](World& world) {
+    auto communicator = world.communicator();
+    auto other = *communicator.split(0);
+    std::vector<float> data(world.rank() == 0 ? 10 : 11);
+    const auto rank = static_cast<std::size_t>(world.rank());
+    try {
+      communicator.all_reduce(std::span(data));
+    } catch (const Exception& error) {
+      first[rank] = error.error().message;
+    }
+    try {
+      other.barrier();
+    } catch (const Exception& error) {
+      second[rank] = error.error().message;
+    }
+  });
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    REQUIRE(has(first[rank], "disagree"));
+    REQUIRE(second[rank] == first[rank]);
+  }
+}
+
+TEST_CASE("an asynchronous operation reports its failure through wait and error") {
+  std::atomic<int> right{0};
+  run_ranks_collecting(2, [&](World& world) {
+    std::vector<float> data(world.rank() == 0 ? 10 : 11);
+    Work work = world.communicator().all_reduce_async(std::span(data), sum, {.label = "w"});
+    if (!work.wait_for(std::chrono::seconds(20))) return;
+    if (work.error() == nullptr || work.error()->code != ErrorCode::mismatch) return;
+    try {
+      work.wait();
+    } catch (const Exception& error) {
+      if (error.error().label == "w") ++right;
+    }
+  });
+  REQUIRE(right == 2);
+}

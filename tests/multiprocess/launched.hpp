@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace trireme::testing {
+
+/// How a program ended and what it wrote.
+struct Result {
+  int exit_code = -1;  ///< 128 + n for signal n
+  std::string out;
+  std::string err;
+  std::chrono::milliseconds elapsed{0};
+};
+
+/// The built `trireme` with some arguments, started as a child of the test. No wait of this class is unbounded: after 60 s
+/// the program is killed and the test fails. The destructor kills what still runs.
+class Launched {
+ public:
+  /// `environment` is added to the test's own, from which every variable that describes a job is taken away.
+  explicit Launched(const std::vector<std::string>& arguments,
+                    const std::map<std::string, std::string>& environment = {});
+  Launched(const Launched&) = delete;
+  ~Launched();
+
+  pid_t process() const { return process_; }
+  /// Waits until `text` has been written to stdout; fails the test when the program ends before.
+  void await_out(const std::string& text);
+  void signal(int number) const;
+  /// Waits for the end.
+  Result wait();
+  const std::string& out() const { return result_.out; }
+
+ private:
+  bool read_some();
+  void close_streams();
+  pid_t process_ = -1;
+  int out_ = -1;
+  int err_ = -1;
+  Result result_;
+  std::chrono::steady_clock::time_point started_;
+};
+
+/// Launched(…).wait()
+Result run_trireme(const std::vector<std::string>& arguments,
+                   const std::map<std::string, std::string>& environment = {});
+
+/// Polls until `condition` holds, for at most `limit`.
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit);
+
+/// Whether the process is there and no zombie.
+bool is_alive(pid_t process);
+
+/// How the launcher marks the lines of `rank`: "[3] ".
+std::string prefix_of(int rank);
+
+/// The lines of `text`, sorted: ranks write in any order.
+std::vector<std::string> sorted_lines(const std::string& text);
+
+/// A fresh folder below the system's temporary one, removed with its contents at the end of the scope.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace trireme::testing

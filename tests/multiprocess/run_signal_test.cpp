@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "multiprocess/launched.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include <unistd.h>
+
+using namespace trireme::testing;
+
+namespace {
+
+constexpr int ranks = 3;
+
+/// A rank that says when its traps stand, then waits in short sleeps: a shell runs a trap between two commands.
+std::vector<std::string> trapping(const std::string& traps) {
+  return {"run", "-n", std::to_string(ranks), "--", "sh", "-c", traps + "; echo ready; while :; do sleep 0.02; done"};
+}
+
+void await_all_ready(Launched& launched) {
+  for (int rank = 0; rank < ranks; ++rank) launched.await_out(prefix_of(rank) + "ready\n");
+}
+
+std::set<std::string> names_in(const char* folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  return names;
+}
+
+/// The letter of /proc/PID/stat, or 0.
+char state_of(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  auto name_end = stat.rfind(')');
+  return name_end != std::string::npos && name_end + 2 < stat.size() ? stat[name_end + 2] : '\0';
+}
+
+/// Every process below `root`, found through /proc.
+std::set<pid_t> descendants(pid_t root) {
+  std::set<pid_t> found{root};
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::string name = entry.path().filename().string();
+      if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+      std::ifstream file(entry.path() / "stat");
+      std::string stat;
+      if (!std::getline(file, stat)) continue;
+      std::istringstream after_name(stat.substr(stat.rfind(')') + 1));
+      char state = 0;
+      pid_t parent = 0;
+      after_name >> state >> parent;
+      if (found.count(parent) > 0 && found.insert(std::stoi(name)).second) grown = true;
+    }
+  }
+  found.erase(root);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("Signals reach every rank and leave the launcher alone") {
+  struct Case {
+    int number;
+    const char* name;
+  };
+  auto [number, name] = GENERATE(Case{SIGUSR1, "USR1"}, Case{SIGUSR2, "USR2"}, Case{SIGHUP, "HUP"},
+                                 Case{SIGTERM, "TERM"}, Case{SIGINT, "INT"});
+  Launched launched(trapping(std::string("trap 'echo caught; exit 0' ") + name));
+  await_all_ready(launched);
+  launched.signal(number);
+  auto result = launched.wait();
+  CAPTURE(name, result.err);
+  REQUIRE(result.exit_code == 0);
+  for (int rank = 0; rank < ranks; ++rank) {
+    REQUIRE(result.out.find(prefix_of(rank) + "caught\n") != std::string::npos);
+  }
+}
+
+TEST_CASE("A forwarded SIGTERM that ends the ranks is the launcher's exit code") {
+  Launched launched(trapping("true"));
+  await_all_ready(launched);
+  launched.signal(SIGTERM);
+  auto result = launched.wait();
+  REQUIRE(result.exit_code == 128 + SIGTERM);
+}
+
+TEST_CASE("A stopped and continued launcher stops and continues its ranks") {
+  Launched launched(trapping("trap 'echo continued; exit 0' CONT"));
+  await_all_ready(launched);
+  launched.signal(SIGTSTP);
+  auto stopped = [&] {
+    int count = state_of(launched.process()) == 'T' ? 1 : 0;
+    for (pid_t process : descendants(launched.process())) count += state_of(process) == 'T' ? 1 : 0;
+    return count >= 1 + ranks;
+  };
+  REQUIRE(eventually(stopped, std::chrono::seconds(20)));
+  launched.signal(SIGCONT);
+  auto result = launched.wait();
+  REQUIRE(result.exit_code == 0);
+  REQUIRE(result.out.find("[2] continued\n") != std::string::npos);
+}
+
+TEST_CASE("A second interrupt kills ranks that ignore the first") {
+  Launched launched(trapping("trap 'echo no' INT"));
+  await_all_ready(launched);
+  launched.signal(SIGINT);
+  for (int rank = 0; rank < ranks; ++rank) launched.await_out(prefix_of(rank) + "no\n");
+  launched.signal(SIGINT);
+  auto result = launched.wait();
+  REQUIRE(result.exit_code == 130);
+}
+
+TEST_CASE("Killing the launcher kills its ranks and all below them") {
+  // Behind each rank's shell there is another one and a sleep; one rank ignores what can be ignored, one is stopped.
+  Launched launched(
+      {"run", "-n", "3", "--", "sh", "-c",
+       "trap '' TERM HUP INT; sh -c 'sleep 1000; true' & echo ready; [ $RANK = 2 ] && kill -STOP $$; wait"});
+  await_all_ready(launched);
+  std::set<pid_t> all;
+  // Three shells, three more, three sleeps, and the guard.
+  REQUIRE(eventually([&] { return (all = descendants(launched.process())).size() >= 10; }, std::chrono::seconds(20)));
+  launched.signal(SIGKILL);
+  auto gone = [&] {
+    for (pid_t process : all) {
+      if (is_alive(process)) return false;
+    }
+    return true;
+  };
+  REQUIRE(eventually(gone, std::chrono::seconds(2)));
+  REQUIRE(launched.wait().exit_code == 128 + SIGKILL);
+}
+
+TEST_CASE("A job leaves no process and no file behind, however it ends") {
+  auto before_shm = names_in("/dev/shm");
+  auto before_tmp = names_in("/tmp");
+  const char* script =
+      GENERATE("exit 0", "[ $RANK = 0 ] && exit 1; sleep 1000", "[ $RANK = 1 ] && kill -9 $$; sleep 1000");
+  Launched launched(
+      {"run", "-n", "2", "--grace", "0.05", "--", "sh", "-c", "echo ready; sleep 0.2; " + std::string(script)});
+  launched.await_out("[0] ready\n");
+  launched.await_out("[1] ready\n");
+  auto all = descendants(launched.process());
+  launched.wait();
+  for (pid_t process : all) REQUIRE(eventually([&] { return !is_alive(process); }, std::chrono::seconds(2)));
+  // Other programs use these folders too: only what bears our name counts.
+  for (const auto& [folder, before] : {std::pair{"/dev/shm", &before_shm}, std::pair{"/tmp", &before_tmp}}) {
+    for (const std::string& name : names_in(folder)) {
+      if (name.find("trireme") != std::string::npos) REQUIRE(before->count(name) == 1);
+    }
+  }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "multiprocess/idx_folder.hpp"
+#include "multiprocess/launched.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <sstream>
+
+using namespace trireme::testing;
+using Catch::Matchers::Contains;
+using Words = std::vector<std::string>;
+using Variables = std::map<std::string, std::string>;
+
+namespace {
+
+/// One data set for all cases that do not damage theirs: 90 samples, so that the last batch of an epoch is short.
+const IdxFolder& samples() {
+  static const IdxFolder folder(90, 40);
+  return folder;
+}
+
+/// Few enough samples in the last batch (90 mod 44 = 2) that some of the four leaves are empty.
+Words small_job(const Words& more) {
+  Words words{"train", "--data-dir", samples().path(), "--hidden", "16,8", "--batch-size", "44", "--epochs", "2",
+              "--seed", "7", "--logical-shards", "4"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+Result run_ranks(int ranks, const Words& job, const Variables& environment = {}) {
+  Words words{"run", "-n", std::to_string(ranks), "--", TRIREME_PROGRAM};
+  words.insert(words.end(), job.begin(), job.end());
+  return run_trireme(words, environment);
+}
+
+/// The last line of rank 0, which must be the result.
+std::string result_of(const Result& result) {
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  std::istringstream stream(result.out);
+  std::string last;
+  for (std::string line; std::getline(stream, line);) last = line;
+  REQUIRE(last.rfind("result: ", 0) == 0);
+  return last;
+}
+
+std::string value(const std::string& line, const std::string& key) {
+  const auto at = line.find(" " + key + "=");
+  REQUIRE(at != std::string::npos);
+  const auto begin = at + key.size() + 2;
+  return line.substr(begin, line.find(' ', begin) - begin);
+}
+
+/// What must be equal for every world: weights, loss and accuracy.
+std::string outcome_of(const Result& result) {
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  const std::string line = result_of(result);
+  const std::string weights = value(line, "weights_xxh3");
+  REQUIRE(weights.size() == 16);
+  return weights + " " + value(line, "train_loss") + " " + value(line, "test_accuracy") + " " + value(line, "steps");
+}
+
+/// One rank alone, without a launcher.
+const std::string& alone() {
+  static const std::string outcome = outcome_of(run_trireme(small_job({})));
+  return outcome;
+}
+
+/// The one line that a program without a launcher wrote, and nothing else.
+void require_refusal(const Result& result, const std::string& expected) {
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains(expected));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+}
+
+}  // namespace
+
+TEST_CASE("A world of one trains and ends with the result line") {
+  const auto result = run_trireme(small_job({"--epochs", "12", "--learning-rate", "0.2", "--log-every", "5"}));
+  const std::string line = result_of(result);
+  REQUIRE(result.exit_code == 0);
+  CHECK(line.rfind("result: model=mlp world=1 steps=36 train_loss=", 0) == 0);
+  CHECK(std::stod(value(line, "test_accuracy")) > 0.8);
+  CHECK(std::stod(value(line, "samples_per_s")) > 0);
+  CHECK_THAT(result.out, Contains("metric step=3 epoch=1 train_loss=") && Contains("metric step=5 epoch=2 step_loss="));
+}
+
+TEST_CASE("Worlds of 1, 2, 3 and 4 ranks end with the same weights over shm and tcp") {
+  const auto ranks = GENERATE(1, 2, 3, 4);
+  const std::string transport = GENERATE("shm", "tcp");
+  INFO(ranks << " ranks over " << transport);
+  const auto result = run_ranks(ranks, small_job({}), {{"TRIREME_TRANSPORT", transport}});
+  CHECK(outcome_of(result) == alone());
+  CHECK(value(result_of(result), "world") == std::to_string(ranks));
+}
+
+TEST_CASE("Algorithm, bucket size and overlap do not change the weights") {
+  const auto ranks = GENERATE(2, 3);
+  const std::string algorithm = GENERATE("direct", "tree", "recursive_doubling");
+  if (algorithm == "recursive_doubling" && ranks == 3) return;
+  INFO(ranks << " ranks, " << algorithm);
+  const Words how = algorithm == "direct" ? Words{"--bucket-bytes", "64"} : Words{"--no-overlap", "--bucket-bytes", "1KiB"};
+  CHECK(outcome_of(run_ranks(ranks, small_job(how), {{"TRIREME_ALGORITHM", algorithm}})) == alone());
+}
+
+TEST_CASE("Every canonical algorithm, transport, bucket size and overlap give the same weights", "[.full]") {
+  const auto ranks = GENERATE(2, 3, 4);
+  const std::string transport = GENERATE("shm", "tcp");
+  const std::string algorithm = GENERATE("auto", "direct", "tree", "recursive_doubling");
+  const std::string bucket = GENERATE("64", "1KiB", "25MiB");
+  const bool overlap = GENERATE(true, false);
+  if (algorithm == "recursive_doubling" && ranks == 3) return;
+  INFO(ranks << " ranks over " << transport << ", " << algorithm << ", buckets of " << bucket << ", overlap " << overlap);
+  Words how{"--bucket-bytes", bucket};
+  if (!overlap) how.push_back("--no-overlap");
+  const Variables environment{{"TRIREME_TRANSPORT", transport}, {"TRIREME_ALGORITHM", algorithm}};
+  CHECK(outcome_of(run_ranks(ranks, small_job(how), environment)) == alone());
+}
+
+TEST_CASE("AdamW with clipping keeps the bits as well") {
+  const Words how{"--optimizer", "adamw", "--clip-norm", "0.5", "--learning-rate", "0.01"};
+  const std::string expected = outcome_of(run_trireme(small_job(how)));
+  CHECK(expected != alone());
+  CHECK(outcome_of(run_ranks(3, small_job(how))) == expected);
+}
+
+TEST_CASE("A batch smaller than the number of leaves trains on all ranks") {
+  const Words job{"train", "--data-dir", samples().path(), "--hidden", "8", "--batch-size", "3", "--steps", "7",
+                  "--logical-shards", "8"};
+  const std::string expected = outcome_of(run_trireme(job));
+  CHECK(outcome_of(run_ranks(4, job)) == expected);
+}
+
+TEST_CASE("The seed decides the weights") {
+  CHECK(outcome_of(run_trireme(small_job({}))) == alone());
+  Words other = small_job({});
+  *std::find(other.begin(), other.end(), "7") = "8";
+  CHECK(outcome_of(run_trireme(other)) != alone());
+}
+
+TEST_CASE("The ring is refused by name in canonical order, and trains in the fastest") {
+  const Variables ring{{"TRIREME_ALGORITHM", "ring"}};
+  const auto refused = run_ranks(2, small_job({}), ring);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("ring") && Contains("direct"));
+  CHECK_THAT(refused.err, Contains("[0] trireme train: ") && !Contains("[1] trireme train: "));
+
+  const auto trained = run_ranks(3, small_job({"--order", "fastest", "--epochs", "12", "--learning-rate", "0.2"}), ring);
+  const std::string line = result_of(trained);
+  CHECK(trained.exit_code == 0);
+  CHECK(std::stod(value(line, "test_accuracy")) > 0.8);
+}
+
+TEST_CASE("Fewer leaves than ranks are refused") {
+  const auto result = run_ranks(3, {"train", "--data-dir", samples().path(), "--logical-shards", "2"});
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Contains("--logical-shards 2 is below the 3 ranks"));
+}
+
+TEST_CASE("A batch per rank grows with the world") {
+  const Words job{"train", "--data-dir", samples().path(), "--hidden", "8", "--batch-size-per-rank", "15", "--epochs", "1"};
+  CHECK(value(result_of(run_trireme(job)), "steps") == "6");
+  CHECK(value(result_of(run_ranks(2, job)), "steps") == "3");
+}
+
+TEST_CASE("What was typed wrong is one line and exit code 2") {
+  require_refusal(run_trireme({"train", "--frobnicate"}), "trireme train: unknown flag '--frobnicate'");
+  require_refusal(run_trireme({"train", "--epochs", "0"}), "--epochs must be at least 1");
+  require_refusal(run_trireme({"train", "--data-dir", samples().path() + "/nowhere"}), "does not exist");
+  require_refusal(run_trireme({"run", "-n", "0", "--", TRIREME_PROGRAM, "train"}), "trireme run: -n must be at least 1");
+}
+
+TEST_CASE("A wrong flag is told once, not by every rank") {
+  const auto result = run_ranks(3, {"train", "--frobnicate"});
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Contains("[0] trireme train: unknown flag '--frobnicate'"));
+  CHECK_THAT(result.err, !Contains("[1] ") && !Contains("[2] "));
+}
+
+TEST_CASE("A damaged data set is one line that names the file, and exit code 2") {
+  const IdxFolder folder(30, 10);
+  const Words job{"train", "--data-dir", folder.path()};
+  SECTION("truncated images") {
+    folder.truncate("train-images-idx3-ubyte", 500);
+    require_refusal(run_trireme(job), "train-images-idx3-ubyte");
+  }
+  SECTION("truncated header") {
+    folder.truncate("t10k-labels-idx1-ubyte", 3);
+    require_refusal(run_trireme(job), "t10k-labels-idx1-ubyte");
+  }
+  SECTION("something else") {
+    folder.overwrite("train-labels-idx1-ubyte", "these are no labels");
+    require_refusal(run_trireme(job), "train-labels-idx1-ubyte");
+  }
+  SECTION("damaged gzip, on several ranks") {
+    folder.overwrite("t10k-images-idx3-ubyte", "\x1f\x8b\x08 and nothing of the kind");
+    const auto result = run_ranks(2, job);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains("[0] trireme train: ") && Contains("t10k-images-idx3-ubyte") && !Contains("[1] "));
+  }
+}
+
+TEST_CASE("SIGTERM ends training after the step under way, with a result and exit code 143") {
+  const auto ranks = GENERATE(1, 2);
+  Words words{"run", "-n", std::to_string(ranks), "--", TRIREME_PROGRAM};
+  const Words job = small_job({"--epochs", "100000000", "--log-every", "1", "--eval-every", "0"});
+  words.insert(words.end(), job.begin(), job.end());
+  Launched launched(words);
+  launched.await_out("metric step=3 ");
+  launched.signal(SIGTERM);
+  const Result result = launched.wait();
+  INFO("stdout: " << result.out.substr(0, 2000) << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 143);
+  const std::string line = result_of(result);
+  CHECK_THAT(line, Contains("stopped_by_signal=15") && Contains("test_accuracy=nan"));
+  CHECK(std::stoull(value(line, "steps")) >= 3);
+}
+
+TEST_CASE("SIGUSR2 shows the flight recorder as one line of JSON and training goes on") {
+  Launched launched(small_job({"--epochs", "100000000", "--log-every", "1", "--eval-every", "0"}));
+  launched.await_out("metric step=3 ");
+  launched.signal(SIGUSR2);
+  launched.await_out("metric step=20 ");
+  launched.signal(SIGINT);
+  const Result result = launched.wait();
+  CHECK(result.exit_code == 130);
+  std::istringstream stream(result.err);
+  int lines = 0;
+  for (std::string text; std::getline(stream, text);) {
+    if (text.rfind("{\"rank\": 0", 0) != 0) continue;
+    ++lines;
+    CHECK_THAT(text, Contains("'bucket") || Contains("bucket 0"));
+    CHECK(text.back() == '}');
+  }
+  CHECK(lines == 1);
+}

@@ -1,0 +1,48 @@
+# cmake -DTREE= -DSOURCE= -DWORK= -DGENERATOR= -DCOMPILER= -DLAUNCHER= -P run.cmake
+# Installs TREE into an empty prefix and is its first user. WORK is emptied first, and removed when all went well.
+cmake_minimum_required(VERSION 3.25)
+
+function(run what)
+  message(STATUS "${what}")
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${what} failed with ${status}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+set(prefix ${WORK}/prefix)
+set(outside -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}
+            -DCMAKE_PREFIX_PATH=${prefix})
+
+run("install" ${CMAKE_COMMAND} --install ${TREE} --prefix ${prefix})
+
+# Nothing of this build may travel to users: its folders, its warnings, its floating-point rules, its sanitizers.
+file(GLOB_RECURSE exported ${prefix}/*.cmake)
+list(LENGTH exported count)
+if(count LESS 4)
+  message(FATAL_ERROR "only ${count} CMake files were installed: ${exported}")
+endif()
+foreach(file IN LISTS exported)
+  file(READ ${file} text)
+  foreach(forbidden "${SOURCE}/" "${TREE}/" "trireme_build" "-Wall" "-Werror" "-ffp-contract" "-fsanitize")
+    string(FIND "${text}" "${forbidden}" position)
+    if(NOT position EQUAL -1)
+      message(FATAL_ERROR "${file} holds '${forbidden}'")
+    endif()
+  endforeach()
+endforeach()
+
+run("check components and versions" ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/components -B ${WORK}/components
+    ${outside})
+
+# A copy, so that nothing of the tree can be found by a relative path.
+file(COPY ${SOURCE}/examples DESTINATION ${WORK})
+run("configure the examples" ${CMAKE_COMMAND} -S ${WORK}/examples -B ${WORK}/build ${outside})
+run("build the examples" ${CMAKE_COMMAND} --build ${WORK}/build --parallel 2)
+run("run 01_hello_all_reduce on two ranks"
+    ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/01_hello_all_reduce)
+message(STATUS "${output}")
+
+file(REMOVE_RECURSE ${WORK})

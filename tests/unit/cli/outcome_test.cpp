@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/outcome.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+
+using trireme::cli::ExitStatus;
+using trireme::cli::judge;
+using trireme::cli::RankEnd;
+using trireme::rendezvous::Cause;
+
+namespace {
+
+const ExitStatus good{};
+const ExitStatus killed{0, SIGKILL};
+const ExitStatus terminated{0, SIGTERM};
+
+ExitStatus exited(int code) { return {code, 0}; }
+
+Cause verdict_on(int member) {
+  Cause cause;
+  cause.code = trireme::ErrorCode::peer_lost;
+  cause.member = member;
+  cause.operation_name = "all_reduce #17 'bucket 0'";
+  cause.message = "rank " + std::to_string(member) + " on host-a did not answer";
+  return cause;
+}
+
+}  // namespace
+
+TEST_CASE("An exit status reads as a shell reports it") {
+  REQUIRE(good.success());
+  REQUIRE(exited(3).shell_code() == 3);
+  REQUIRE(exited(3).detail() == "exit code 3");
+  REQUIRE(killed.shell_code() == 137);
+  REQUIRE(killed.detail() == "killed by signal 9 (Killed)");
+  REQUIRE(killed.sentence() == "was killed by signal 9 (Killed)");
+  REQUIRE_FALSE(killed.success());
+}
+
+TEST_CASE("All ranks well: exit code 0 and not a word") {
+  auto outcome = judge({{1, good}, {0, good}}, std::nullopt);
+  REQUIRE(outcome.exit_code == 0);
+  REQUIRE(outcome.line.empty());
+}
+
+TEST_CASE("Without a verdict the first rank that failed gives the exit code") {
+  auto outcome = judge({{3, good}, {2, exited(3)}, {0, exited(1)}, {1, terminated, true}}, std::nullopt);
+  REQUIRE(outcome.exit_code == 3);
+  REQUIRE(outcome.line == "trireme run: rank 2 ended with exit code 3; the other ranks were ended");
+}
+
+TEST_CASE("A rank that fails alone is not said to have taken others along") {
+  REQUIRE(judge({{0, exited(5)}}, std::nullopt).line == "trireme run: rank 0 ended with exit code 5");
+  REQUIRE(judge({{1, good}, {0, exited(5)}}, std::nullopt).line == "trireme run: rank 0 ended with exit code 5");
+}
+
+TEST_CASE("The verdict's rank gives the exit code, though another was seen to fail first") {
+  auto outcome = judge({{0, exited(1)}, {2, killed}, {1, exited(1)}}, verdict_on(2));
+  REQUIRE(outcome.exit_code == 137);
+  REQUIRE(
+      outcome.line ==
+      "trireme run: rank 2 was killed by signal 9 (Killed) in all_reduce #17 'bucket 0'; the other ranks were ended");
+}
+
+TEST_CASE("A verdict on a rank that had to be killed names it, but the first failure gives the exit code") {
+  auto outcome = judge({{0, exited(1)}, {1, exited(1)}, {2, killed, true}}, verdict_on(2));
+  REQUIRE(outcome.exit_code == 1);
+  REQUIRE(outcome.line ==
+          "trireme run: rank 2 on host-a did not answer; rank 0 ended with exit code 1; the other ranks were ended");
+}
+
+TEST_CASE("A verdict on a rank that ended well, or on none, leaves the first failure") {
+  REQUIRE(judge({{2, good}, {1, exited(4)}}, verdict_on(2)).exit_code == 4);
+  REQUIRE(judge({{2, good}, {1, exited(4)}}, verdict_on(-1)).exit_code == 4);
+}
+
+TEST_CASE("The final line is one line whatever the ranks wrote into the verdict") {
+  auto cause = verdict_on(2);
+  cause.message = "two\nlines";
+  REQUIRE(judge({{1, exited(4)}}, cause).line.find('\n') == std::string::npos);
+}

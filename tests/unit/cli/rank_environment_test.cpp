@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/rank_environment.hpp"
+
+#include "trireme/platform/cluster_spec.hpp"
+
+#include <catch2/catch.hpp>
+
+using trireme::cli::Job;
+using trireme::cli::rank_environment;
+using trireme::net::JobKey;
+using trireme::platform::Environment;
+
+namespace {
+
+Job job_of(int world) {
+  return {
+      .world = world, .store = {"127.0.0.1", 4711}, .key = JobKey::derived("test"), .id = "job-1", .terminal = false};
+}
+
+}  // namespace
+
+TEST_CASE("The description a rank reads is the one the launcher meant") {
+  for (int rank = 0; rank < 3; ++rank) {
+    auto spec = trireme::platform::detect(rank_environment({}, job_of(3), rank));
+    REQUIRE(spec.launcher == "trireme");
+    REQUIRE(spec.level == "process");
+    REQUIRE(spec.rank == rank);
+    REQUIRE(spec.world == 3);
+    REQUIRE(spec.local_rank == rank);
+    REQUIRE(spec.local_world == 3);
+    REQUIRE(spec.node_rank == 0);
+    REQUIRE(spec.nnodes == 1);
+    REQUIRE(spec.master == "127.0.0.1");
+    REQUIRE(spec.port == 4711);
+    REQUIRE(spec.store_served);
+    REQUIRE(spec.job_id == "job-1");
+  }
+}
+
+TEST_CASE("Ranks inherit the environment, with one thread unless the user says otherwise") {
+  auto environment = rank_environment(Environment({{"HOME", "/root"}, {"OMP_NUM_THREADS", "7"}}), job_of(2), 1);
+  REQUIRE(environment.find("HOME") == "/root");
+  REQUIRE(environment.find("OMP_NUM_THREADS") == "7");
+  REQUIRE(environment.find("OPENBLAS_NUM_THREADS") == "1");
+}
+
+TEST_CASE("Ranks hold the job's key") {
+  Job job = job_of(2);
+  auto environment = rank_environment(Environment({{"TRIREME_JOB_KEY_FILE", "/read/already"}}), job, 0);
+  REQUIRE(JobKey::from_text(environment.find("TRIREME_JOB_KEY").value()).bytes() == job.key.bytes());
+  REQUIRE_FALSE(environment.has("TRIREME_JOB_KEY_FILE"));
+}
+
+TEST_CASE("Marks of a launcher around ours do not reach the ranks") {
+  Environment outer({{"RANK", "5"},
+                     {"WORLD_SIZE", "9"},
+                     {"TORCHELASTIC_RUN_ID", "none"},
+                     {"ROLE_RANK", "5"},
+                     {"GROUP_WORLD_SIZE", "4"}});
+  auto environment = rank_environment(outer, job_of(2), 1);
+  REQUIRE(environment.find("RANK") == "1");
+  REQUIRE_FALSE(environment.has("TORCHELASTIC_RUN_ID"));
+  REQUIRE_FALSE(environment.has("ROLE_RANK"));
+  REQUIRE(trireme::platform::detect(environment).launcher == "trireme");
+}
+
+TEST_CASE("A store on every address is reached on loopback") {
+  Job job = job_of(2);
+  job.store.host = "0.0.0.0";
+  REQUIRE(rank_environment({}, job, 0).find("MASTER_ADDR") == "127.0.0.1");
+  job.store.host = "::";
+  REQUIRE(rank_environment({}, job, 0).find("MASTER_ADDR") == "::1");
+}
+
+TEST_CASE("Ranks learn whether the launcher shows their progress on a terminal") {
+  Job job = job_of(1);
+  REQUIRE(rank_environment({}, job, 0).find("TRIREME_PROGRESS") == "plain");
+  job.terminal = true;
+  REQUIRE(rank_environment({}, job, 0).find("TRIREME_PROGRESS") == "tty");
+}

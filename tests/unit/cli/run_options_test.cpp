@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/run/options.hpp"
+#include "trireme/base/error.hpp"
+
+#include <catch2/catch.hpp>
+
+using trireme::ErrorCode;
+using trireme::cli::parse_run_options;
+using trireme::cli::RunOptions;
+using Words = std::vector<std::string>;
+
+namespace {
+
+RunOptions parsed(const Words& words) { return parse_run_options(words).value(); }
+
+std::string failure(const Words& words, ErrorCode code = ErrorCode::invalid_argument) {
+  try {
+    parse_run_options(words);
+  } catch (const trireme::Exception& exception) {
+    REQUIRE(exception.error().code == code);
+    REQUIRE(exception.error().message.find('\n') == std::string::npos);
+    return exception.error().message;
+  }
+  FAIL("nothing was refused");
+  return {};
+}
+
+using Catch::Matchers::Contains;
+
+}  // namespace
+
+TEST_CASE("The program and its arguments are passed on untouched") {
+  REQUIRE(parsed({"-n", "2", "--", "prog", "-n", "7", "--", "--help", ""}).command ==
+          Words{"prog", "-n", "7", "--", "--help", ""});
+  REQUIRE(parsed({"-n", "2", "prog", "--its-flag", "-n"}).command == Words{"prog", "--its-flag", "-n"});
+  REQUIRE(parsed({"-n", "2", "prog", "a", "--", "b"}).command == Words{"prog", "a", "--", "b"});
+}
+
+TEST_CASE("Flags of trireme run are read") {
+  auto options = parsed({"-n", "4", "--rendezvous", "[::1]:2000", "--bind", "core", "--log-dir", "d", "--grace", "2.5",
+                         "--max-restarts", "0", "--nnodes", "1:1", "--hosts", "localhost", "--", "p"});
+  REQUIRE(options.ranks == 4);
+  REQUIRE(options.rendezvous == trireme::net::Address{"::1", 2000});
+  REQUIRE(options.bind_cores);
+  REQUIRE(options.log_dir == "d");
+  REQUIRE(options.grace == std::chrono::milliseconds(2500));
+
+  auto plain = parsed({"-n", "1", "--", "p"});
+  REQUIRE(plain.rendezvous == trireme::net::Address{"127.0.0.1", 0});
+  REQUIRE_FALSE(plain.bind_cores);
+  REQUIRE_FALSE(plain.log_dir.has_value());
+  REQUIRE_FALSE(plain.grace.has_value());
+}
+
+TEST_CASE("What does not fit is refused in one line that names it") {
+  REQUIRE(failure({"-n", "0", "--", "p"}) == "-n must be at least 1, got 0");
+  REQUIRE(failure({"-n", "-3", "--", "p"}) == "-n must be at least 1, got -3");
+  REQUIRE_THAT(failure({"-n", "two", "--", "p"}), Contains("-n") && Contains("two"));
+  REQUIRE_THAT(failure({"-n", "1.5", "--", "p"}), Contains("1.5"));
+  REQUIRE_THAT(failure({"-n", "999999", "--", "p"}), Contains("at most"));
+  REQUIRE_THAT(failure({"--", "p"}), Contains("-n"));
+  REQUIRE_THAT(failure({"-n", "2"}), Contains("no program"));
+  REQUIRE_THAT(failure({"-n", "2", "--"}), Contains("no program"));
+  REQUIRE_THAT(failure({"-n", "2", "--", ""}), Contains("empty"));
+  REQUIRE(failure({"-n", "2", "--bogus", "--", "p"}) == "unknown flag '--bogus'");
+  REQUIRE(failure({"-n", "2", "--bogus", "1", "--", "p"}) == "unknown flag '--bogus'");
+  REQUIRE_THAT(failure({"-n", "2", "--bind", "socket", "--", "p"}), Contains("--bind") && Contains("socket"));
+  REQUIRE_THAT(failure({"-n", "2", "--rendezvous", "nowhere", "--", "p"}),
+               Contains("--rendezvous") && Contains("nowhere"));
+  REQUIRE_THAT(failure({"-n", "2", "--grace", "-1", "--", "p"}), Contains("--grace"));
+  REQUIRE_THAT(failure({"-n", "2", "--grace", "nan", "--", "p"}), Contains("--grace"));
+  REQUIRE_THAT(failure({"-n", "2", "--log-dir", "", "--", "p"}), Contains("--log-dir"));
+}
+
+TEST_CASE("What comes later is refused as unsupported, not misread") {
+  REQUIRE_THAT(failure({"-n", "2", "--max-restarts", "1", "--", "p"}, ErrorCode::unsupported),
+               Contains("--max-restarts 1"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "1:4", "--", "p"}, ErrorCode::unsupported), Contains("several hosts"));
+  REQUIRE_THAT(failure({"-n", "2", "--hosts", "a,b", "--", "p"}, ErrorCode::unsupported), Contains("several hosts"));
+}

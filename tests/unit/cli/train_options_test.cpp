@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/byte_size.hpp"
+#include "cli/spokesman.hpp"
+#include "cli/train/options.hpp"
+#include "trireme/base/error.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace trireme;
+using namespace trireme::cli;
+using Catch::Matchers::Contains;
+
+namespace {
+
+template <class F>
+std::string refusal_of(F f) {
+  try {
+    f();
+  } catch (const Exception& exception) {
+    CHECK(exception.error().code == ErrorCode::invalid_argument);
+    CHECK(exception.error().message.find('\n') == std::string::npos);
+    return exception.error().message;
+  }
+  return {};
+}
+
+TrainOptions parsed(const std::vector<std::string>& arguments) {
+  const auto options = parse_train_options(arguments);
+  REQUIRE(options);
+  return *options;
+}
+
+std::string refusal(const std::vector<std::string>& arguments) {
+  return refusal_of([&] { parse_train_options(arguments); });
+}
+
+}  // namespace
+
+TEST_CASE("A size in bytes is read with and without a binary prefix") {
+  const auto bytes = [](std::string_view text) { return parse_byte_size(text, "--x").value; };
+  CHECK(bytes("0") == 0);
+  CHECK(bytes("65536") == 65536);
+  CHECK(bytes("4B") == 4);
+  CHECK(bytes("64K") == 65536);
+  CHECK(bytes("1MiB") == 1048576);
+  CHECK(bytes("25MiB") == 26214400);
+  CHECK(bytes("256M") == 268435456);
+  CHECK(bytes("2G") == std::uint64_t{2} << 30);
+  CHECK(bytes("8589934592Gi") == std::uint64_t{1} << 63);
+}
+
+TEST_CASE("What is no size in bytes is refused, naming the flag and the text") {
+  for (const char* text : {"", "-1", "+1", "1.5M", "1MB", "1kB", "MiB", "1 M", "0x10", "18446744073709551616", "8589934593G"}) {
+    INFO(text);
+    CHECK_THAT(refusal_of([&] { parse_byte_size(text, "--bucket-bytes"); }),
+               Contains("--bucket-bytes is '" + std::string(text) + "'"));
+  }
+}
+
+TEST_CASE("Layers are numbers with commas between") {
+  CHECK(parse_hidden("512,512") == std::vector<std::size_t>{512, 512});
+  CHECK(parse_hidden("7") == std::vector<std::size_t>{7});
+  CHECK(parse_hidden("").empty());
+  for (const char* text : {",", "512,", ",512", "512,,512", "0", "-3", "12x", "70000", "5 5"}) {
+    INFO(text);
+    CHECK_THAT(refusal_of([&] { parse_hidden(text); }), Contains("--hidden"));
+  }
+}
+
+TEST_CASE("Without flags train has the defaults of its help") {
+  const TrainOptions options = parsed({});
+  CHECK(options.hidden == std::vector<std::size_t>{512, 512});
+  CHECK_FALSE(options.data_dir);
+  CHECK(options.epochs == 10);
+  CHECK(options.steps == 0);
+  CHECK(options.global_batch(3) == 256);
+  CHECK(options.seed == 1);
+  CHECK(options.logical_shards == 0);
+  CHECK(options.optimizer == OptimizerKind::sgd);
+  CHECK(options.momentum == 0.9);
+  CHECK(options.bucket_bytes == Bytes{25u << 20});
+  CHECK(options.overlap);
+  CHECK(options.order == ReductionOrder::canonical);
+  CHECK(options.eval_every == 1);
+  CHECK(options.log_every == 0);
+  CHECK(make_optimizer(options)->learning_rate() == options.learning_rate);
+}
+
+TEST_CASE("Every flag of train reaches its option") {
+  const TrainOptions options =
+      parsed({"--model", "mlp", "--hidden", "8,4", "--dataset", "fashion-mnist", "--data-dir", "d", "--epochs", "3", "--steps", "7",
+              "--batch-size-per-rank", "5", "--seed", "18446744073709551615", "--logical-shards", "4", "--learning-rate", "0.5",
+              "--momentum", "0.25", "--nesterov", "--weight-decay", "0.125", "--clip-norm", "2", "--bucket-bytes", "1MiB",
+              "--no-overlap", "--order", "fastest", "--eval-every", "0", "--log-every", "9"});
+  CHECK(options.hidden == std::vector<std::size_t>{8, 4});
+  CHECK(options.data_dir == std::string("d"));
+  CHECK(options.epochs == 3);
+  CHECK(options.steps == 7);
+  CHECK(options.global_batch(3) == 15);
+  CHECK(options.seed == 18446744073709551615u);
+  CHECK(options.logical_shards == 4);
+  CHECK(options.learning_rate == 0.5);
+  CHECK(options.momentum == 0.25);
+  CHECK(options.nesterov);
+  CHECK(options.weight_decay == 0.125);
+  CHECK(options.clip_norm == 2);
+  CHECK(options.bucket_bytes == Bytes{1u << 20});
+  CHECK_FALSE(options.overlap);
+  CHECK(options.order == ReductionOrder::fastest);
+  CHECK(options.eval_every == 0);
+  CHECK(options.log_every == 9);
+}
+
+TEST_CASE("Of a flag given twice the last counts, as in scripts that pass their arguments on") {
+  CHECK(parsed({"--epochs", "3", "--seed", "5", "--epochs", "4"}).epochs == 4);
+}
+
+TEST_CASE("An optimizer brings its own defaults") {
+  const TrainOptions adamw = parsed({"--optimizer", "adamw"});
+  CHECK(make_optimizer(adamw)->name() == "adamw");
+  CHECK(adamw.learning_rate == 0.001);
+  CHECK(adamw.weight_decay == 0.01);
+  CHECK(parsed({"--optimizer", "adamw", "--learning-rate", "0.5", "--weight-decay", "0"}).weight_decay == 0);
+  CHECK(make_optimizer(parsed({}))->name() == "sgd");
+}
+
+TEST_CASE("What train cannot do is refused in one line that names the flag") {
+  using Arguments = std::vector<std::string>;
+  const std::vector<std::pair<Arguments, std::string>> cases{
+      {{"--frobnicate"}, "unknown flag '--frobnicate'"},
+      {{"--zero", "1"}, "unknown flag '--zero'"},
+      {{"stray"}, "unexpected argument 'stray'"},
+      {{"--epochs"}, "--epochs"},
+      {{"--epochs", "many"}, "--epochs"},
+      {{"--epochs", "0"}, "--epochs must be at least 1"},
+      {{"--steps", "-1"}, "--steps must be at least 0"},
+      {{"--batch-size", "0"}, "--batch-size must be at least 1"},
+      {{"--batch-size", "8", "--batch-size-per-rank", "8"}, "exclude each other"},
+      {{"--logical-shards", "3"}, "--logical-shards must be a power of two"},
+      {{"--logical-shards", "0"}, "--logical-shards must be a power of two"},
+      {{"--model", "resnet"}, "--model is 'resnet'; this version has: mlp"},
+      {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
+      {{"--data-dir", ""}, "--data-dir"},
+      {{"--optimizer", "lamb"}, "--optimizer is 'lamb'"},
+      {{"--order", "random"}, "--order is 'random'"},
+      {{"--learning-rate", "-1"}, "--learning-rate must be finite and at least 0"},
+      {{"--learning-rate", "nan"}, "--learning-rate"},
+      {{"--clip-norm", "-1"}, "--clip-norm"},
+      {{"--momentum", "1"}, "--momentum must be below 1"},
+      {{"--momentum", "0", "--nesterov"}, "--nesterov needs --momentum above 0"},
+      {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd"},
+      {{"--bucket-bytes", "0"}, "--bucket-bytes must be above 0"},
+      {{"--bucket-bytes", "25MB"}, "--bucket-bytes is '25MB'"},
+  };
+  for (const auto& [arguments, expected] : cases) {
+    INFO(arguments.front() << " " << arguments.back());
+    CHECK_THAT(refusal(arguments), Contains(expected));
+  }
+}
+
+TEST_CASE("Of the ranks of a host the first speaks for all") {
+  using platform::Environment;
+  CHECK(Spokesman(Environment{}).speaks());
+  CHECK(Spokesman(Environment{{"RANK", "0"}, {"LOCAL_RANK", "0"}}).speaks());
+  CHECK(Spokesman(Environment{{"RANK", "4"}, {"LOCAL_RANK", "0"}}).speaks());
+  CHECK_FALSE(Spokesman(Environment{{"RANK", "4"}, {"LOCAL_RANK", "1"}}).speaks());
+  CHECK_FALSE(Spokesman(Environment{{"RANK", "1"}}).speaks());
+
+  const Spokesman first(Environment{});
+  const Spokesman second(Environment{{"RANK", "1"}});
+  const auto wrong_flag = []() -> int { fail(ErrorCode::invalid_argument, "no such flag"); };
+  const auto lost_peer = []() -> int { fail(ErrorCode::peer_lost, "rank 3 is gone"); };
+  CHECK(second.ask([] { return 7; }) == 7);
+  CHECK_THROWS_AS(first.ask(wrong_flag), Exception);
+  CHECK_THROWS_AS(second.ask(wrong_flag), Spokesman::Silence);
+  CHECK_THROWS_AS(second.ask(lost_peer), Exception);
+}

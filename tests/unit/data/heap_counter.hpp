@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace trireme::testing {
+
+/// Calls of operator new, in every form, by any thread since the program started.
+std::uint64_t heap_calls() noexcept;
+
+}  // namespace trireme::testing

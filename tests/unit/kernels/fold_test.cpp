@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/fold/fold.hpp"
+
+#include "kernels/fold/reference.hpp"
+#include "samples.hpp"
+
+#include <catch2/catch.hpp>
+
+namespace trireme::kernels {
+namespace {
+
+using samples::Array;
+
+DType accumulator(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+}  // namespace
+
+TEST_CASE("Scaling and adding a scaled source give the reference's bits for every type, count and alignment") {
+  for (Isa isa : samples::isas()) {
+    for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16}) {
+      for (std::size_t count : {0u, 1u, 7u, 8u, 9u, 31u, 512u, 4095u, 4096u, 4097u}) {
+        for (double weight : {1.0, 0.1, -3.0, 0.0, 1e300}) {
+          Array source = samples::random(dtype, count, 5, 6, 1);
+          Array expected(accumulator(dtype), count);
+          Array actual(accumulator(dtype), count, 3);
+          reference::scale(expected.data(), source.data(), dtype, weight, count);
+          scale(actual.data(), source.data(), dtype, weight, count, isa);
+          CAPTURE(name_of(isa), name_of(dtype), count, weight);
+          REQUIRE(samples::same(expected, actual));
+          REQUIRE(actual.guards_intact());
+
+          expected = samples::random(accumulator(dtype), count, 6, 6);
+          actual = expected.moved(5);
+          reference::scale_add(expected.data(), source.data(), dtype, weight, count);
+          scale_add(actual.data(), source.data(), dtype, weight, count, isa);
+          REQUIRE(samples::same(expected, actual));
+          REQUIRE(actual.guards_intact());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("The product of scale_add is rounded before it is added") {
+  // (1+e)(1-e) = 1 - e^2 rounds to 1, so the sum is 0; fused it would be -e^2.
+  for (Isa isa : samples::isas()) {
+    std::vector<float> source(9, 1.0f + 0x1p-13f);
+    std::vector<float> destination(9, -1.0f);
+    scale_add(destination.data(), source.data(), DType::f32, 1.0 - 0x1p-13, source.size(), isa);
+    REQUIRE(destination == std::vector<float>(9, 0.0f));
+  }
+}
+
+TEST_CASE("The weight is rounded to the accumulator type") {
+  for (Isa isa : samples::isas()) {
+    float source = 1.0f, destination = 0.0f;
+    scale(&destination, &source, DType::f32, 1.0 + 0x1p-30, 1, isa);
+    REQUIRE(destination == 1.0f);
+  }
+}
+
+TEST_CASE("Scaling in place gives the same bits") {
+  for (Isa isa : samples::isas()) {
+    Array expected = samples::random(DType::f32, 1000, 8);
+    Array actual = expected.moved(0);
+    scale(expected.data(), actual.data(), DType::f32, 0.3, 1000, isa);
+    scale(actual.data(), actual.data(), DType::f32, 0.3, 1000, isa);
+    REQUIRE(samples::same(expected, actual));
+  }
+}
+
+}  // namespace trireme::kernels

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/base/error.hpp"
+#include "trireme/platform/cluster_spec.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <vector>
+
+using trireme::ErrorCode;
+using trireme::platform::ClusterSpec;
+using trireme::platform::detect;
+using trireme::platform::Environment;
+
+namespace {
+
+/// Rank 5 of 8, two hosts with four ranks each.
+Environment torchrun_set() {
+  return Environment({{"RANK", "5"},
+                      {"WORLD_SIZE", "8"},
+                      {"LOCAL_RANK", "1"},
+                      {"LOCAL_WORLD_SIZE", "4"},
+                      {"MASTER_ADDR", "host-a"},
+                      {"MASTER_PORT", "29500"}});
+}
+
+Environment with(Environment environment, const char* name, const char* value) {
+  environment.set(name, value);
+  return environment;
+}
+
+Environment without(Environment environment, const char* name) {
+  environment.erase(name);
+  return environment;
+}
+
+/// The message of the failure, which must have `code`.
+std::string failure(const Environment& environment, ErrorCode code = ErrorCode::invalid_argument) {
+  try {
+    detect(environment);
+  } catch (const trireme::Exception& exception) {
+    REQUIRE(exception.error().code == code);
+    return exception.error().message;
+  }
+  FAIL("nothing was refused");
+  return {};
+}
+
+using Catch::Matchers::Contains;
+
+}  // namespace
+
+TEST_CASE("An empty environment is a world of one") {
+  auto spec = detect(Environment());
+  REQUIRE(spec.platform == "plain");
+  REQUIRE(spec.launcher == "none");
+  REQUIRE(spec.level == "single");
+  REQUIRE(spec.rank == 0);
+  REQUIRE(spec.world == 1);
+  REQUIRE(spec.local_rank == 0);
+  REQUIRE(spec.local_world == 1);
+  REQUIRE(spec.node_rank == 0);
+  REQUIRE(spec.nnodes == 1);
+  REQUIRE_FALSE(spec.master.has_value());
+  REQUIRE_FALSE(spec.port.has_value());
+  REQUIRE_FALSE(spec.store_served);
+  REQUIRE(spec.warnings.empty());
+}
+
+TEST_CASE("A torchrun-style set is read completely") {
+  auto spec = detect(torchrun_set());
+  REQUIRE(spec.launcher == "torchrun");
+  REQUIRE(spec.level == "process");
+  REQUIRE(spec.rank == 5);
+  REQUIRE(spec.world == 8);
+  REQUIRE(spec.local_rank == 1);
+  REQUIRE(spec.local_world == 4);
+  REQUIRE(spec.node_rank == 1);
+  REQUIRE(spec.nnodes == 2);
+  REQUIRE(spec.master == "host-a");
+  REQUIRE(spec.port == 29500);
+  REQUIRE(spec.store_port == 29500);
+  REQUIRE_FALSE(spec.store_served);
+  REQUIRE(spec.job_id == "host-a:29500");
+}
+
+TEST_CASE("Hosts are as given, derived where ranks are numbered host by host, unknown otherwise") {
+  SECTION("given") {
+    auto spec = detect(with(with(torchrun_set(), "GROUP_RANK", "2"), "GROUP_WORLD_SIZE", "3"));
+    REQUIRE(spec.node_rank == 2);
+    REQUIRE(spec.nnodes == 3);
+  }
+  SECTION("ranks dealt out in turn") {
+    auto spec = detect(with(torchrun_set(), "LOCAL_RANK", "2"));
+    REQUIRE_FALSE(spec.node_rank.has_value());
+    REQUIRE(spec.nnodes == 2);
+  }
+  SECTION("uneven hosts") {
+    auto spec = detect(with(torchrun_set(), "LOCAL_WORLD_SIZE", "3"));
+    REQUIRE_FALSE(spec.node_rank.has_value());
+    REQUIRE_FALSE(spec.nnodes.has_value());
+  }
+  SECTION("no LOCAL_WORLD_SIZE") {
+    auto spec = detect(without(torchrun_set(), "LOCAL_WORLD_SIZE"));
+    REQUIRE_FALSE(spec.local_world.has_value());
+    REQUIRE_FALSE(spec.nnodes.has_value());
+  }
+}
+
+TEST_CASE("A torchrun-style world of one needs no master") {
+  auto spec = detect(Environment({{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"LOCAL_RANK", "0"}}));
+  REQUIRE(spec.launcher == "torchrun");
+  REQUIRE(spec.level == "process");
+  REQUIRE(spec.local_world == 1);
+  REQUIRE(spec.nnodes == 1);
+  REQUIRE_FALSE(spec.master.has_value());
+}
+
+TEST_CASE("A half-present set is refused, naming what is there and what is missing") {
+  const std::vector<std::string> marks{"RANK", "WORLD_SIZE", "LOCAL_RANK"};
+  for (unsigned given = 1; given < 7; ++given) {  // every proper, non-empty subset
+    Environment environment({{"MASTER_ADDR", "host-a"}, {"MASTER_PORT", "29500"}});
+    for (unsigned i = 0; i < 3; ++i) {
+      if (given & (1u << i)) environment.set(marks[i], "1");
+    }
+    auto message = failure(environment);
+    bool names_missing = false;
+    bool names_given = false;
+    for (unsigned i = 0; i < 3; ++i) {
+      bool is_given = (given & (1u << i)) != 0;
+      if (is_given && message.find(marks[i] + "=1 is set") == 0) names_given = true;
+      if (!is_given && message.find(" but " + marks[i] + " is not") != std::string::npos) names_missing = true;
+    }
+    CAPTURE(message);
+    REQUIRE(names_given);
+    REQUIRE(names_missing);
+  }
+}
+
+TEST_CASE("A contradiction is refused, naming the variable and its value") {
+  auto set = torchrun_set();
+  REQUIRE_THAT(failure(with(set, "RANK", "8")), Contains("RANK=8") && Contains("WORLD_SIZE=8"));
+  REQUIRE_THAT(failure(with(set, "RANK", "-1")), Contains("RANK=-1"));
+  REQUIRE_THAT(failure(with(set, "RANK", "")), Contains("RANK="));
+  REQUIRE_THAT(failure(with(set, "RANK", "one")), Contains("RANK=one"));
+  REQUIRE_THAT(failure(with(set, "WORLD_SIZE", "0")), Contains("WORLD_SIZE=0"));
+  REQUIRE_THAT(failure(with(set, "WORLD_SIZE", "8.0")), Contains("WORLD_SIZE=8.0"));
+  REQUIRE_THAT(failure(with(set, "LOCAL_RANK", "4")), Contains("LOCAL_RANK=4") && Contains("LOCAL_WORLD_SIZE=4"));
+  REQUIRE_THAT(failure(with(without(set, "LOCAL_WORLD_SIZE"), "LOCAL_RANK", "8")),
+               Contains("LOCAL_RANK=8") && Contains("WORLD_SIZE=8"));
+  REQUIRE_THAT(failure(with(set, "LOCAL_WORLD_SIZE", "9")), Contains("LOCAL_WORLD_SIZE=9"));
+  REQUIRE_THAT(failure(with(set, "LOCAL_WORLD_SIZE", "all")), Contains("LOCAL_WORLD_SIZE=all"));
+  REQUIRE_THAT(failure(with(set, "GROUP_RANK", "2")), Contains("GROUP_RANK=2"));
+  REQUIRE_THAT(failure(with(with(set, "GROUP_RANK", "3"), "GROUP_WORLD_SIZE", "3")),
+               Contains("GROUP_RANK=3") && Contains("GROUP_WORLD_SIZE=3"));
+}
+
+TEST_CASE("Several ranks without a usable meeting point are refused") {
+  auto set = torchrun_set();
+  REQUIRE_THAT(failure(without(set, "MASTER_ADDR")), Contains("MASTER_ADDR") && Contains("WORLD_SIZE=8"));
+  REQUIRE_THAT(failure(with(set, "MASTER_ADDR", "")), Contains("MASTER_ADDR"));
+  REQUIRE_THAT(failure(without(set, "MASTER_PORT")), Contains("MASTER_PORT") && Contains("WORLD_SIZE=8"));
+  std::string port = GENERATE("0", "-1", "65536", "http", "");
+  REQUIRE_THAT(failure(with(set, "MASTER_PORT", port.c_str())), Contains("MASTER_PORT=" + port));
+}
+
+TEST_CASE("Children of trireme run know their launcher and that it serves the store") {
+  auto set = with(torchrun_set(), "TRIREME_PROGRESS", "plain");
+  SECTION("store served") {
+    auto spec = detect(with(with(set, "TRIREME_STORE", "1"), "TRIREME_JOB_ID", "job-7"));
+    REQUIRE(spec.launcher == "trireme");
+    REQUIRE(spec.level == "process");
+    REQUIRE(spec.store_served);
+    REQUIRE(spec.store_port == 29500);
+    REQUIRE(spec.job_id == "job-7");
+  }
+  SECTION("a bad mark of the store is refused") {
+    REQUIRE_THAT(failure(with(set, "TRIREME_STORE", "yes")), Contains("TRIREME_STORE=yes"));
+  }
+  SECTION("half a set is refused all the same") {
+    REQUIRE_THAT(failure(with(without(set, "RANK"), "TRIREME_STORE", "1")), Contains("RANK"));
+  }
+  SECTION("torchrun below our launcher decides for its own children") {
+    auto spec = detect(with(with(set, "TRIREME_STORE", "1"), "TORCHELASTIC_RUN_ID", "none"));
+    REQUIRE(spec.launcher == "torchrun");
+    REQUIRE_FALSE(spec.store_served);
+  }
+}
+
+TEST_CASE("A job key or progress setting of the user makes no launcher") {
+  REQUIRE(detect(with(torchrun_set(), "TRIREME_JOB_KEY", "0123456789abcdef")).launcher == "torchrun");
+  REQUIRE(detect(Environment({{"TRIREME_PROGRESS", "tty"}, {"TRIREME_JOB_KEY", "0123456789abcdef"}})).launcher ==
+          "none");
+}
+
+TEST_CASE("Where torchrun's agent holds the port all ranks take the same neighbour") {
+  auto set = with(with(torchrun_set(), "TORCHELASTIC_USE_AGENT_STORE", "True"), "TORCHELASTIC_RUN_ID", "none");
+  REQUIRE(detect(set).store_port == 29501);
+  REQUIRE(detect(set).port == 29500);
+  REQUIRE(detect(with(set, "MASTER_PORT", "65535")).store_port == 65534);
+  REQUIRE(detect(with(set, "TORCHELASTIC_USE_AGENT_STORE", "False")).store_port == 29500);
+}
+
+TEST_CASE("A restarted torchrun job has another job id") {
+  auto set = with(torchrun_set(), "TORCHELASTIC_RUN_ID", "none");
+  auto first = detect(with(set, "TORCHELASTIC_RESTART_COUNT", "0")).job_id;
+  auto second = detect(with(set, "TORCHELASTIC_RESTART_COUNT", "1")).job_id;
+  REQUIRE(first != second);
+  REQUIRE(first == detect(set).job_id);
+}
+
+TEST_CASE("One of several processes of a launcher that cannot be joined is refused, a single one is not") {
+  const char* variable = GENERATE("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS");
+  REQUIRE_THAT(failure(Environment({{variable, "4"}}), ErrorCode::unsupported), Contains(std::string(variable) + "=4"));
+  REQUIRE(detect(Environment({{variable, "1"}})).world == 1);
+  REQUIRE(detect(with(torchrun_set(), variable, "4")).launcher == "torchrun");
+}
