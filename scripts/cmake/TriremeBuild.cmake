@@ -15,6 +15,7 @@ target_compile_options(trireme_build INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off -fvisibility=hidden
   $<$<CONFIG:Debug>:-O1>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 warns falsely of "literal" + std::string (its bug 105329)
   $<$<BOOL:${TRIREME_WERROR}>:-Werror>)
 if(TRIREME_SANITIZE)
   target_compile_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

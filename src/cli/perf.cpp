@@ -71,13 +71,15 @@ int perf_in_world(const Invocation& invocation, const Spokesman& spokesman) {
   }
   if (json) {
     const std::string text = perf_json(*options, environment, rows);
-    const bool written = std::fwrite(text.data(), 1, text.size(), json.get()) == text.size() && std::fflush(json.get()) == 0;
+    const bool written =
+        std::fwrite(text.data(), 1, text.size(), json.get()) == text.size() && std::fflush(json.get()) == 0;
     if (!written) fail_system("--json: writing '" + *options->json + "'", errno);
   }
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
   if (wrong != 0) {
-    if (prints) std::fprintf(stderr, "trireme perf: %llu elements were wrong\n", static_cast<unsigned long long>(wrong));
+    if (prints)
+      std::fprintf(stderr, "trireme perf: %llu elements were wrong\n", static_cast<unsigned long long>(wrong));
     return 1;
   }
   return 0;

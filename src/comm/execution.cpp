@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 namespace trireme::comm {
 
@@ -48,13 +49,18 @@ std::size_t Execution::instance_bytes(const ExecutablePlan& plan, int segments) 
   return align(count * sizeof(Instance)) + 2 * align(count * sizeof(std::uint32_t));
 }
 
-void Execution::start(const Setup& setup, transport::Endpoint& endpoint, ScratchPool& pool) noexcept {
+void Execution::start(const Setup& setup, transport::Endpoint& endpoint, ScratchPool& pool) {
+  const auto& plan = *setup.plan;
+  scratch_ = pool.acquire(scratch_bytes(plan, setup.request));
+  try {
+    instance_memory_ = pool.acquire(instance_bytes(plan, setup.segments));
+  } catch (...) {
+    pool.release(std::exchange(scratch_, {}));
+    throw;
+  }
   setup_ = setup;
   failed_peer_ = -1;
-  const auto& plan = *setup_.plan;
   const std::size_t count = steps() * static_cast<std::size_t>(setup_.segments);
-  scratch_ = pool.acquire(scratch_bytes(plan, setup_.request));
-  instance_memory_ = pool.acquire(instance_bytes(plan, setup_.segments));
   std::byte* memory = instance_memory_.data();
   instances_ = {reinterpret_cast<Instance*>(memory), count};
   for (auto& instance : instances_) new (&instance) Instance;

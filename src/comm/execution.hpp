@@ -42,7 +42,8 @@ class Execution {
   static std::size_t instance_bytes(const ExecutablePlan& plan, int segments);
 
   /// Takes working memory and starts every instance without dependencies.
-  void start(const Setup& setup, transport::Endpoint& endpoint, ScratchPool& pool) noexcept;
+  /// Errors: system when there is no working memory left; then nothing has moved.
+  void start(const Setup& setup, transport::Endpoint& endpoint, ScratchPool& pool);
   Progress poll(transport::Endpoint& endpoint) noexcept;
   /// Gives the working memory back. After success, or after the endpoint has dropped every request of it.
   void finish(ScratchPool& pool) noexcept;

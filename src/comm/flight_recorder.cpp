@@ -32,9 +32,12 @@ void FlightRecorder::issued(std::uint64_t sequence, const transport::Stamp& stam
 
 void FlightRecorder::ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept {
   Entry& slot = entry(sequence);
-  if (slot.sequence.load(std::memory_order_relaxed) != sequence) return;
+  if (slot.version.load(std::memory_order_relaxed) == 0 || slot.sequence.load(std::memory_order_relaxed) != sequence) return;
+  const auto version = slot.version.load(std::memory_order_relaxed);
+  slot.version.store(version | 1, std::memory_order_release);
   slot.ended_ns.store(now_ns, std::memory_order_release);
   slot.outcome.store(static_cast<std::uint64_t>(outcome), std::memory_order_release);
+  slot.version.store((version | 1) + 1, std::memory_order_release);
 }
 
 std::optional<transport::Stamp> FlightRecorder::signature(std::uint64_t sequence) const noexcept {

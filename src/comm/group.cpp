@@ -45,7 +45,7 @@ class IssuingFlag {
 Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank, std::unique_ptr<Engine> engine)
     : context_(std::move(context)), id_(id), members_(std::move(members)), rank_(rank), engine_(std::move(engine)),
       sends_(members_.size(), 0), receives_(members_.size(), 0) {
-  heard_.reserve(256);
+  heard_.reserve(1024);  // a peer may run that far ahead
   active_.reserve(256);
   free_.reserve(256);
   grow();

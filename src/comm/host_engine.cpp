@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t segment_bytes = 512 * 1024;
 constexpr std::size_t most_segments = 16;
 constexpr std::size_t most_recipes = 4096;
+constexpr std::size_t operations_ahead = 8;  // of one shape in flight, for which working memory is made at its first
 
 /// A collective runs an Execution; a send or receive is one request.
 struct HostState final : EngineState {
@@ -85,8 +86,8 @@ const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
     const std::size_t block = count / static_cast<std::size_t>(plan.plan.blocks) * element;
     segments = std::clamp<std::size_t>((block + segment_bytes - 1) / segment_bytes, 1, most_segments);
   }
-  pool_.prepare(Execution::scratch_bytes(plan, request));
-  pool_.prepare(Execution::instance_bytes(plan, static_cast<int>(segments)));
+  pool_.prepare(Execution::scratch_bytes(plan, request), Execution::instance_bytes(plan, static_cast<int>(segments)),
+                operations_ahead);
   if (recipes_.size() == most_recipes) recipes_.clear();  // a program of endlessly many shapes: start afresh
   recipes_.push_back({request.collective, request.order, request.leaves, request.root, count, request.input.dtype,
                       request.output.dtype, &plan, static_cast<int>(segments)});

@@ -79,7 +79,6 @@ void AllReduceSynchronizer::begin_step() {
   leaf_ = -1;
   stack_ = 0;
   next_bucket_ = 0;
-  weights_started_ = false;
   weight_sum_ = {};
   total_weight_ = 0.0;
   in_leaf_ = last_leaf_ = false;
@@ -163,7 +162,6 @@ void AllReduceSynchronizer::start_weights() {
   weight_sum_.add(weight_);  // the last leaf's weight can change no more
   weights_.as<double>()[0] = weight_sum_.result();
   weights_work_ = communicator_.all_reduce_async(weights_.as<double>(), sum, call_options("total weight"));
-  weights_started_ = true;
 }
 
 bool AllReduceSynchronizer::weights_known(bool wait) {
@@ -197,7 +195,9 @@ StepOutcome AllReduceSynchronizer::reduce() {
   Work counts_work = communicator_.all_reduce_async(counts(), sum, call_options("ready counts"));
   for (auto& bucket : buckets_) bucket.work.wait();
   counts_work.wait();
-  return counts().back() != 0 ? StepOutcome::stop : StepOutcome::ready;
+  if (counts().back() == 0) return StepOutcome::ready;
+  stop_requested_ = false;  // heard by all: a later loop is a new one
+  return StepOutcome::stop;
 }
 
 }  // namespace trireme::parallel

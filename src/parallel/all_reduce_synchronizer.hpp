@@ -77,7 +77,6 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   std::vector<bool> settled_;  ///< this leaf's gradient is in the arena
   std::vector<BucketState> buckets_;
   std::size_t next_bucket_ = 0;
-  bool weights_started_ = false;
   Work weights_work_;
   double total_weight_ = 0.0;
   bool stop_requested_ = false;

@@ -3,6 +3,8 @@
 
 #include "trireme/base/dtype.hpp"
 
+#include <algorithm>
+
 namespace trireme::parallel {
 namespace {
 
@@ -12,6 +14,7 @@ constexpr std::size_t round_up(std::size_t bytes) { return (bytes + line - 1) / 
 }  // namespace
 
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest) {
+  first = std::min(first, rest);
   BucketPlan plan;
   plan.places.resize(parameters.size());
   for (std::size_t i = parameters.size(); i-- > 0;) {

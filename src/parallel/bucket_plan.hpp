@@ -33,7 +33,7 @@ struct BucketPlan {
 };
 
 /// Parameters in reverse order, which is about the order in which backward finishes them, filled into buckets of at most
-/// `first` (the first one) and `rest` bytes; a larger parameter has a bucket to itself.
+/// `first` (the first one, if that is less than `rest`) and `rest` bytes; a larger parameter has a bucket to itself.
 /// Every gradient starts on a cache line of its own.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
 

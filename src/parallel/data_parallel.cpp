@@ -52,6 +52,13 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
   step_ = Step(step_state_.get());
 }
 
+void DataParallelState::begin_loop(data::DistributedSampler& sampler) {
+  // The loop was left inside a step: ranks may have issued different numbers of its reductions by then.
+  if (step_state_->abandon() == StepOutcome::stop) synchronizer_->request_stop();
+  sampler_ = &sampler;
+  begin_step();
+}
+
 void DataParallelState::begin_step() {
   const auto cursor = sampler_->cursor();
   step_state_->begin(sampler_->batch(), cursor);
@@ -133,6 +140,28 @@ void StepState::conclude() {
   if (!reduced_) reduce();
 }
 
+StepOutcome StepState::abandon() {
+  if (!started_ || reduced_) return StepOutcome::ready;
+  if (in_shard_) {
+    synchronizer_.end_leaf();
+    in_shard_ = false;
+    ++passed_;
+  }
+  for (; passed_ < own_leaves_; ++passed_) {
+    synchronizer_.begin_leaf(0.0);
+    synchronizer_.end_leaf();
+  }
+  return reduce();
+}
+
+void StepState::check_reduced(const char* call, std::size_t parameter) const {
+  if (!reduced_) fail(ErrorCode::invalid_argument, std::string(call) + " comes after reduce()");
+  if (parameter >= parameters_.size()) {
+    fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) + " among " +
+                                          std::to_string(parameters_.size()));
+  }
+}
+
 }  // namespace parallel
 
 void Shard::weight(double weight) { step_->synchronizer().set_weight(weight); }
@@ -149,7 +178,7 @@ Shards Step::shards() { return Shards(state_); }
 StepOutcome Step::reduce() { return state_->reduce(); }
 void Step::apply(Optimizer& optimizer, const ApplyOptions& options) { state_->apply(optimizer, options); }
 TensorView Step::gradient(std::size_t parameter) const {
-  if (!state_->reduced()) fail(ErrorCode::invalid_argument, "gradient() comes after reduce()");
+  state_->check_reduced("gradient()", parameter);
   return state_->synchronizer().gradient(parameter);
 }
 std::vector<TensorView> Step::gradients() const {
@@ -157,7 +186,10 @@ std::vector<TensorView> Step::gradients() const {
   for (std::size_t p = 0; p < state_->parameters().size(); ++p) all.push_back(gradient(p));
   return all;
 }
-bool Step::used(std::size_t parameter) const { return state_->synchronizer().used(parameter); }
+bool Step::used(std::size_t parameter) const {
+  state_->check_reduced("used()", parameter);
+  return state_->synchronizer().used(parameter);
+}
 std::uint64_t Step::epoch() const { return state_->cursor().epoch; }
 std::uint64_t Step::index() const { return state_->cursor().step; }
 std::size_t Step::batch_size() const { return state_->batch_size(); }

@@ -25,6 +25,11 @@ class StepState {
   void apply(Optimizer& optimizer, const ApplyOptions& options);
   /// Leaves the step in a state from which all ranks can go on together.
   void conclude();
+  /// Completes the reductions of a step that was left between shards() and reduce(), so that all ranks have issued the
+  /// same ones; its gradients are worth nothing. Collective then; otherwise nothing, and `ready`.
+  StepOutcome abandon();
+  /// Errors: invalid_argument before reduce(), or when there is no such parameter.
+  void check_reduced(const char* call, std::size_t parameter) const;
 
   GradientSynchronizer& synchronizer() { return synchronizer_; }
   Shard& shard() { return shard_; }
@@ -32,7 +37,6 @@ class StepState {
   data::SamplerCursor cursor() const { return cursor_; }
   std::size_t batch_size() const { return batch_.size(); }
   StepOutcome outcome() const { return outcome_; }
-  bool reduced() const { return reduced_; }
   double norm() const { return norm_; }
 
  private:
@@ -59,7 +63,7 @@ class DataParallelState {
  public:
   DataParallelState(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options);
 
-  void begin_loop(data::DistributedSampler& sampler) { sampler_ = &sampler; begin_step(); }
+  void begin_loop(data::DistributedSampler& sampler);
   /// Done with the step; to the next one of the epoch, or false.
   bool next_step();
   Step& step() { return step_; }

@@ -86,13 +86,14 @@ void check_parameters(std::span<const Parameter> parameters) {
 
 void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings) {
   std::vector<std::int64_t> mine;
-  std::int64_t whole = 0;
+  std::uint64_t whole = 0;
   for (const auto& each : parameters) {
     mine.push_back(fingerprint(describe(each)));
-    whole = whole * 31 + mine.back();
+    whole = whole * 31 + static_cast<std::uint64_t>(mine.back());
   }
   const auto ranks = static_cast<std::size_t>(communicator.size());
-  const std::array<std::int64_t, 3> summary{static_cast<std::int64_t>(mine.size()), whole, fingerprint(settings)};
+  const std::array<std::int64_t, 3> summary{static_cast<std::int64_t>(mine.size()),
+                                            static_cast<std::int64_t>(whole), fingerprint(settings)};
   std::vector<std::int64_t> all(3 * ranks);
   communicator.all_gather(std::span<const std::int64_t>(summary), std::span<std::int64_t>(all), {.label = "parameter list"});
 

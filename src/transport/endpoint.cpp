@@ -3,6 +3,7 @@
 
 #include "transport/frame.hpp"
 #include "transport/request_list.hpp"
+#include "transport/unexpected_pool.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/transport/doorbell.hpp"
 
@@ -19,7 +20,6 @@ namespace {
 
 constexpr unsigned all_links_every = 64;      // rounds between looks at links nobody waits on
 constexpr unsigned check_links_every = 4096;  // rounds between looks for peers that are gone
-constexpr std::size_t unexpected_at_start = 32;
 
 }  // namespace
 
@@ -28,7 +28,7 @@ constexpr std::size_t unexpected_at_start = 32;
 struct Endpoint::Peer {
   struct Waiting : Unexpected {
     FrameHeader header;
-    std::vector<std::byte> payload;  // reserved once, to eager_bytes
+    std::span<std::byte> payload;  // room for eager_bytes
     bool complete = false;
   };
   /// Where the payload of the frame being read goes.
@@ -59,8 +59,8 @@ struct Endpoint::Peer {
   Waiting* sink_waiting = nullptr;
   RequestList<ReceiveRequest> posted;
   RequestList<ReceiveRequest> accepted;  // their pieces are arriving
-  std::vector<std::unique_ptr<Waiting>> waiting;
-  std::vector<std::unique_ptr<Waiting>> pool;
+  std::vector<Waiting*> waiting;
+  UnexpectedPool<Waiting> pool;
 
   bool interesting() const { return !posted.empty() || !accepted.empty() || !offered.empty() || !queue.empty() || busy; }
   bool wants_to_write() const { return busy || control_begin < control.size() || !queue.empty(); }
@@ -90,12 +90,8 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   auto& slot = *peers_[static_cast<std::size_t>(peer)];
   slot.link = std::move(link);
   slot.control.reserve(256);
-  slot.waiting.reserve(256);
-  slot.pool.reserve(256);
-  for (std::size_t i = 0; i < unexpected_at_start; ++i) {
-    slot.pool.push_back(std::make_unique<Peer::Waiting>());
-    slot.pool.back()->payload.reserve(options_.eager_bytes);
-  }
+  slot.waiting.reserve(UnexpectedPool<Peer::Waiting>::entries_per_chunk);
+  if (!slot.pool.open(options_.eager_bytes)) fail_system("reserving address space for messages", ENOMEM);
   if (slot.link->descriptor() >= 0) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -106,7 +102,7 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
 
 const Endpoint::Unexpected* Endpoint::unexpected(int peer, std::size_t index) const noexcept {
   const auto& waiting = peers_[static_cast<std::size_t>(peer)]->waiting;
-  return index < waiting.size() ? waiting[index].get() : nullptr;
+  return index < waiting.size() ? waiting[index] : nullptr;
 }
 
 LinkState Endpoint::link_state(int peer) const noexcept {
@@ -164,6 +160,10 @@ void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t t
     give_back(request);
     return;
   }
+  if (request.destination == nullptr) {
+    refuse_bytes(peer, request);
+    return;
+  }
   FrameHeader header;
   header.type = FrameType::accept;
   header.communicator = request.key.communicator;
@@ -173,6 +173,11 @@ void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t t
   header.stamp = request.stamp;
   peer.control.push_back(header);
   peer.accepted.push_back(request);
+}
+
+void Endpoint::refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept {
+  request.state = RequestState::failed;
+  corrupt(peer, "bytes where its memory was to be read in place");
 }
 
 void Endpoint::give_back(ReceiveRequest& request) noexcept {
@@ -289,17 +294,19 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
       peer.posted.push_back(request);
       return;
     }
-    auto owned = std::move(peer.waiting[i]);
+    Peer::Waiting* taken = peer.waiting[i];
     peer.waiting.erase(peer.waiting.begin() + static_cast<std::ptrdiff_t>(i));
-    if (owned->header.type == FrameType::message) {
-      if (request.bytes != 0) std::memcpy(request.destination, owned->payload.data(), request.bytes);
+    if (taken->header.type == FrameType::offer) {
+      accept_offer(peer, request, taken->header.token, (taken->header.flags & FrameHeader::lent) != 0);
+    } else if (request.bytes != 0 && request.destination == nullptr) {
+      refuse_bytes(peer, request);
+    } else {
+      if (request.bytes != 0) std::memcpy(request.destination, taken->payload.data(), request.bytes);
       payload_received_ += request.bytes;
       request.arrived = request.bytes;
       request.state = RequestState::done;
-    } else {
-      accept_offer(peer, request, owned->header.token, (owned->header.flags & FrameHeader::lent) != 0);
     }
-    peer.pool.push_back(std::move(owned));
+    peer.pool.put_back(taken);
     return;
   }
   if (peer.ended) {
@@ -409,31 +416,29 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
       accept_offer(peer, *request, header.token, (header.flags & FrameHeader::lent) != 0);
       return !peer.ended;
     }
+    if (header.bytes != 0 && request->destination == nullptr) {
+      refuse_bytes(peer, *request);
+      return false;
+    }
     peer.sink = Peer::Sink::receive;
     peer.sink_data = request->destination;
     peer.sink_request = request;
     return true;
   }
 
-  if (peer.waiting.size() >= options_.unexpected_limit) {
+  Peer::Waiting* entry = peer.waiting.size() < options_.unexpected_limit ? peer.pool.take() : nullptr;
+  if (entry == nullptr) {
     corrupt(peer, "more messages than it may have under way");
     return false;
   }
-  if (peer.pool.empty()) {
-    peer.pool.push_back(std::make_unique<Peer::Waiting>());
-    peer.pool.back()->payload.reserve(options_.eager_bytes);
-  }
-  auto entry = std::move(peer.pool.back());
-  peer.pool.pop_back();
   entry->key = key;
   entry->stamp = header.stamp;
   entry->header = header;
-  entry->payload.resize(header.inline_bytes);
   entry->complete = header.inline_bytes == 0;
   peer.sink = Peer::Sink::unexpected;
   peer.sink_data = entry->payload.data();
-  peer.sink_waiting = entry.get();
-  peer.waiting.push_back(std::move(entry));
+  peer.sink_waiting = entry;
+  peer.waiting.push_back(entry);
   if (listener_ != nullptr) listener_->unexpected(peer.rank, key, header.stamp);
   return true;
 }

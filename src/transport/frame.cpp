@@ -20,6 +20,8 @@ std::string_view fault_of(const FrameHeader& header, std::size_t eager_bytes, st
     case FrameType::offer:
     case FrameType::accept:
     case FrameType::finish:
+      if (header.bytes <= eager_bytes) return "an offer of what fits a message";
+      [[fallthrough]];
     case FrameType::note:
       if (header.inline_bytes != 0) return "payload where none belongs";
       return {};

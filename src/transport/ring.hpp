@@ -39,7 +39,9 @@ class RingWriter {
     std::size_t total = 0;
     for (auto part : parts) total += part.size();
     if (capacity_ - (head_ - tail_seen_) < total) tail_seen_ = header_->tail.load(std::memory_order_acquire);
-    std::size_t room = capacity_ - static_cast<std::size_t>(head_ - tail_seen_);
+    // A hostile or broken peer may publish any tail: one ahead of the head must not become room beyond the ring.
+    const std::uint64_t held = head_ - tail_seen_;
+    std::size_t room = held <= capacity_ ? capacity_ - static_cast<std::size_t>(held) : 0;
     std::size_t taken = 0;
     for (auto part : parts) {
       const std::size_t now = std::min(part.size(), room);

@@ -58,6 +58,8 @@ void IdxFolder::truncate(const std::string& name, std::size_t size) const {
   std::filesystem::resize_file(path() + "/" + name, size);
 }
 
-void IdxFolder::overwrite(const std::string& name, const std::string& bytes) const { write(path() + "/" + name, bytes); }
+void IdxFolder::overwrite(const std::string& name, const std::string& bytes) const {
+  write(path() + "/" + name, bytes);
+}
 
 }  // namespace trireme::testing

@@ -19,8 +19,8 @@ struct Result {
   std::chrono::milliseconds elapsed{0};
 };
 
-/// The built `trireme` with some arguments, started as a child of the test. No wait of this class is unbounded: after 60 s
-/// the program is killed and the test fails. The destructor kills what still runs.
+/// The built `trireme` with some arguments, started as a child of the test. No wait of this class is unbounded: after
+/// 60 s the program is killed and the test fails. The destructor kills what still runs.
 class Launched {
  public:
   /// `environment` is added to the test's own, from which every variable that describes a job is taken away.

@@ -16,8 +16,9 @@ TEST_CASE("perf all_reduce verifies and measures over shm and tcp, and writes it
   const auto ranks = GENERATE(1, 2, 3);
   const TemporaryFolder folder;
   const std::string file = folder.path() + "/rows.json";
-  const auto result = run_trireme({"run", "-n", std::to_string(ranks), "--", TRIREME_PROGRAM, "perf", "all_reduce", "--max-bytes",
-                                   "64K", "--iterations", "3", "--transport", transport, "--algorithm", "tree", "--json", file});
+  const auto result =
+      run_trireme({"run", "-n", std::to_string(ranks), "--", TRIREME_PROGRAM, "perf", "all_reduce", "--max-bytes",
+                   "64K", "--iterations", "3", "--transport", transport, "--algorithm", "tree", "--json", file});
   INFO("stdout: " << result.out << "\nstderr: " << result.err);
   REQUIRE(result.exit_code == 0);
   std::ifstream stream(file);
@@ -34,8 +35,11 @@ TEST_CASE("perf all_reduce verifies and measures over shm and tcp, and writes it
 }
 
 TEST_CASE("perf says in one line what it cannot measure, and ends with exit code 2") {
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {"perf"}, {"perf", "broadcast"}, {"perf", "all_reduce", "--json", "/nowhere/at/all.json"}, {"perf", "all_reduce", "--algorithm", "magic"}}) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"perf"},
+                                             {"perf", "broadcast"},
+                                             {"perf", "all_reduce", "--json", "/nowhere/at/all.json"},
+                                             {"perf", "all_reduce", "--algorithm", "magic"}}) {
     const auto result = run_trireme(arguments);
     INFO(arguments.back() << "\nstdout: " << result.out << "\nstderr: " << result.err);
     CHECK(result.exit_code == 2);
@@ -46,8 +50,9 @@ TEST_CASE("perf says in one line what it cannot measure, and ends with exit code
 }
 
 TEST_CASE("perf refuses the ring by name in canonical order and measures it in the fastest") {
-  const std::vector<std::string> ring{"run", "-n", "3", "--", TRIREME_PROGRAM, "perf", "all_reduce", "--algorithm", "ring",
-                                      "--min-bytes", "64K", "--max-bytes", "64K", "--iterations", "2"};
+  const std::vector<std::string> ring{"run",  "-n",          "3",           "--",           TRIREME_PROGRAM,
+                                      "perf", "all_reduce",  "--algorithm", "ring",         "--min-bytes",
+                                      "64K",  "--max-bytes", "64K",         "--iterations", "2"};
   const auto refused = run_trireme(ring);
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Contains("ring") && Contains("direct"));

@@ -22,8 +22,8 @@ const IdxFolder& samples() {
 
 /// Few enough samples in the last batch (90 mod 44 = 2) that some of the four leaves are empty.
 Words small_job(const Words& more) {
-  Words words{"train", "--data-dir", samples().path(), "--hidden", "16,8", "--batch-size", "44", "--epochs", "2",
-              "--seed", "7", "--logical-shards", "4"};
+  Words words{"train",  "--data-dir", samples().path(),   "--hidden", "16,8", "--batch-size", "44", "--epochs", "2",
+              "--seed", "7",          "--logical-shards", "4"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -102,7 +102,8 @@ TEST_CASE("Algorithm, bucket size and overlap do not change the weights") {
   const std::string algorithm = GENERATE("direct", "tree", "recursive_doubling");
   if (algorithm == "recursive_doubling" && ranks == 3) return;
   INFO(ranks << " ranks, " << algorithm);
-  const Words how = algorithm == "direct" ? Words{"--bucket-bytes", "64"} : Words{"--no-overlap", "--bucket-bytes", "1KiB"};
+  const Words how =
+      algorithm == "direct" ? Words{"--bucket-bytes", "64"} : Words{"--no-overlap", "--bucket-bytes", "1KiB"};
   CHECK(outcome_of(run_ranks(ranks, small_job(how), {{"TRIREME_ALGORITHM", algorithm}})) == alone());
 }
 
@@ -113,7 +114,8 @@ TEST_CASE("Every canonical algorithm, transport, bucket size and overlap give th
   const std::string bucket = GENERATE("64", "1KiB", "25MiB");
   const bool overlap = GENERATE(true, false);
   if (algorithm == "recursive_doubling" && ranks == 3) return;
-  INFO(ranks << " ranks over " << transport << ", " << algorithm << ", buckets of " << bucket << ", overlap " << overlap);
+  INFO(ranks << " ranks over " << transport << ", " << algorithm << ", buckets of " << bucket << ", overlap "
+             << overlap);
   Words how{"--bucket-bytes", bucket};
   if (!overlap) how.push_back("--no-overlap");
   const Variables environment{{"TRIREME_TRANSPORT", transport}, {"TRIREME_ALGORITHM", algorithm}};
@@ -128,8 +130,8 @@ TEST_CASE("AdamW with clipping keeps the bits as well") {
 }
 
 TEST_CASE("A batch smaller than the number of leaves trains on all ranks") {
-  const Words job{"train", "--data-dir", samples().path(), "--hidden", "8", "--batch-size", "3", "--steps", "7",
-                  "--logical-shards", "8"};
+  const Words job{"train",   "--data-dir", samples().path(),   "--hidden", "8", "--batch-size", "3",
+                  "--steps", "7",          "--logical-shards", "8"};
   const std::string expected = outcome_of(run_trireme(job));
   CHECK(outcome_of(run_ranks(4, job)) == expected);
 }
@@ -148,7 +150,8 @@ TEST_CASE("The ring is refused by name in canonical order, and trains in the fas
   CHECK_THAT(refused.err, Contains("ring") && Contains("direct"));
   CHECK_THAT(refused.err, Contains("[0] trireme train: ") && !Contains("[1] trireme train: "));
 
-  const auto trained = run_ranks(3, small_job({"--order", "fastest", "--epochs", "12", "--learning-rate", "0.2"}), ring);
+  const auto trained =
+      run_ranks(3, small_job({"--order", "fastest", "--epochs", "12", "--learning-rate", "0.2"}), ring);
   const std::string line = result_of(trained);
   CHECK(trained.exit_code == 0);
   CHECK(std::stod(value(line, "test_accuracy")) > 0.8);
@@ -161,7 +164,8 @@ TEST_CASE("Fewer leaves than ranks are refused") {
 }
 
 TEST_CASE("A batch per rank grows with the world") {
-  const Words job{"train", "--data-dir", samples().path(), "--hidden", "8", "--batch-size-per-rank", "15", "--epochs", "1"};
+  const Words job{"train",    "--data-dir", samples().path(), "--hidden", "8", "--batch-size-per-rank", "15",
+                  "--epochs", "1"};
   CHECK(value(result_of(run_trireme(job)), "steps") == "6");
   CHECK(value(result_of(run_ranks(2, job)), "steps") == "3");
 }
@@ -170,7 +174,8 @@ TEST_CASE("What was typed wrong is one line and exit code 2") {
   require_refusal(run_trireme({"train", "--frobnicate"}), "trireme train: unknown flag '--frobnicate'");
   require_refusal(run_trireme({"train", "--epochs", "0"}), "--epochs must be at least 1");
   require_refusal(run_trireme({"train", "--data-dir", samples().path() + "/nowhere"}), "does not exist");
-  require_refusal(run_trireme({"run", "-n", "0", "--", TRIREME_PROGRAM, "train"}), "trireme run: -n must be at least 1");
+  require_refusal(run_trireme({"run", "-n", "0", "--", TRIREME_PROGRAM, "train"}),
+                  "trireme run: -n must be at least 1");
 }
 
 TEST_CASE("A wrong flag is told once, not by every rank") {

@@ -22,7 +22,8 @@ namespace trireme {
 /// Settings of DataParallel. Equal on all ranks.
 struct DataParallelOptions {
   Bytes bucket_bytes{std::uint64_t{25} << 20};      ///< gradients that travel together; of the accumulator type
-  Bytes first_bucket_bytes{std::uint64_t{1} << 20}; ///< the first is small, so that communication starts early
+  Bytes first_bucket_bytes{std::uint64_t{1} << 20}; ///< the first is small, so that communication starts early; at most
+                                                    ///< bucket_bytes in any case
   int logical_shards = 0;     ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
                               ///< V gives the same bits; V must then be a power of two
   int zero_stage = 0;         ///< this version: 0
@@ -97,6 +98,7 @@ class Step {
   /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others.
   TensorView gradient(std::size_t parameter) const;
   std::vector<TensorView> gradients() const;
+  /// Whether the parameter was ready on any leaf of any rank; after reduce().
   bool used(std::size_t parameter) const;
 
   std::uint64_t epoch() const;
@@ -112,7 +114,8 @@ class Step {
 };
 
 /// The rest of an epoch, step by step. The sampler's cursor moves on when a step is done with; leaving the loop early
-/// (break) leaves it at the step that was under way.
+/// (break) leaves it at the step that was under way. A loop left between shards() and reduce() must be left by all
+/// ranks at that step; the next loop first completes what was begun.
 class Steps {
  public:
   class Iterator {
@@ -154,7 +157,8 @@ class DataParallel {
 
   /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop.
   Steps steps(data::DistributedSampler& sampler);
-  /// Ends the loop after the current step, on this and every other rank: reduce() then returns stop on all.
+  /// Ends the loop after the step of the next reduce(), on this and every other rank: it returns stop on all. A later
+  /// loop is not concerned.
   void request_stop();
 
   int logical_shards() const;

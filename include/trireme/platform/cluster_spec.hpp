@@ -45,8 +45,8 @@ struct ClusterSpec {
 
 /// Reads the description of the cluster: the first launcher whose marks are there decides (src/platform/launchers.cpp
 /// has the table); without any it is a world of one.
-/// Errors: invalid_argument naming the variable and its value for a half-present set or a contradiction; unsupported for
-///         a process that is plainly one of several, started by a launcher this version cannot join. Never a silent
+/// Errors: invalid_argument naming the variable and its value for a half-present set or a contradiction; unsupported
+///         for a process that is plainly one of several, started by a launcher this version cannot join. Never a silent
 ///         world of one: that would train as many separate models as there are processes.
 ClusterSpec detect(const Environment& environment);
 

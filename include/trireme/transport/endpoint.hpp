@@ -50,7 +50,8 @@ struct ReceiveRequest {
   int peer = -1;
   MessageKey key;
   Stamp stamp;
-  std::byte* destination = nullptr;  ///< may be null when `may_borrow` and the peer's memory can be read in place
+  std::byte* destination = nullptr;  ///< may be null when `may_borrow`, the message is larger than eager_bytes and the
+                                     ///< peer's memory can be read in place; bytes that come all the same are refused
   std::size_t bytes = 0;
   bool may_borrow = false;  ///< done may mean: read `borrowed` in place, then call Endpoint::give_back
 
@@ -142,6 +143,7 @@ class Endpoint {
   bool handle_header(Peer& peer) noexcept;
   void payload_complete(Peer& peer) noexcept;
   void accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept;
+  void refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept;
   void end_peer(Peer& peer) noexcept;
   void corrupt(Peer& peer, std::string_view what) noexcept;
   void fail_requests(Peer& peer) noexcept;

@@ -19,7 +19,8 @@ void exchange(Communicator& communicator, std::span<std::byte> from, std::span<s
   const int next = (communicator.rank() + 1) % communicator.size();
   const int previous = (communicator.rank() + communicator.size() - 1) % communicator.size();
   Work arriving = communicator.recv_async(TensorView(to.data(), to.size(), DType::u8), previous, {.label = "bound"});
-  Work leaving = communicator.send_async(ConstTensorView(from.data(), from.size(), DType::u8), next, {.label = "bound"});
+  Work leaving =
+      communicator.send_async(ConstTensorView(from.data(), from.size(), DType::u8), next, {.label = "bound"});
   arriving.wait();
   leaving.wait();
 }

@@ -46,7 +46,9 @@ PerfBench::PerfBench(World& world, const PerfOptions& options, std::size_t large
 
 CallOptions PerfBench::call_options() const { return {.order = options_.order, .label = "perf"}; }
 
-std::string PerfBench::explain(std::size_t count) const { return communicator_.explain(count, options_.dtype, call_options()); }
+std::string PerfBench::explain(std::size_t count) const {
+  return communicator_.explain(count, options_.dtype, call_options());
+}
 
 double PerfBench::call(std::size_t count, std::uint64_t iteration, std::uint64_t& wrong) {
   const std::span<std::byte> bytes = data_.first(count * size_of(options_.dtype));
@@ -74,7 +76,8 @@ PerfRow PerfBench::measure(std::size_t count) {
   communicator_.all_gather(std::span<const double>(mine), std::span<double>(times), {.label = "perf times"});
   const std::array<std::int64_t, 1> wrong_here{static_cast<std::int64_t>(wrong)};
   std::vector<std::int64_t> wrong_anywhere(ranks);
-  communicator_.all_gather(std::span<const std::int64_t>(wrong_here), std::span<std::int64_t>(wrong_anywhere), {.label = "perf wrong"});
+  communicator_.all_gather(std::span<const std::int64_t>(wrong_here), std::span<std::int64_t>(wrong_anywhere),
+                           {.label = "perf wrong"});
   for (const std::int64_t each : wrong_anywhere) row.wrong += static_cast<std::uint64_t>(each);
 
   times = slowest(times, ranks);
@@ -83,7 +86,8 @@ PerfRow PerfBench::measure(std::size_t count) {
   row.p99_us = 1e6 * percentile(times, 0.99);
   row.algbw = algorithm_bandwidth(size, median);
   row.busbw = all_reduce_bus_bandwidth(row.algbw, communicator_.size());
-  row.bound_us = 1e6 * measure_bound(communicator_, bound_, data_.first(size.value), other_.first(size.value), row.iterations);
+  row.bound_us =
+      1e6 * measure_bound(communicator_, bound_, data_.first(size.value), other_.first(size.value), row.iterations);
   return row;
 }
 

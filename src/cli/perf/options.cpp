@@ -36,8 +36,8 @@ ReduceOp parse_op(const std::string& name) {
 }
 
 struct Typed {
-  std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport, engine = "host",
-                         memory = "arena", order = "canonical", json;
+  std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport,
+                         engine = "host", memory = "arena", order = "canonical", json;
   std::int64_t factor = 4, iterations = 0, warmup = 3;
   bool explain = false;
 };
@@ -50,7 +50,8 @@ void describe(CLI::App& app, Typed& typed) {
   app.add_option("--dtype", typed.dtype, "f64, f32 (default), f16, bf16, i64, i32, u8");
   app.add_option("--op", typed.op, "sum (default), product, min, max, average");
   app.add_option("--order", typed.order, "canonical (default) or fastest");
-  app.add_option("--algorithm", typed.algorithm, "auto, direct, recursive_doubling, tree, ring (default: TRIREME_ALGORITHM)");
+  app.add_option("--algorithm", typed.algorithm,
+                 "auto, direct, recursive_doubling, tree, ring (default: TRIREME_ALGORITHM)");
   app.add_option("--engine", typed.engine, "host (default)");
   app.add_option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
   app.add_option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
@@ -72,19 +73,24 @@ PerfOptions check(const CLI::App& app, const Typed& typed) {
   if (options.max_bytes > largest) refuse("--max-bytes must be at most 1024G");
   if (options.min_bytes > options.max_bytes) refuse("--min-bytes is above --max-bytes");
   options.factor = in_range("--factor", typed.factor, 2, 1 << 20);
-  if (!parse_dtype(typed.dtype, options.dtype)) refuse("--dtype is '" + typed.dtype + "': give f64, f32, f16, bf16, i64, i32 or u8");
+  if (!parse_dtype(typed.dtype, options.dtype))
+    refuse("--dtype is '" + typed.dtype + "': give f64, f32, f16, bf16, i64, i32 or u8");
   if (!is_supported(options.dtype)) {
-    fail(ErrorCode::unsupported, "unsupported --dtype " + typed.dtype + ": this version has f64, f32, f16, bf16, i64, i32 and u8");
+    fail(ErrorCode::unsupported,
+         "unsupported --dtype " + typed.dtype + ": this version has f64, f32, f16, bf16, i64, i32 and u8");
   }
   options.op = parse_op(typed.op);
-  if (options.op.kind == ReduceKind::average && !is_floating(options.dtype)) refuse("--op average needs a floating --dtype");
-  if (typed.order != "canonical" && typed.order != "fastest") refuse("--order is '" + typed.order + "': give canonical or fastest");
+  if (options.op.kind == ReduceKind::average && !is_floating(options.dtype))
+    refuse("--op average needs a floating --dtype");
+  if (typed.order != "canonical" && typed.order != "fastest")
+    refuse("--order is '" + typed.order + "': give canonical or fastest");
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   if (typed.engine == "mpi" || typed.engine == "nccl") {
     fail(ErrorCode::unsupported, "unsupported --engine " + typed.engine + ": this version has host");
   }
   if (typed.engine != "host") refuse("--engine is '" + typed.engine + "': give host");
-  if (typed.memory != "arena" && typed.memory != "foreign") refuse("--memory is '" + typed.memory + "': give arena or foreign");
+  if (typed.memory != "arena" && typed.memory != "foreign")
+    refuse("--memory is '" + typed.memory + "': give arena or foreign");
   options.arena = typed.memory == "arena";
   if (given("--algorithm")) options.algorithm = typed.algorithm;
   if (given("--transport")) options.transport = typed.transport;
@@ -107,7 +113,8 @@ std::uint64_t PerfOptions::iterations_for(Bytes size) const {
 
 std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  CLI::App app("Measures a collective, verifies it, and shows it beside what the machine itself allows.", "trireme perf");
+  CLI::App app("Measures a collective, verifies it, and shows it beside what the machine itself allows.",
+               "trireme perf");
   app.option_defaults()->take_last();  // so that a script's flags can be overridden behind them
   describe(app, typed);
   if (!parse_arguments(app, arguments)) return std::nullopt;

@@ -22,10 +22,10 @@ struct PerfOptions {
   DType dtype = DType::f32;
   ReduceOp op = sum;
   ReductionOrder order = ReductionOrder::canonical;
-  std::optional<std::string> algorithm{};  ///< unset: TRIREME_ALGORITHM, or chosen by predicted time
-  std::optional<std::string> transport{};  ///< unset: TRIREME_TRANSPORT, or the best there is
-  bool arena = true;                       ///< memory of the world's arena, or foreign memory
-  std::optional<std::string> json{};       ///< file to write
+  std::optional<std::string> algorithm{};     ///< unset: TRIREME_ALGORITHM, or chosen by predicted time
+  std::optional<std::string> transport{};     ///< unset: TRIREME_TRANSPORT, or the best there is
+  bool arena = true;                          ///< memory of the world's arena, or foreign memory
+  std::optional<std::string> json{};          ///< file to write
   std::optional<std::uint64_t> iterations{};  ///< timed ones; unset: by size
   std::uint64_t warmup = 3;                   ///< untimed ones before them; verified as well
   bool explain = false;

@@ -62,7 +62,8 @@ PerfPattern::PerfPattern(DType dtype, ReduceKind kind, int rank, int ranks)
     : element_(size_of(dtype)), input_(period * element_), expected_(period * element_) {
   for (std::size_t position = 0; position < period; ++position) {
     std::int64_t all = contribution(dtype, kind, 0, ranks, position);
-    for (int other = 1; other < ranks; ++other) all = combine(kind, all, contribution(dtype, kind, other, ranks, position));
+    for (int other = 1; other < ranks; ++other)
+      all = combine(kind, all, contribution(dtype, kind, other, ranks, position));
     if (kind == ReduceKind::average) all /= ranks;
     encode(contribution(dtype, kind, rank, ranks, position), dtype, input_.data() + position * element_);
     encode(all, dtype, expected_.data() + position * element_);

@@ -17,28 +17,29 @@ std::string text_of(std::string_view view) { return std::string(view); }
 
 std::string perf_heading(const PerfOptions& options, const PerfEnvironment& environment) {
   std::string text = "# trireme perf " + options.operation + ": " + std::to_string(environment.ranks) +
-                     (environment.ranks == 1 ? " rank" : " ranks") + ", " + std::to_string(environment.ranks_on_host) + " on " +
-                     environment.host + " (" + std::to_string(environment.processors) + " processors), engine host, transport " +
-                     environment.transport + ", memory " + (options.arena ? "arena" : "foreign") + ", order " +
-                     text_of(name_of(options.order)) + "\n";
+                     (environment.ranks == 1 ? " rank" : " ranks") + ", " + std::to_string(environment.ranks_on_host) +
+                     " on " + environment.host + " (" + std::to_string(environment.processors) +
+                     " processors), engine host, transport " + environment.transport + ", memory " +
+                     (options.arena ? "arena" : "foreign") + ", order " + text_of(name_of(options.order)) + "\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
   text += "# bound: " + text_of(describe(environment.bound)) + "\n";
   char columns[256];
-  std::snprintf(columns, sizeof columns, heading_format, "bytes", "count", "dtype", "op", "algorithm", "time_us", "p50_us",
-                "p99_us", "algbw", "busbw", "wrong", "bound_us");
+  std::snprintf(columns, sizeof columns, heading_format, "bytes", "count", "dtype", "op", "algorithm", "time_us",
+                "p50_us", "p99_us", "algbw", "busbw", "wrong", "bound_us");
   return text + columns;
 }
 
 std::string perf_line(const PerfOptions& options, const PerfRow& row) {
   char line[256];
   std::snprintf(line, sizeof line, line_format, row.count * size_of(options.dtype), row.count,
-                text_of(name_of(options.dtype)).c_str(), text_of(name_of(options.op.kind)).c_str(), row.algorithm.c_str(),
-                row.time_us, row.time_us, row.p99_us, row.algbw, row.busbw, static_cast<unsigned long long>(row.wrong),
-                row.bound_us);
+                text_of(name_of(options.dtype)).c_str(), text_of(name_of(options.op.kind)).c_str(),
+                row.algorithm.c_str(), row.time_us, row.time_us, row.p99_us, row.algbw, row.busbw,
+                static_cast<unsigned long long>(row.wrong), row.bound_us);
   return line;
 }
 
-std::string perf_json(const PerfOptions& options, const PerfEnvironment& environment, const std::vector<PerfRow>& rows) {
+std::string perf_json(const PerfOptions& options, const PerfEnvironment& environment,
+                      const std::vector<PerfRow>& rows) {
   nlohmann::ordered_json root;
   root["environment"] = {{"version", environment.version},
                          {"host", environment.host},

@@ -14,24 +14,24 @@ namespace trireme::cli {
 
 /// What is the same for all rows.
 struct PerfEnvironment {
-  std::string version;
-  std::string host;  ///< of rank 0
+  std::string version{};
+  std::string host{};  ///< of rank 0
   int processors = 0;
   int ranks = 1;
   int ranks_on_host = 1;
-  std::string transport;  ///< self, shm, tcp, or mixed
+  std::string transport{};  ///< self, shm, tcp, or mixed
   BoundKind bound = BoundKind::none;
 };
 
 /// One size, measured.
 struct PerfRow {
   std::size_t count = 0;
-  std::string algorithm;
+  std::string algorithm{};
   std::uint64_t iterations = 0;
   double time_us = 0.0;  ///< median (p50) over the iterations of the slowest rank's time
   double p99_us = 0.0;
-  double algbw = 0.0;  ///< GB/s
-  double busbw = 0.0;  ///< GB/s
+  double algbw = 0.0;       ///< GB/s
+  double busbw = 0.0;       ///< GB/s
   std::uint64_t wrong = 0;  ///< elements, over all ranks and iterations
   double bound_us = 0.0;
 };

@@ -15,8 +15,8 @@
 namespace trireme::cli {
 namespace {
 
-// The messages are plain pids: positive, watch this group; negative, no longer; zero, goodbye. Writes of so few bytes to
-// a pipe are atomic.
+// The messages are plain pids: positive, watch this group; negative, no longer; zero, goodbye. Writes of so few bytes
+// to a pipe are atomic.
 constexpr pid_t goodbye = 0;
 
 void close_all_but(int kept) {

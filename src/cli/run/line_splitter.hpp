@@ -9,9 +9,9 @@ namespace trireme::cli {
 
 /// Cuts one stream of one rank into whole lines that can be shown among those of other ranks.
 ///
-/// Every line is given as "[rank] text\n"; those of rank 0 that start with "result:" or "metric " without the prefix. On
-/// a terminal what rank 0 ends with a carriage return is a progress line: given at once, as it is. Bytes are otherwise
-/// kept, whatever they are. A line longer than `longest` is given in pieces of that length, each a line.
+/// Every line is given as "[rank] text\n"; those of rank 0 that start with "result:" or "metric " without the prefix.
+/// On a terminal what rank 0 ends with a carriage return is a progress line: given at once, as it is. Bytes are
+/// otherwise kept, whatever they are. A line longer than `longest` is given in pieces of that length, each a line.
 class LineSplitter {
  public:
   static constexpr std::size_t longest = 64 * 1024;

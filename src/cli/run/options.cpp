@@ -48,7 +48,7 @@ void check_program(const std::vector<std::string>& command) {
   if (command.front().empty()) refuse("the name of the program after -- is empty");
 }
 
-/// What stands after the flags and the first "--" is the command; without "--" the first word that is no flag begins it.
+/// The command stands behind the flags and the first "--"; without "--" the first word that is no flag begins it.
 std::vector<std::string> command_of(const std::vector<std::string>& after_flags,
                                     const std::vector<std::string>& arguments,
                                     std::vector<std::string>::const_iterator separator) {

@@ -23,8 +23,8 @@ struct Outcome {
   std::string line;  ///< one, without a newline; empty when all went well
 };
 
-/// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed by
-/// itself; otherwise of the rank that failed first.
+/// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed
+/// by itself; otherwise of the rank that failed first.
 /// Order: `ends` as they were seen.
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict);
 

@@ -8,8 +8,8 @@
 
 namespace trireme::cli {
 
-/// The signals of the launcher as bytes of a descriptor: nothing runs in a handler. They are blocked from construction on,
-/// in every thread started later.
+/// The signals of the launcher as bytes of a descriptor: nothing runs in a handler. They are blocked from construction
+/// on, in every thread started later.
 /// Errors: system.
 class SignalWatch {
  public:

@@ -7,8 +7,8 @@
 
 namespace trireme::cli {
 
-/// Bytes on their way to the launcher's stdout or stderr. Never blocks: a reader that has stopped reading (a pager) must
-/// not keep the launcher from seeing signals and dead ranks.
+/// Bytes on their way to the launcher's stdout or stderr. Never blocks: a reader that has stopped reading (a pager)
+/// must not keep the launcher from seeing signals and dead ranks.
 class Sink {
  public:
   explicit Sink(int descriptor) : descriptor_(descriptor) {}

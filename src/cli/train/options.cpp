@@ -29,8 +29,10 @@ constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
 std::uint64_t in_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t largest = most) {
-  if (value < least) refuse(std::string(flag) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
-  if (value > largest) refuse(std::string(flag) + " must be at most " + std::to_string(largest) + ", got " + std::to_string(value));
+  if (value < least)
+    refuse(std::string(flag) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+  if (value > largest)
+    refuse(std::string(flag) + " must be at most " + std::to_string(largest) + ", got " + std::to_string(value));
   return static_cast<std::uint64_t>(value);
 }
 
@@ -50,15 +52,17 @@ std::string text_of(double value) {
 }
 
 double at_least_zero(const char* flag, double value) {
-  if (!std::isfinite(value) || value < 0) refuse(std::string(flag) + " must be finite and at least 0, got " + text_of(value));
+  if (!std::isfinite(value) || value < 0)
+    refuse(std::string(flag) + " must be finite and at least 0, got " + text_of(value));
   return value;
 }
 
 /// The flags as typed, before they are checked against each other.
 struct Typed {
-  std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd", bucket_bytes = "25MiB",
-              order = "canonical";
-  std::int64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, logical_shards = 0, eval_every = 1, log_every = 0;
+  std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
+              bucket_bytes = "25MiB", order = "canonical";
+  std::int64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, logical_shards = 0, eval_every = 1,
+               log_every = 0;
   std::uint64_t seed = 1;
   double learning_rate = 0, momentum = 0.9, weight_decay = 0, clip_norm = 0;
   bool nesterov = false, no_overlap = false;
@@ -72,7 +76,8 @@ void describe(CLI::App& app, Typed& typed) {
   app.add_option("--epochs", typed.epochs, "passes over the training set (default 10)");
   app.add_option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
   app.add_option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)");
-  app.add_option("--batch-size-per-rank", typed.batch_size_per_rank, "samples per step and rank, in place of --batch-size");
+  app.add_option("--batch-size-per-rank", typed.batch_size_per_rank,
+                 "samples per step and rank, in place of --batch-size");
   app.add_option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
   app.add_option("--logical-shards", typed.logical_shards,
                  "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default: one per rank)");
@@ -126,8 +131,8 @@ TrainOptions check(const CLI::App& app, const Typed& typed) {
   options.optimizer = adamw ? OptimizerKind::adamw : OptimizerKind::sgd;
   options.learning_rate = given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate)
                                                    : (adamw ? default_adamw_rate : default_sgd_rate);
-  options.weight_decay =
-      given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay) : (adamw ? default_adamw_decay : 0.0);
+  options.weight_decay = given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay)
+                                                 : (adamw ? default_adamw_decay : 0.0);
   for (const char* flag : {"--momentum", "--nesterov"}) {
     if (adamw && given(flag)) refuse(std::string(flag) + " belongs to --optimizer sgd; adamw has none");
   }
@@ -150,7 +155,8 @@ std::vector<std::size_t> parse_hidden(std::string_view text) {
     const bool complete = error == std::errc() && end == part.data() + part.size();
     const bool dangling = comma != std::string_view::npos && comma + 1 == text.size();
     if (!complete || dangling || units < 1 || units > most_units) {
-      refuse("--hidden: give layers of 1 to " + std::to_string(most_units) + " units with commas between, as in 512,512");
+      refuse("--hidden: give layers of 1 to " + std::to_string(most_units) +
+             " units with commas between, as in 512,512");
     }
     hidden.push_back(static_cast<std::size_t>(units));
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
@@ -160,7 +166,8 @@ std::vector<std::size_t> parse_hidden(std::string_view text) {
 
 std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  CLI::App app("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.", "trireme train");
+  CLI::App app("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.",
+               "trireme train");
   app.footer("The last line on rank 0's stdout is `result: key=value …`.");
   app.option_defaults()->take_last();  // so that a script's flags can be overridden behind them
   describe(app, typed);

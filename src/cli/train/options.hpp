@@ -22,11 +22,11 @@ struct TrainOptions {
   std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer
   std::optional<std::string> data_dir;        ///< unset: where the data set's package puts it
   std::uint64_t epochs = 10;
-  std::uint64_t steps = 0;                          ///< optimizer steps in all; 0: as many as the epochs have
-  std::size_t batch_size = 256;                     ///< samples per step over all ranks
-  std::optional<std::size_t> batch_size_per_rank;   ///< replaces batch_size: it times the number of ranks
-  std::uint64_t seed = 1;                           ///< of the initial weights and of the order of the samples
-  int logical_shards = 0;                           ///< leaves of a batch; 0: one per rank
+  std::uint64_t steps = 0;                         ///< optimizer steps in all; 0: as many as the epochs have
+  std::size_t batch_size = 256;                    ///< samples per step over all ranks
+  std::optional<std::size_t> batch_size_per_rank;  ///< replaces batch_size: it times the number of ranks
+  std::uint64_t seed = 1;                          ///< of the initial weights and of the order of the samples
+  int logical_shards = 0;                          ///< leaves of a batch; 0: one per rank
   OptimizerKind optimizer = OptimizerKind::sgd;
   double learning_rate = 0.0;  ///< parse_train_options puts the optimizer's own default in place of "unset"
   double momentum = 0.9;

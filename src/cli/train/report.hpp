@@ -9,13 +9,13 @@ namespace trireme::cli {
 
 /// What came of a training run.
 struct TrainResult {
-  std::string model;
+  std::string model{};
   int world = 1;
   std::uint64_t steps = 0;
   double train_loss = 0.0;     ///< mean over the last epoch, or what there was of it; NaN without a step
   double test_accuracy = 0.0;  ///< the last one found; NaN if none was
   double samples_per_s = 0.0;  ///< of training alone, without the first steps
-  std::string weights_xxh3;
+  std::string weights_xxh3{};
   std::uint64_t epochs = 0;  ///< complete ones
   double seconds = 0.0;      ///< from the first step to the end
   int logical_shards = 1;
@@ -39,15 +39,15 @@ std::string metric_line(const Metric& metric);
 
 /// One stderr line that says what trains on what, before the first step.
 struct Start {
-  std::string model;  ///< "mlp 784-512-512-10"
+  std::string model{};  ///< "mlp 784-512-512-10"
   std::size_t parameters = 0;
-  std::string dataset;
+  std::string dataset{};
   std::size_t samples = 0;
   std::size_t batch = 0;
   int world = 1;
-  std::string transport;  ///< to the next rank; empty in a world of one
+  std::string transport{};  ///< to the next rank; empty in a world of one
   int logical_shards = 1;
-  std::string blas;
+  std::string blas{};
 };
 std::string start_line(const Start& start);
 

@@ -11,9 +11,13 @@ constexpr std::uint64_t steps_ahead = 1;
 
 }  // namespace
 
-ShardFeed::ShardFeed(const data::LabelledImages& images, data::DistributedSampler& sampler, int leaves, layout::LeafBlock own,
-                     const data::BatchLoaderOptions& options)
-    : sampler_(sampler), leaves_(leaves), own_(own), loader_(images, options), cursor_(sampler.cursor()),
+ShardFeed::ShardFeed(const data::LabelledImages& images, data::DistributedSampler& sampler, int leaves,
+                     layout::LeafBlock own, const data::BatchLoaderOptions& options)
+    : sampler_(sampler),
+      leaves_(leaves),
+      own_(own),
+      loader_(images, options),
+      cursor_(sampler.cursor()),
       leaf_of_(loader_.capacity()) {}
 
 void ShardFeed::begin_step() {
@@ -31,7 +35,8 @@ ShardFeed::Item ShardFeed::next() {
 
 void ShardFeed::look_ahead() {
   while (loader_.outstanding() < loader_.capacity() && requested_ < begun_ + steps_ahead) {
-    const auto samples = data::DistributedSampler::leaf(sampler_.batch(cursor_.epoch, cursor_.step), leaves_, own_.first + leaf_);
+    const auto samples =
+        data::DistributedSampler::leaf(sampler_.batch(cursor_.epoch, cursor_.step), leaves_, own_.first + leaf_);
     if (!samples.empty()) {
       leaf_of_[asked_++ % leaf_of_.size()] = static_cast<std::size_t>(leaf_);
       loader_.request(samples);

@@ -35,10 +35,10 @@ class ShardFeed {
   int leaves_;
   layout::LeafBlock own_;
   data::BatchLoader loader_;
-  data::SamplerCursor cursor_;   // of the step being requested
-  int leaf_ = 0;                 // next own leaf of that step to look at
-  std::uint64_t requested_ = 0;  // steps requested completely
-  std::uint64_t begun_ = 0;      // steps begun
+  data::SamplerCursor cursor_;        // of the step being requested
+  int leaf_ = 0;                      // next own leaf of that step to look at
+  std::uint64_t requested_ = 0;       // steps requested completely
+  std::uint64_t begun_ = 0;           // steps begun
   std::vector<std::size_t> leaf_of_;  // by request number modulo its size
   std::uint64_t asked_ = 0;
   std::uint64_t taken_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/trainer.hpp"
 
+#include "cli/train/normalisation.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/evaluation_share.hpp"
 #include "trireme/data/random.hpp"
@@ -38,7 +39,8 @@ int leaves_of(const TrainOptions& options, int ranks) {
   if (options.logical_shards == 0) return ranks;
   if (options.logical_shards < ranks) {
     fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
-                                          std::to_string(ranks) + " ranks of this world: raise it, or start fewer ranks");
+                                          std::to_string(ranks) +
+                                          " ranks of this world: raise it, or start fewer ranks");
   }
   return options.logical_shards;
 }
@@ -65,8 +67,8 @@ DataParallelOptions parallel_options(const TrainOptions& options) {
           .order = options.order};
 }
 
-data::BatchLoaderOptions loader_options(const World& world) {
-  return {.busy_threads = static_cast<unsigned>(world.local_size())};
+data::BatchLoaderOptions loader_options(const World& world, const data::Normalisation& normalisation) {
+  return {.busy_threads = static_cast<unsigned>(world.local_size()), .normalisation = normalisation};
 }
 
 layout::LeafBlock own_block(const DataParallel& data_parallel, const World& world) {
@@ -92,8 +94,9 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options)),
       sampler_({.count = sets.train.size(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
-      feed_(sets.train, sampler_, data_parallel_.logical_shards(), own_, loader_options(world)),
-      test_loader_(sets.test, loader_options(world)),
+      normalisation_(normalisation_of(sets.train)),
+      feed_(sets.train, sampler_, data_parallel_.logical_shards(), own_, loader_options(world, normalisation_)),
+      test_loader_(sets.test, loader_options(world, normalisation_)),
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
       progress_(mode, stderr) {
@@ -215,7 +218,8 @@ void Trainer::settle_ends(TrainResult& result) {
   result.weights_xxh3 = models::weights_hash(model_.parameters());
   const std::array<std::int64_t, 2> mine{bits_of(result.weights_xxh3), result.stop_signal};
   std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world_.size()));
-  communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all), {.label = "weights hash"});
+  communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
+                           {.label = "weights hash"});
   for (int rank = 0; rank < world_.size(); ++rank) {
     const auto at = 2 * static_cast<std::size_t>(rank);
     if (all[at] != all[0]) {

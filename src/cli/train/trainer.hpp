@@ -52,6 +52,7 @@ class Trainer {
   CallOptions metric_options_;
   std::unique_ptr<Optimizer> optimizer_;
   data::DistributedSampler sampler_;
+  data::Normalisation normalisation_;  // of training and test set alike
   ShardFeed feed_;
   data::BatchLoader test_loader_;
   LossMeter epoch_loss_;
@@ -60,7 +61,7 @@ class Trainer {
   Progress progress_;
   Progress::Clock::time_point started_{};
   std::uint64_t total_steps_ = 0;
-  std::uint64_t step_ = 0;  // applied so far
+  std::uint64_t step_ = 0;                     // applied so far
   std::optional<std::uint64_t> evaluated_at_;  // step
   TrainResult result_;
 };

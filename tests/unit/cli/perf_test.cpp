@@ -38,9 +38,10 @@ std::string refusal(const std::vector<std::string>& arguments) {
 TEST_CASE("Perf goes from the smallest size to the largest by the factor, in whole elements") {
   CHECK(perf_counts(parsed({"all_reduce"})).size() == 14);
   CHECK(perf_counts(parsed({"all_reduce"})).back() == (256u << 20) / 4);
-  CHECK(perf_counts(parsed({"all_reduce", "--min-bytes", "4", "--max-bytes", "100"})) == std::vector<std::size_t>{1, 4, 16});
-  CHECK(perf_counts(parsed({"all_reduce", "--min-bytes", "1", "--max-bytes", "16", "--factor", "2", "--dtype", "f64"})) ==
-        std::vector<std::size_t>{1, 2});
+  CHECK(perf_counts(parsed({"all_reduce", "--min-bytes", "4", "--max-bytes", "100"})) ==
+        std::vector<std::size_t>{1, 4, 16});
+  CHECK(perf_counts(parsed({"all_reduce", "--min-bytes", "1", "--max-bytes", "16", "--factor", "2", "--dtype",
+                            "f64"})) == std::vector<std::size_t>{1, 2});
   CHECK(perf_counts(parsed({"all_reduce", "--min-bytes", "6", "--max-bytes", "7"})) == std::vector<std::size_t>{1});
 }
 
@@ -132,43 +133,51 @@ TEST_CASE("Inputs differ between ranks and iterations") {
 }
 
 TEST_CASE("The algorithm of a row is the one that explain() names") {
-  testing::run_ranks(3, [&](World& world) {
-    CHECK(algorithm_in(world.communicator().explain(1000)) != "");
-  });
+  testing::run_ranks(3, [&](World& world) { CHECK(algorithm_in(world.communicator().explain(1000)) != ""); });
   testing::RunRanksOptions tree;
   tree.world.algorithm = "tree";
-  testing::run_ranks(3, [&](World& world) { CHECK(algorithm_in(world.communicator().explain(1000)) == "tree"); }, tree);
+  testing::run_ranks(
+      3, [&](World& world) { CHECK(algorithm_in(world.communicator().explain(1000)) == "tree"); }, tree);
   CHECK_THROWS_AS(algorithm_in("nothing of the kind"), Exception);
 }
 
 TEST_CASE("A measured row is verified and has a time, for arena and foreign memory") {
-  const PerfOptions options = parsed({"all_reduce", "--iterations", "4", "--warmup", "1", "--memory", GENERATE("arena", "foreign")});
+  const PerfOptions options =
+      parsed({"all_reduce", "--iterations", "4", "--warmup", "1", "--memory", GENERATE("arena", "foreign")});
   const std::string transport = GENERATE("mem", "tcp");
-  testing::run_ranks(
-      2,
-      [&](World& world) {
-        PerfBench bench(world, options, 5000);
-        CHECK(bench.bound() == (transport == "tcp" ? BoundKind::exchange : BoundKind::copy));
-        const PerfRow row = bench.measure(5000);
-        CHECK(row.wrong == 0);
-        CHECK(row.iterations == 4);
-        CHECK(row.time_us > 0);
-        CHECK(row.p99_us >= row.time_us);
-        CHECK(row.bound_us > 0);
-        CHECK(row.busbw == row.algbw);
-      },
-      {.transport = transport});
+  testing::run_ranks(2,
+                     [&](World& world) {
+                       PerfBench bench(world, options, 5000);
+                       CHECK(bench.bound() == (transport == "tcp" ? BoundKind::exchange : BoundKind::copy));
+                       const PerfRow row = bench.measure(5000);
+                       CHECK(row.wrong == 0);
+                       CHECK(row.iterations == 4);
+                       CHECK(row.time_us > 0);
+                       CHECK(row.p99_us >= row.time_us);
+                       CHECK(row.bound_us > 0);
+                       CHECK(row.busbw == row.algbw);
+                     },
+                     {.transport = transport});
 }
 
 TEST_CASE("The JSON of perf has the keys of the contract") {
   const PerfOptions options = parsed({"all_reduce", "--dtype", "f64", "--op", "max", "--memory", "foreign"});
-  const PerfEnvironment environment{.version = "1.2.3", .host = "h", .processors = 2, .ranks = 4, .ranks_on_host = 4, .transport = "shm"};
-  const PerfRow row{.count = 3, .algorithm = "tree", .iterations = 9, .time_us = 1.5, .p99_us = 2.5, .algbw = 3.5, .busbw = 4.5,
-                    .wrong = 6, .bound_us = 0.5};
+  const PerfEnvironment environment{
+      .version = "1.2.3", .host = "h", .processors = 2, .ranks = 4, .ranks_on_host = 4, .transport = "shm"};
+  const PerfRow row{.count = 3,
+                    .algorithm = "tree",
+                    .iterations = 9,
+                    .time_us = 1.5,
+                    .p99_us = 2.5,
+                    .algbw = 3.5,
+                    .busbw = 4.5,
+                    .wrong = 6,
+                    .bound_us = 0.5};
   const auto json = nlohmann::json::parse(perf_json(options, environment, {row}));
   CHECK(json["environment"]["ranks"] == 4);
   REQUIRE(json["rows"].size() == 1);
-  const auto expected = nlohmann::json::parse(R"({"operation": "all_reduce", "bytes": 24, "count": 3, "dtype": "f64", "op": "max",
+  const auto expected =
+      nlohmann::json::parse(R"({"operation": "all_reduce", "bytes": 24, "count": 3, "dtype": "f64", "op": "max",
     "algorithm": "tree", "engine": "host", "transport": "shm", "memory": "foreign", "ranks": 4, "time_us": 1.5, "p99_us": 2.5,
     "algbw_GBps": 3.5, "busbw_GBps": 4.5, "wrong": 6, "bound_us": 0.5, "iterations": 9})");
   CHECK(json["rows"][0] == expected);

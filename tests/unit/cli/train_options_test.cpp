@@ -50,7 +50,8 @@ TEST_CASE("A size in bytes is read with and without a binary prefix") {
 }
 
 TEST_CASE("What is no size in bytes is refused, naming the flag and the text") {
-  for (const char* text : {"", "-1", "+1", "1.5M", "1MB", "1kB", "MiB", "1 M", "0x10", "18446744073709551616", "8589934593G"}) {
+  for (const char* text :
+       {"", "-1", "+1", "1.5M", "1MB", "1kB", "MiB", "1 M", "0x10", "18446744073709551616", "8589934593G"}) {
     INFO(text);
     CHECK_THAT(refusal_of([&] { parse_byte_size(text, "--bucket-bytes"); }),
                Contains("--bucket-bytes is '" + std::string(text) + "'"));
@@ -87,11 +88,42 @@ TEST_CASE("Without flags train has the defaults of its help") {
 }
 
 TEST_CASE("Every flag of train reaches its option") {
-  const TrainOptions options =
-      parsed({"--model", "mlp", "--hidden", "8,4", "--dataset", "fashion-mnist", "--data-dir", "d", "--epochs", "3", "--steps", "7",
-              "--batch-size-per-rank", "5", "--seed", "18446744073709551615", "--logical-shards", "4", "--learning-rate", "0.5",
-              "--momentum", "0.25", "--nesterov", "--weight-decay", "0.125", "--clip-norm", "2", "--bucket-bytes", "1MiB",
-              "--no-overlap", "--order", "fastest", "--eval-every", "0", "--log-every", "9"});
+  const TrainOptions options = parsed({"--model",
+                                       "mlp",
+                                       "--hidden",
+                                       "8,4",
+                                       "--dataset",
+                                       "fashion-mnist",
+                                       "--data-dir",
+                                       "d",
+                                       "--epochs",
+                                       "3",
+                                       "--steps",
+                                       "7",
+                                       "--batch-size-per-rank",
+                                       "5",
+                                       "--seed",
+                                       "18446744073709551615",
+                                       "--logical-shards",
+                                       "4",
+                                       "--learning-rate",
+                                       "0.5",
+                                       "--momentum",
+                                       "0.25",
+                                       "--nesterov",
+                                       "--weight-decay",
+                                       "0.125",
+                                       "--clip-norm",
+                                       "2",
+                                       "--bucket-bytes",
+                                       "1MiB",
+                                       "--no-overlap",
+                                       "--order",
+                                       "fastest",
+                                       "--eval-every",
+                                       "0",
+                                       "--log-every",
+                                       "9"});
   CHECK(options.hidden == std::vector<std::size_t>{8, 4});
   CHECK(options.data_dir == std::string("d"));
   CHECK(options.epochs == 3);

@@ -114,9 +114,7 @@ TEST_CASE("On a terminal progress rewrites one line; elsewhere it is a log line 
     CHECK_FALSE(progress.due(now + 4s));
     CHECK(progress.due(now + 5s));
   }
-  SECTION("another rank") {
-    CHECK_FALSE(Progress(ProgressMode::none, written.file).due(now));
-  }
+  SECTION("another rank") { CHECK_FALSE(Progress(ProgressMode::none, written.file).due(now)); }
 }
 
 TEST_CASE("The first twenty steps do not count for the speed, once there are more") {

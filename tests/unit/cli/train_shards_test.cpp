@@ -63,7 +63,8 @@ TEST_CASE("The training loss has the same bits on any number of ranks up to the 
       LossMeter meter(static_cast<std::size_t>(own.count));
       auto communicator = world.communicator();
       for (int step = 0; step < steps; ++step) {
-        for (int leaf = 0; leaf < own.count; ++leaf) meter.add(static_cast<std::size_t>(leaf), loss_of(own.first + leaf, step), 3);
+        for (int leaf = 0; leaf < own.count; ++leaf)
+          meter.add(static_cast<std::size_t>(leaf), loss_of(own.first + leaf, step), 3);
         meter.count(3 * leaves);
       }
       const double loss = meter.take(communicator, {.leaves = leaves});

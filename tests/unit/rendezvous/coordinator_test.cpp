@@ -84,6 +84,15 @@ TEST_CASE("A dead rank is named with its host, how it died and the operation the
   REQUIRE(world.queries == std::map<int, int>{{0, 1}, {1, 1}, {3, 1}});
 }
 
+TEST_CASE("Of several accounts of a death the first that says something counts") {
+  SimulatedWorld world(2);
+  world.lose(1);
+  world.lose(1, "killed by signal 9");
+  world.lose(1, "exited with code 1");
+  world.lose(1);
+  REQUIRE(world.verdict().message == "rank 1 (host-b) died: killed by signal 9");
+}
+
 TEST_CASE("A rank that dies between operations is named without one") {
   SimulatedWorld world(2);
   world.idles(0, 3);
@@ -230,6 +239,17 @@ TEST_CASE("A reporter that has given up the operation is not taken for one that 
   world.waits(1, 17, {0, 2});
   world.idles(2, 16);
   world.report(0, ErrorCode::timeout, 17, 2);
+  REQUIRE(world.verdict().member == 2);
+}
+
+TEST_CASE("A reporter that cannot say for whom it waits is not taken for one that never called the operation") {
+  SimulatedWorld world(3);
+  SECTION("though it gave up the operation before it was asked") { world.idles(0, 16); }
+  SECTION("though its answer did not come") {}
+  world.waits(1, 17, {0, 2});
+  world.idles(2, 16);
+  world.report(0, ErrorCode::timeout, 17, -1);
+  world.report(1, ErrorCode::timeout, 17, 0);
   REQUIRE(world.verdict().member == 2);
 }
 

@@ -1,0 +1,239 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What train_step_bench measures, with PyTorch: one process, or DistributedDataParallel over Gloo.
+
+The same model (784-512-512-10, ReLU, f32), batch per rank, loss, SGD with momentum, data in memory and random order;
+one thread per process. Prints the same lines of key=value. Debian: apt-get install python3-torch.
+
+    /usr/bin/python3 bench/train_step_torch.py --processes 2 --bind core
+"""
+
+import argparse
+import gzip
+import hashlib
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+SIDE, CLASSES, SAMPLES = 28, 10, 60000
+LOSS_WINDOW = 5
+DEBIAN_DIRECTORY = "/usr/share/datasets/fashion-mnist"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--bind", choices=("core", "none"), default="none", help="core: each process on one processor")
+    parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
+    parser.add_argument("--data-dir", default=DEBIAN_DIRECTORY)
+    parser.add_argument("--storage", choices=("f32", "u8"), default="f32",
+                        help="f32 (default): the data set lies in memory as floats, a batch is one index_select; "
+                             "u8: as bytes, converted batch by batch")
+    parser.add_argument("--batch-size-per-rank", type=int, default=64)
+    parser.add_argument("--warm-up", type=int, default=20)
+    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--steps-per-block", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="the processes do not communicate while they train")
+    parser.add_argument("--plain-ddp", action="store_true",
+                        help="DistributedDataParallel as it comes; otherwise gradient_as_bucket_view, which saves a copy")
+    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--meeting", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.warm_up < 20:
+        parser.error("--warm-up must be at least 20")
+    if options.processes < 1:
+        parser.error("--processes must be at least 1")
+    return options
+
+
+def start_processes(options):
+    """Starts every rank with this script and this command line; the first failure ends the others."""
+    with tempfile.TemporaryDirectory(prefix="train-step-torch-") as folder:
+        own = ["--meeting", os.path.join(folder, "meeting")]
+        children = [subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], *own, "--rank", str(rank)])
+                    for rank in range(options.processes)]
+        try:
+            waiting = list(children)
+            while waiting:
+                for child in list(waiting):
+                    if child.poll() is not None:
+                        waiting.remove(child)
+                        if child.returncode != 0:
+                            return 1
+                time.sleep(0.05)
+        finally:
+            for child in children:
+                if child.poll() is None:
+                    child.kill()
+                child.wait()
+    return 0
+
+
+def find_file(folder, name):
+    for path in (os.path.join(folder, name), os.path.join(folder, name + ".gz")):
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def read_idx(torch, path, header):
+    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+        return torch.frombuffer(bytearray(file.read()[header:]), dtype=torch.uint8)
+
+
+def load_data(torch, options):
+    """Name, images of bytes {samples, pixels}, labels of int64."""
+    images = find_file(options.data_dir, "train-images-idx3-ubyte")
+    labels = find_file(options.data_dir, "train-labels-idx1-ubyte")
+    if options.data != "synthetic" and images and labels:
+        pixels = read_idx(torch, images, 16)
+        return "fashion-mnist", pixels.view(-1, SIDE * SIDE), read_idx(torch, labels, 8).long()
+    if options.data == "fashion-mnist":
+        sys.exit(f"train_step_torch: no train-images-idx3-ubyte and train-labels-idx1-ubyte in {options.data_dir}")
+    generator = torch.Generator().manual_seed(1)
+    kinds = torch.randint(CLASSES, (SAMPLES,), generator=generator)
+    patterns = torch.randint(128, (CLASSES, SIDE * SIDE), generator=generator, dtype=torch.uint8)
+    noise = torch.randint(128, (SAMPLES, SIDE * SIDE), generator=generator, dtype=torch.uint8)
+    # Every fourth label is drawn anew: a loss of 0 would bring gradients too small to be normal numbers, which are slow.
+    drawn = torch.randint(CLASSES, (SAMPLES,), generator=generator)
+    labels = torch.where(torch.randint(4, (SAMPLES,), generator=generator) == 0, drawn, kinds)
+    return "synthetic", patterns[kinds] + noise, labels
+
+
+class Batches:
+    """Random batches without end: every epoch a new permutation, cut into global batches, of which a rank takes its part."""
+
+    def __init__(self, torch, options, images, labels, rank, ranks):
+        self.torch, self.labels = torch, labels
+        self.floats = options.storage == "f32"
+        self.images = images.float().div_(255.0) if self.floats else images
+        self.own, self.whole = options.batch_size_per_rank, options.batch_size_per_rank * ranks
+        self.first = rank * self.own
+        self.generator = torch.Generator().manual_seed(options.seed)
+        self.order, self.at = None, len(labels)
+
+    def next(self):
+        if self.at + self.whole > len(self.labels):
+            self.order = self.torch.randperm(len(self.labels), generator=self.generator)
+            self.at = 0
+        own = self.order[self.at + self.first:self.at + self.first + self.own]
+        self.at += self.whole
+        features = self.torch.index_select(self.images, 0, own)
+        if not self.floats:
+            features = features.float().div_(255.0)
+        return features, self.torch.index_select(self.labels, 0, own)
+
+
+def weights_digest(model):
+    digest = hashlib.blake2b(digest_size=8)
+    for parameter in model.parameters():
+        digest.update(parameter.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def train(torch, options, rank):
+    ranks = options.processes
+    distributed = None
+    if ranks > 1:
+        import torch.distributed as distributed
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are on this host
+        distributed.init_process_group("gloo", init_method="file://" + options.meeting, rank=rank, world_size=ranks)
+
+    def over_ranks(value, op="SUM"):
+        if distributed is None:
+            return value
+        tensor = torch.tensor([value], dtype=torch.float64)
+        distributed.all_reduce(tensor, op=getattr(distributed.ReduceOp, op))
+        return tensor.item()
+
+    def same_weights(model):
+        digest = weights_digest(model)
+        number = float(int(digest[:12], 16))
+        if over_ranks(number, "MIN") != number or over_ranks(number, "MAX") != number:
+            sys.exit("train_step_torch: the ranks hold different weights")
+        return digest
+
+    torch.manual_seed(options.seed)
+    model = torch.nn.Sequential(torch.nn.Linear(SIDE * SIDE, 512), torch.nn.ReLU(), torch.nn.Linear(512, 512), torch.nn.ReLU(),
+                                torch.nn.Linear(512, CLASSES))
+    trained = model
+    if ranks > 1 and not options.alone:
+        trained = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=not options.plain_ddp)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    loss_of = torch.nn.CrossEntropyLoss()
+    name, images, labels = load_data(torch, options)
+    batches = Batches(torch, options, images, labels, 0 if options.alone else rank, 1 if options.alone else ranks)
+
+    def step():
+        features, wanted = batches.next()
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(trained(features), wanted)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    if rank == 0:
+        print(f"setup program=torch version={torch.__version__} world={ranks} alone={int(options.alone)} data={name} "
+              f"samples={len(labels)} batch_per_rank={options.batch_size_per_rank} "
+              f"parameters={sum(p.numel() for p in model.parameters())} storage={options.storage} "
+              f"threads={torch.get_num_threads()}", flush=True)
+    losses = [step().item() for _ in range(options.warm_up)]
+    first = over_ranks(sum(losses[:LOSS_WINDOW]) / LOSS_WINDOW) / ranks
+    warm = over_ranks(sum(losses[-LOSS_WINDOW:]) / LOSS_WINDOW) / ranks
+    if not warm < 0.9 * first:
+        sys.exit(f"train_step_torch: the loss does not fall: {first} over the first steps, {warm} after {options.warm_up}")
+    digest = same_weights(model)
+    if rank == 0:
+        print(f"verified loss_first={first:.4f} loss_warm={warm:.4f} weights={digest}", flush=True)
+
+    rates = []
+    samples = options.steps_per_block * options.batch_size_per_rank * ranks
+    for block in range(options.blocks):
+        if distributed is not None:
+            distributed.barrier()
+        began, processor = time.perf_counter(), time.process_time()
+        for _ in range(options.steps_per_block):
+            loss = step()
+        seconds, processor = time.perf_counter() - began, time.process_time() - processor
+        seconds, processor = over_ranks(seconds, "MAX"), over_ranks(processor)
+        rates.append(samples / seconds)
+        if rank == 0:
+            print(f"block index={block} steps={options.steps_per_block} samples={samples} seconds={seconds:.6f} "
+                  f"cpu_seconds={processor:.6f} samples_per_s={rates[-1]:.1f}", flush=True)
+    digest = same_weights(model)
+    final = over_ranks(loss.item()) / ranks
+    if rank == 0:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"summary program=torch world={ranks} samples_per_s={statistics.median(rates):.1f} best={max(rates):.1f} "
+              f"loss={final:.4f} peak_rss_mib={peak:.0f} weights={digest}", flush=True)
+    if distributed is not None:
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+def main():
+    options = parse_arguments()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    if options.processes > 1 and options.rank is None:
+        sys.exit(start_processes(options))
+    rank = options.rank or 0
+    if options.bind == "core":  # before PyTorch starts threads, which inherit it
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[rank % len(processors)]})
+    try:
+        import torch
+    except ImportError:
+        sys.exit("train_step_torch: this Python has no torch (Debian: apt-get install python3-torch, and /usr/bin/python3)")
+    torch.set_num_threads(1)
+    torch.set_num_interop_threads(1)
+    train(torch, options, rank)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Training steps of Trireme and of PyTorch, interleaved: one rank, two ranks, one process, two processes under DDP.
+
+A round starts every contender once, one after the other, each with fresh processes and nothing beside it; rounds follow
+one another, so that what the machine does over time meets all alike. A contender's figure of a round is the median of
+its blocks of steps; the first steps are left out. Ratios are of medians over the rounds, with a 95 % bootstrap interval
+that resamples whole rounds. See bench/README.md.
+
+    /usr/bin/python3 bench/training_comparison.py --build build/release --rounds 11 --json comparison.json
+"""
+
+import argparse
+import collections
+import json
+import os
+import platform
+import random
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RUN_LIMIT_S = 600
+BUSY_CORES = 0.1  # other load above this many cores is worth a warning
+
+Contender = collections.namedtuple("Contender", "name processes command needs_torch")
+Ratio = collections.namedtuple("Ratio", "name over of target")
+
+RATIOS = (
+    Ratio("one rank / one PyTorch process", "trireme-1", "torch-1", 1.2),
+    Ratio("two ranks / one rank", "trireme-2", "trireme-1", 1.5),
+    Ratio("two ranks / PyTorch DDP over Gloo on two processes", "trireme-2", "torch-2", 2.0),
+    Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", None),
+    Ratio("two PyTorch processes under DDP / one", "torch-2", "torch-1", None),
+)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release", help="build folder that holds bin/train_step_bench and bin/trireme")
+    parser.add_argument("--trireme", help="the launcher, if it is elsewhere")
+    parser.add_argument("--python", default="/usr/bin/python3", help="an interpreter that has torch (default: Debian's)")
+    parser.add_argument("--rounds", type=int, default=11, help="at least 9 for a result worth quoting (default 11)")
+    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--steps-per-block", type=int, default=100)
+    parser.add_argument("--warm-up", type=int, default=20, help="steps left out at the start; at least 20 (default)")
+    parser.add_argument("--batch-size-per-rank", type=int, default=64)
+    parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
+    parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--only", metavar="NAMES", help="comma-separated contenders (see --list)")
+    parser.add_argument("--with", dest="extra", default="", metavar="NAMES", help="contenders besides the usual four")
+    parser.add_argument("--list", action="store_true", help="names the contenders")
+    parser.add_argument("--bind", choices=("core", "none"), default="core",
+                        help="core (default): each process on one processor, single processes on another one every round")
+    parser.add_argument("--resamples", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--check", action="store_true", help="exit with 3 when a target is missed")
+    options = parser.parse_args()
+    if options.warm_up < 20:
+        parser.error("--warm-up must be at least 20")
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+def data_flags(options):
+    """Both sides must train on the same data: what `auto` means is settled here, once."""
+    kind = options.data
+    if kind == "auto":
+        def there(name):
+            return any(os.path.exists(os.path.join(options.data_dir, name + end)) for end in ("", ".gz"))
+        kind = "fashion-mnist" if there("train-images-idx3-ubyte") and there("train-labels-idx1-ubyte") else "synthetic"
+    return ["--data", kind] + (["--data-dir", options.data_dir] if kind == "fashion-mnist" else [])
+
+
+def contenders(options):
+    steps = ["--blocks", str(options.blocks), "--steps-per-block", str(options.steps_per_block), "--warm-up", str(options.warm_up),
+             "--batch-size-per-rank", str(options.batch_size_per_rank), *data_flags(options)]
+    bench = os.path.join(options.build, "bin", "train_step_bench")
+    launch = [options.trireme or os.path.join(options.build, "bin", "trireme"), "run", "--bind", options.bind, "-n", "2", "--"]
+    torch = [options.python, os.path.join(HERE, "train_step_torch.py"), "--bind", options.bind, *steps]
+    every = [
+        Contender("trireme-1", 1, [bench, *steps], False),
+        Contender("trireme-2", 2, [*launch, bench, *steps], False),
+        Contender("torch-1", 1, torch, True),
+        Contender("torch-2", 2, [*torch, "--processes", "2"], True),
+        Contender("trireme-2-alone", 2, [*launch, bench, *steps, "--alone"], False),
+        Contender("torch-2-alone", 2, [*torch, "--processes", "2", "--alone"], True),
+        Contender("torch-1-u8", 1, [*torch, "--storage", "u8"], True),
+        Contender("torch-2-plain", 2, [*torch, "--processes", "2", "--plain-ddp"], True),
+        Contender("torch-1-haswell", 1, ["env", "OPENBLAS_CORETYPE=Haswell", *torch], True),
+        Contender("torch-2-haswell", 2, ["env", "OPENBLAS_CORETYPE=Haswell", *torch, "--processes", "2"], True),
+    ]
+    if options.list:
+        print("\n".join(f"{each.name:16} {' '.join(each.command)}" for each in every))
+        sys.exit(0)
+    usual = ["trireme-1", "trireme-2", "torch-1", "torch-2"]
+    names = (options.only.split(",") if options.only else usual) + [name for name in options.extra.split(",") if name]
+    known = {each.name: each for each in every}
+    for name in names:
+        if name not in known:
+            sys.exit(f"training_comparison: no contender is called '{name}'; there are {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def without_missing(chosen, options):
+    """Leaves PyTorch out where it is missing; everything else that is missing is an error."""
+    for program in {each.command[0] for each in chosen if not each.needs_torch}:
+        if not os.access(program, os.X_OK):
+            sys.exit(f"training_comparison: {program} is not there; build it: cmake --build {options.build} "
+                     "--target trireme_train_step_bench trireme_cli")
+    if not any(each.needs_torch for each in chosen):
+        return chosen
+    found = shutil.which(options.python) is not None and subprocess.run(
+        [options.python, "-c", "import torch, torch.distributed, numpy; assert torch.distributed.is_gloo_available()"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    if found:
+        return chosen
+    print(f"PyTorch is left out: {options.python} cannot import torch with Gloo "
+          "(Debian: scripts/bootstrap --peers, or apt-get install python3-torch python3-numpy)", flush=True)
+    return [each for each in chosen if not each.needs_torch]
+
+
+def busy_seconds():
+    """Processor time of the whole machine so far, and what other virtual machines took from it."""
+    with open("/proc/stat", encoding="ascii") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    unit = os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, interrupts, soft_interrupts, stolen = ticks
+    return (user + nice + system + interrupts + soft_interrupts) / unit, stolen / unit
+
+
+def own_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run_once(contender, options, processors, turn):
+    """One run: the median of its blocks, what it said, and how much others used the machine meanwhile."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    place = {processors[turn % len(processors)]} if options.bind == "core" and contender.processes == 1 else set(processors)
+    busy, stolen = busy_seconds()
+    own, began = own_seconds(), time.monotonic()
+    try:
+        done = subprocess.run(contender.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                              timeout=RUN_LIMIT_S, check=False, preexec_fn=lambda: os.sched_setaffinity(0, place))
+    except subprocess.TimeoutExpired:
+        sys.exit(f"training_comparison: {contender.name} did not end within {RUN_LIMIT_S} s: {' '.join(contender.command)}")
+    elapsed = time.monotonic() - began
+    busy_after, stolen_after = busy_seconds()
+    blocks = re.findall(r"\bblock index=.* samples=([0-9]+) .*cpu_seconds=([0-9.]+) samples_per_s=([0-9.]+)", done.stdout)
+    rates = [float(rate) for _, _, rate in blocks]
+    if done.returncode != 0 or len(rates) != options.blocks or " verified " not in " " + done.stdout.replace("\n", " "):
+        sys.exit(f"training_comparison: {contender.name} failed (exit code {done.returncode}, {len(rates)} blocks): "
+                 f"{' '.join(contender.command)}\n{done.stdout}{done.stderr}")
+    setup = re.search(r"\bsetup (.*)", done.stdout)
+    return {
+        "samples_per_s": statistics.median(rates),
+        "blocks": rates,
+        "samples_per_cpu_s": statistics.median(float(samples) / float(seconds) for samples, seconds, _ in blocks),
+        "setup": setup.group(1) if setup else "",
+        "other_cores": max(0.0, (busy_after - busy) - (own_seconds() - own)) / elapsed,
+        "stolen_cores": max(0.0, stolen_after - stolen) / elapsed,
+    }
+
+
+def interval(values_over, values_of, options):
+    """95 % bootstrap interval of median(over) / median(of); a resample draws rounds, the same ones for both."""
+    generator = random.Random(options.seed)
+    count = len(values_over)
+    ratios = []
+    for _ in range(options.resamples):
+        drawn = [generator.randrange(count) for _ in range(count)]
+        ratios.append(statistics.median(values_over[i] for i in drawn) / statistics.median(values_of[i] for i in drawn))
+    ratios.sort()
+    return ratios[int(0.025 * (len(ratios) - 1))], ratios[int(0.975 * (len(ratios) - 1))]
+
+
+def verdict(ratio, low, target):
+    if target is None:
+        return ""
+    if low >= target:
+        return f"target {target}: met"
+    return f"target {target}: met by the median only" if ratio >= target else f"target {target}: MISSED"
+
+
+def compare(runs, options):
+    rows = []
+    for each in RATIOS:
+        if each.over not in runs or each.of not in runs:
+            continue
+        over = [run["samples_per_s"] for run in runs[each.over]]
+        of = [run["samples_per_s"] for run in runs[each.of]]
+        ratio = statistics.median(over) / statistics.median(of)
+        low, high = interval(over, of, options)
+        rows.append({"name": each.name, "over": each.over, "of": each.of, "ratio": ratio, "low": low, "high": high,
+                     "target": each.target, "verdict": verdict(ratio, low, each.target)})
+    return rows
+
+
+def show(runs, rows, options):
+    reference = next(iter(runs))
+    base = [run["samples_per_s"] for run in runs[reference]]
+    print(f"\n{'contender':18}{'samples/s median':>18}{'best':>10}{'lowest':>10}{'x ' + reference:>14}{'95 % interval':>18}"
+          f"{'per CPU s':>12}{'other load':>12}")
+    for name, each in runs.items():
+        rates = [run["samples_per_s"] for run in each]
+        low, high = interval(rates, base, options)
+        others = max(run["other_cores"] for run in each)
+        print(f"{name:18}{statistics.median(rates):18.0f}{max(max(run['blocks']) for run in each):10.0f}{min(rates):10.0f}"
+              f"{statistics.median(rates) / statistics.median(base):14.2f}{f'{low:.2f} to {high:.2f}':>18}"
+              f"{statistics.median(run['samples_per_cpu_s'] for run in each):12.0f}{others:12.2f}")
+    print()
+    for row in rows:
+        print(f"{row['name']}: {row['ratio']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})  {row['verdict']}".rstrip())
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+
+
+def warn(text):
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def look_at_load(processors):
+    load = os.getloadavg()[0]
+    before, _ = busy_seconds()
+    time.sleep(1)
+    busy = busy_seconds()[0] - before
+    if busy > BUSY_CORES:
+        warn(f"{busy:.1f} of {os.cpu_count()} cores are busy with something else (load average {load:.1f}): do not quote what follows")
+    if len(processors) < 2:
+        warn("this process may use one processor only: two ranks share it")
+    return {"load_average": load, "busy_cores": busy}
+
+
+def main():
+    options = parse_arguments()
+    chosen = without_missing(contenders(options), options)
+    if not chosen:
+        sys.exit("training_comparison: nothing is left to measure")
+    processors = sorted(os.sched_getaffinity(0))
+    if options.rounds < 9:
+        warn(f"{options.rounds} rounds: fewer than the 9 of a result worth quoting")
+    environment = {"cpu": cpu_model(), "processors": processors, "kernel": platform.release(),
+                   "settings": {key: value for key, value in os.environ.items()
+                                if key.startswith(("TRIREME_", "OPENBLAS_", "OMP_", "GLOO_")) and "KEY" not in key},
+                   "before": look_at_load(processors)}
+    runs = {each.name: [] for each in chosen}
+    for turn in range(options.rounds):
+        said = []
+        for each in chosen:
+            run = run_once(each, options, processors, turn)
+            runs[each.name].append(run)
+            said.append(f"{each.name} {run['samples_per_s']:.0f}")
+            if run["other_cores"] > BUSY_CORES or run["stolen_cores"] > BUSY_CORES:
+                said[-1] += f" (beside {run['other_cores']:.1f} busy, {run['stolen_cores']:.1f} stolen cores)"
+        print(f"round {turn + 1}/{options.rounds}: " + ", ".join(said), flush=True)
+    rows = compare(runs, options)
+    show(runs, rows, options)
+    disturbed = sum(run["other_cores"] > BUSY_CORES or run["stolen_cores"] > BUSY_CORES for each in runs.values() for run in each)
+    if disturbed:
+        warn(f"{disturbed} of {sum(map(len, runs.values()))} runs had other load beside them: do not quote these figures")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"environment": environment, "options": vars(options),
+                       "commands": {each.name: each.command for each in chosen}, "runs": runs, "ratios": rows}, file, indent=1)
+            file.write("\n")
+    if options.check and any(row["target"] is not None and row["ratio"] < row["target"] for row in rows):
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rank that does nothing but collectives, for tests that kill, stop or contradict it. Prints "rank R pid P" once its
+// world is open; on a failure one line, and exits with 1.
+#include "trireme/trireme.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+int main(int argc, char** argv) try {
+  const std::string mode = argc > 1 ? argv[1] : "loop";
+  auto world = trireme::World::open();
+  auto communicator = world.communicator();
+  std::printf("rank %d pid %d over %s\n", world.rank(), static_cast<int>(::getpid()),
+              world.transport(world.rank() == 0 ? world.size() - 1 : 0).c_str());
+  std::fflush(stdout);
+  auto memory = world.memory().allocate<float>(200000);
+  auto data = memory.as<float>();
+  if (mode == "mismatch") {
+    communicator.all_reduce(data.first(world.rank() == 1 ? 100 : 99), trireme::sum, {.label = "layer0.weight"});
+    return 0;
+  }
+  if (mode == "leave" && world.rank() == 2) return 0;
+  for (;;) communicator.all_reduce(data, trireme::maximum, {.label = "layer0.weight"});
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}

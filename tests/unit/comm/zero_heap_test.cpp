@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the 2nd to the 1000th operation of a shape: no heap call, no mutex, no log, by any thread of any rank.
+#include "trireme/world/run_ranks.hpp"
+#include "unit/comm/forbidden_calls.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <atomic>
+#include <barrier>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+using namespace trireme;
+
+namespace {
+
+constexpr int ranks = 3;
+constexpr int operations = 1000;
+
+struct Buffers {
+  std::span<float> in;
+  std::span<float> out;
+};
+
+/// One shape of operation: `count` elements on every rank where it is not a barrier.
+struct Shape {
+  const char* name;
+  std::size_t count;
+  std::function<Work(Communicator&, const Buffers&, std::size_t count)> issue;
+  std::function<void(Communicator&, const Buffers&, std::size_t count)> call;
+};
+
+std::vector<Shape> shapes_of(std::size_t count) {
+  const CallOptions fastest{.order = ReductionOrder::fastest, .label = "a label of more than fifteen characters"};
+  return {
+      {"all_reduce", count, [](auto& c, auto& b, auto n) { return c.all_reduce_async(ConstTensorView(b.in.first(n)), TensorView(b.out.first(n))); },
+       [](auto& c, auto& b, auto n) { c.all_reduce(ConstTensorView(b.in.first(n)), TensorView(b.out.first(n))); }},
+      {"all_reduce in place, fastest", count,
+       [fastest](auto& c, auto& b, auto n) { return c.all_reduce_async(b.out.first(n), average, fastest); },
+       [fastest](auto& c, auto& b, auto n) { c.all_reduce(b.out.first(n), average, fastest); }},
+      {"broadcast", count, [](auto& c, auto& b, auto n) { return c.broadcast_async(TensorView(b.out.first(n)), 0); },
+       [](auto& c, auto& b, auto n) { c.broadcast(b.out.first(n), 0); }},
+      {"all_gather", count,
+       [](auto& c, auto& b, auto n) { return c.all_gather_async(ConstTensorView(b.in.first(n)), TensorView(b.out.first(ranks * n))); },
+       [](auto& c, auto& b, auto n) { c.all_gather(ConstTensorView(b.in.first(n)), TensorView(b.out.first(ranks * n))); }},
+      {"reduce_scatter", count,
+       [](auto& c, auto& b, auto n) { return c.reduce_scatter_async(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n))); },
+       [](auto& c, auto& b, auto n) { c.reduce_scatter(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n))); }},
+      {"barrier", 0, [](auto& c, auto&, auto) { return c.barrier_async(); }, [](auto& c, auto&, auto) { c.barrier(); }},
+      {"send and receive round the ranks", count,
+       [](auto& c, auto& b, auto n) {
+         // The receive is the handle; the send to the next rank ends here.
+         Work incoming = c.recv_async(TensorView(b.out.first(n)), (c.rank() + ranks - 1) % ranks);
+         Work outgoing = c.send_async(ConstTensorView(b.in.first(n)), (c.rank() + 1) % ranks);
+         outgoing.wait();
+         return incoming;
+       },
+       [](auto& c, auto& b, auto n) {
+         Work incoming = c.recv_async(TensorView(b.out.first(n)), (c.rank() + ranks - 1) % ranks);
+         c.send(ConstTensorView(b.in.first(n)), (c.rank() + 1) % ranks);
+         incoming.wait();
+       }},
+  };
+}
+
+/// What a shape's 2nd to last operation did that it must not; empty if nothing.
+struct Verdicts {
+  std::mutex mutex;
+  std::vector<std::string> texts;
+};
+
+}  // namespace
+
+TEST_CASE("the counter of forbidden calls counts") {
+  testing::arm_forbidden_calls();
+  void* volatile kept = std::malloc(10);  // volatile: a pair whose result nobody sees may be left out by the compiler
+  std::free(kept);
+  int* volatile element = new int(1);
+  delete element;
+  std::mutex mutex;
+  { const std::lock_guard lock(mutex); }
+  const auto counted = testing::disarm_forbidden_calls();
+  REQUIRE(counted.heap == 4);
+  REQUIRE(counted.mutex == 1);
+  REQUIRE(!testing::first_forbidden_call().empty());
+}
+
+TEST_CASE("from the 2nd to the 1000th operation of a shape nothing touches the heap, a mutex or the log") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const bool arena = GENERATE(true, false);
+  const std::size_t in_flight = GENERATE(1u, 8u);
+  CAPTURE(transport, arena, in_flight);
+
+  std::atomic<int> logged{0};
+  std::atomic<int> measured{0};
+  Verdicts verdicts;
+  std::barrier together(ranks);
+  testing::run_ranks(
+      ranks,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        // Small ones travel with their header; large ones are offered, lent or streamed; of the largest a few, in segments.
+        for (const std::size_t count : {std::size_t{5}, std::size_t{7000}, std::size_t{600000}}) {
+          const int repetitions = count > 100000 ? 12 : count > 1000 ? operations / 5 : operations;
+          const auto arena_memory = world.memory().allocate<float>((in_flight + 1) * ranks * count);
+          std::vector<float> foreign_memory(arena ? 0 : (in_flight + 1) * ranks * count);
+          const std::span<float> memory = arena ? arena_memory.as<float>() : std::span<float>(foreign_memory);
+          std::vector<Buffers> buffers;
+          for (std::size_t i = 0; i < in_flight; ++i) {
+            buffers.push_back({memory.first(ranks * count), memory.subspan((i + 1) * ranks * count, ranks * count)});
+          }
+          for (const auto& shape : shapes_of(count)) {
+            shape.call(communicator, buffers[0], shape.count);  // the first
+            together.arrive_and_wait();
+            if (world.rank() == 0) {
+              logged = 0;
+              testing::arm_forbidden_calls();
+            }
+            together.arrive_and_wait();
+            if (in_flight == 1) {
+              for (int i = 1; i < repetitions; ++i) shape.call(communicator, buffers[0], shape.count);
+            } else {
+              std::array<Work, 8> works;
+              for (int i = 1; i < repetitions; ++i) {
+                auto& slot = works[static_cast<std::size_t>(i) % in_flight];
+                slot.wait();
+                slot = shape.issue(communicator, buffers[static_cast<std::size_t>(i) % in_flight], shape.count);
+              }
+              for (auto& work : works) work.wait();
+            }
+            together.arrive_and_wait();
+            if (world.rank() == 0) {
+              const auto calls = testing::disarm_forbidden_calls();
+              ++measured;
+              if (calls.heap + calls.mutex != 0 || logged != 0) {
+                const std::lock_guard lock(verdicts.mutex);
+                verdicts.texts.push_back(std::string(shape.name) + " of " + std::to_string(shape.count) + ": heap " + std::to_string(calls.heap) +
+                                         ", mutex " + std::to_string(calls.mutex) + ", log " + std::to_string(logged) + ", first at\n" +
+                                         testing::first_forbidden_call());
+              }
+            }
+            together.arrive_and_wait();
+          }
+        }
+      },
+      {.transport = transport,
+       .world = {.arena_reserve = Bytes{std::uint64_t{2} << 30}, .log = Log(LogLevel::debug, [&](LogLevel, std::string_view) { ++logged; })}});
+  std::string all;
+  for (const auto& text : verdicts.texts) all += text + "\n";
+  INFO(all);
+  REQUIRE(verdicts.texts.empty());
+  REQUIRE(measured == 21);
+}

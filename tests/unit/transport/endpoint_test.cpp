@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an endpoint does with a peer that is broken or hostile.
+#include "support/endpoints.hpp"
+#include "support/hostile_session.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <random>
+
+using namespace trireme;
+using testing::ByteLink;
+using testing::HostileSession;
+using transport::Endpoint;
+using transport::FrameHeader;
+using transport::FrameType;
+using transport::MessageKey;
+using transport::ReceiveRequest;
+using transport::RequestState;
+using transport::SendRequest;
+using transport::Stamp;
+
+namespace {
+
+constexpr Stamp stamp{{1, 2, 3}};
+constexpr MessageKey key{1, 0, 5};
+
+/// An endpoint with one raw link, a posted receive of 1000 bytes (streamed) and a send of 1000 (offered), both under way.
+struct Session {
+  explicit Session(Endpoint::Options options = {.eager_bytes = 256, .piece_bytes = 128, .unexpected_limit = 4})
+      : endpoint(0, 2, std::make_shared<transport::Doorbell>(), options) {
+    auto made = std::make_unique<ByteLink>();
+    link = made.get();
+    link->peer_memory = peer_memory;
+    endpoint.attach(1, std::move(made));
+    endpoint.set_listener(&heard);
+    receive.peer = 1;
+    receive.key = key;
+    receive.stamp = stamp;
+    receive.destination = target.data();
+    receive.bytes = target.size();
+    endpoint.receive(receive);
+    send.peer = 1;
+    send.key = {1, 1, 5};
+    send.stamp = stamp;
+    send.data = source.data();
+    send.bytes = source.size();
+    endpoint.send(send);
+    progress();
+  }
+  void feed(const FrameHeader& header, std::size_t payload = 0) {
+    link->feed({reinterpret_cast<const std::byte*>(&header), sizeof header});
+    link->feed(std::vector<std::byte>(payload, std::byte{7}));
+    progress();
+  }
+  void progress() {
+    for (int i = 0; i < 200; ++i) endpoint.progress();
+  }
+  static FrameHeader frame(FrameType type, MessageKey with, std::uint64_t bytes, std::uint32_t inlined = 0, std::uint64_t token = 0) {
+    FrameHeader header;
+    header.type = type;
+    header.communicator = with.communicator;
+    header.index = with.index;
+    header.operation = with.operation;
+    header.bytes = bytes;
+    header.inline_bytes = inlined;
+    header.token = token;
+    header.stamp = stamp;
+    return header;
+  }
+
+  std::vector<std::byte> target = std::vector<std::byte>(1000);
+  std::vector<std::byte> source = std::vector<std::byte>(1000);
+  std::vector<std::byte> peer_memory = std::vector<std::byte>(2000);
+  testing::Heard heard;
+  Endpoint endpoint;
+  ByteLink* link = nullptr;
+  ReceiveRequest receive;
+  SendRequest send;
+};
+
+}  // namespace
+
+TEST_CASE("what is not this protocol gives up the peer, fails its requests and says what came") {
+  struct Violation {
+    const char* what;
+    std::function<void(Session&)> commit;
+  };
+  const MessageKey sent{1, 1, 5};
+  const MessageKey nobodys{1, 99, 5};
+  const std::vector<Violation> violations{
+      {"a frame without its magic number", [](Session& s) { s.feed([] { auto f = Session::frame(FrameType::note, key, 0); f.magic = 0; return f; }()); }},
+      {"a frame of an unknown type", [](Session& s) { s.feed(Session::frame(static_cast<FrameType>(9), key, 0)); }},
+      {"a message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, std::uint64_t{1} << 60)); }},
+      {"an eager message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 1000), 1000); }},
+      {"an eager message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 100), 100); }},
+      {"payload where none belongs", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 1000, 10), 10); }},
+      {"an offer of what fits a message", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 0)); }},
+      {"an offer of what fits a message", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 256)); }},
+      {"a piece of no message that was accepted", [](Session& s) { s.feed(Session::frame(FrameType::data, key, 1000, 100, 0), 100); }},
+      {"a piece of no message that was accepted",
+       [](Session& s) {
+         s.feed(Session::frame(FrameType::offer, key, 1000));
+         s.feed(Session::frame(FrameType::data, key, 1000, 100, 500), 100);  // not the next piece
+       }},
+      {"a piece of no message that was accepted",
+       [](Session& s) {
+         s.feed(Session::frame(FrameType::offer, key, 1000));
+         s.feed(Session::frame(FrameType::data, key, 2000, 100, 0), 100);  // of a longer message
+       }},
+      {"a piece that does not fit its message",
+       [](Session& s) {
+         s.feed(Session::frame(FrameType::offer, key, 1000));
+         s.feed(Session::frame(FrameType::data, key, 1000, 100, 950), 100);
+       }},
+      {"a piece that does not fit its message",
+       [](Session& s) {
+         s.feed(Session::frame(FrameType::offer, key, 1000));
+         s.feed(Session::frame(FrameType::data, key, 1000, 129, 0), 129);  // above piece_bytes
+       }},
+      {"a piece that does not fit its message",
+       [](Session& s) {
+         s.feed(Session::frame(FrameType::offer, key, 1000));
+         s.feed(Session::frame(FrameType::data, key, 1000, 0, 0));  // would be a loop without progress
+       }},
+      {"an acceptance of nothing that was offered", [nobodys](Session& s) { s.feed(Session::frame(FrameType::accept, nobodys, 1000)); }},
+      {"an acceptance of nothing that was offered", [sent](Session& s) { s.feed(Session::frame(FrameType::accept, sent, 999)); }},
+      {"an acceptance of nothing that was offered",
+       [sent](Session& s) {
+         s.link->write_budget = 0;
+         s.feed(Session::frame(FrameType::accept, sent, 1000));
+         s.feed(Session::frame(FrameType::accept, sent, 1000));
+       }},
+      {"an end of a loan that was not given", [nobodys](Session& s) { s.feed(Session::frame(FrameType::finish, nobodys, 1000)); }},
+      {"a token outside its own memory",
+       [](Session& s) {
+         auto offer = Session::frame(FrameType::offer, key, 1000, 0, 1001);
+         offer.flags = FrameHeader::lent;
+         s.feed(offer);
+       }},
+      {"more messages than it may have under way",
+       [](Session& s) {
+         for (std::uint32_t i = 0; i < 5; ++i) s.feed(Session::frame(FrameType::message, {2, i, 0}, 10, 10), 10);
+       }},
+  };
+  for (const auto& each : violations) {
+    CAPTURE(each.what);
+    Session session;
+    REQUIRE(session.receive.state == RequestState::pending);
+    REQUIRE(session.send.state == RequestState::pending);
+    each.commit(session);
+    REQUIRE(session.heard.corrupt == std::vector<std::string>{each.what});
+    REQUIRE(session.receive.state == RequestState::failed);
+    REQUIRE(session.send.state == RequestState::failed);
+    REQUIRE(session.heard.ended.empty());
+    // Requests that come later fail at once.
+    ReceiveRequest late = session.receive;
+    session.endpoint.receive(late);
+    REQUIRE(late.state == RequestState::failed);
+    SendRequest late_send = session.send;
+    session.endpoint.send(late_send);
+    REQUIRE(late_send.state == RequestState::failed);
+  }
+}
+
+TEST_CASE("a receive without a destination takes a loan and refuses bytes") {
+  const auto with = [](auto feed) {
+    Session session;
+    ReceiveRequest unbacked;
+    unbacked.peer = 1;
+    unbacked.key = {7, 0, 0};
+    unbacked.stamp = stamp;
+    unbacked.bytes = 300;
+    unbacked.may_borrow = true;
+    session.endpoint.receive(unbacked);
+    feed(session);
+    return std::pair{unbacked.state, session.heard.corrupt.size()};
+  };
+  const auto lent = with([](Session& s) {
+    auto offer = Session::frame(FrameType::offer, {7, 0, 0}, 300);
+    offer.flags = FrameHeader::lent;
+    s.feed(offer);
+  });
+  REQUIRE(lent == std::pair{RequestState::done, std::size_t{0}});
+  const auto streamed = with([](Session& s) { s.feed(Session::frame(FrameType::offer, {7, 0, 0}, 300)); });
+  REQUIRE(streamed == std::pair{RequestState::failed, std::size_t{1}});
+
+  Session session;
+  session.feed(Session::frame(FrameType::message, {7, 0, 0}, 100, 100), 100);
+  ReceiveRequest unbacked;
+  unbacked.peer = 1;
+  unbacked.key = {7, 0, 0};
+  unbacked.stamp = stamp;
+  unbacked.bytes = 100;
+  unbacked.may_borrow = true;
+  session.endpoint.receive(unbacked);
+  REQUIRE(unbacked.state == RequestState::failed);
+  REQUIRE(session.heard.corrupt.size() == 1);
+}
+
+TEST_CASE("a message of another stamp or size fails its receive, writes nothing and leaves the link in step") {
+  Session session;
+  auto wrong = Session::frame(FrameType::message, key, 200, 200);
+  session.feed(wrong, 200);
+  REQUIRE(session.receive.state == RequestState::failed);
+  REQUIRE(session.heard.mismatches.size() == 1);
+  REQUIRE(std::all_of(session.target.begin(), session.target.end(), [](std::byte b) { return b == std::byte{}; }));
+  REQUIRE(session.heard.corrupt.empty());
+  std::vector<std::byte> next(50);
+  ReceiveRequest after;
+  after.peer = 1;
+  after.key = {1, 3, 5};
+  after.stamp = stamp;
+  after.destination = next.data();
+  after.bytes = next.size();
+  session.endpoint.receive(after);
+  session.feed(Session::frame(FrameType::message, {1, 3, 5}, 50, 50), 50);
+  REQUIRE(after.state == RequestState::done);
+  REQUIRE(next == std::vector<std::byte>(50, std::byte{7}));
+}
+
+TEST_CASE("a link that ends within a frame fails what was under way") {
+  for (const std::size_t cut : {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{100}}) {
+    CAPTURE(cut);
+    Session session;
+    session.feed(Session::frame(FrameType::offer, key, 1000));
+    const auto header = Session::frame(FrameType::data, key, 1000, 128, 0);
+    std::vector<std::byte> bytes(sizeof header + 128, std::byte{7});
+    std::memcpy(bytes.data(), &header, sizeof header);
+    session.link->feed(std::span(bytes).first(cut));
+    session.link->end(transport::LinkState::lost);
+    session.progress();
+    REQUIRE(session.receive.state == RequestState::failed);
+    REQUIRE(session.send.state == RequestState::failed);
+    REQUIRE(session.heard.ended == std::vector<std::pair<int, transport::LinkState>>{{1, transport::LinkState::lost}});
+    REQUIRE(session.heard.corrupt.empty());
+  }
+}
+
+TEST_CASE("a message that arrives byte by byte, and is written byte by byte, is the same message") {
+  Session session;
+  session.link->read_piece = 1;
+  session.link->write_budget = 0;
+  session.link->feed([] {
+    const auto offer = Session::frame(FrameType::offer, key, 1000);
+    std::vector<std::byte> bytes(sizeof offer);
+    std::memcpy(bytes.data(), &offer, sizeof offer);
+    return bytes;
+  }());
+  const std::size_t before = session.link->written().size();
+  for (int i = 0; i < 4000 && session.link->written().size() < before + sizeof(FrameHeader); ++i) {
+    session.link->write_budget = 1;
+    session.endpoint.progress();
+  }
+  FrameHeader accept;
+  REQUIRE(session.link->written().size() >= before + sizeof accept);
+  std::memcpy(&accept, session.link->written().data() + before, sizeof accept);
+  REQUIRE(accept.type == FrameType::accept);
+  for (std::uint32_t at = 0; at < 1000; at += 125) {
+    const auto piece = Session::frame(FrameType::data, key, 1000, 125, at);
+    session.link->feed({reinterpret_cast<const std::byte*>(&piece), sizeof piece});
+    session.link->feed(std::vector<std::byte>(125, static_cast<std::byte>(at % 251)));
+  }
+  for (int i = 0; i < 200; ++i) session.endpoint.progress();
+  REQUIRE(session.receive.state == RequestState::done);
+  for (std::size_t i = 0; i < 1000; ++i) REQUIRE(session.target[i] == static_cast<std::byte>(i / 125 * 125 % 251));
+}
+
+TEST_CASE("a peer may run thousands of small messages ahead") {
+  Session session({.eager_bytes = 256, .piece_bytes = 128});
+  constexpr std::uint32_t ahead = 3000;
+  for (std::uint32_t i = 0; i < ahead; ++i) {
+    const auto message = Session::frame(FrameType::message, {2, i, 0}, 8, 8);
+    session.link->feed({reinterpret_cast<const std::byte*>(&message), sizeof message});
+    session.link->feed(std::vector<std::byte>(8, static_cast<std::byte>(i % 253)));
+  }
+  session.progress();
+  REQUIRE(session.link->unread() == 0);
+  for (std::uint32_t i = 0; i < ahead; ++i) {
+    std::array<std::byte, 8> target{};
+    ReceiveRequest request;
+    request.peer = 1;
+    request.key = {2, i, 0};
+    request.stamp = stamp;
+    request.destination = target.data();
+    request.bytes = target.size();
+    session.endpoint.receive(request);
+    REQUIRE(request.state == RequestState::done);
+    REQUIRE(target[7] == static_cast<std::byte>(i % 253));
+  }
+}
+
+TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's promises") {
+  std::mt19937 random(4711);
+  std::size_t corrupted = 0, received = 0, sent = 0, mismatched = 0;
+  for (int run = 0; run < 6000; ++run) {
+    std::vector<std::byte> script(8 + random() % 200);
+    // Mostly commands that go together; now and then noise alone.
+    const bool noise = run % 10 == 0;
+    for (auto& byte : script) byte = static_cast<std::byte>(noise || random() % 3 == 0 ? random() % 256 : random() % 12);
+    HostileSession session;
+    session.run(script);
+    INFO("run " << run << ": " << session.broken());
+    REQUIRE(session.broken().empty());
+    corrupted += session.corruptions().size();
+    received += session.received();
+    sent += session.sent();
+    mismatched += session.mismatches();
+  }
+  // The scripts reach the insides: some messages get through, some runs are given up.
+  REQUIRE(corrupted > 500);
+  REQUIRE(corrupted < 6000);
+  REQUIRE(received > 500);
+  REQUIRE(sent > 100);
+  REQUIRE(mismatched > 10);
+}
