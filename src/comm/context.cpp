@@ -96,7 +96,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
   Deadline::Clock::time_point idle_since{};
   for (;;) {
     if (operation.done()) return true;
-    if (lock_.try_lock()) {
+    if (!lock_.wanted() && lock_.try_lock()) {
       const bool moved = poll_everything();
       const bool done = operation.done();
       if (moved) idle = 0;
@@ -106,7 +106,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
         if (idle == 64) idle_since = now;
         sleep = now - idle_since > spin_time;
       }
-      if (sleep && !until.passed()) {
+      if (sleep && !lock_.wanted() && !until.passed()) {
         publish_status(true);
         endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + std::chrono::milliseconds(50))));
         rounds_ += time_every - rounds_ % time_every - 1;  // the next idle round looks at the clock
@@ -148,14 +148,14 @@ void Context::run_progress_thread() noexcept {
       unattended_.wait(0, std::memory_order_acquire);
       continue;
     }
-    if (!lock_.try_lock()) {
+    if (lock_.wanted() || !lock_.try_lock()) {
       ::sched_yield();
       continue;
     }
     const bool moved = poll_everything();
     if (active_operations_.load(std::memory_order_relaxed) == 0) {
       unattended_.store(0, std::memory_order_release);
-    } else if (!moved && unattended_.load(std::memory_order_acquire) != 0) {
+    } else if (!moved && !lock_.wanted() && unattended_.load(std::memory_order_acquire) != 0) {
       publish_status(true);
       endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)));
     }

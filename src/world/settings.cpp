@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 namespace trireme {
@@ -28,15 +29,34 @@ Setting pick(const std::optional<std::string>& option, std::string_view option_n
   fail(ErrorCode::invalid_argument, setting.name + " is '" + *setting.text + "': " + expected);
 }
 
+/// What `call` returns; its refusal names `name` too, which the rooms below do not know.
+template <class Call>
+auto blaming(std::string_view name, Call call) {
+  try {
+    return call();
+  } catch (const Exception& caught) {
+    fail(caught.error().code, std::string(name) + ": " + caught.error().message);
+  }
+}
+
 net::JobKey key_of(const platform::Environment& environment, const platform::ClusterSpec& cluster, const Log& log) {
-  if (const auto file = environment.find("TRIREME_JOB_KEY_FILE")) return net::JobKey::from_file(*file);
-  if (const auto text = environment.find("TRIREME_JOB_KEY")) return net::JobKey::from_text(*text);
+  if (const auto file = environment.find("TRIREME_JOB_KEY_FILE")) {
+    return blaming("TRIREME_JOB_KEY_FILE", [&] { return net::JobKey::from_file(*file); });
+  }
+  if (const auto text = environment.find("TRIREME_JOB_KEY")) {
+    return blaming("TRIREME_JOB_KEY", [&] { return net::JobKey::from_text(*text); });
+  }
   if (cluster.world > 1) {
     log(LogLevel::warning,
         "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's address keeps jobs "
         "apart but does not keep attackers out");
   }
   return net::JobKey::derived(cluster.job_id + "/" + cluster.master.value_or("") + ":" + std::to_string(cluster.port.value_or(0)));
+}
+
+void refuse_unless_positive(std::string_view name, std::chrono::milliseconds duration) {
+  if (duration.count() > 0) return;
+  fail(ErrorCode::invalid_argument, std::string(name) + " is " + std::to_string(duration.count()) + " ms: give a positive time");
 }
 
 void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
@@ -77,7 +97,7 @@ Settings settle(const Options& options, const platform::Environment& environment
     if (!described.has("LOCAL_RANK")) described.set("LOCAL_RANK", std::to_string(*options.rank));
   }
   if (options.master) {
-    const auto address = net::Address::parse(*options.master);
+    const auto address = blaming("Options::master", [&] { return net::Address::parse(*options.master); });
     described.set("MASTER_ADDR", address.host);
     described.set("MASTER_PORT", std::to_string(address.port));
   }
@@ -88,6 +108,7 @@ Settings settle(const Options& options, const platform::Environment& environment
   auto key = key_of(environment, cluster, log);
   Settings settings{.cluster = std::move(cluster), .key = std::move(key)};
   settings.log = log;
+  refuse_unless_positive("Options::join_timeout", options.join_timeout);
   settings.join_timeout = options.join_timeout;
   settings.progress_thread = options.progress_thread;
   settings.arena_reserve = options.arena_reserve;
@@ -109,6 +130,7 @@ Settings settle(const Options& options, const platform::Environment& environment
     settings.algorithm = algorithm;
   }
   if (options.timeout) {
+    refuse_unless_positive("Options::timeout", *options.timeout);
     settings.timeout = *options.timeout;
   } else if (const Setting setting{environment.find("TRIREME_TIMEOUT_S"), "TRIREME_TIMEOUT_S"}; setting.text) {
     char* end = nullptr;
@@ -125,6 +147,10 @@ Settings settle(const Options& options, const platform::Environment& environment
   return settings;
 }
 
-void scrub_secrets() { ::unsetenv("TRIREME_JOB_KEY"); }
+void scrub_secrets() {
+  // Overwritten first: /proc/PID/environ and a core file show the bytes, not the list that unsetenv shortens.
+  if (char* text = ::getenv("TRIREME_JOB_KEY")) ::explicit_bzero(text, std::strlen(text));
+  ::unsetenv("TRIREME_JOB_KEY");
+}
 
 }  // namespace trireme

@@ -61,6 +61,13 @@ std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& setting
   return cards;
 }
 
+const std::string& of_rank(const std::vector<std::string>& texts, int rank) {
+  if (rank < 0 || static_cast<std::size_t>(rank) >= texts.size()) {
+    fail(ErrorCode::invalid_argument, std::to_string(rank) + " is not a rank of this world of " + std::to_string(texts.size()));
+  }
+  return texts[static_cast<std::size_t>(rank)];
+}
+
 }  // namespace
 
 World WorldBuilder::build_alone(const Settings& settings) {
@@ -168,8 +175,8 @@ int World::local_rank() const { return contents_->local_rank; }
 int World::local_size() const { return contents_->local_size; }
 Communicator World::communicator() const { return *contents_->communicator; }
 Memory World::memory() const { return contents_->communicator->memory(); }
-std::string World::transport(int peer) const { return contents_->transports.at(static_cast<std::size_t>(peer)); }
-std::string World::host(int peer) const { return contents_->hosts.at(static_cast<std::size_t>(peer)); }
+std::string World::transport(int peer) const { return of_rank(contents_->transports, peer); }
+std::string World::host(int peer) const { return of_rank(contents_->hosts, peer); }
 std::optional<Error> World::failure() const { return comm::failure_of(contents_->context); }
 
 }  // namespace trireme

@@ -122,7 +122,8 @@ class HostileSession final : public transport::EndpointListener {
   void act() {
     switch (next() % 8) {
       case 0: {  // raw bytes
-        const std::size_t count = std::min<std::size_t>(next(), script_.size());
+        const std::size_t wanted = next();
+        const std::size_t count = std::min(wanted, script_.size());
         link_->feed(script_.first(count));
         script_ = script_.subspan(count);
         break;

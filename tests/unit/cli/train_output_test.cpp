@@ -28,7 +28,7 @@ struct Written {
   }
 };
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
@@ -52,7 +52,7 @@ TEST_CASE("The result line has its keys in the order of the contract") {
 }
 
 TEST_CASE("A result without a step or an evaluation says nan") {
-  const std::string line = result_line({.model = "mlp", .train_loss = nan, .test_accuracy = nan, .weights_xxh3 = "00"});
+  const std::string line = result_line({.model = "mlp", .train_loss = not_a_number, .test_accuracy = not_a_number, .weights_xxh3 = "00"});
   CHECK(line.find(" train_loss=nan test_accuracy=nan ") != std::string::npos);
 }
 
@@ -68,7 +68,7 @@ TEST_CASE("Durations read like a clock") {
   CHECK(duration_text(41.7) == "0:42");
   CHECK(duration_text(725) == "12:05");
   CHECK(duration_text(3723) == "1:02:03");
-  CHECK(duration_text(nan) == "-:--");
+  CHECK(duration_text(not_a_number) == "-:--");
   CHECK(duration_text(-1) == "-:--");
   CHECK(duration_text(std::numeric_limits<double>::infinity()) == "-:--");
 }

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Deadlines, warnings and numbers, without peers: the engine does nothing until it is told to.
+#include "unit/comm/scripted_engine.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <chrono>
+
+using namespace trireme;
+using namespace std::chrono_literals;
+using testing::Scripted;
+
+namespace {
+
+std::optional<Error> error_of(Work& work) {
+  try {
+    work.wait();
+  } catch (const Exception& caught) {
+    return caught.error();
+  }
+  return std::nullopt;
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a call's own deadline counts, and its end names operation, label and who is missing") {
+  Scripted scripted({.timeout = 1h});
+  scripted.script->missing = {3, 2};
+  Work work = scripted.communicator().barrier_async({.deadline = 60ms, .label = "epoch end"});
+  const auto error = error_of(work);
+  REQUIRE(error);
+  REQUIRE(error->code == ErrorCode::timeout);
+  REQUIRE(error->operation == "barrier #0");
+  REQUIRE(error->label == "epoch end");
+  REQUIRE(error->peer_rank == 3);
+  REQUIRE(error->peer_host == "host-a");
+  REQUIRE(error->elapsed >= 60ms);
+  REQUIRE(has(error->message, "barrier #0 'epoch end' has not finished after"));
+  REQUIRE(has(error->message, "waiting for rank 3, 2"));
+  REQUIRE(scripted.script->let_go == 1);
+}
+
+TEST_CASE("without a deadline of its own a call has the world's") {
+  Scripted scripted({.timeout = 40ms});
+  Work work = scripted.communicator().barrier_async();
+  REQUIRE(error_of(work)->code == ErrorCode::timeout);
+}
+
+TEST_CASE("an operation's time begins when it is the oldest") {
+  Scripted scripted({.timeout = 1h});
+  Work first = scripted.communicator().barrier_async();
+  Work second = scripted.communicator().barrier_async({.deadline = 50ms});
+  REQUIRE(!second.wait_for(300ms));  // long past its deadline, had that begun at its issue
+  scripted.script->finished = 1;
+  REQUIRE(first.wait_for(10s));
+  REQUIRE(first.error() == nullptr);
+  const auto error = error_of(second);
+  REQUIRE(error);
+  REQUIRE(error->code == ErrorCode::timeout);
+  REQUIRE(error->operation == "barrier #1");
+}
+
+TEST_CASE("a slow operation is warned about once, by name, and may still end well") {
+  Scripted scripted({.timeout = 1h, .warn_after = 30ms});
+  scripted.script->missing = {0, 2};
+  Work work = scripted.communicator().barrier_async({.label = "epoch end"});
+  REQUIRE(!work.wait_for(200ms));
+  // The clock is looked at in idle rounds only: wait until it has been.
+  for (int i = 0; i < 500 && scripted.logged().empty(); ++i) work.wait_for(10ms);
+  REQUIRE(!work.wait_for(150ms));
+  const auto lines = scripted.logged();
+  REQUIRE(lines.size() == 1);
+  REQUIRE(has(lines[0], "warning: rank 0: barrier #0 'epoch end' has not finished after"));
+  REQUIRE(has(lines[0], "waiting for rank 0, 2"));
+  scripted.script->finished = 1;
+  REQUIRE_NOTHROW(work.wait());
+  REQUIRE(scripted.logged().size() == 1);
+}
+
+TEST_CASE("a crowd of missing ranks is counted, not listed") {
+  Scripted scripted({.timeout = 30ms}, 64);
+  for (int rank = 0; rank < 20; ++rank) scripted.script->missing.push_back(rank);
+  Work work = scripted.communicator().barrier_async();
+  REQUIRE(has(error_of(work)->message, "waiting for rank 0, 1, 2, 3, 4, 5, 6, 7 and 12 more"));
+}
+
+TEST_CASE("collectives are numbered together, sends and receives by peer, and a refused call takes no number") {
+  Scripted scripted;
+  scripted.script->finished = 100;
+  auto communicator = scripted.communicator();
+  std::vector<std::string> names;
+  bool refuse = false;
+  scripted.script->on_start = [&](const comm::Operation& operation) {
+    if (refuse) fail(ErrorCode::unsupported, "not here");
+    names.push_back(operation.name() + (operation.request.collective == plan::Collective::send_recv ? " with " + std::to_string(operation.request.root) : ""));
+  };
+  std::array<float, 4> data{};
+  const auto copy = communicator;  // shares the numbering
+  communicator.barrier();
+  Communicator(copy).barrier();
+  refuse = true;
+  REQUIRE_THROWS_AS(communicator.barrier(), Exception);
+  refuse = false;
+  communicator.broadcast(std::span<float>(data));
+  communicator.send(std::span<const float>(data), 0);
+  communicator.send(std::span<const float>(data), 2);
+  communicator.send(std::span<const float>(data), 0);
+  communicator.recv(std::span<float>(data), 0);
+  communicator.barrier();
+  REQUIRE(names == std::vector<std::string>{"barrier #0", "barrier #1", "broadcast #2", "send_recv #0 with 0", "send_recv #0 with 2",
+                                            "send_recv #1 with 0", "send_recv #0 with 0", "barrier #3"});
+}
+
+TEST_CASE("after a timeout every call fails at once with that cause, and so do operations under way") {
+  Scripted scripted({.timeout = 1h});
+  scripted.script->missing = {2};
+  auto communicator = scripted.communicator();
+  Work first = communicator.barrier_async({.deadline = 30ms});
+  Work second = communicator.barrier_async();
+  const auto cause = error_of(first);
+  const auto other = error_of(second);
+  REQUIRE(cause->code == ErrorCode::timeout);
+  REQUIRE(other->code == ErrorCode::timeout);
+  REQUIRE(other->message == cause->message);
+  REQUIRE(other->operation == "barrier #1");
+  try {
+    communicator.barrier({.label = "late"});
+    FAIL("did not throw");
+  } catch (const Exception& caught) {
+    REQUIRE(caught.error().message == cause->message);
+    REQUIRE(caught.error().label == "late");
+  }
+}
