@@ -60,10 +60,12 @@ class TrainStepBench {
         options_(options),
         all_(world.communicator()),
         set_(load_training_data(options)),
-        model_({.sizes = {set_.pixels(), 512, 512, set_.classes}, .seed = options.seed, .rows = options.batch_per_rank}),
+        model_(
+            {.sizes = {set_.pixels(), 512, 512, set_.classes}, .seed = options.seed, .rows = options.batch_per_rank}),
         // Alone, each rank is a world of its own as far as training goes.
         data_parallel_(options.alone ? *all_.split(all_.rank()) : all_, model_.parameters()),
-        sampler_({.count = set_.size(), .global_batch = options.batch_per_rank * training_ranks(), .seed = options.seed}),
+        sampler_(
+            {.count = set_.size(), .global_batch = options.batch_per_rank * training_ranks(), .seed = options.seed}),
         // One thread per process, as for the peers: samples are gathered by the thread that trains.
         loader_(set_, {.depth = 1, .threads = 0}),
         phases_(options.breakdown) {}
@@ -131,8 +133,8 @@ class TrainStepBench {
     const std::size_t samples = options_.steps_per_block * samples_per_step();
     rates_.push_back(static_cast<double>(samples) / seconds);
     if (world_.rank() == 0) {
-      std::printf("block index=%zu steps=%zu samples=%zu seconds=%.6f cpu_seconds=%.6f samples_per_s=%.1f\n", rates_.size() - 1,
-                  options_.steps_per_block, samples, seconds, processor, rates_.back());
+      std::printf("block index=%zu steps=%zu samples=%zu seconds=%.6f cpu_seconds=%.6f samples_per_s=%.1f\n",
+                  rates_.size() - 1, options_.steps_per_block, samples, seconds, processor, rates_.back());
     }
     phases_.skip();
   }
@@ -141,11 +143,12 @@ class TrainStepBench {
     if (world_.rank() != 0) return;
     std::size_t parameters = 0;
     for (const Parameter& parameter : model_.parameters()) parameters += parameter.value.count;
-    std::printf("setup program=trireme world=%d alone=%d transport=%s data=%s samples=%zu batch_per_rank=%zu parameters=%zu "
-                "buckets=%zu blas=\"%s\"\n",
-                world_.size(), options_.alone ? 1 : 0, world_.size() > 1 ? world_.transport(1).c_str() : "none",
-                set_.name.c_str(), set_.size(), options_.batch_per_rank, parameters, data_parallel_.buckets().size(),
-                models::blas_description().c_str());
+    std::printf(
+        "setup program=trireme world=%d alone=%d transport=%s data=%s samples=%zu batch_per_rank=%zu parameters=%zu "
+        "buckets=%zu blas=\"%s\"\n",
+        world_.size(), options_.alone ? 1 : 0, world_.size() > 1 ? world_.transport(1).c_str() : "none",
+        set_.name.c_str(), set_.size(), options_.batch_per_rank, parameters, data_parallel_.buckets().size(),
+        models::blas_description().c_str());
     if (world_.size() > 1) std::printf("# %s\n", all_.explain(parameters).c_str());
   }
 
@@ -170,7 +173,8 @@ class TrainStepBench {
     // Side by side the ranks see the same batches, so that even then they must end alike.
     for (std::size_t rank = 0; rank < static_cast<std::size_t>(world_.size()); ++rank) {
       if (std::memcmp(all.data() + rank * hash.size(), hash.data(), hash.size()) != 0) {
-        fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " has other weights than rank " + std::to_string(world_.rank()));
+        fail(ErrorCode::mismatch,
+             "rank " + std::to_string(rank) + " has other weights than rank " + std::to_string(world_.rank()));
       }
     }
     return hash;
@@ -185,8 +189,10 @@ class TrainStepBench {
     all_.all_reduce(std::span(&loss, 1), average);
     const std::string hash = same_weights();
     if (world_.rank() != 0) return;
-    std::printf("summary program=trireme world=%d samples_per_s=%.1f best=%.1f loss=%.4f peak_rss_mib=%.0f weights_xxh3=%s\n",
-                world_.size(), median(rates_), *std::max_element(rates_.begin(), rates_.end()), loss, peak_rss_mib(), hash.c_str());
+    std::printf(
+        "summary program=trireme world=%d samples_per_s=%.1f best=%.1f loss=%.4f peak_rss_mib=%.0f weights_xxh3=%s\n",
+        world_.size(), median(rates_), *std::max_element(rates_.begin(), rates_.end()), loss, peak_rss_mib(),
+        hash.c_str());
   }
 
   void print_breakdown(std::string_view name, const PhaseClock::Seconds& own) {
@@ -233,6 +239,10 @@ int main(int argc, char** argv) try {
   trireme::models::settle_blas_environment(argv);
   const auto options = trireme::bench::parse_train_step_options(argc, argv);
   if (!options) return 0;
+  if (options->show_blas) {
+    std::printf("%s\n", trireme::models::blas_description().c_str());
+    return 0;
+  }
   auto world = trireme::World::open();
   trireme::bench::TrainStepBench(world, *options).run();
   return 0;

@@ -9,6 +9,7 @@ one thread per process. Prints the same lines of key=value. Debian: apt-get inst
 """
 
 import argparse
+import ctypes
 import gzip
 import hashlib
 import os
@@ -40,7 +41,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alone", action="store_true", help="the processes do not communicate while they train")
     parser.add_argument("--plain-ddp", action="store_true",
-                        help="DistributedDataParallel as it comes; otherwise gradient_as_bucket_view, which saves a copy")
+                        help="DistributedDataParallel as it comes; otherwise gradient_as_bucket_view: one copy less")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--meeting", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,8 +56,8 @@ def start_processes(options):
     """Starts every rank with this script and this command line; the first failure ends the others."""
     with tempfile.TemporaryDirectory(prefix="train-step-torch-") as folder:
         own = ["--meeting", os.path.join(folder, "meeting")]
-        children = [subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], *own, "--rank", str(rank)])
-                    for rank in range(options.processes)]
+        command = [sys.executable, os.path.abspath(__file__), *sys.argv[1:], *own]
+        children = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(options.processes)]
         try:
             waiting = list(children)
             while waiting:
@@ -99,14 +100,14 @@ def load_data(torch, options):
     kinds = torch.randint(CLASSES, (SAMPLES,), generator=generator)
     patterns = torch.randint(128, (CLASSES, SIDE * SIDE), generator=generator, dtype=torch.uint8)
     noise = torch.randint(128, (SAMPLES, SIDE * SIDE), generator=generator, dtype=torch.uint8)
-    # Every fourth label is drawn anew: a loss of 0 would bring gradients too small to be normal numbers, which are slow.
+    # Every fourth label is drawn anew: a loss of 0 would bring subnormal gradients, which are slow.
     drawn = torch.randint(CLASSES, (SAMPLES,), generator=generator)
     labels = torch.where(torch.randint(4, (SAMPLES,), generator=generator) == 0, drawn, kinds)
     return "synthetic", patterns[kinds] + noise, labels
 
 
 class Batches:
-    """Random batches without end: every epoch a new permutation, cut into global batches, of which a rank takes its part."""
+    """Random batches without end: each epoch a new permutation, cut into batches; a rank takes its part of each."""
 
     def __init__(self, torch, options, images, labels, rank, ranks):
         self.torch, self.labels = torch, labels
@@ -127,6 +128,17 @@ class Batches:
         if not self.floats:
             features = features.float().div_(255.0)
         return features, self.torch.index_select(self.labels, 0, own)
+
+
+def blas_core():
+    """The kernels that OpenBLAS has chosen in this process, as Trireme's setup line names them."""
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        libraries = {line.split()[-1] for line in file if "libopenblas" in line}
+    for library in libraries:
+        name = ctypes.CDLL(library).openblas_get_corename
+        name.restype = ctypes.c_char_p
+        return name().decode()
+    return "unknown"
 
 
 def weights_digest(model):
@@ -159,8 +171,8 @@ def train(torch, options, rank):
         return digest
 
     torch.manual_seed(options.seed)
-    model = torch.nn.Sequential(torch.nn.Linear(SIDE * SIDE, 512), torch.nn.ReLU(), torch.nn.Linear(512, 512), torch.nn.ReLU(),
-                                torch.nn.Linear(512, CLASSES))
+    model = torch.nn.Sequential(torch.nn.Linear(SIDE * SIDE, 512), torch.nn.ReLU(), torch.nn.Linear(512, 512),
+                                torch.nn.ReLU(), torch.nn.Linear(512, CLASSES))
     trained = model
     if ranks > 1 and not options.alone:
         trained = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=not options.plain_ddp)
@@ -181,12 +193,13 @@ def train(torch, options, rank):
         print(f"setup program=torch version={torch.__version__} world={ranks} alone={int(options.alone)} data={name} "
               f"samples={len(labels)} batch_per_rank={options.batch_size_per_rank} "
               f"parameters={sum(p.numel() for p in model.parameters())} storage={options.storage} "
-              f"threads={torch.get_num_threads()}", flush=True)
+              f"threads={torch.get_num_threads()} blas_core={blas_core()}", flush=True)
     losses = [step().item() for _ in range(options.warm_up)]
     first = over_ranks(sum(losses[:LOSS_WINDOW]) / LOSS_WINDOW) / ranks
     warm = over_ranks(sum(losses[-LOSS_WINDOW:]) / LOSS_WINDOW) / ranks
     if not warm < 0.9 * first:
-        sys.exit(f"train_step_torch: the loss does not fall: {first} over the first steps, {warm} after {options.warm_up}")
+        sys.exit(f"train_step_torch: the loss does not fall: {first} over the first steps, {warm} after "
+                 f"{options.warm_up}")
     digest = same_weights(model)
     if rank == 0:
         print(f"verified loss_first={first:.4f} loss_warm={warm:.4f} weights={digest}", flush=True)
@@ -229,7 +242,7 @@ def main():
     try:
         import torch
     except ImportError:
-        sys.exit("train_step_torch: this Python has no torch (Debian: apt-get install python3-torch, and /usr/bin/python3)")
+        sys.exit("train_step_torch: this Python has no torch; use /usr/bin/python3 after apt-get install python3-torch")
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     train(torch, options, rank)

@@ -28,13 +28,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUN_LIMIT_S = 600
 BUSY_CORES = 0.1  # other load above this many cores is worth a warning
 
-Contender = collections.namedtuple("Contender", "name processes command needs_torch")
+Contender = collections.namedtuple("Contender", "name processes command needs_torch core_type", defaults=[None])
 Ratio = collections.namedtuple("Ratio", "name over of target")
 
 RATIOS = (
-    Ratio("one rank / one PyTorch process", "trireme-1", "torch-1", 1.2),
+    Ratio("one rank / PyTorch, one process, same BLAS kernels", "trireme-1", "torch-1", 1.2),
+    Ratio("one rank / PyTorch, one process, as shipped", "trireme-1", "torch-1-shipped", 1.2),
     Ratio("two ranks / one rank", "trireme-2", "trireme-1", 1.5),
-    Ratio("two ranks / PyTorch DDP over Gloo on two processes", "trireme-2", "torch-2", 2.0),
+    Ratio("two ranks / PyTorch DDP over Gloo, two processes, same BLAS kernels", "trireme-2", "torch-2", 2.0),
+    Ratio("two ranks / PyTorch DDP over Gloo, two processes, as shipped", "trireme-2", "torch-2-shipped", 2.0),
     Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", None),
     Ratio("two PyTorch processes under DDP / one", "torch-2", "torch-1", None),
 )
@@ -42,9 +44,10 @@ RATIOS = (
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default="build/release", help="build folder that holds bin/train_step_bench and bin/trireme")
+    parser.add_argument("--build", default="build/release",
+                        help="build folder that holds bin/train_step_bench and bin/trireme (default: build/release)")
     parser.add_argument("--trireme", help="the launcher, if it is elsewhere")
-    parser.add_argument("--python", default="/usr/bin/python3", help="an interpreter that has torch (default: Debian's)")
+    parser.add_argument("--python", default="/usr/bin/python3", help="one that has torch (default: Debian's)")
     parser.add_argument("--rounds", type=int, default=11, help="at least 9 for a result worth quoting (default 11)")
     parser.add_argument("--blocks", type=int, default=10)
     parser.add_argument("--steps-per-block", type=int, default=100)
@@ -53,10 +56,10 @@ def parse_arguments():
     parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
     parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated contenders (see --list)")
-    parser.add_argument("--with", dest="extra", default="", metavar="NAMES", help="contenders besides the usual four")
+    parser.add_argument("--with", dest="extra", default="", metavar="NAMES", help="contenders besides the usual six")
     parser.add_argument("--list", action="store_true", help="names the contenders")
     parser.add_argument("--bind", choices=("core", "none"), default="core",
-                        help="core (default): each process on one processor, single processes on another one every round")
+                        help="core (default): each process on one processor, single ones on another one every round")
     parser.add_argument("--resamples", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
     parser.add_argument("--json", metavar="FILE")
@@ -79,28 +82,44 @@ def data_flags(options):
     return ["--data", kind] + (["--data-dir", options.data_dir] if kind == "fashion-mnist" else [])
 
 
+def core_type(bench):
+    """The OpenBLAS kernels Trireme settles on here. PyTorch is given the same ones: on some processors OpenBLAS by
+    itself falls back to very old kernels, and then a comparison would be one of kernels."""
+    if not os.access(bench, os.X_OK):
+        return None
+    said = subprocess.run([bench, "--show-blas"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    found = re.search(r"OpenBLAS .*core (\w+)", said)
+    return found.group(1) if found else None
+
+
 def contenders(options):
-    steps = ["--blocks", str(options.blocks), "--steps-per-block", str(options.steps_per_block), "--warm-up", str(options.warm_up),
-             "--batch-size-per-rank", str(options.batch_size_per_rank), *data_flags(options)]
+    steps = ["--blocks", str(options.blocks), "--steps-per-block", str(options.steps_per_block),
+             "--warm-up", str(options.warm_up), "--batch-size-per-rank", str(options.batch_size_per_rank),
+             *data_flags(options)]
     bench = os.path.join(options.build, "bin", "train_step_bench")
-    launch = [options.trireme or os.path.join(options.build, "bin", "trireme"), "run", "--bind", options.bind, "-n", "2", "--"]
+    trireme = options.trireme or os.path.join(options.build, "bin", "trireme")
+    launch = [trireme, "run", "--bind", options.bind, "-n", "2", "--"]
     torch = [options.python, os.path.join(HERE, "train_step_torch.py"), "--bind", options.bind, *steps]
+    two = ["--processes", "2"]
+    core = core_type(bench)
     every = [
         Contender("trireme-1", 1, [bench, *steps], False),
         Contender("trireme-2", 2, [*launch, bench, *steps], False),
-        Contender("torch-1", 1, torch, True),
-        Contender("torch-2", 2, [*torch, "--processes", "2"], True),
+        Contender("torch-1", 1, torch, True, core),
+        Contender("torch-2", 2, [*torch, *two], True, core),
+        Contender("torch-1-shipped", 1, torch, True),
+        Contender("torch-2-shipped", 2, [*torch, *two], True),
         Contender("trireme-2-alone", 2, [*launch, bench, *steps, "--alone"], False),
-        Contender("torch-2-alone", 2, [*torch, "--processes", "2", "--alone"], True),
-        Contender("torch-1-u8", 1, [*torch, "--storage", "u8"], True),
-        Contender("torch-2-plain", 2, [*torch, "--processes", "2", "--plain-ddp"], True),
-        Contender("torch-1-haswell", 1, ["env", "OPENBLAS_CORETYPE=Haswell", *torch], True),
-        Contender("torch-2-haswell", 2, ["env", "OPENBLAS_CORETYPE=Haswell", *torch, "--processes", "2"], True),
+        Contender("torch-2-alone", 2, [*torch, *two, "--alone"], True, core),
+        Contender("torch-1-u8", 1, [*torch, "--storage", "u8"], True, core),
+        Contender("torch-2-plain", 2, [*torch, *two, "--plain-ddp"], True, core),
     ]
     if options.list:
-        print("\n".join(f"{each.name:16} {' '.join(each.command)}" for each in every))
+        for each in every:
+            setting = f"OPENBLAS_CORETYPE={each.core_type} " if each.core_type else ""
+            print(f"{each.name:16} {setting}{' '.join(each.command)}")
         sys.exit(0)
-    usual = ["trireme-1", "trireme-2", "torch-1", "torch-2"]
+    usual = ["trireme-1", "trireme-2", "torch-1", "torch-2", "torch-1-shipped", "torch-2-shipped"]
     names = (options.only.split(",") if options.only else usual) + [name for name in options.extra.split(",") if name]
     known = {each.name: each for each in every}
     for name in names:
@@ -144,17 +163,24 @@ def own_seconds():
 def run_once(contender, options, processors, turn):
     """One run: the median of its blocks, what it said, and how much others used the machine meanwhile."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    place = {processors[turn % len(processors)]} if options.bind == "core" and contender.processes == 1 else set(processors)
+    if contender.core_type:
+        environment["OPENBLAS_CORETYPE"] = contender.core_type
+    place = set(processors)
+    if options.bind == "core" and contender.processes == 1:
+        place = {processors[turn % len(processors)]}
     busy, stolen = busy_seconds()
     own, began = own_seconds(), time.monotonic()
     try:
-        done = subprocess.run(contender.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-                              timeout=RUN_LIMIT_S, check=False, preexec_fn=lambda: os.sched_setaffinity(0, place))
+        done = subprocess.run(contender.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                              env=environment, timeout=RUN_LIMIT_S,
+                              preexec_fn=lambda: os.sched_setaffinity(0, place))
     except subprocess.TimeoutExpired:
-        sys.exit(f"training_comparison: {contender.name} did not end within {RUN_LIMIT_S} s: {' '.join(contender.command)}")
+        sys.exit(f"training_comparison: {contender.name} did not end within {RUN_LIMIT_S} s: "
+                 f"{' '.join(contender.command)}")
     elapsed = time.monotonic() - began
     busy_after, stolen_after = busy_seconds()
-    blocks = re.findall(r"\bblock index=.* samples=([0-9]+) .*cpu_seconds=([0-9.]+) samples_per_s=([0-9.]+)", done.stdout)
+    blocks = re.findall(r"\bblock index=.* samples=([0-9]+) .*cpu_seconds=([0-9.]+) samples_per_s=([0-9.]+)",
+                        done.stdout)
     rates = [float(rate) for _, _, rate in blocks]
     if done.returncode != 0 or len(rates) != options.blocks or " verified " not in " " + done.stdout.replace("\n", " "):
         sys.exit(f"training_comparison: {contender.name} failed (exit code {done.returncode}, {len(rates)} blocks): "
@@ -168,6 +194,10 @@ def run_once(contender, options, processors, turn):
         "other_cores": max(0.0, (busy_after - busy) - (own_seconds() - own)) / elapsed,
         "stolen_cores": max(0.0, stolen_after - stolen) / elapsed,
     }
+
+
+def disturbed(run):
+    return max(run["other_cores"], run["stolen_cores"]) > BUSY_CORES
 
 
 def interval(values_over, values_of, options):
@@ -199,31 +229,38 @@ def compare(runs, options):
         of = [run["samples_per_s"] for run in runs[each.of]]
         ratio = statistics.median(over) / statistics.median(of)
         low, high = interval(over, of, options)
-        rows.append({"name": each.name, "over": each.over, "of": each.of, "ratio": ratio, "low": low, "high": high,
-                     "target": each.target, "verdict": verdict(ratio, low, each.target)})
+        rows.append({**each._asdict(), "ratio": ratio, "low": low, "high": high,
+                     "verdict": verdict(ratio, low, each.target)})
     return rows
 
 
 def show(runs, rows, options):
     reference = next(iter(runs))
     base = [run["samples_per_s"] for run in runs[reference]]
-    print(f"\n{'contender':18}{'samples/s median':>18}{'best':>10}{'lowest':>10}{'x ' + reference:>14}{'95 % interval':>18}"
-          f"{'per CPU s':>12}{'other load':>12}")
+    print()
+    for name, each in runs.items():
+        print(f"{name}: {each[0]['setup']}")
+    print(f"\n{'contender':18}{'samples/s median':>18}{'best':>10}{'lowest':>10}{'x ' + reference:>14}"
+          f"{'95 % interval':>18}{'per CPU s':>12}{'other load':>12}")
     for name, each in runs.items():
         rates = [run["samples_per_s"] for run in each]
         low, high = interval(rates, base, options)
         others = max(run["other_cores"] for run in each)
-        print(f"{name:18}{statistics.median(rates):18.0f}{max(max(run['blocks']) for run in each):10.0f}{min(rates):10.0f}"
-              f"{statistics.median(rates) / statistics.median(base):14.2f}{f'{low:.2f} to {high:.2f}':>18}"
-              f"{statistics.median(run['samples_per_cpu_s'] for run in each):12.0f}{others:12.2f}")
+        best = max(max(run["blocks"]) for run in each)
+        per_processor = statistics.median(run["samples_per_cpu_s"] for run in each)
+        ratio = statistics.median(rates) / statistics.median(base)
+        print(f"{name:18}{statistics.median(rates):18.0f}{best:10.0f}{min(rates):10.0f}{ratio:14.2f}"
+              f"{f'{low:.2f} to {high:.2f}':>18}{per_processor:12.0f}{others:12.2f}")
     print()
     for row in rows:
-        print(f"{row['name']}: {row['ratio']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})  {row['verdict']}".rstrip())
+        bounds = f"95 % interval {row['low']:.2f} to {row['high']:.2f}"
+        print(f"{row['name']}: {row['ratio']:.2f} ({bounds})  {row['verdict']}".rstrip())
 
 
 def cpu_model():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+        names = (line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+        return next(names, platform.machine())
 
 
 def warn(text):
@@ -236,7 +273,8 @@ def look_at_load(processors):
     time.sleep(1)
     busy = busy_seconds()[0] - before
     if busy > BUSY_CORES:
-        warn(f"{busy:.1f} of {os.cpu_count()} cores are busy with something else (load average {load:.1f}): do not quote what follows")
+        warn(f"{busy:.1f} of {os.cpu_count()} cores are busy with something else (load average {load:.1f}): "
+             "do not quote what follows")
     if len(processors) < 2:
         warn("this process may use one processor only: two ranks share it")
     return {"load_average": load, "busy_cores": busy}
@@ -261,18 +299,19 @@ def main():
             run = run_once(each, options, processors, turn)
             runs[each.name].append(run)
             said.append(f"{each.name} {run['samples_per_s']:.0f}")
-            if run["other_cores"] > BUSY_CORES or run["stolen_cores"] > BUSY_CORES:
+            if disturbed(run):
                 said[-1] += f" (beside {run['other_cores']:.1f} busy, {run['stolen_cores']:.1f} stolen cores)"
         print(f"round {turn + 1}/{options.rounds}: " + ", ".join(said), flush=True)
     rows = compare(runs, options)
     show(runs, rows, options)
-    disturbed = sum(run["other_cores"] > BUSY_CORES or run["stolen_cores"] > BUSY_CORES for each in runs.values() for run in each)
-    if disturbed:
-        warn(f"{disturbed} of {sum(map(len, runs.values()))} runs had other load beside them: do not quote these figures")
+    every = [run for each in runs.values() for run in each]
+    if any(map(disturbed, every)):
+        warn(f"{sum(map(disturbed, every))} of {len(every)} runs had other load beside them: do not quote them")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"environment": environment, "options": vars(options),
-                       "commands": {each.name: each.command for each in chosen}, "runs": runs, "ratios": rows}, file, indent=1)
+                       "contenders": {each.name: each._asdict() for each in chosen}, "runs": runs, "ratios": rows},
+                      file, indent=1)
             file.write("\n")
     if options.check and any(row["target"] is not None and row["ratio"] < row["target"] for row in rows):
         sys.exit(3)

@@ -19,7 +19,8 @@ enum class Phase : std::size_t {
   rest,      ///< the loop itself
 };
 
-inline constexpr std::array<std::string_view, 6> phase_names{"gather", "compute", "announce", "reduce", "apply", "rest"};
+inline constexpr std::array<std::string_view, 6> phase_names{"gather", "compute", "announce",
+                                                             "reduce", "apply",   "rest"};
 
 /// Adds up time by phase, by the wall clock and by the processor time of the calling thread; the second hardly depends
 /// on what else the machine does, but waiting that spins counts in it. Off, it reads no clock.

@@ -21,12 +21,13 @@ data::LabelledImages synthetic() {
   auto random = data::Xoshiro256StarStar::seeded(1);
   std::array<std::uint8_t, classes * pixels> patterns;
   for (auto& pixel : patterns) pixel = static_cast<std::uint8_t>(random.below(128));
-  data::LabelledImages set{.name = "synthetic", .rows = side, .columns = side, .classes = classes, .images = {}, .labels = {}};
+  data::LabelledImages set{
+      .name = "synthetic", .rows = side, .columns = side, .classes = classes, .images = {}, .labels = {}};
   set.labels.resize(samples);
   set.images.resize(samples * pixels);
   for (std::size_t i = 0; i < samples; ++i) {
     const std::uint32_t kind = random.below(classes);
-    // Every fourth label is drawn anew: a loss of 0 would bring gradients too small to be normal numbers, which are slow.
+    // Every fourth label is drawn anew: a loss of 0 would bring subnormal gradients, which are slow.
     set.labels[i] = static_cast<std::uint8_t>(random.below(4) == 0 ? random.below(classes) : kind);
     const std::uint8_t* pattern = patterns.data() + kind * pixels;
     std::uint8_t* image = set.images.data() + i * pixels;

@@ -12,6 +12,8 @@
 #include <span>
 #include <string>
 
+#include <sched.h>
+
 namespace trireme::comm {
 
 /// What this rank is doing, as the control channel's thread may ask at any time, whatever the rank's own threads do:
@@ -44,7 +46,8 @@ class StatusBoard {
     rendezvous::Status status;
     status.rank = rank;
     // The writer holds the board for nanoseconds; the bound only keeps a reader from waiting for a stopped thread.
-    for (int attempt = 0; attempt < 1000; ++attempt) {
+    for (int attempt = 1; attempt < 1'000'000; ++attempt) {
+      if (attempt % 64 == 0) ::sched_yield();
       const auto before = version_.load(std::memory_order_acquire);
       if ((before & 1) != 0) continue;
       status.communicator = communicator_.load(std::memory_order_acquire);
@@ -67,7 +70,9 @@ class StatusBoard {
         return status;
       }
     }
-    return status;
+    rendezvous::Status unknown;
+    unknown.rank = rank;
+    return unknown;
   }
 
  private:

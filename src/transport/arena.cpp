@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include <fcntl.h>
@@ -57,28 +58,33 @@ std::span<std::byte> Arena::allocate(std::size_t bytes) {
   const std::size_t wanted = std::max(round_up(bytes, alignment), alignment);
   std::lock_guard lock(mutex_);
   auto hole = std::find_if(free_.begin(), free_.end(), [&](const auto& range) { return range.second >= wanted; });
-  std::size_t offset = 0;
-  bool reused = hole != free_.end();
+  // The last hole may grow: what lies behind it has never been handed out.
+  if (hole == free_.end() && !free_.empty() && free_.rbegin()->first + free_.rbegin()->second == end_) {
+    hole = std::prev(free_.end());
+  }
+  const bool reused = hole != free_.end();
+  const std::size_t offset = reused ? hole->first : end_;
+  const std::size_t held = reused ? hole->second : 0;
+  if (offset + wanted > end_) extend(offset + wanted);
   if (reused) {
-    offset = hole->first;
-    const std::size_t rest = hole->second - wanted;
     free_.erase(hole);
-    if (rest != 0) free_.emplace(offset + wanted, rest);
-  } else {
-    offset = end_;
-    if (wanted > reserve_ - end_) {
-      fail(ErrorCode::system, "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
-    }
-    if (offset + wanted > file_size_) {
-      const std::size_t size = std::min(reserve_, round_up(offset + wanted, growth));
-      if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail_system("growing the arena", errno);
-      file_size_ = size;
-    }
-    end_ = offset + wanted;
+    if (held > wanted) free_.emplace(offset + wanted, held - wanted);
   }
   taken_.emplace(offset, wanted);
-  if (reused) std::memset(base_ + offset, 0, wanted);
+  std::memset(base_ + offset, 0, std::min(held, wanted));  // fresh pages are zero already
   return {base_ + offset, bytes};
+}
+
+void Arena::extend(std::size_t end) {
+  if (end > reserve_) {
+    fail(ErrorCode::system, "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
+  }
+  if (end > file_size_) {
+    const std::size_t size = std::min(reserve_, round_up(end, growth));
+    if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) fail_system("growing the arena", errno);
+    file_size_ = size;
+  }
+  end_ = end;
 }
 
 void Arena::release(std::span<std::byte> range) noexcept {

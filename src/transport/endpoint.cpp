@@ -141,6 +141,10 @@ void Endpoint::send_note(int peer_rank, std::uint8_t kind, const MessageKey& key
 }
 
 void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept {
+  if (peer.ended) {  // the offer outlived who made it
+    request.state = RequestState::failed;
+    return;
+  }
   if (lent) {
     const std::byte* memory = peer.link->borrow(token, request.bytes);
     if (memory == nullptr) {
@@ -291,7 +295,11 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
       return;
     }
     if (!entry.complete) {  // still arriving: let the rest come, then find it here
-      peer.posted.push_back(request);
+      if (peer.ended) {
+        request.state = RequestState::failed;
+      } else {
+        peer.posted.push_back(request);
+      }
       return;
     }
     Peer::Waiting* taken = peer.waiting[i];

@@ -23,8 +23,8 @@ struct ContextOptions {
   int rank = 0;
   int world_size = 1;
   std::uint64_t epoch = 0;
-  std::vector<std::string> hosts;       ///< per rank, for messages
-  std::vector<std::string> transports;  ///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
+  std::vector<std::string> hosts{};     ///< per rank, for messages
+  std::vector<std::string> transports{};///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
   bool crosses_network = false;         ///< whether any two ranks of the world use tcp: the same on all ranks
   bool ranks_fit_cores = true;          ///< whether waiting may spin
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
@@ -34,8 +34,8 @@ struct ContextOptions {
   std::optional<std::size_t> eager_bytes{};
   bool progress_thread = false;
   Log log{};
-  std::shared_ptr<transport::Arena> arena;
-  std::shared_ptr<transport::Doorbell> doorbell;
+  std::shared_ptr<transport::Arena> arena{};
+  std::shared_ptr<transport::Doorbell> doorbell{};
   /// Opens the control channel; empty in a world of one.
   std::function<std::unique_ptr<rendezvous::ControlChannel>(rendezvous::ControlListener&)> open_control{};
 };

@@ -145,6 +145,9 @@ class Steps {
 /// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are.
 /// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves.
 /// Order:   leaves are folded and reduced along the balanced tree over V; see the numerical contract.
+///          From a step's first ready() to the end of its reduce(), buckets are issued on `communicator` at moments that
+///          differ between ranks: whoever uses it for something else meanwhile (or two DataParallel at once) passes
+///          one of its own, from split().
 /// Threads: one at a time.
 /// Errors:  invalid_argument, unsupported, mismatch at construction; the communicator's in a step.
 /// Source:  buckets and overlap: Li et al., PyTorch Distributed, VLDB 2020.

@@ -40,6 +40,9 @@ class Arena {
   std::byte* base() const { return base_; }
 
  private:
+  /// Makes [0, end) usable. Errors: system when the reserve or the host's memory does not allow it.
+  void extend(std::size_t end);
+
   int descriptor_ = -1;
   std::byte* base_ = nullptr;
   std::size_t reserve_ = 0;

@@ -175,10 +175,10 @@ TEST_CASE("an execution that finds no working memory throws, has moved nothing a
 }
 
 TEST_CASE("working memory is set aside for several operations but never for most of the arena") {
-  const auto arena = std::make_shared<transport::Arena>(Bytes{64u << 20});
+  const auto arena = std::make_shared<transport::Arena>(Bytes{256u << 20});
   comm::ScratchPool pool(arena);
   pool.prepare(1 << 20, 100, 8);
-  pool.prepare(40u << 20, 100, 8);  // one of these fits, eight do not
+  pool.prepare(40u << 20, 100, 8);  // eight of these do not fit
   const auto large = pool.acquire(40u << 20);
   REQUIRE(large.size() >= (40u << 20));
   pool.release(large);

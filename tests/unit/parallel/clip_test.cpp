@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -118,8 +119,9 @@ TEST_CASE("unused parameters do not enter the norm") {
     DistributedSampler sampler({.count = 2, .global_batch = 2});
     for (auto& step : data_parallel.steps(sampler)) {
       for (auto& shard : step.shards()) {
-        model.gradient(0) = {3.0f, 4.0f};
-        model.gradient(1) = {100.0f, 100.0f, 100.0f};
+        model.gradient(0)[0] = 3.0f;
+        model.gradient(0)[1] = 4.0f;
+        std::fill(model.gradient(1).begin(), model.gradient(1).end(), 100.0f);
         shard.ready(0);
       }
       step.reduce();

@@ -58,8 +58,8 @@ class Field {
   }
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  std::vector<T>& value(std::size_t p) { return values_[p]; }
-  std::vector<T>& gradient(std::size_t p) { return gradients_[p]; }
+  const std::vector<T>& value(std::size_t p) const { return values_[p]; }
+  std::span<T> gradient(std::size_t p) { return gradients_[p]; }
   /// The raw bytes of all parameters, in order.
   std::string bytes() const {
     std::string all;

@@ -252,13 +252,13 @@ TEST_CASE("steps() goes on from a restored sampler in the middle of an epoch, wi
   REQUIRE(complaints.all() == "");
 }
 
-TEST_CASE("two models train beside each other, step by step, and a DataParallel may move") {
+TEST_CASE("two models train beside each other on communicators of their own, and a DataParallel may move") {
   Complaints complaints(2);
   run_ranks(2, [&](World& world) {
     Field<float> first(counts), second({7}, 5);
     std::optional<DataParallel> a;
-    a.emplace(world.communicator(), first.parameters(), DataParallelOptions{.bucket_bytes = 64_B});
-    DataParallel b(world.communicator(), second.parameters());
+    a.emplace(*world.communicator().split(0), first.parameters(), DataParallelOptions{.bucket_bytes = 64_B});
+    DataParallel b(*world.communicator().split(0), second.parameters());
     Sgd sgd_a({.learning_rate = 0.1}), sgd_b({.learning_rate = 0.1});
     DistributedSampler sampler_a({.count = 12, .global_batch = 4}), sampler_b({.count = 12, .global_batch = 4});
     DataParallel moved = std::move(*a);

@@ -15,7 +15,7 @@ using namespace trireme::testing;
 
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// Sample s of a batch of 0, 1, 2, …: its tokens.
 double tokens(std::uint32_t sample) { return static_cast<double>(1 + sample % 5); }
@@ -70,7 +70,8 @@ TEST_CASE("without weight() a shard weighs its samples") {
     for (auto& step : data_parallel.steps(sampler)) {
       for (auto& shard : step.shards()) {
         const bool third = shard.samples().size() == 4;  // 3, 3 and 4 samples
-        model.gradient(0) = third ? std::vector<double>{10.0, 1.0} : std::vector<double>{0.0, 1.0};
+        model.gradient(0)[0] = third ? 10.0 : 0.0;
+        model.gradient(0)[1] = 1.0;
         shard.ready(0);
       }
       step.reduce();
@@ -142,7 +143,8 @@ TEST_CASE("a step of total weight 0 is skipped on all ranks and says so; trainin
       for (auto& shard : step.shards()) {
         if (empty) shard.weight(0);
         for (auto p : {std::size_t{1}, std::size_t{0}}) {
-          std::fill(model.gradient(p).begin(), model.gradient(p).end(), empty ? static_cast<float>(nan) : 1.0f);
+          std::fill(model.gradient(p).begin(), model.gradient(p).end(),
+                    empty ? static_cast<float>(not_a_number) : 1.0f);
           shard.ready(p);
         }
       }
@@ -166,7 +168,7 @@ TEST_CASE("weights that are no weights are refused") {
     DistributedSampler sampler({.count = 1, .global_batch = 1});
     for (auto& step : data_parallel.steps(sampler)) {
       for (auto& shard : step.shards()) {
-        for (const double bad : {-1.0, nan, std::numeric_limits<double>::infinity()}) {
+        for (const double bad : {-1.0, not_a_number, std::numeric_limits<double>::infinity()}) {
           complaints.expect_refusal(0, "weight(): ", [&] { shard.weight(bad); });
         }
         shard.ready(0);

@@ -237,6 +237,37 @@ TEST_CASE("a link that ends within a frame fails what was under way") {
   }
 }
 
+TEST_CASE("what had arrived whole before the end can still be received, nothing else can") {
+  Session session;
+  session.feed(Session::frame(FrameType::message, {2, 0, 0}, 100, 100), 100);
+  session.feed(Session::frame(FrameType::offer, {2, 1, 0}, 1000));
+  session.feed([] {
+    auto offer = Session::frame(FrameType::offer, {2, 2, 0}, 1000);
+    offer.flags = FrameHeader::lent;
+    return offer;
+  }());
+  session.feed(Session::frame(FrameType::message, {2, 3, 0}, 100, 100), 50);  // and no more
+  const bool aborted = GENERATE(false, true);
+  if (aborted) {
+    session.endpoint.abort();
+  } else {
+    session.link->end(transport::LinkState::lost);
+    session.progress();
+  }
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    CAPTURE(aborted, i);
+    std::vector<std::byte> target(1000);
+    ReceiveRequest request;
+    request.peer = 1;
+    request.key = {2, i, 0};
+    request.stamp = stamp;
+    request.destination = target.data();
+    request.bytes = i == 0 || i == 3 ? 100 : 1000;
+    session.endpoint.receive(request);
+    REQUIRE(request.state == (i == 0 ? RequestState::done : RequestState::failed));
+  }
+}
+
 TEST_CASE("a message that arrives byte by byte, and is written byte by byte, is the same message") {
   Session session;
   session.link->read_piece = 1;
@@ -294,10 +325,26 @@ TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's p
   std::mt19937 random(4711);
   std::size_t corrupted = 0, received = 0, sent = 0, mismatched = 0;
   for (int run = 0; run < 6000; ++run) {
-    std::vector<std::byte> script(8 + random() % 200);
-    // Mostly commands that go together; now and then noise alone.
-    const bool noise = run % 10 == 0;
-    for (auto& byte : script) byte = static_cast<std::byte>(noise || random() % 3 == 0 ? random() % 256 : random() % 12);
+    std::vector<std::byte> script;
+    const auto say = [&](std::initializer_list<unsigned> bytes) {
+      for (const unsigned byte : bytes) script.push_back(static_cast<std::byte>(byte));
+    };
+    // Commands that go together, in between noise, more of it in some runs than in others.
+    for (int part = 0; part < 12; ++part) {
+      const unsigned which = static_cast<unsigned>(random() % 8);
+      const unsigned peculiar = random() % 8 == 0 ? 0xf0u + static_cast<unsigned>(random() % 16) : 0;
+      switch (random() % 6) {
+        case 0: say({5, which, 1, 0, which % 3, peculiar, 4, 5}); break;                      // an eager message
+        case 1: say({5, which, 1, 1, which, peculiar + 1, 4, 5, 7, 3}); break;                // lent
+        case 2: say({5, which, 1, 1, which, peculiar, 4, 5}); break;                          // to be streamed
+        case 3:
+          for (int piece = 0; piece < 9; ++piece) say({1, 3, 4, peculiar, 4, 2});
+          break;
+        case 4: say({6, which, 4, 3, 1, which % 2 == 0 ? 4u : 2u, which % 4, peculiar}); break;  // a send and its answer
+        default:
+          for (std::size_t i = random() % (run % 4 == 0 ? 12 : 2); i > 0; --i) say({static_cast<unsigned>(random() % 256)});
+      }
+    }
     HostileSession session;
     session.run(script);
     INFO("run " << run << ": " << session.broken());

