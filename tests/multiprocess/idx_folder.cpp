@@ -36,7 +36,7 @@ void write_set(const std::string& path, const std::string& name, std::size_t cou
   std::string images = header({count, side, side});
   std::string labels = header({count});
   for (std::size_t i = 0; i < count; ++i) {
-    const unsigned label = random() % classes;
+    const auto label = static_cast<unsigned>(random() % classes);
     labels += static_cast<char>(label);
     for (unsigned pixel = 0; pixel < pixels; ++pixel) {
       const bool bright = pixel / 3 == label;

@@ -104,7 +104,7 @@ TEST_CASE("a dump during operations shows whole entries in order") {
   });
   while (written < 100) std::this_thread::yield();
   int wrong = 0;
-  for (int dump = 0; dump < 20; ++dump) {
+  for (int dump = 0; dump < 8; ++dump) {
     const auto json = recorder.to_json();
     const auto sequences = numbers(json, "sequence");
     const auto started = numbers(json, "started_ns");
@@ -112,13 +112,17 @@ TEST_CASE("a dump during operations shows whole entries in order") {
     const auto issued_only = occurrences(json, "\"issued\"");
     REQUIRE(sequences.size() == started.size());
     REQUIRE(sequences.size() == ended.size());
-    std::size_t unfinished = 0;
+    std::size_t unfinished = 0, at = 0;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       wrong += started[i] != sequences[i];
       wrong += i > 0 && sequences[i] <= sequences[i - 1];
       unfinished += ended[i] == 0;
       wrong += ended[i] != 0 && ended[i] != 2 * sequences[i] + 1;
-      wrong += json.find("(count " + std::to_string(sequences[i]) + ",") == std::string::npos;
+      at = json.find("(count " + std::to_string(sequences[i]) + ",", at);  // each behind the one before
+      if (at == std::string::npos) {
+        ++wrong;
+        break;
+      }
     }
     wrong += unfinished != issued_only;
   }

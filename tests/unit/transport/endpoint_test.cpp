@@ -330,17 +330,37 @@ TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's p
       for (const unsigned byte : bytes) script.push_back(static_cast<std::byte>(byte));
     };
     // Commands that go together, in between noise, more of it in some runs than in others.
-    for (int part = 0; part < 12; ++part) {
+    for (auto parts = 1 + random() % 6; parts > 0; --parts) {
       const unsigned which = static_cast<unsigned>(random() % 8);
-      const unsigned peculiar = random() % 8 == 0 ? 0xf0u + static_cast<unsigned>(random() % 16) : 0;
+      const bool peculiar = random() % 8 == 0;
+      const auto frame = [&](FrameType type, unsigned about, unsigned how) {
+        say({1, static_cast<unsigned>(type) - 1, about, peculiar ? how | 0xf0 : how});
+        if (peculiar) say({static_cast<unsigned>(random() % 64), static_cast<unsigned>(random() % 256)});
+        say({4, 5});
+      };
       switch (random() % 6) {
-        case 0: say({5, which, 1, 0, which % 3, peculiar, 4, 5}); break;                      // an eager message
-        case 1: say({5, which, 1, 1, which, peculiar + 1, 4, 5, 7, 3}); break;                // lent
-        case 2: say({5, which, 1, 1, which, peculiar, 4, 5}); break;                          // to be streamed
-        case 3:
-          for (int piece = 0; piece < 9; ++piece) say({1, 3, 4, peculiar, 4, 2});
+        case 0:
+          say({5, which % 3});
+          frame(FrameType::message, which % 3, 0);
           break;
-        case 4: say({6, which, 4, 3, 1, which % 2 == 0 ? 4u : 2u, which % 4, peculiar}); break;  // a send and its answer
+        case 1:
+          say({5, which});
+          frame(FrameType::offer, which, 1);  // lent
+          say({7, 3});
+          break;
+        case 2:
+          say({5, which});
+          frame(FrameType::offer, which, 0);  // to be streamed
+          break;
+        case 3:
+          say({5, 4});
+          frame(FrameType::offer, 4, 0);
+          for (int piece = 0; piece < 8; ++piece) frame(FrameType::data, 4, 0);
+          break;
+        case 4:
+          say({6, which % 4, 4, 3});
+          frame(which % 2 == 0 ? FrameType::finish : FrameType::accept, which % 4, 0);
+          break;
         default:
           for (std::size_t i = random() % (run % 4 == 0 ? 12 : 2); i > 0; --i) say({static_cast<unsigned>(random() % 256)});
       }
