@@ -73,7 +73,11 @@ bool Context::poll_everything() noexcept {
     return true;
   }
   bool moved = endpoint_.progress();
-  for (Group* group : groups_) moved |= group->poll();
+  // Once a failure is under discussion nothing may still succeed: a rank that disagrees with its peers would otherwise
+  // leave with a result, and never hear of it.
+  if (!failure_.pending()) {
+    for (Group* group : groups_) moved |= group->poll();
+  }
   if (!moved && ++rounds_ % time_every == 0) {
     const auto now = Deadline::Clock::now();
     for (Group* group : groups_) group->check_time(now);

@@ -16,6 +16,12 @@ BlasInfo blas_info() {
 
 const char* wanted_blas_core() noexcept {
 #if defined(__x86_64__)
+  // Measured on shapes of training: the AVX-512 kernels are 1.6 times faster than the AVX2 ones on Intel server cores, and
+  // slower on AMD's Zen 4, which issues 512-bit operations over two halves.
+  if (__builtin_cpu_is("intel") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+    return "SkylakeX";
+  }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
 #endif
   return nullptr;

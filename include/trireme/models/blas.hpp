@@ -21,7 +21,8 @@ std::string blas_description();
 /// model of CPU. A program calls it first in main(), before it opens anything; a library never does: it changes the
 /// process's environment and may replace the process.
 /// What is set, each only where the user has not: OMP_NUM_THREADS=1, OPENBLAS_NUM_THREADS=1, and on x86 with AVX2
-/// OPENBLAS_CORETYPE=Haswell (bits equal across AVX2 hosts, and the fastest of its kernels for the shapes of training).
+/// OPENBLAS_CORETYPE: SkylakeX on Intel cores with AVX-512, Haswell elsewhere: the fastest kernels for the shapes of
+/// training. Ranks on unlike CPUs compute unlike bits; set OPENBLAS_CORETYPE=Haswell for all of them then.
 /// OpenBLAS chooses its kernels while it is being loaded, before main(): only when it has chosen others does the
 /// program execute itself anew (with the same arguments, once: TRIREME_BLAS_SETTLED marks the second
 /// start and is removed again). Where that fails the program goes on with the kernels it has; blas_info() tells.
