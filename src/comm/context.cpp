@@ -73,9 +73,9 @@ bool Context::poll_everything() noexcept {
     return true;
   }
   bool moved = endpoint_.progress();
-  // Once a failure is under discussion nothing may still succeed: a rank that disagrees with its peers would otherwise
-  // leave with a result, and never hear of it.
-  if (!failure_.pending()) {
+  // While the ranks disagree on an operation nothing may still succeed: a rank could otherwise leave with the result of
+  // the next one and never hear of it. After other failures what has all its bytes is done.
+  if (!failure_.disputed()) {
     for (Group* group : groups_) moved |= group->poll();
   }
   if (!moved && ++rounds_ % time_every == 0) {

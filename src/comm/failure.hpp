@@ -21,6 +21,8 @@ class Failure {
   bool aborted() const noexcept { return aborted_.load(std::memory_order_acquire); }
   /// A local failure is under discussion.
   bool pending() const noexcept { return pending_.has_value(); }
+  /// A local failure is under discussion, and it is that the ranks called different operations.
+  bool disputed() const noexcept { return pending_ && pending_->code == ErrorCode::mismatch; }
 
   /// The first local failure counts. Without a channel it aborts at once.
   void raise(const rendezvous::Cause& cause, rendezvous::ControlChannel* channel) {

@@ -82,7 +82,8 @@ class HostileSession final : public transport::EndpointListener {
 
   // EndpointListener
   void unexpected(int, const transport::MessageKey&, const transport::Stamp&) noexcept override { told(); }
-  void mismatched(int, const transport::MessageKey&, const transport::Stamp&, const transport::Stamp&) noexcept override {
+  void mismatched(int, const transport::MessageKey&, const transport::Stamp&,
+                  const transport::Stamp&) noexcept override {
     ++mismatches_;  // also after the end: a receive may find what had arrived before
   }
   void noted(int, std::uint8_t, const transport::MessageKey&, const transport::Stamp&) noexcept override { told(); }
@@ -166,7 +167,8 @@ class HostileSession final : public transport::EndpointListener {
     header.bytes = answers ? send_sizes[which % send_sizes.size()] : sizes[which];
     const std::uint8_t how = next();
     if (header.type == transport::FrameType::offer) header.flags = how & 1;
-    if (header.type == transport::FrameType::message) header.inline_bytes = static_cast<std::uint32_t>(std::min(header.bytes, std::uint64_t{eager_bytes}));
+    if (header.type == transport::FrameType::message)
+      header.inline_bytes = static_cast<std::uint32_t>(std::min(header.bytes, std::uint64_t{eager_bytes}));
     if (header.type == transport::FrameType::data) {
       header.token = receives_[which].request.arrived + piece_bytes * (how & 1);
       const std::uint64_t left = header.bytes - std::min(header.bytes, header.token);
@@ -203,14 +205,17 @@ class HostileSession final : public transport::EndpointListener {
     for (const auto& each : receives_) {
       const auto intact = [&](std::size_t from) {
         return std::all_of(each.memory.begin() + static_cast<std::ptrdiff_t>(from),
-                           each.memory.begin() + static_cast<std::ptrdiff_t>(from + guard), [](std::byte b) { return b == guard_byte; });
+                           each.memory.begin() + static_cast<std::ptrdiff_t>(from + guard),
+                           [](std::byte b) { return b == guard_byte; });
       };
       if (!intact(0) || !intact(each.memory.size() - guard)) broken("nothing is written outside a posted destination");
-      if (!each.posted && std::any_of(each.memory.begin(), each.memory.end(), [](std::byte b) { return b != guard_byte; })) {
+      if (!each.posted &&
+          std::any_of(each.memory.begin(), each.memory.end(), [](std::byte b) { return b != guard_byte; })) {
         broken("nothing is written before a receive is posted");
       }
       if (each.posted && each.request.arrived > each.request.bytes) broken("no more arrives than was asked for");
-      if (each.posted && each.request.state == transport::RequestState::done && each.request.arrived != each.request.bytes) {
+      if (each.posted && each.request.state == transport::RequestState::done &&
+          each.request.arrived != each.request.bytes) {
         broken("done means whole");
       }
     }
@@ -220,7 +225,8 @@ class HostileSession final : public transport::EndpointListener {
     if (!ended_) broken("a peer that has ended is reported");
     if (corrupted_.size() > 1) broken("corruption is reported once");
     for (const auto& each : receives_) {
-      if (each.posted && each.request.state == transport::RequestState::pending) broken("no receive stays pending after the end");
+      if (each.posted && each.request.state == transport::RequestState::pending)
+        broken("no receive stays pending after the end");
     }
     for (const auto& each : sends_) {
       if (each.state == transport::RequestState::pending) broken("no send stays pending after the end");

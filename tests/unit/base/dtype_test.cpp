@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/bytes.hpp"
 #include "trireme/base/dtype.hpp"
+
+#include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
 #include "trireme/base/tensor_view.hpp"
 
@@ -86,7 +87,8 @@ TEST_CASE("narrow floats are added in f32, everything else in itself") {
     REQUIRE(accumulator_of(dtype) == (narrow ? DType::f32 : dtype));
     REQUIRE(accumulator_of(accumulator_of(dtype)) == accumulator_of(dtype));
   }
-  for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::f8e4m3, DType::f8e5m2}) REQUIRE(is_floating(dtype));
+  for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::f8e4m3, DType::f8e5m2})
+    REQUIRE(is_floating(dtype));
   for (const DType dtype : {DType::i64, DType::i32, DType::i8, DType::u64, DType::u32, DType::u8, DType::boolean}) {
     REQUIRE(!is_floating(dtype));
   }

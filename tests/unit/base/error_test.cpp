@@ -19,8 +19,10 @@ TEST_CASE("an error's text tells what it knows and nothing else") {
                    .peer_rank = 2,
                    .peer_host = "host-b",
                    .elapsed = std::chrono::milliseconds(310)};
-  REQUIRE(to_string(full) == "peer_lost: rank 2 on host-b is gone [all_reduce #17 'bucket 0', own rank 0, after 0.31 s]");
-  REQUIRE(to_string(Error{.code = ErrorCode::closed, .message = "m", .operation = "barrier #3"}) == "closed: m [barrier #3]");
+  REQUIRE(to_string(full) ==
+          "peer_lost: rank 2 on host-b is gone [all_reduce #17 'bucket 0', own rank 0, after 0.31 s]");
+  REQUIRE(to_string(Error{.code = ErrorCode::closed, .message = "m", .operation = "barrier #3"}) ==
+          "closed: m [barrier #3]");
   REQUIRE(to_string(Error{.code = ErrorCode::closed, .message = "m", .rank = 5}) == "closed: m [own rank 5]");
 }
 

@@ -89,19 +89,22 @@ TEST_CASE("f16 widens to mantissa times a power of two") {
   REQUIRE(bits_of(to_float(Float16{0x8000})) == 0x80000000u);
 }
 
-TEMPLATE_TEST_CASE("between any two neighbours values round to the nearer, ties to the even one", "", Float16, BFloat16) {
+TEMPLATE_TEST_CASE("between any two neighbours values round to the nearer, ties to the even one", "", Float16,
+                   BFloat16) {
   unsigned wrong = 0;
   for (unsigned bits = 0; bits < infinity_bits(TestType{}); ++bits) {
     const double low = magnitude<TestType>(static_cast<std::uint16_t>(bits));
     const double high = magnitude<TestType>(static_cast<std::uint16_t>(bits + 1));
     const float middle = static_cast<float>(low + (high - low) / 2);
-    for (const float value : {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, std::numeric_limits<float>::infinity())}) {
+    for (const float value :
+         {middle, std::nextafter(middle, 0.0f), std::nextafter(middle, std::numeric_limits<float>::infinity())}) {
       if (std::isinf(value)) continue;
       wrong += !rounds_right<TestType>(value);
       wrong += !rounds_right<TestType>(-value);
     }
     // An exact tie goes to the pattern that ends in 0.
-    if (low + (high - low) / 2 == static_cast<double>(middle) && middle != 0) wrong += (narrow(middle, TestType{}).bits & 1) != 0;
+    if (low + (high - low) / 2 == static_cast<double>(middle) && middle != 0)
+      wrong += (narrow(middle, TestType{}).bits & 1) != 0;
   }
   REQUIRE(wrong == 0);
 }

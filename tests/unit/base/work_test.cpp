@@ -14,7 +14,8 @@ namespace {
 /// An operation that is done after so many drives, and remembers what was asked of it.
 class FakeState final : public WorkState {
  public:
-  explicit FakeState(int drives_needed, Error failure = {}) : drives_left_(drives_needed), failure_(std::move(failure)) {}
+  explicit FakeState(int drives_needed, Error failure = {})
+      : drives_left_(drives_needed), failure_(std::move(failure)) {}
 
   bool done() const noexcept override { return drives_left_ <= 0; }
   bool drive(Deadline until) noexcept override {

@@ -8,7 +8,9 @@
 #include <cstdlib>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <termios.h>
+#include <unistd.h>
 
 using trireme::cli::Console;
 using trireme::cli::Descriptor;
@@ -36,10 +38,16 @@ struct Terminal {
   }
 };
 
+/// Everything written so far: a terminal hands it over in pieces, each a little after it was written.
 std::string read_from(int descriptor) {
-  char buffer[4096];
-  ssize_t count = ::read(descriptor, buffer, sizeof buffer);
-  return count > 0 ? std::string(buffer, static_cast<std::size_t>(count)) : std::string();
+  std::string text;
+  for (pollfd polled{descriptor, POLLIN, 0}; ::poll(&polled, 1, 200) > 0;) {
+    char buffer[4096];
+    const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
+    if (count <= 0) break;
+    text.append(buffer, static_cast<std::size_t>(count));
+  }
+  return text;
 }
 
 }  // namespace

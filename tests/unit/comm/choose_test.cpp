@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/choose.hpp"
+
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -9,15 +10,16 @@
 #include <string>
 
 using namespace trireme;
-using comm::choose;
 using comm::ChoiceInput;
+using comm::choose;
 using plan::Algorithm;
 using plan::Collective;
 
 namespace {
 
 ChoiceInput all_reduce_of(std::size_t count, int ranks, int leaves = 0) {
-  return {.shape = {.collective = Collective::all_reduce, .ranks = ranks, .leaves = leaves != 0 ? leaves : ranks}, .count = count};
+  return {.shape = {.collective = Collective::all_reduce, .ranks = ranks, .leaves = leaves != 0 ? leaves : ranks},
+          .count = count};
 }
 
 std::string refusal(const ChoiceInput& input) {
@@ -91,9 +93,11 @@ TEST_CASE("what is chosen can be used: defined, and canonical unless the fastest
 }
 
 TEST_CASE("every collective has an algorithm for any world") {
-  for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather, Collective::broadcast, Collective::barrier}) {
+  for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather,
+                                Collective::broadcast, Collective::barrier}) {
     for (int ranks = 1; ranks <= 64; ++ranks) {
-      const ChoiceInput input{.shape = {.collective = collective, .ranks = ranks, .leaves = ranks, .root = ranks - 1}, .count = 100};
+      const ChoiceInput input{.shape = {.collective = collective, .ranks = ranks, .leaves = ranks, .root = ranks - 1},
+                              .count = 100};
       REQUIRE(plan::definedness(choose(input), input.shape).defined);
     }
   }
@@ -111,7 +115,8 @@ TEST_CASE("small messages take few rounds, large ones little volume") {
     REQUIRE(few != lean);
     REQUIRE(lean == Algorithm::direct);
     REQUIRE(plan::cost_of(few, small.shape, 0, 1).steps <= plan::cost_of(lean, large.shape, 0, 1).steps);
-    REQUIRE(plan::cost_of(lean, large.shape, 0, large.count).payload_bytes < plan::cost_of(few, small.shape, 0, large.count).payload_bytes);
+    REQUIRE(plan::cost_of(lean, large.shape, 0, large.count).payload_bytes <
+            plan::cost_of(few, small.shape, 0, large.count).payload_bytes);
   }
 }
 

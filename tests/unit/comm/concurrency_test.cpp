@@ -47,18 +47,17 @@ TEST_CASE("two threads that issue at the same time on one communicator are told 
 TEST_CASE("any thread may wait for an operation another has issued") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
   std::atomic<int> right{0};
-  testing::run_ranks(
-      2,
-      [&](World& world) {
-        std::vector<float> data(30000, static_cast<float>(world.rank() + 1));
-        Work work = world.communicator().all_reduce_async(std::span(data));
-        std::thread waiter([&right, &data, moved = std::move(work)]() mutable {
-          moved.wait();
-          right += std::all_of(data.begin(), data.end(), [](float x) { return x == 3.0f; });
-        });
-        waiter.join();
-      },
-      {.transport = transport});
+  testing::run_ranks(2,
+                     [&](World& world) {
+                       std::vector<float> data(30000, static_cast<float>(world.rank() + 1));
+                       Work work = world.communicator().all_reduce_async(std::span(data));
+                       std::thread waiter([&right, &data, moved = std::move(work)]() mutable {
+                         moved.wait();
+                         right += std::all_of(data.begin(), data.end(), [](float x) { return x == 3.0f; });
+                       });
+                       waiter.join();
+                     },
+                     {.transport = transport});
   REQUIRE(right == 2);
 }
 
@@ -88,23 +87,25 @@ TEST_CASE("with a progress thread operations end while no caller drives, without
   const bool progress_thread = GENERATE(true, false);
   CAPTURE(transport, progress_thread);
   // The flight recorder tells from outside, without moving anything, whether an operation has ended.
-  const auto done = [](const Communicator& communicator) { return has(communicator.flight_recorder_json(), "\"outcome\": \"done\""); };
+  const auto done = [](const Communicator& communicator) {
+    return has(communicator.flight_recorder_json(), "\"outcome\": \"done\"");
+  };
   std::atomic<int> ended{0}, right{0};
   std::barrier together(2);
-  testing::run_ranks(
-      2,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        std::vector<float> data(100000, 1.0f);
-        Work work = communicator.all_reduce_async(std::span(data));
-        together.arrive_and_wait();  // issued by both
-        for (int i = 0; i < (progress_thread ? 20000 : 50) && !done(communicator); ++i) std::this_thread::sleep_for(1ms);
-        ended += done(communicator);
-        together.arrive_and_wait();  // nobody drives before both have looked
-        work.wait();
-        right += data.front() == 2.0f && data.back() == 2.0f;
-      },
-      {.transport = transport, .world = {.progress_thread = progress_thread}});
+  testing::run_ranks(2,
+                     [&](World& world) {
+                       auto communicator = world.communicator();
+                       std::vector<float> data(100000, 1.0f);
+                       Work work = communicator.all_reduce_async(std::span(data));
+                       together.arrive_and_wait();  // issued by both
+                       for (int i = 0; i < (progress_thread ? 20000 : 50) && !done(communicator); ++i)
+                         std::this_thread::sleep_for(1ms);
+                       ended += done(communicator);
+                       together.arrive_and_wait();  // nobody drives before both have looked
+                       work.wait();
+                       right += data.front() == 2.0f && data.back() == 2.0f;
+                     },
+                     {.transport = transport, .world = {.progress_thread = progress_thread}});
   REQUIRE(ended == (progress_thread ? 2 : 0));
   REQUIRE(right == 2);
 }

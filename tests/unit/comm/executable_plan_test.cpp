@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/executable_plan.hpp"
+
 #include "trireme/plan/plans.hpp"
 
 #include <catch2/catch.hpp>
@@ -25,7 +26,8 @@ ExecutablePlan made(Algorithm algorithm, int ranks, int rank, Collective collect
 template <class Check>
 void for_each_plan(Check check) {
   for (int ranks = 1; ranks <= 9; ++ranks) {
-    for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather, Collective::broadcast, Collective::barrier}) {
+    for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather,
+                                  Collective::broadcast, Collective::barrier}) {
       const plan::Shape shape{.collective = collective, .ranks = ranks, .leaves = ranks, .root = ranks / 2};
       for (const auto algorithm : plan::defined_algorithms(shape, false)) {
         for (int rank = 0; rank < ranks; ++rank) check(ExecutablePlan(plan::make_plan(algorithm, shape, rank)));
@@ -89,7 +91,8 @@ TEST_CASE("messages to (from) one peer are numbered in list order") {
     for (std::size_t i = 0; i < each.plan.mine.steps.size(); ++i) {
       const auto& what = each.plan.mine.steps[i];
       if (what.kind == StepKind::send) REQUIRE(each.message[i] == sends[what.peer]++);
-      if (what.kind == StepKind::recv || what.kind == StepKind::recv_reduce) REQUIRE(each.message[i] == receives[what.peer]++);
+      if (what.kind == StepKind::recv || what.kind == StepKind::recv_reduce)
+        REQUIRE(each.message[i] == receives[what.peer]++);
     }
   });
 }
@@ -106,7 +109,8 @@ TEST_CASE("only receives into scratch that nothing but reductions read are borro
   });
 }
 
-TEST_CASE("direct reads all it reduces in place; recursive doubling all but the last exchange, whose result may overwrite a lent input") {
+TEST_CASE(
+    "direct reads all it reduces in place; recursive doubling all but the last exchange, whose result may overwrite a lent input") {
   for (const int ranks : {2, 4, 8}) {
     const int exchanges = ranks == 2 ? 1 : ranks == 4 ? 2 : 3;
     for (int rank = 0; rank < ranks; ++rank) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executor on plans made by hand: what the plans of this version do not use is proved here.
 #include "comm/execution.hpp"
+
 #include "support/endpoints.hpp"
 #include "support/exact_inputs.hpp"
 #include "trireme/base/error.hpp"
@@ -70,7 +71,8 @@ struct Pair {
     for (int rank = 0; rank < 2; ++rank) {
       const auto r = static_cast<std::size_t>(rank);
       foreign[r].resize(arena ? 0 : 2 * count);
-      auto* memory = arena ? reinterpret_cast<T*>(ranks.arena(rank).allocate(2 * count * sizeof(T)).data()) : foreign[r].data();
+      auto* memory =
+          arena ? reinterpret_cast<T*>(ranks.arena(rank).allocate(2 * count * sizeof(T)).data()) : foreign[r].data();
       in[r] = {memory, count};
       out[r] = {memory + count, count};
       for (std::size_t i = 0; i < count; ++i) in[r][i] = testing::exact_value<T>(rank, i);
@@ -83,7 +85,8 @@ struct Pair {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("recv_reduce folds what arrives, lent or streamed, eager or large, in segments", "", float, double, Float16, std::int32_t) {
+TEMPLATE_TEST_CASE("recv_reduce folds what arrives, lent or streamed, eager or large, in segments", "", float, double,
+                   Float16, std::int32_t) {
   const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
   const std::size_t count = GENERATE(1u, 1000u, 40001u);
   const bool arena = GENERATE(true, false);
@@ -98,7 +101,8 @@ TEMPLATE_TEST_CASE("recv_reduce folds what arrives, lent or streamed, eager or l
   std::vector<std::unique_ptr<Execution>> executions;
   for (int rank = 0; rank < 2; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    pools.push_back(std::make_unique<comm::ScratchPool>(std::shared_ptr<transport::Arena>(&pair.ranks.arena(rank), [](transport::Arena*) {})));
+    pools.push_back(std::make_unique<comm::ScratchPool>(
+        std::shared_ptr<transport::Arena>(&pair.ranks.arena(rank), [](transport::Arena*) {})));
     executions.push_back(std::make_unique<Execution>(2));
     comm::Request request;
     request.input = ConstTensorView(pair.in[r]);
@@ -125,7 +129,8 @@ TEMPLATE_TEST_CASE("recv_reduce folds what arrives, lent or streamed, eager or l
   for (std::size_t r = 0; r < 2; ++r) {
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      const double total = testing::to_double(testing::exact_value<TestType>(0, i)) + testing::to_double(testing::exact_value<TestType>(1, i));
+      const double total = testing::to_double(testing::exact_value<TestType>(0, i)) +
+                           testing::to_double(testing::exact_value<TestType>(1, i));
       wrong += testing::to_double(pair.out[r][i]) != (averages ? total / 2 : total);
     }
     REQUIRE(wrong == 0);

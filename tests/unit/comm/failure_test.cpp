@@ -72,7 +72,9 @@ TEST_CASE("of causes that come from several threads exactly one is kept, whole")
     Failure failure(1h);
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
-      threads.emplace_back([&failure, i] { failure.settle({.code = ErrorCode::timeout, .member = i, .message = "cause " + std::to_string(i)}); });
+      threads.emplace_back([&failure, i] {
+        failure.settle({.code = ErrorCode::timeout, .member = i, .message = "cause " + std::to_string(i)});
+      });
     }
     while (!failure.aborted()) std::this_thread::yield();
     const auto seen = failure.cause();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/flight_recorder.hpp"
+
 #include "comm/signature.hpp"
 
 #include <catch2/catch.hpp>
@@ -28,7 +29,8 @@ std::array<char, 32> label_of(const std::string& text) {
 std::vector<std::uint64_t> numbers(const std::string& json, const std::string& name) {
   std::vector<std::uint64_t> found;
   const std::string key = "\"" + name + "\": ";
-  for (auto at = json.find(key); at != std::string::npos; at = json.find(key, at + 1)) found.push_back(std::stoull(json.substr(at + key.size(), 20)));
+  for (auto at = json.find(key); at != std::string::npos; at = json.find(key, at + 1))
+    found.push_back(std::stoull(json.substr(at + key.size(), 20)));
   return found;
 }
 
@@ -53,15 +55,16 @@ TEST_CASE("the recorder tells the operations in order, how they ended and when")
   recorder.issued(2, stamp_of(30), label_of(""), 300);
   recorder.ended(1, FlightRecorder::Outcome::done, 250);
   recorder.ended(0, FlightRecorder::Outcome::failed, 400);
-  REQUIRE(recorder.to_json() ==
-          "[\n"
-          "  {\"sequence\": 0, \"operation\": \"all_reduce(count 10, f32, sum, canonical, 0 leaves)\", \"label\": \"w\", "
-          "\"started_ns\": 100, \"ended_ns\": 400, \"outcome\": \"failed\"},\n"
-          "  {\"sequence\": 1, \"operation\": \"all_reduce(count 20, f32, sum, canonical, 0 leaves)\", \"label\": \"\", "
-          "\"started_ns\": 200, \"ended_ns\": 250, \"outcome\": \"done\"},\n"
-          "  {\"sequence\": 2, \"operation\": \"all_reduce(count 30, f32, sum, canonical, 0 leaves)\", \"label\": \"\", "
-          "\"started_ns\": 300, \"ended_ns\": 0, \"outcome\": \"issued\"}\n"
-          "]");
+  REQUIRE(
+      recorder.to_json() ==
+      "[\n"
+      "  {\"sequence\": 0, \"operation\": \"all_reduce(count 10, f32, sum, canonical, 0 leaves)\", \"label\": \"w\", "
+      "\"started_ns\": 100, \"ended_ns\": 400, \"outcome\": \"failed\"},\n"
+      "  {\"sequence\": 1, \"operation\": \"all_reduce(count 20, f32, sum, canonical, 0 leaves)\", \"label\": \"\", "
+      "\"started_ns\": 200, \"ended_ns\": 250, \"outcome\": \"done\"},\n"
+      "  {\"sequence\": 2, \"operation\": \"all_reduce(count 30, f32, sum, canonical, 0 leaves)\", \"label\": \"\", "
+      "\"started_ns\": 300, \"ended_ns\": 0, \"outcome\": \"issued\"}\n"
+      "]");
   REQUIRE(recorder.signature(1) == stamp_of(20));
   REQUIRE(!recorder.signature(3));
 }

@@ -38,7 +38,9 @@ class ScriptedEngine final : public comm::Engine {
     ranks.insert(ranks.end(), script_->missing.begin(), script_->missing.end());
   }
   comm::Capabilities capabilities() const override { return {.name = "scripted"}; }
-  std::unique_ptr<comm::Engine> split(std::uint32_t, std::vector<int>, int) override { return std::make_unique<ScriptedEngine>(script_); }
+  std::unique_ptr<comm::Engine> split(std::uint32_t, std::vector<int>, int) override {
+    return std::make_unique<ScriptedEngine>(script_);
+  }
   std::string explain(const comm::Request&) const override { return {}; }
 
  private:

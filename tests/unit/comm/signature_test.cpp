@@ -51,7 +51,8 @@ TEST_CASE("whatever the ranks must agree on changes the signature") {
         {"order", [](Request& r) { r.order = ReductionOrder::fastest; }},
         {"leaves", [](Request& r) { r.leaves = 8; }}}},
       {Collective::all_gather,
-       {{"count", [](Request& r) { r.output.count = 20; }}, {"dtype", [](Request& r) { r.output.dtype = DType::i32; }}}},
+       {{"count", [](Request& r) { r.output.count = 20; }},
+        {"dtype", [](Request& r) { r.output.dtype = DType::i32; }}}},
       {Collective::broadcast,
        {{"count", [](Request& r) { r.output.count = 20; }},
         {"dtype", [](Request& r) { r.output.dtype = DType::u8; }},
@@ -69,13 +70,15 @@ TEST_CASE("whatever the ranks must agree on changes the signature") {
     }
   }
   std::set<std::array<std::uint64_t, 3>> all;
-  for (int i = 0; i <= static_cast<int>(Collective::send_recv); ++i) all.insert(signature_of(request_of(static_cast<Collective>(i)), 0).words);
+  for (int i = 0; i <= static_cast<int>(Collective::send_recv); ++i)
+    all.insert(signature_of(request_of(static_cast<Collective>(i)), 0).words);
   REQUIRE(all.size() == 6);
 }
 
 TEST_CASE("the forced algorithm is part of an all_reduce's signature and of no other's") {
   std::set<std::array<std::uint64_t, 3>> seen;
-  for (int algorithm = 0; algorithm <= 4; ++algorithm) seen.insert(signature_of(request_of(Collective::all_reduce), algorithm).words);
+  for (int algorithm = 0; algorithm <= 4; ++algorithm)
+    seen.insert(signature_of(request_of(Collective::all_reduce), algorithm).words);
   REQUIRE(seen.size() == 5);
   REQUIRE(signature_of(request_of(Collective::broadcast), 1) == signature_of(request_of(Collective::broadcast), 0));
   REQUIRE(describe(signature_of(request_of(Collective::all_reduce), 4)).find("algorithm ring") != std::string::npos);
@@ -115,7 +118,8 @@ TEST_CASE("a signature in words says what was called") {
   request.output.dtype = DType::bf16;
   request.op = average_over(12.5);
   request.order = ReductionOrder::fastest;
-  REQUIRE(describe(signature_of(request, 3)) == "all_reduce(count 10, bf16 from f32, average over 12.5, fastest, 4 leaves, algorithm tree)");
+  REQUIRE(describe(signature_of(request, 3)) ==
+          "all_reduce(count 10, bf16 from f32, average over 12.5, fastest, 4 leaves, algorithm tree)");
   Request broadcast = request_of(Collective::broadcast);
   broadcast.root = 2;
   REQUIRE(describe(signature_of(broadcast, 0)) == "broadcast(count 10, f32, root 2)");

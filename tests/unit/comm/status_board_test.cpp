@@ -92,8 +92,8 @@ TEST_CASE("a reader never sees half of one status and half of another") {
     const Written expected(status.operation);
     torn += status.communicator != status.operation || !status.in_operation ||
             status.waiting_for != std::vector<std::int32_t>(expected.waiting.begin(), expected.waiting.end()) ||
-            status.operation_name != std::string(plan::name_of(expected.request.collective)) + " #" + std::to_string(status.operation) + " '" +
-                                         expected.request.label.data() + "'";
+            status.operation_name != std::string(plan::name_of(expected.request.collective)) + " #" +
+                                         std::to_string(status.operation) + " '" + expected.request.label.data() + "'";
     different += status.operation != last;
     last = status.operation;
     if (i % 64 == 0) std::this_thread::yield();

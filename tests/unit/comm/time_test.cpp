@@ -94,7 +94,9 @@ TEST_CASE("collectives are numbered together, sends and receives by peer, and a 
   bool refuse = false;
   scripted.script->on_start = [&](const comm::Operation& operation) {
     if (refuse) fail(ErrorCode::unsupported, "not here");
-    names.push_back(operation.name() + (operation.request.collective == plan::Collective::send_recv ? " with " + std::to_string(operation.request.root) : ""));
+    names.push_back(operation.name() + (operation.request.collective == plan::Collective::send_recv
+                                            ? " with " + std::to_string(operation.request.root)
+                                            : ""));
   };
   std::array<float, 4> data{};
   const auto copy = communicator;  // shares the numbering
@@ -109,8 +111,9 @@ TEST_CASE("collectives are numbered together, sends and receives by peer, and a 
   communicator.send(std::span<const float>(data), 0);
   communicator.recv(std::span<float>(data), 0);
   communicator.barrier();
-  REQUIRE(names == std::vector<std::string>{"barrier #0", "barrier #1", "broadcast #2", "send_recv #0 with 0", "send_recv #0 with 2",
-                                            "send_recv #1 with 0", "send_recv #0 with 0", "barrier #3"});
+  REQUIRE(names == std::vector<std::string>{"barrier #0", "barrier #1", "broadcast #2", "send_recv #0 with 0",
+                                            "send_recv #0 with 2", "send_recv #1 with 0", "send_recv #0 with 0",
+                                            "barrier #3"});
 }
 
 TEST_CASE("after a timeout every call fails at once with that cause, and so do operations under way") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/validate.hpp"
+
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -66,30 +67,49 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
       {Collective::all_reduce, invalid, "input has 3 elements, output 4", [](Request& r) { r.input.count = 3; }},
       {Collective::all_reduce, invalid, "input is null", [](Request& r) { r.input.data = nullptr; }},
       {Collective::all_reduce, invalid, "output is null", [](Request& r) { r.output.data = nullptr; }},
-      {Collective::all_reduce, invalid, "impossible count", [](Request& r) { r.input.count = r.output.count = std::numeric_limits<std::size_t>::max() / 2; }},
-      {Collective::all_reduce, invalid, "not aligned", [](Request& r) { r.input.data = reinterpret_cast<const std::byte*>(memory.data()) + 1; }},
+      {Collective::all_reduce, invalid, "impossible count",
+       [](Request& r) { r.input.count = r.output.count = std::numeric_limits<std::size_t>::max() / 2; }},
+      {Collective::all_reduce, invalid, "not aligned",
+       [](Request& r) { r.input.data = reinterpret_cast<const std::byte*>(memory.data()) + 1; }},
       {Collective::all_reduce, unsupported, "i8", [](Request& r) { r.input.dtype = r.output.dtype = DType::i8; }},
-      {Collective::all_reduce, unsupported, "bool", [](Request& r) { r.input.dtype = r.output.dtype = DType::boolean; }},
-      {Collective::all_reduce, unsupported, "device memory", [](Request& r) { r.output.device.kind = DeviceKind::cuda; }},
-      {Collective::all_reduce, invalid, "average of integers", [](Request& r) { r.input.dtype = r.output.dtype = DType::i32; r.op = average; }},
+      {Collective::all_reduce, unsupported, "bool",
+       [](Request& r) { r.input.dtype = r.output.dtype = DType::boolean; }},
+      {Collective::all_reduce, unsupported, "device memory",
+       [](Request& r) { r.output.device.kind = DeviceKind::cuda; }},
+      {Collective::all_reduce, invalid, "average of integers",
+       [](Request& r) {
+         r.input.dtype = r.output.dtype = DType::i32;
+         r.op = average;
+       }},
       {Collective::all_reduce, invalid, "input is f32 but output i32", [](Request& r) { r.output.dtype = DType::i32; }},
       {Collective::all_reduce, invalid, "input is f16 but output f32", [](Request& r) { r.input.dtype = DType::f16; }},
       {Collective::all_reduce, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 1; }},
-      {Collective::all_reduce, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data(); r.output.dtype = DType::f16; }},
+      {Collective::all_reduce, invalid, "overlap in part",
+       [](Request& r) {
+         r.output.data = memory.data();
+         r.output.dtype = DType::f16;
+       }},
       {Collective::all_reduce, invalid, "leaves is 3", [](Request& r) { r.leaves = 3; }},
       {Collective::all_reduce, invalid, "leaves is 65536", [](Request& r) { r.leaves = 65536; }},
       {Collective::all_reduce, invalid, "leaves is -1", [](Request& r) { r.leaves = -1; }},
-      {Collective::reduce_scatter, invalid, "input must have 4 times output's 4 elements, has 15", [](Request& r) { r.input.count = 15; }},
+      {Collective::reduce_scatter, invalid, "input must have 4 times output's 4 elements, has 15",
+       [](Request& r) { r.input.count = 15; }},
       {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data(); }},
       {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 4; }},
-      {Collective::all_gather, invalid, "output must have 4 times input's 4 elements, has 4", [](Request& r) { r.output.count = 4; }},
+      {Collective::all_gather, invalid, "output must have 4 times input's 4 elements, has 4",
+       [](Request& r) { r.output.count = 4; }},
       {Collective::all_gather, invalid, "differ in dtype", [](Request& r) { r.input.dtype = DType::i32; }},
-      {Collective::all_gather, invalid, "overlap in part", [](Request& r) { r.input.data = other_memory.data(); }},  // rank 0's place
+      {Collective::all_gather, invalid, "overlap in part",
+       [](Request& r) { r.input.data = other_memory.data(); }},  // rank 0's place
       {Collective::broadcast, invalid, "root 4 is not a rank of 0..3", [](Request& r) { r.root = 4; }},
       {Collective::broadcast, invalid, "root -1", [](Request& r) { r.root = -1; }},
       {Collective::broadcast, invalid, "data is null", [](Request& r) { r.output.data = nullptr; }},
       {Collective::send_recv, invalid, "peer 4 is not a rank of 0..3", [](Request& r) { r.root = 4; }},
-      {Collective::send_recv, invalid, "data is null", [](Request& r) { r.outgoing = true; r.input.data = nullptr; }},
+      {Collective::send_recv, invalid, "data is null",
+       [](Request& r) {
+         r.outgoing = true;
+         r.input.data = nullptr;
+       }},
       {Collective::barrier, invalid, "leaves is 0", [](Request& r) { r.leaves = 0; }},
   };
   for (const auto& each : wrongs) {
@@ -125,7 +145,8 @@ TEST_CASE("buffers may be the same, or next to each other") {
 }
 
 TEST_CASE("nothing is a legal amount, wherever it lies") {
-  for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather, Collective::broadcast, Collective::send_recv}) {
+  for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather,
+                                Collective::broadcast, Collective::send_recv}) {
     Request request = request_of(collective);
     request.input = ConstTensorView(nullptr, 0, DType::f32);
     request.output = TensorView(nullptr, 0, DType::f32);

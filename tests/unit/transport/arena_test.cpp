@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/error.hpp"
 #include "trireme/transport/arena.hpp"
+
+#include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -52,7 +53,8 @@ TEST_CASE("arena ranges are zero, aligned, of the size asked for and apart") {
     std::memset(range.data(), 0xff, range.size());
     ranges.push_back(range);
   }
-  for (std::size_t i = 1; i < ranges.size(); ++i) REQUIRE(ranges[i - 1].data() + std::max<std::size_t>(ranges[i - 1].size(), 1) <= ranges[i].data());
+  for (std::size_t i = 1; i < ranges.size(); ++i)
+    REQUIRE(ranges[i - 1].data() + std::max<std::size_t>(ranges[i - 1].size(), 1) <= ranges[i].data());
 }
 
 TEST_CASE("what was given back is handed out again, first fit, and is zero again") {
@@ -112,7 +114,8 @@ TEST_CASE("a random history never hands out overlapping or dirty ranges") {
     if (held.size() < 30 && (held.empty() || random() % 2 == 0)) {
       const auto range = arena.allocate(random() % 5000);
       REQUIRE(all_zero(range));
-      for (const auto& other : held) REQUIRE((range.data() >= other.data() + other.size() || range.data() + range.size() <= other.data()));
+      for (const auto& other : held)
+        REQUIRE((range.data() >= other.data() + other.size() || range.data() + range.size() <= other.data()));
       std::memset(range.data(), 0xee, range.size());
       held.push_back(range);
     } else {

@@ -56,7 +56,8 @@ struct Session {
   void progress() {
     for (int i = 0; i < 200; ++i) endpoint.progress();
   }
-  static FrameHeader frame(FrameType type, MessageKey with, std::uint64_t bytes, std::uint32_t inlined = 0, std::uint64_t token = 0) {
+  static FrameHeader frame(FrameType type, MessageKey with, std::uint64_t bytes, std::uint32_t inlined = 0,
+                           std::uint64_t token = 0) {
     FrameHeader header;
     header.type = type;
     header.communicator = with.communicator;
@@ -89,15 +90,26 @@ TEST_CASE("what is not this protocol gives up the peer, fails its requests and s
   const MessageKey sent{1, 1, 5};
   const MessageKey nobodys{1, 99, 5};
   const std::vector<Violation> violations{
-      {"a frame without its magic number", [](Session& s) { s.feed([] { auto f = Session::frame(FrameType::note, key, 0); f.magic = 0; return f; }()); }},
+      {"a frame without its magic number",
+       [](Session& s) {
+         s.feed([] {
+           auto f = Session::frame(FrameType::note, key, 0);
+           f.magic = 0;
+           return f;
+         }());
+       }},
       {"a frame of an unknown type", [](Session& s) { s.feed(Session::frame(static_cast<FrameType>(9), key, 0)); }},
-      {"a message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, std::uint64_t{1} << 60)); }},
-      {"an eager message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 1000), 1000); }},
-      {"an eager message of an impossible size", [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 100), 100); }},
+      {"a message of an impossible size",
+       [](Session& s) { s.feed(Session::frame(FrameType::offer, key, std::uint64_t{1} << 60)); }},
+      {"an eager message of an impossible size",
+       [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 1000), 1000); }},
+      {"an eager message of an impossible size",
+       [](Session& s) { s.feed(Session::frame(FrameType::message, key, 1000, 100), 100); }},
       {"payload where none belongs", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 1000, 10), 10); }},
       {"an offer of what fits a message", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 0)); }},
       {"an offer of what fits a message", [](Session& s) { s.feed(Session::frame(FrameType::offer, key, 256)); }},
-      {"a piece of no message that was accepted", [](Session& s) { s.feed(Session::frame(FrameType::data, key, 1000, 100, 0), 100); }},
+      {"a piece of no message that was accepted",
+       [](Session& s) { s.feed(Session::frame(FrameType::data, key, 1000, 100, 0), 100); }},
       {"a piece of no message that was accepted",
        [](Session& s) {
          s.feed(Session::frame(FrameType::offer, key, 1000));
@@ -123,15 +135,18 @@ TEST_CASE("what is not this protocol gives up the peer, fails its requests and s
          s.feed(Session::frame(FrameType::offer, key, 1000));
          s.feed(Session::frame(FrameType::data, key, 1000, 0, 0));  // would be a loop without progress
        }},
-      {"an acceptance of nothing that was offered", [nobodys](Session& s) { s.feed(Session::frame(FrameType::accept, nobodys, 1000)); }},
-      {"an acceptance of nothing that was offered", [sent](Session& s) { s.feed(Session::frame(FrameType::accept, sent, 999)); }},
+      {"an acceptance of nothing that was offered",
+       [nobodys](Session& s) { s.feed(Session::frame(FrameType::accept, nobodys, 1000)); }},
+      {"an acceptance of nothing that was offered",
+       [sent](Session& s) { s.feed(Session::frame(FrameType::accept, sent, 999)); }},
       {"an acceptance of nothing that was offered",
        [sent](Session& s) {
          s.link->write_budget = 0;
          s.feed(Session::frame(FrameType::accept, sent, 1000));
          s.feed(Session::frame(FrameType::accept, sent, 1000));
        }},
-      {"an end of a loan that was not given", [nobodys](Session& s) { s.feed(Session::frame(FrameType::finish, nobodys, 1000)); }},
+      {"an end of a loan that was not given",
+       [nobodys](Session& s) { s.feed(Session::frame(FrameType::finish, nobodys, 1000)); }},
       {"a token outside its own memory",
        [](Session& s) {
          auto offer = Session::frame(FrameType::offer, key, 1000, 0, 1001);
@@ -362,7 +377,8 @@ TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's p
           frame(which % 2 == 0 ? FrameType::finish : FrameType::accept, which % 4, 0);
           break;
         default:
-          for (std::size_t i = random() % (run % 4 == 0 ? 12 : 2); i > 0; --i) say({static_cast<unsigned>(random() % 256)});
+          for (std::size_t i = random() % (run % 4 == 0 ? 12 : 2); i > 0; --i)
+            say({static_cast<unsigned>(random() % 256)});
       }
     }
     HostileSession session;

@@ -32,9 +32,20 @@ bool plausible(const FrameHeader& header) {
 }  // namespace
 
 TEST_CASE("a header is believed exactly when its type, sizes and offset can be true") {
-  const std::vector<std::uint64_t> sizes{0,         1,         eager - 1, eager,     eager + 1, piece - 1, piece,
-                                         piece + 1, 1u << 30, 0xffffffffu, std::uint64_t{1} << 48, (std::uint64_t{1} << 48) + 1,
-                                         ~std::uint64_t{0} - 1, ~std::uint64_t{0}};
+  const std::vector<std::uint64_t> sizes{0,
+                                         1,
+                                         eager - 1,
+                                         eager,
+                                         eager + 1,
+                                         piece - 1,
+                                         piece,
+                                         piece + 1,
+                                         1u << 30,
+                                         0xffffffffu,
+                                         std::uint64_t{1} << 48,
+                                         (std::uint64_t{1} << 48) + 1,
+                                         ~std::uint64_t{0} - 1,
+                                         ~std::uint64_t{0}};
   const std::vector<std::uint32_t> inlined{0, 1, eager - 1, eager, eager + 1, piece - 1, piece, piece + 1, 0xffffffffu};
   std::size_t believed = 0, wrong = 0;
   for (const std::uint16_t magic : {std::uint16_t{0x7254}, std::uint16_t{0}, std::uint16_t{0x5472}}) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/ring.hpp"
+
 #include "trireme/transport/doorbell.hpp"
 
 #include <catch2/catch.hpp>
@@ -31,7 +32,8 @@ class Ring {
   RingWriter writer() const { return {header(), capacity_}; }
   RingReader reader() const { return {header(), capacity_}; }
   bool guard_intact() const {
-    return std::all_of(memory_.get() + ring_bytes(capacity_), memory_.get() + bytes_, [](std::byte b) { return b == std::byte{0xa5}; });
+    return std::all_of(memory_.get() + ring_bytes(capacity_), memory_.get() + bytes_,
+                       [](std::byte b) { return b == std::byte{0xa5}; });
   }
 
  private:
@@ -104,7 +106,8 @@ TEST_CASE("a hostile head makes the reader read no more than the ring holds, and
     std::vector<std::byte> into(1000, std::byte{0x11});
     const std::size_t got = reader.read(into);
     REQUIRE(got <= 64);
-    REQUIRE(std::all_of(into.begin() + static_cast<std::ptrdiff_t>(got), into.end(), [](std::byte b) { return b == std::byte{0x11}; }));
+    REQUIRE(std::all_of(into.begin() + static_cast<std::ptrdiff_t>(got), into.end(),
+                        [](std::byte b) { return b == std::byte{0x11}; }));
     ring.header()->head = random();  // and backwards again
     REQUIRE(reader.read(into) <= 64);
   }
@@ -149,7 +152,8 @@ TEST_CASE("two threads move a stream of random pieces through a ring unchanged")
         for (std::size_t i = 0; i < piece.size(); ++i) piece[i] = nth(at + i);
         // As two parts, like a header and its payload.
         const std::size_t cut = random() % (piece.size() + 1);
-        const std::array<std::span<const std::byte>, 2> parts{std::span<const std::byte>(piece).first(cut), std::span<const std::byte>(piece).subspan(cut)};
+        const std::array<std::span<const std::byte>, 2> parts{std::span<const std::byte>(piece).first(cut),
+                                                              std::span<const std::byte>(piece).subspan(cut)};
         const std::size_t taken = writer.write(parts);
         if (taken == 0) std::this_thread::yield();
         at += taken;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/error.hpp"
 #include "world/peer_card.hpp"
+
+#include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -18,7 +19,8 @@ PeerCard a_card() {
 }
 
 bool same(const PeerCard& a, const PeerCard& b) {
-  return a.host == b.host && a.host_identity == b.host_identity && a.settings == b.settings && a.transports == b.transports;
+  return a.host == b.host && a.host_identity == b.host_identity && a.settings == b.settings &&
+         a.transports == b.transports;
 }
 
 /// Parses, or finds the text corrupt; anything else fails the test.

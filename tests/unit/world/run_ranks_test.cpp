@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
+
+#include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -40,7 +41,8 @@ TEST_CASE("run_ranks refuses a number of ranks or a transport that is none") {
     REQUIRE(error.code == ErrorCode::invalid_argument);
     REQUIRE(error.message.find("'" + std::string(transport) + "'") != std::string::npos);
   }
-  REQUIRE(refusal([&] { run_ranks(2, body, {.world = {.algorithm = "quantum"}}); }).code == ErrorCode::invalid_argument);
+  REQUIRE(refusal([&] { run_ranks(2, body, {.world = {.algorithm = "quantum"}}); }).code ==
+          ErrorCode::invalid_argument);
   REQUIRE(!ran);
 }
 
@@ -50,20 +52,20 @@ TEST_CASE("every rank runs on a thread of its own with its own place in the worl
   std::mutex mutex;
   std::set<std::thread::id> threads;
   std::set<int> seen;
-  run_ranks(
-      ranks,
-      [&](World& world) {
-        const std::lock_guard lock(mutex);
-        threads.insert(std::this_thread::get_id());
-        seen.insert(world.rank());
-        if (world.size() != ranks) throw std::logic_error("size");
-        if (world.local_rank() != world.rank() || world.local_size() != ranks) throw std::logic_error("local");
-        for (int peer = 0; peer < ranks; ++peer) {
-          if (world.transport(peer) != (peer == world.rank() ? "self" : transport)) throw std::logic_error("transport");
-          if (world.host(peer).empty()) throw std::logic_error("host");
-        }
-      },
-      {.transport = transport});
+  run_ranks(ranks,
+            [&](World& world) {
+              const std::lock_guard lock(mutex);
+              threads.insert(std::this_thread::get_id());
+              seen.insert(world.rank());
+              if (world.size() != ranks) throw std::logic_error("size");
+              if (world.local_rank() != world.rank() || world.local_size() != ranks) throw std::logic_error("local");
+              for (int peer = 0; peer < ranks; ++peer) {
+                if (world.transport(peer) != (peer == world.rank() ? "self" : transport))
+                  throw std::logic_error("transport");
+                if (world.host(peer).empty()) throw std::logic_error("host");
+              }
+            },
+            {.transport = transport});
   REQUIRE(threads.size() == static_cast<std::size_t>(ranks));
   REQUIRE(threads.count(std::this_thread::get_id()) == 0);
   REQUIRE(seen.size() == static_cast<std::size_t>(ranks));

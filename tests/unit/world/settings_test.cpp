@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/error.hpp"
 #include "world/settings.hpp"
+
+#include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -28,7 +29,7 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 
 /// What a launcher sets for rank 1 of 4.
 Environment launched() {
-  return {{"RANK", "1"},        {"WORLD_SIZE", "4"},           {"LOCAL_RANK", "1"},
+  return {{"RANK", "1"},          {"WORLD_SIZE", "4"},      {"LOCAL_RANK", "1"},
           {"MASTER_ADDR", "::1"}, {"MASTER_PORT", "29500"}, {"TRIREME_JOB_KEY", "0123456789abcdef0123"}};
 }
 
@@ -86,7 +87,8 @@ TEST_CASE("a bad value is refused by the name of its variable") {
       {"TRIREME_TRANSPORT", {"", "mem", "TCP", "infiniband", "shm "}},
       {"TRIREME_ALGORITHM", {"", "Ring", "fastest", "double_tree"}},
       {"TRIREME_TIMEOUT_S", {"", "0", "-3", "abc", "3s", "nan", "inf", "1e9", "3 "}},
-      {"TRIREME_PORT_RANGE", {"", "40000", "40000-", "-40000", "0-10", "40100-40000", "40000-70000", "a-b", "1-2-3", " 1-2"}},
+      {"TRIREME_PORT_RANGE",
+       {"", "40000", "40000-", "-40000", "0-10", "40100-40000", "40000-70000", "a-b", "1-2-3", " 1-2"}},
       {"TRIREME_LOG", {"", "warn", "verbose", "3"}},
       {"TRIREME_JOB_KEY", {"", "short"}},
       {"TRIREME_JOB_KEY_FILE", {"", "/nonexistent/key", "/"}},

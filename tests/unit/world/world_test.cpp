@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "trireme/world/world.hpp"
+
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
-#include "trireme/world/world.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -16,8 +17,9 @@ namespace {
 
 /// No launcher, whatever started this test.
 void forget_launcher() {
-  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK", "TRIREME_STORE",
-                           "TRIREME_TRANSPORT", "TRIREME_ALGORITHM", "TRIREME_TIMEOUT_S", "TRIREME_JOB_KEY", "TRIREME_JOB_KEY_FILE"}) {
+  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+                           "GROUP_RANK", "TRIREME_STORE", "TRIREME_TRANSPORT", "TRIREME_ALGORITHM", "TRIREME_TIMEOUT_S",
+                           "TRIREME_JOB_KEY", "TRIREME_JOB_KEY_FILE"}) {
     ::unsetenv(name);
   }
 }
@@ -99,9 +101,11 @@ TEST_CASE("a rank that is none is refused") {
     REQUIRE(refusal([&] { world.host(rank); }).code == ErrorCode::invalid_argument);
     REQUIRE(refusal([&] { communicator.member(rank); }).code == ErrorCode::invalid_argument);
     REQUIRE(refusal([&] { communicator.broadcast(std::span<float>(data), rank); }).code == ErrorCode::invalid_argument);
-    REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), rank); }).code == ErrorCode::invalid_argument);
+    REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), rank); }).code ==
+            ErrorCode::invalid_argument);
   }
-  REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), 0); }).message.find("this rank itself") != std::string::npos);
+  REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), 0); }).message.find("this rank itself") !=
+          std::string::npos);
   REQUIRE(!world.failure());  // a refused call harms nobody
   communicator.barrier();
 }
@@ -150,13 +154,12 @@ TEST_CASE("closing twice is closing once, and communicators that outlive their w
 TEST_CASE("communicators of several ranks outlive their world too") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
   std::vector<std::optional<Communicator>> kept(2);
-  testing::run_ranks(
-      2,
-      [&](World& world) {
-        kept[static_cast<std::size_t>(world.rank())] = world.communicator();
-        world.communicator().barrier();
-      },
-      {.transport = transport});
+  testing::run_ranks(2,
+                     [&](World& world) {
+                       kept[static_cast<std::size_t>(world.rank())] = world.communicator();
+                       world.communicator().barrier();
+                     },
+                     {.transport = transport});
   for (auto& communicator : kept) {
     REQUIRE(communicator->size() == 2);
     REQUIRE(refusal([&] { communicator->barrier(); }).code == ErrorCode::closed);
