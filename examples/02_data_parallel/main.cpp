@@ -106,8 +106,9 @@ int main() try {
     correct += static_cast<std::size_t>(std::max_element(p.begin(), p.end()) - p.begin()) == sample.label;
   }
   if (world.rank() == 0) {
-    std::printf("accuracy %.3f on %d ranks; weight[0] = %a\n", static_cast<double>(correct) / static_cast<double>(samples.size()),
-                world.size(), static_cast<double>(model.weight[0]));
+    std::printf("accuracy %.3f on %d ranks; weight[0] = %a\n",
+                static_cast<double>(correct) / static_cast<double>(samples.size()), world.size(),
+                static_cast<double>(model.weight[0]));
   }
   return 0;
 } catch (const std::exception& error) {

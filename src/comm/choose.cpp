@@ -66,8 +66,8 @@ plan::Algorithm choose(const ChoiceInput& input) {
     }
   }
   if (!found) {
-    fail(ErrorCode::unsupported, std::string("no algorithm for ") + std::string(plan::name_of(input.shape.collective)) + " on " +
-                                     std::to_string(input.shape.ranks) + " ranks");
+    fail(ErrorCode::unsupported, std::string("no algorithm for ") + std::string(plan::name_of(input.shape.collective)) +
+                                     " on " + std::to_string(input.shape.ranks) + " ranks");
   }
   return best;
 }
@@ -82,7 +82,8 @@ std::string explain_choice(const ChoiceInput& input) {
   for (auto algorithm : all_algorithms) {
     char part[96];
     if (usable(input, algorithm)) {
-      std::snprintf(part, sizeof part, " %s %.1f us", std::string(plan::name_of(algorithm)).c_str(), 1e6 * seconds(input, algorithm));
+      std::snprintf(part, sizeof part, " %s %.1f us", std::string(plan::name_of(algorithm)).c_str(),
+                    1e6 * seconds(input, algorithm));
     } else {
       std::snprintf(part, sizeof part, " %s not usable", std::string(plan::name_of(algorithm)).c_str());
     }

@@ -32,7 +32,8 @@ Request make_request(Collective collective, const comm::Group& group, const Call
 int Communicator::rank() const { return group_->rank(); }
 int Communicator::size() const { return group_->size(); }
 MemberId Communicator::member(int rank) const {
-  if (rank < 0 || rank >= size()) fail(ErrorCode::invalid_argument, "member: " + std::to_string(rank) + " is not a rank of this communicator");
+  if (rank < 0 || rank >= size())
+    fail(ErrorCode::invalid_argument, "member: " + std::to_string(rank) + " is not a rank of this communicator");
   return static_cast<MemberId>(group_->members()[static_cast<std::size_t>(rank)]);
 }
 Memory Communicator::memory() const { return Memory(group_->context()->arena()); }
@@ -62,7 +63,8 @@ void Communicator::run(const Request& request) {
 // One description per operation; blocking and asynchronous calls differ only in how they wait.
 namespace {
 
-Request all_reduce_request(const comm::Group& group, ConstTensorView input, TensorView output, ReduceOp op, const CallOptions& options) {
+Request all_reduce_request(const comm::Group& group, ConstTensorView input, TensorView output, ReduceOp op,
+                           const CallOptions& options) {
   Request request = make_request(Collective::all_reduce, group, options);
   request.input = input;
   request.output = output;
@@ -70,7 +72,8 @@ Request all_reduce_request(const comm::Group& group, ConstTensorView input, Tens
   return request;
 }
 
-Request reduce_scatter_request(const comm::Group& group, ConstTensorView input, TensorView output, ReduceOp op, const CallOptions& options) {
+Request reduce_scatter_request(const comm::Group& group, ConstTensorView input, TensorView output, ReduceOp op,
+                               const CallOptions& options) {
   Request request = make_request(Collective::reduce_scatter, group, options);
   request.input = input;
   request.output = output;
@@ -78,7 +81,8 @@ Request reduce_scatter_request(const comm::Group& group, ConstTensorView input, 
   return request;
 }
 
-Request all_gather_request(const comm::Group& group, ConstTensorView input, TensorView output, const CallOptions& options) {
+Request all_gather_request(const comm::Group& group, ConstTensorView input, TensorView output,
+                           const CallOptions& options) {
   Request request = make_request(Collective::all_gather, group, options);
   request.input = input;
   request.output = output;
@@ -100,7 +104,8 @@ Request transfer_request(const comm::Group& group, ConstTensorView input, Tensor
   request.output = output;
   request.outgoing = outgoing;
   request.root = peer;
-  if (peer == group.rank()) fail(ErrorCode::invalid_argument, "send_recv: peer " + std::to_string(peer) + " is this rank itself");
+  if (peer == group.rank())
+    fail(ErrorCode::invalid_argument, "send_recv: peer " + std::to_string(peer) + " is this rank itself");
   return request;
 }
 
@@ -115,7 +120,8 @@ Work Communicator::all_reduce_async(ConstTensorView input, TensorView output, Re
 void Communicator::reduce_scatter(ConstTensorView input, TensorView output, ReduceOp op, const CallOptions& options) {
   run(reduce_scatter_request(*group_, input, output, op, options));
 }
-Work Communicator::reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op, const CallOptions& options) {
+Work Communicator::reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op,
+                                        const CallOptions& options) {
   return start(reduce_scatter_request(*group_, input, output, op, options));
 }
 void Communicator::all_gather(ConstTensorView input, TensorView output, const CallOptions& options) {
@@ -131,7 +137,9 @@ Work Communicator::broadcast_async(TensorView data, int root, const CallOptions&
   return start(broadcast_request(*group_, data, root, options));
 }
 void Communicator::barrier(const CallOptions& options) { run(make_request(Collective::barrier, *group_, options)); }
-Work Communicator::barrier_async(const CallOptions& options) { return start(make_request(Collective::barrier, *group_, options)); }
+Work Communicator::barrier_async(const CallOptions& options) {
+  return start(make_request(Collective::barrier, *group_, options));
+}
 void Communicator::send(ConstTensorView data, int peer, const CallOptions& options) {
   run(transfer_request(*group_, data, {}, true, peer, options));
 }
@@ -169,7 +177,8 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   context->took_communicator_id(static_cast<std::uint32_t>(id));
   context->unlock();
   if (color < 0) return std::nullopt;
-  std::sort(chosen.begin(), chosen.end(), [](const Entry& a, const Entry& b) { return std::tie(a.key, a.rank) < std::tie(b.key, b.rank); });
+  std::sort(chosen.begin(), chosen.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.key, a.rank) < std::tie(b.key, b.rank); });
   std::vector<int> members;
   int own = 0;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
@@ -177,7 +186,8 @@ std::optional<Communicator> Communicator::split(int color, int key) {
     members.push_back(group_->members()[static_cast<std::size_t>(chosen[i].rank)]);
   }
   auto engine = group_->engine().split(static_cast<std::uint32_t>(id), members, own);
-  return Communicator(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members), own, std::move(engine)));
+  return Communicator(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members), own,
+                                                    std::move(engine)));
 }
 
 std::string Communicator::explain(std::size_t count, DType dtype, const CallOptions& options) const {
@@ -188,8 +198,9 @@ std::string Communicator::explain(std::size_t count, DType dtype, const CallOpti
 }
 
 std::string Communicator::flight_recorder_json() const {
-  return "{\"rank\": " + std::to_string(group_->context()->options().rank) + ", \"communicator\": " + std::to_string(group_->id()) +
-         ", \"operations\": " + group_->recorder().to_json() + "}";
+  return "{\"rank\": " + std::to_string(group_->context()->options().rank) +
+         ", \"communicator\": " + std::to_string(group_->id()) + ", \"operations\": " + group_->recorder().to_json() +
+         "}";
 }
 
 }  // namespace trireme

@@ -54,7 +54,8 @@ Context::~Context() { close(true); }
 
 void Context::open() {
   if (options_.open_control) control_ = options_.open_control(*this);
-  if (options_.progress_thread && options_.world_size > 1) progress_thread_ = std::thread([this] { run_progress_thread(); });
+  if (options_.progress_thread && options_.world_size > 1)
+    progress_thread_ = std::thread([this] { run_progress_thread(); });
 }
 
 void Context::lock() noexcept {
@@ -245,7 +246,8 @@ void Context::mismatched(int peer, const transport::MessageKey& key, const trans
   }
 }
 
-void Context::noted(int peer, std::uint8_t kind, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept {
+void Context::noted(int peer, std::uint8_t kind, const transport::MessageKey& key,
+                    const transport::Stamp& theirs) noexcept {
   Group* group = kind == signature_note ? find(key.communicator) : nullptr;
   if (group != nullptr) group->heard(peer, key.operation, theirs);
 }
@@ -255,7 +257,11 @@ void Context::peer_ended(int peer, transport::LinkState state, int errno_value) 
   if (state != transport::LinkState::lost) return;
   std::string message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") is gone: its connection broke";
   if (errno_value != 0) message += std::string(" (") + std::strerror(errno_value) + ")";
-  raise({.code = ErrorCode::peer_lost, .epoch = options_.epoch, .member = peer, .member_host = host_of(peer), .message = message});
+  raise({.code = ErrorCode::peer_lost,
+         .epoch = options_.epoch,
+         .member = peer,
+         .member_host = host_of(peer),
+         .message = message});
 }
 
 void Context::corrupted(int peer, std::string_view what) noexcept {
@@ -303,10 +309,10 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
   std::vector<int> members(static_cast<std::size_t>(context->options().world_size));
   std::iota(members.begin(), members.end(), 0);
   const int rank = context->options().rank;
-  auto engine = std::make_unique<HostEngine>(
-      context->endpoint(), context->scratch(),
-      HostEngine::Settings{.crosses_network = context->options().crosses_network, .algorithm = context->options().algorithm}, 0,
-      members, rank);
+  auto engine = std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
+                                             HostEngine::Settings{.crosses_network = context->options().crosses_network,
+                                                                  .algorithm = context->options().algorithm},
+                                             0, members, rank);
   return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
 }
 

@@ -29,7 +29,8 @@ ExecutablePlan::ExecutablePlan(plan::Plan made) : plan(std::move(made)) {
   dependents.resize(dependent_begin[count]);
   auto next = dependent_begin;
   for (std::size_t i = 0; i < count; ++i) {
-    for (int earlier : steps[i].depends_on) dependents[next[static_cast<std::size_t>(earlier)]++] = static_cast<std::uint32_t>(i);
+    for (int earlier : steps[i].depends_on)
+      dependents[next[static_cast<std::size_t>(earlier)]++] = static_cast<std::uint32_t>(i);
   }
 
   std::map<int, std::uint32_t> sends;

@@ -264,7 +264,8 @@ void Execution::fold_arrival(std::size_t index, transport::Endpoint& endpoint) n
   // destination already has the dtype it keeps.
   const std::array<kernels::ReduceSource, 2> sources{
       kernels::ReduceSource{destination.memory, destination.dtype},
-      kernels::ReduceSource{receive.borrowed != nullptr ? receive.borrowed : receive.destination, dtype_of_role(what.wire)}};
+      kernels::ReduceSource{receive.borrowed != nullptr ? receive.borrowed : receive.destination,
+                            dtype_of_role(what.wire)}};
   combine(destination, sources, left_then_right, what.finalize);
   if (receive.borrowed != nullptr) endpoint.give_back(receive);
 }

@@ -61,7 +61,7 @@ class Execution {
     transport::SendRequest send;        // send
     transport::ReceiveRequest receive;  // recv, recv_reduce
     std::uint32_t waits_for = 0;
-    std::uint32_t readers_left = 0;     // of a borrowed receive
+    std::uint32_t readers_left = 0;  // of a borrowed receive
     bool complete = false;
   };
   struct Place {
@@ -88,12 +88,12 @@ class Execution {
   std::span<std::byte> scratch_{};
   std::span<std::byte> instance_memory_{};
   std::span<Instance> instances_{};
-  std::span<std::uint32_t> ready_{};    // a queue: every instance enters once
+  std::span<std::uint32_t> ready_{};  // a queue: every instance enters once
   std::size_t ready_begin_ = 0;
   std::size_t ready_end_ = 0;
   std::span<std::uint32_t> running_{};  // requests under way, in no order
   std::size_t running_count_ = 0;
-  std::size_t left_ = 0;                // instances not complete
+  std::size_t left_ = 0;  // instances not complete
   std::vector<std::size_t> slot_offset_;
   std::vector<kernels::ReduceSource> sources_;
   int failed_peer_ = -1;

@@ -32,7 +32,8 @@ void FlightRecorder::issued(std::uint64_t sequence, const transport::Stamp& stam
 
 void FlightRecorder::ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept {
   Entry& slot = entry(sequence);
-  if (slot.version.load(std::memory_order_relaxed) == 0 || slot.sequence.load(std::memory_order_relaxed) != sequence) return;
+  if (slot.version.load(std::memory_order_relaxed) == 0 || slot.sequence.load(std::memory_order_relaxed) != sequence)
+    return;
   const auto version = slot.version.load(std::memory_order_relaxed);
   slot.version.store(version | 1, std::memory_order_release);
   slot.ended_ns.store(now_ns, std::memory_order_release);
@@ -75,7 +76,9 @@ std::string FlightRecorder::to_json() const {
     char numbers[160];
     std::snprintf(numbers, sizeof numbers, "\"started_ns\": %lld, \"ended_ns\": %lld, \"outcome\": \"%s\"}",
                   static_cast<long long>(started), static_cast<long long>(ended),
-                  outcome == 1 ? "issued" : outcome == 2 ? "done" : "failed");
+                  outcome == 1   ? "issued"
+                  : outcome == 2 ? "done"
+                                 : "failed");
     rows.push_back({sequence, "{\"sequence\": " + std::to_string(sequence) + ", \"operation\": \"" + describe(stamp) +
                                   "\", \"label\": \"" + json_escaped(label) + "\", " + numbers});
   }

@@ -42,9 +42,15 @@ class IssuingFlag {
 
 }  // namespace
 
-Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank, std::unique_ptr<Engine> engine)
-    : context_(std::move(context)), id_(id), members_(std::move(members)), rank_(rank), engine_(std::move(engine)),
-      sends_(members_.size(), 0), receives_(members_.size(), 0) {
+Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank,
+             std::unique_ptr<Engine> engine)
+    : context_(std::move(context)),
+      id_(id),
+      members_(std::move(members)),
+      rank_(rank),
+      engine_(std::move(engine)),
+      sends_(members_.size(), 0),
+      receives_(members_.size(), 0) {
   heard_.reserve(1024);  // a peer may run that far ahead
   active_.reserve(256);
   free_.reserve(256);
@@ -90,7 +96,7 @@ Operation& Group::issue(const Request& request) {
     throw Exception(std::move(failure));
   }
   const bool transfer = request.collective == plan::Collective::send_recv;
-  std::uint64_t& number = !transfer ? next_sequence_
+  std::uint64_t& number = !transfer          ? next_sequence_
                           : request.outgoing ? sends_[static_cast<std::size_t>(request.root)]
                                              : receives_[static_cast<std::size_t>(request.root)];
   Operation& operation = take();
@@ -193,11 +199,13 @@ void Group::check_time(Deadline::Clock::time_point now) {
   std::vector<int> missing;
   engine_->waiting_for(head, missing);
   std::string who;
-  for (std::size_t i = 0; i < missing.size() && i < 8; ++i) who += (i == 0 ? "rank " : ", ") + std::to_string(missing[i]);
+  for (std::size_t i = 0; i < missing.size() && i < 8; ++i)
+    who += (i == 0 ? "rank " : ", ") + std::to_string(missing[i]);
   if (missing.size() > 8) who += " and " + std::to_string(missing.size() - 8) + " more";
   if (who.empty()) who = "nobody";
   const std::string label = head.request.label[0] != '\0' ? " '" + std::string(head.request.label.data()) + "'" : "";
-  const std::string what = head.name() + label + " has not finished after " + seconds_text(waited) + ", waiting for " + who;
+  const std::string what =
+      head.name() + label + " has not finished after " + seconds_text(waited) + ", waiting for " + who;
   if (!late) {
     head.warned = true;
     context_->options().log(LogLevel::warning, "rank " + std::to_string(context_->options().rank) + ": " + what);
@@ -211,9 +219,11 @@ void Group::finish(Operation& operation, bool failed) noexcept {
   active_.erase(std::find(active_.begin(), active_.end(), &operation));
   const auto now = Deadline::Clock::now();
   if (operation.request.collective != plan::Collective::send_recv) {
-    recorder_.ended(operation.sequence, failed ? FlightRecorder::Outcome::failed : FlightRecorder::Outcome::done, nanoseconds_of(now));
+    recorder_.ended(operation.sequence, failed ? FlightRecorder::Outcome::failed : FlightRecorder::Outcome::done,
+                    nanoseconds_of(now));
   }
-  if (!active_.empty() && active_.front()->head_since == Deadline::Clock::time_point{}) active_.front()->head_since = now;
+  if (!active_.empty() && active_.front()->head_since == Deadline::Clock::time_point{})
+    active_.front()->head_since = now;
   context_->operation_count_changed(-1);
   context_->publish_status(false);
   operation.set_phase(Operation::Phase::done);  // last: from here on the waiter may take it away
@@ -239,7 +249,8 @@ void Group::heard(int world_peer, std::uint64_t sequence, const transport::Stamp
   if (ours && *ours != theirs) mismatch(world_peer, sequence, *ours, theirs, false);
 }
 
-void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs, bool transfer) {
+void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours,
+                     const transport::Stamp& theirs, bool transfer) {
   for (Operation* operation : active_) {
     if (operation->sequence == sequence && (operation->request.collective == plan::Collective::send_recv) == transfer) {
       operation->stuck = true;
@@ -249,14 +260,15 @@ void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::St
   std::string mine = "rank " + std::to_string(self) + " called " + describe(ours);
   std::string other = "rank " + std::to_string(world_peer) + " called " + describe(theirs);
   if (world_peer < self) std::swap(mine, other);  // the same sentence on both sides
-  context_->raise({.code = ErrorCode::mismatch,
-                   .epoch = context_->options().epoch,
-                   .communicator = id_,
-                   .operation = sequence,
-                   .member = world_peer,
-                   .member_host = context_->host_of(world_peer),
-                   .operation_name = (transfer ? "send_recv #" : "operation #") + std::to_string(sequence),
-                   .message = "the ranks disagree on operation #" + std::to_string(sequence) + ": " + mine + "; " + other});
+  context_->raise(
+      {.code = ErrorCode::mismatch,
+       .epoch = context_->options().epoch,
+       .communicator = id_,
+       .operation = sequence,
+       .member = world_peer,
+       .member_host = context_->host_of(world_peer),
+       .operation_name = (transfer ? "send_recv #" : "operation #") + std::to_string(sequence),
+       .message = "the ranks disagree on operation #" + std::to_string(sequence) + ": " + mine + "; " + other});
 }
 
 }  // namespace trireme::comm

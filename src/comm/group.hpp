@@ -20,7 +20,8 @@ class Context;
 /// Threads: issue() from one at a time; everything else locks by itself or is called under the progress lock.
 class Group : public std::enable_shared_from_this<Group> {
  public:
-  Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank, std::unique_ptr<Engine> engine);
+  Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank,
+        std::unique_ptr<Engine> engine);
   ~Group();
 
   int rank() const { return rank_; }
@@ -48,7 +49,8 @@ class Group : public std::enable_shared_from_this<Group> {
   void fail_active() noexcept;
   /// A peer's signature for `sequence` has arrived: compares it if the own one is known, keeps it otherwise.
   void heard(int world_peer, std::uint64_t sequence, const transport::Stamp& theirs);
-  void mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs, bool transfer);
+  void mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs,
+                bool transfer);
   /// The oldest active operation, or null.
   const Operation* oldest() const { return active_.empty() ? nullptr : active_.front(); }
   std::uint64_t issued() const { return next_sequence_; }
@@ -72,7 +74,7 @@ class Group : public std::enable_shared_from_this<Group> {
   FlightRecorder recorder_;
   std::atomic<bool> issuing_{false};
   std::uint64_t next_sequence_ = 0;
-  std::vector<std::uint64_t> sends_;     // per rank: numbers given so far
+  std::vector<std::uint64_t> sends_;  // per rank: numbers given so far
   std::vector<std::uint64_t> receives_;
   std::vector<std::unique_ptr<Operation>> pool_;
   std::vector<Operation*> free_;

@@ -47,14 +47,18 @@ std::unique_ptr<Engine> HostEngine::split(std::uint32_t id, std::vector<int> mem
 }
 
 plan::Shape HostEngine::shape_of(const Request& request) const {
-  return {.collective = request.collective, .ranks = static_cast<int>(members_.size()), .leaves = request.leaves, .root = request.root};
+  return {.collective = request.collective,
+          .ranks = static_cast<int>(members_.size()),
+          .leaves = request.leaves,
+          .root = request.root};
 }
 
 const ExecutablePlan& HostEngine::plan_for(plan::Algorithm algorithm, const plan::Shape& shape) {
   for (const auto& each : plans_) {
     if (each.algorithm == algorithm && each.shape == shape) return *each.plan;
   }
-  plans_.push_back({algorithm, shape, std::make_unique<const ExecutablePlan>(plan::make_plan(algorithm, shape, rank_))});
+  plans_.push_back(
+      {algorithm, shape, std::make_unique<const ExecutablePlan>(plan::make_plan(algorithm, shape, rank_))});
   return *plans_.back().plan;
 }
 
@@ -186,12 +190,13 @@ void HostEngine::waiting_for(const Operation& operation, std::vector<int>& world
 
 std::string HostEngine::explain(const Request& request) const {
   const std::size_t element = size_of(request.output.dtype);
-  return explain_choice({.shape = shape_of(request),
-                         .order = request.order,
-                         .count = request.logical_count(),
-                         .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
-                         .crosses_network = settings_.crosses_network,
-                         .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
+  return explain_choice(
+      {.shape = shape_of(request),
+       .order = request.order,
+       .count = request.logical_count(),
+       .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
+       .crosses_network = settings_.crosses_network,
+       .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
 }
 
 }  // namespace trireme::comm

@@ -22,16 +22,16 @@ class Operation final : public WorkState {
   enum class Phase : std::uint8_t { free, active, done };
 
   Request request{};
-  std::uint64_t sequence = 0;      ///< of the collectives of the communicator, or of the sends (receives) to one peer
+  std::uint64_t sequence = 0;  ///< of the collectives of the communicator, or of the sends (receives) to one peer
   transport::Stamp stamp{};
-  std::shared_ptr<Group> group;    ///< while not free
+  std::shared_ptr<Group> group;  ///< while not free
   std::unique_ptr<EngineState> state;
-  Error failure{};                 ///< code none: none
+  Error failure{};  ///< code none: none
   Deadline::Clock::time_point issued_at{};
   Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its communicator; zero before
-  bool stuck = false;    ///< has failed and waits for the agreed cause: not to be polled
-  bool warned = false;   ///< the slow-operation warning is out
-  bool observed = false; ///< somebody has seen the error
+  bool stuck = false;                        ///< has failed and waits for the agreed cause: not to be polled
+  bool warned = false;                       ///< the slow-operation warning is out
+  bool observed = false;                     ///< somebody has seen the error
 
   Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
   void set_phase(Phase phase) noexcept { phase_.store(phase, std::memory_order_release); }

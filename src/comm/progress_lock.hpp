@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+
 #include <sched.h>
 
 namespace trireme::comm {

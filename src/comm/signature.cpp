@@ -29,7 +29,8 @@ transport::Stamp signature_of(const Request& request, int algorithm_override) {
     word |= static_cast<std::uint64_t>(request.leaves & 0xffff) << 32;
   }
   if (rooted) word |= static_cast<std::uint64_t>(request.root & 0xfff) << 48;
-  if (request.collective == plan::Collective::all_reduce) word |= static_cast<std::uint64_t>(algorithm_override & 0xf) << 60;
+  if (request.collective == plan::Collective::all_reduce)
+    word |= static_cast<std::uint64_t>(algorithm_override & 0xf) << 60;
   return {{word, request.logical_count(), reducing ? std::bit_cast<std::uint64_t>(request.op.scalar) : 0}};
 }
 
@@ -38,7 +39,8 @@ std::string describe(const transport::Stamp& stamp) {
   const auto field = [&](int shift, std::uint64_t mask) { return static_cast<unsigned>((word >> shift) & mask); };
   const unsigned collective = field(0, 0xff);
   const auto dtype = [](unsigned value) {
-    return value < static_cast<unsigned>(dtype_count) ? std::string(name_of(static_cast<DType>(value))) : std::string("?");
+    return value < static_cast<unsigned>(dtype_count) ? std::string(name_of(static_cast<DType>(value)))
+                                                      : std::string("?");
   };
   if (collective > static_cast<unsigned>(plan::Collective::send_recv)) return "an unknown operation";
   const auto which = static_cast<plan::Collective>(collective);

@@ -64,7 +64,8 @@ class StatusBoard {
       for (std::size_t i = 0; i < count; ++i) status.waiting_for.push_back(waiting_[i].load(std::memory_order_acquire));
       if (version_.load(std::memory_order_acquire) == before) {
         if (collective != none) {
-          status.operation_name = std::string(plan::name_of(static_cast<plan::Collective>(collective))) + " #" + std::to_string(status.operation);
+          status.operation_name = std::string(plan::name_of(static_cast<plan::Collective>(collective))) + " #" +
+                                  std::to_string(status.operation);
           if (label[0] != '\0') status.operation_name += " '" + std::string(label) + "'";
         }
         return status;

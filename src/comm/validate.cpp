@@ -19,17 +19,21 @@ using plan::Collective;
 
 void check_buffer(const Request& request, const ConstTensorView& view, const char* which) {
   if (!is_supported(view.dtype)) {
-    refuse(request, ErrorCode::unsupported, std::string("dtype ") + std::string(name_of(view.dtype)) +
-                                                " is not supported by this version; f64 f32 f16 bf16 i64 i32 u8 are");
+    refuse(request, ErrorCode::unsupported,
+           std::string("dtype ") + std::string(name_of(view.dtype)) +
+               " is not supported by this version; f64 f32 f16 bf16 i64 i32 u8 are");
   }
   if (view.device.kind != DeviceKind::cpu) {
-    refuse(request, ErrorCode::unsupported, std::string(which) + " is device memory, which the host engine does not take");
+    refuse(request, ErrorCode::unsupported,
+           std::string(which) + " is device memory, which the host engine does not take");
   }
   if (view.count > std::numeric_limits<std::size_t>::max() / 16) {
-    refuse(request, ErrorCode::invalid_argument, std::string(which) + " has an impossible count of " + std::to_string(view.count));
+    refuse(request, ErrorCode::invalid_argument,
+           std::string(which) + " has an impossible count of " + std::to_string(view.count));
   }
   if (view.data == nullptr && view.count != 0) {
-    refuse(request, ErrorCode::invalid_argument, std::string(which) + " is null but has " + std::to_string(view.count) + " elements");
+    refuse(request, ErrorCode::invalid_argument,
+           std::string(which) + " is null but has " + std::to_string(view.count) + " elements");
   }
   if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) {
     refuse(request, ErrorCode::invalid_argument, std::string(which) + " is not aligned to its elements");
@@ -45,7 +49,8 @@ void check_overlap(const Request& request, std::ptrdiff_t allowed_offset) {
   if (in_bytes == 0 || out_bytes == 0 || in + in_bytes <= out || out + out_bytes <= in) return;
   const auto offset = static_cast<std::ptrdiff_t>(in) - static_cast<std::ptrdiff_t>(out);
   if (offset == allowed_offset && request.input.dtype == request.output.dtype) return;
-  refuse(request, ErrorCode::invalid_argument, "input and output overlap in part; give the same buffer or disjoint ones");
+  refuse(request, ErrorCode::invalid_argument,
+         "input and output overlap in part; give the same buffer or disjoint ones");
 }
 
 void check_op(const Request& request) {
@@ -58,8 +63,9 @@ void check_op(const Request& request) {
     refuse(request, ErrorCode::invalid_argument, "sum of bool is not defined; use max for 'any', min for 'all'");
   }
   if (request.input.dtype != dtype && request.input.dtype != accumulator_of(dtype)) {
-    refuse(request, ErrorCode::invalid_argument, "input is " + std::string(name_of(request.input.dtype)) + " but output " +
-                                                     std::string(name_of(dtype)) + "; they must be equal, or input the accumulator type");
+    refuse(request, ErrorCode::invalid_argument,
+           "input is " + std::string(name_of(request.input.dtype)) + " but output " + std::string(name_of(dtype)) +
+               "; they must be equal, or input the accumulator type");
   }
 }
 
@@ -74,7 +80,8 @@ void validate(const Request& request, int ranks, int rank) {
       check_buffer(request, request.output, "output");
       check_op(request);
       if (request.input.count != request.output.count) {
-        refuse(request, ErrorCode::invalid_argument, "input has " + count_of(request.input) + " elements, output " + count_of(request.output));
+        refuse(request, ErrorCode::invalid_argument,
+               "input has " + count_of(request.input) + " elements, output " + count_of(request.output));
       }
       check_overlap(request, 0);
       break;
@@ -83,8 +90,9 @@ void validate(const Request& request, int ranks, int rank) {
       check_buffer(request, request.output, "output");
       check_op(request);
       if (request.input.count != request.output.count * size) {
-        refuse(request, ErrorCode::invalid_argument, "input must have " + std::to_string(ranks) + " times output's " +
-                                                         count_of(request.output) + " elements, has " + count_of(request.input));
+        refuse(request, ErrorCode::invalid_argument,
+               "input must have " + std::to_string(ranks) + " times output's " + count_of(request.output) +
+                   " elements, has " + count_of(request.input));
       }
       check_overlap(request, std::numeric_limits<std::ptrdiff_t>::max());
       break;
@@ -92,29 +100,34 @@ void validate(const Request& request, int ranks, int rank) {
       check_buffer(request, request.input, "input");
       check_buffer(request, request.output, "output");
       if (request.output.count != request.input.count * size) {
-        refuse(request, ErrorCode::invalid_argument, "output must have " + std::to_string(ranks) + " times input's " +
-                                                         count_of(request.input) + " elements, has " + count_of(request.output));
+        refuse(request, ErrorCode::invalid_argument,
+               "output must have " + std::to_string(ranks) + " times input's " + count_of(request.input) +
+                   " elements, has " + count_of(request.output));
       }
-      if (request.input.dtype != request.output.dtype) refuse(request, ErrorCode::invalid_argument, "input and output differ in dtype");
+      if (request.input.dtype != request.output.dtype)
+        refuse(request, ErrorCode::invalid_argument, "input and output differ in dtype");
       check_overlap(request, static_cast<std::ptrdiff_t>(request.input.size_bytes()) * rank);
       break;
     case Collective::broadcast:
       check_buffer(request, request.output, "data");
       if (request.root < 0 || request.root >= ranks) {
-        refuse(request, ErrorCode::invalid_argument, "root " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
+        refuse(request, ErrorCode::invalid_argument,
+               "root " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
       }
       break;
     case Collective::send_recv:
       check_buffer(request, request.outgoing ? request.input : ConstTensorView(request.output), "data");
       if (request.root < 0 || request.root >= ranks) {
-        refuse(request, ErrorCode::invalid_argument, "peer " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
+        refuse(request, ErrorCode::invalid_argument,
+               "peer " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
       }
       break;
     case Collective::barrier: break;
   }
   if (request.leaves < ranks || request.leaves > 0xffff) {
-    refuse(request, ErrorCode::invalid_argument, "leaves is " + std::to_string(request.leaves) + "; it must be from the number of ranks, " +
-                                                     std::to_string(ranks) + ", to 65535");
+    refuse(request, ErrorCode::invalid_argument,
+           "leaves is " + std::to_string(request.leaves) + "; it must be from the number of ranks, " +
+               std::to_string(ranks) + ", to 65535");
   }
 }
 

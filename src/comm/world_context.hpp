@@ -68,7 +68,8 @@ class Context final : public rendezvous::ControlListener,
   void unexpected(int peer, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept override;
   void mismatched(int peer, const transport::MessageKey& key, const transport::Stamp& ours,
                   const transport::Stamp& theirs) noexcept override;
-  void noted(int peer, std::uint8_t kind, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept override;
+  void noted(int peer, std::uint8_t kind, const transport::MessageKey& key,
+             const transport::Stamp& theirs) noexcept override;
   void peer_ended(int peer, transport::LinkState state, int errno_value) noexcept override;
   void corrupted(int peer, std::string_view what) noexcept override;
 

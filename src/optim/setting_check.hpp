@@ -15,7 +15,8 @@ inline void check_setting(const char* optimizer, const char* setting, double val
                           double high = std::numeric_limits<double>::infinity()) {
   if (std::isfinite(value) && value >= low && value < high) return;
   char text[160];
-  std::snprintf(text, sizeof text, "%s: %s is %g; it must be finite, at least %g and below %g", optimizer, setting, value, low, high);
+  std::snprintf(text, sizeof text, "%s: %s is %g; it must be finite, at least %g and below %g", optimizer, setting,
+                value, low, high);
   fail(ErrorCode::invalid_argument, text);
 }
 

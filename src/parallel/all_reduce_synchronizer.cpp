@@ -26,7 +26,8 @@ void fill_identity(std::byte* memory, DType dtype, std::size_t count) {
 
 /// left = left + right, one node of the fold's tree.
 void add(std::byte* left, const std::byte* right, DType dtype, std::size_t count) {
-  const std::array<kernels::ReduceSource, 2> sources{kernels::ReduceSource{left, dtype}, kernels::ReduceSource{right, dtype}};
+  const std::array<kernels::ReduceSource, 2> sources{kernels::ReduceSource{left, dtype},
+                                                     kernels::ReduceSource{right, dtype}};
   constexpr std::array<std::int16_t, 3> program{0, 1, layout::ReductionTree::combine};
   kernels::reduce({.kind = ReduceKind::sum,
                    .accumulator = dtype,
@@ -49,7 +50,8 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       leaves_(leaves),
       own_leaves_(own_leaves),
       plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
-      gradients_(communicator_.memory().allocate(Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
+      gradients_(communicator_.memory().allocate(
+          Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
       settled_(parameters_.size(), false),
@@ -66,7 +68,8 @@ CallOptions AllReduceSynchronizer::call_options(std::string_view label) const {
 }
 
 std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const {
-  return gradients_.bytes().data() + plan_.size_bytes * static_cast<std::size_t>(level) + plan_.places[parameter].begin_bytes;
+  return gradients_.bytes().data() + plan_.size_bytes * static_cast<std::size_t>(level) +
+         plan_.places[parameter].begin_bytes;
 }
 
 TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
@@ -98,13 +101,15 @@ void AllReduceSynchronizer::begin_leaf(double weight) {
 void AllReduceSynchronizer::set_weight(double weight) {
   if (!in_leaf_) misuse("weight(): no shard is under way");
   if (leaf_touched_) misuse("weight() must come before the first ready() of its shard");
-  if (!std::isfinite(weight) || weight < 0) misuse("weight(): " + std::to_string(weight) + " is not a finite number of at least 0");
+  if (!std::isfinite(weight) || weight < 0)
+    misuse("weight(): " + std::to_string(weight) + " is not a finite number of at least 0");
   weight_ = weight;
 }
 
 void AllReduceSynchronizer::ready(std::size_t parameter) {
   if (parameter >= parameters_.size()) {
-    misuse("ready(): there is no parameter " + std::to_string(parameter) + " among " + std::to_string(parameters_.size()));
+    misuse("ready(): there is no parameter " + std::to_string(parameter) + " among " +
+           std::to_string(parameters_.size()));
   }
   if (!in_leaf_) misuse("ready(): no shard is under way");
   if (settled_[parameter]) misuse("ready(): '" + parameters_[parameter].name + "' was ready before in this shard");
@@ -182,11 +187,13 @@ void AllReduceSynchronizer::start_complete_buckets() {
 void AllReduceSynchronizer::start_bucket(std::size_t index) {
   const auto& bucket = plan_.buckets[index];
   const TensorView range{gradients_.bytes().data() + bucket.begin_bytes, bucket.count, bucket.dtype};
-  buckets_[index].work = communicator_.all_reduce_async(range, range, average_over(total_weight_), call_options(buckets_[index].label));
+  buckets_[index].work =
+      communicator_.all_reduce_async(range, range, average_over(total_weight_), call_options(buckets_[index].label));
 }
 
 StepOutcome AllReduceSynchronizer::reduce() {
-  if (in_leaf_ || leaf_ + 1 != own_leaves_) misuse("reduce(): " + std::to_string(own_leaves_ - leaf_ - 1 + in_leaf_) + " shards have not been passed");
+  if (in_leaf_ || leaf_ + 1 != own_leaves_)
+    misuse("reduce(): " + std::to_string(own_leaves_ - leaf_ - 1 + in_leaf_) + " shards have not been passed");
   weights_known(true);
   if (total_weight_ != 0.0) {
     while (next_bucket_ < buckets_.size()) start_bucket(next_bucket_++);

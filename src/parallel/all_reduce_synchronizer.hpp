@@ -23,8 +23,8 @@ namespace trireme::parallel {
 /// late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
-  AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options,
-                        int leaves, int own_leaves);
+  AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
+                        const DataParallelOptions& options, int leaves, int own_leaves);
 
   void begin_step() override;
   void begin_leaf(double weight) override;
@@ -63,12 +63,12 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   BucketPlan plan_;
   ArenaBuffer gradients_;  ///< fold_depth copies; the first is what is reduced
   ArenaBuffer weights_;
-  ArenaBuffer counts_;     ///< per parameter, then the votes to stop
+  ArenaBuffer counts_;  ///< per parameter, then the votes to stop
 
   // Of the step under way.
-  int leaf_ = -1;          ///< index among own leaves
-  int stack_ = 0;          ///< partial sums that wait on the fold's stack, before this leaf
-  int combines_ = 0;       ///< how many of them this leaf completes
+  int leaf_ = -1;     ///< index among own leaves
+  int stack_ = 0;     ///< partial sums that wait on the fold's stack, before this leaf
+  int combines_ = 0;  ///< how many of them this leaf completes
   bool in_leaf_ = false;
   bool last_leaf_ = false;
   bool leaf_touched_ = false;

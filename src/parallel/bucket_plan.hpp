@@ -23,7 +23,7 @@ struct GradientPlace {
   std::size_t bucket = 0;
   std::size_t begin_bytes = 0;  ///< in the arena
   std::size_t count = 0;
-  DType dtype = DType::f32;     ///< the accumulator type
+  DType dtype = DType::f32;  ///< the accumulator type
 };
 
 struct BucketPlan {

@@ -24,10 +24,12 @@ int settle_leaves(const DataParallelOptions& options, int ranks) {
   const int leaves = options.logical_shards;
   if (leaves == 0) return ranks;
   if (leaves < 0 || !std::has_single_bit(static_cast<unsigned>(leaves)) || leaves > 32768) {
-    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + "; it must be a power of two up to 32768 (or 0: one per rank)");
+    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) +
+                                          "; it must be a power of two up to 32768 (or 0: one per rank)");
   }
   if (leaves < ranks) {
-    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + " but there are " + std::to_string(ranks) +
+    fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + " but there are " +
+                                          std::to_string(ranks) +
                                           " ranks: raise it to at least the number of ranks, or use fewer ranks");
   }
   return leaves;
@@ -35,12 +37,14 @@ int settle_leaves(const DataParallelOptions& options, int ranks) {
 
 std::string settings_text(const DataParallelOptions& options, int leaves) {
   return "logical_shards " + std::to_string(leaves) + ", bucket_bytes " + std::to_string(options.bucket_bytes.value) +
-         ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) + ", order " + std::string(name_of(options.order));
+         ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) + ", order " +
+         std::string(name_of(options.order));
 }
 
 }  // namespace
 
-DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options)
+DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters,
+                                     const DataParallelOptions& options)
     : communicator_(std::move(communicator)), parameters_(std::move(parameters)), options_(options) {
   leaves_ = settle_leaves(options_, communicator_.size());
   check_parameters(parameters_);
@@ -119,7 +123,8 @@ StepOutcome StepState::reduce() {
 void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
   if (!reduced_) fail(ErrorCode::invalid_argument, "apply() comes after reduce()");
   if (applied_) fail(ErrorCode::invalid_argument, "apply() is called twice in one step");
-  if (!std::isfinite(options.clip_norm) || options.clip_norm < 0) fail(ErrorCode::invalid_argument, "clip_norm must be finite and at least 0");
+  if (!std::isfinite(options.clip_norm) || options.clip_norm < 0)
+    fail(ErrorCode::invalid_argument, "clip_norm must be finite and at least 0");
   applied_ = true;
   if (synchronizer_.total_weight() == 0.0) return;
   double scale = 1.0;
@@ -132,7 +137,8 @@ void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
     scale = clip_scale(norm_, options.clip_norm);
   }
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
-    if (synchronizer_.used(p)) optimizer.apply(parameters_[p].name, parameters_[p].value, synchronizer_.gradient(p), scale);
+    if (synchronizer_.used(p))
+      optimizer.apply(parameters_[p].name, parameters_[p].value, synchronizer_.gradient(p), scale);
   }
 }
 
@@ -157,8 +163,8 @@ StepOutcome StepState::abandon() {
 void StepState::check_reduced(const char* call, std::size_t parameter) const {
   if (!reduced_) fail(ErrorCode::invalid_argument, std::string(call) + " comes after reduce()");
   if (parameter >= parameters_.size()) {
-    fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) + " among " +
-                                          std::to_string(parameters_.size()));
+    fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) +
+                                          " among " + std::to_string(parameters_.size()));
   }
 }
 
@@ -206,7 +212,8 @@ Steps::Iterator Steps::begin() {
   return Iterator(state_);
 }
 
-DataParallel::DataParallel(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options)
+DataParallel::DataParallel(Communicator communicator, std::vector<Parameter> parameters,
+                           const DataParallelOptions& options)
     : state_(std::make_unique<parallel::DataParallelState>(std::move(communicator), std::move(parameters), options)) {}
 DataParallel::DataParallel(DataParallel&&) noexcept = default;
 DataParallel& DataParallel::operator=(DataParallel&&) noexcept = default;

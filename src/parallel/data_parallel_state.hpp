@@ -12,8 +12,13 @@ namespace trireme::parallel {
 /// What the handles Step, Shards and Shard point to: the step under way.
 class StepState {
  public:
-  StepState(GradientSynchronizer& synchronizer, const std::vector<Parameter>& parameters, int leaves, int first_leaf, int own_leaves)
-      : synchronizer_(synchronizer), parameters_(parameters), leaves_(leaves), first_leaf_(first_leaf), own_leaves_(own_leaves) {
+  StepState(GradientSynchronizer& synchronizer, const std::vector<Parameter>& parameters, int leaves, int first_leaf,
+            int own_leaves)
+      : synchronizer_(synchronizer),
+        parameters_(parameters),
+        leaves_(leaves),
+        first_leaf_(first_leaf),
+        own_leaves_(own_leaves) {
     shard_.step_ = this;
   }
 
@@ -48,8 +53,8 @@ class StepState {
   data::SamplerCursor cursor_{};
   std::span<const std::uint32_t> batch_{};
   Shard shard_;
-  int passed_ = 0;       ///< own leaves done with
-  bool started_ = false; ///< shards() is being iterated
+  int passed_ = 0;        ///< own leaves done with
+  bool started_ = false;  ///< shards() is being iterated
   bool in_shard_ = false;
   bool reduced_ = false;
   bool applied_ = false;

@@ -14,7 +14,8 @@ namespace {
 
 std::string describe(const Parameter& parameter) {
   std::string text = "'" + parameter.name + "' " + std::string(name_of(parameter.value.dtype)) + " {";
-  for (std::size_t i = 0; i < parameter.shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(parameter.shape[i]);
+  for (std::size_t i = 0; i < parameter.shape.size(); ++i)
+    text += (i == 0 ? "" : ", ") + std::to_string(parameter.shape[i]);
   return text + "}";
 }
 
@@ -31,7 +32,8 @@ std::vector<std::string> gather_texts(Communicator& communicator, const std::str
   std::array<std::uint8_t, width> padded{};
   std::memcpy(padded.data(), mine.data(), std::min(mine.size(), width - 1));
   std::vector<std::uint8_t> all(width * static_cast<std::size_t>(communicator.size()));
-  communicator.all_gather(std::span<const std::uint8_t>(padded), std::span<std::uint8_t>(all), {.label = "parameter list"});
+  communicator.all_gather(std::span<const std::uint8_t>(padded), std::span<std::uint8_t>(all),
+                          {.label = "parameter list"});
   std::vector<std::string> texts;
   for (int rank = 0; rank < communicator.size(); ++rank) {
     texts.emplace_back(reinterpret_cast<const char*>(all.data() + width * static_cast<std::size_t>(rank)));
@@ -49,7 +51,8 @@ int first_difference(const std::vector<T>& values, std::size_t stride = 1, std::
 }
 
 void refuse(const std::string& what, int rank, const std::string& theirs, const std::string& zeros) {
-  fail(ErrorCode::mismatch, "the ranks' " + what + ": rank 0 has " + zeros + "; rank " + std::to_string(rank) + " has " + theirs);
+  fail(ErrorCode::mismatch,
+       "the ranks' " + what + ": rank 0 has " + zeros + "; rank " + std::to_string(rank) + " has " + theirs);
 }
 
 }  // namespace
@@ -69,7 +72,8 @@ void check_parameters(std::span<const Parameter> parameters) {
     }
     if (each.value.count != count || each.gradient.count != count) {
       fail(ErrorCode::invalid_argument, which + ": its shape has " + std::to_string(count) + " elements, value " +
-                                            std::to_string(each.value.count) + ", gradient " + std::to_string(each.gradient.count));
+                                            std::to_string(each.value.count) + ", gradient " +
+                                            std::to_string(each.gradient.count));
     }
     if (count != 0 && (each.value.data == nullptr || each.gradient.data == nullptr)) {
       fail(ErrorCode::invalid_argument, which + ": value or gradient is null");
@@ -84,7 +88,8 @@ void check_parameters(std::span<const Parameter> parameters) {
   }
 }
 
-void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings) {
+void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters,
+                        const std::string& settings) {
   std::vector<std::int64_t> mine;
   std::uint64_t whole = 0;
   for (const auto& each : parameters) {
@@ -92,25 +97,29 @@ void compare_parameters(Communicator& communicator, std::span<const Parameter> p
     whole = whole * 31 + static_cast<std::uint64_t>(mine.back());
   }
   const auto ranks = static_cast<std::size_t>(communicator.size());
-  const std::array<std::int64_t, 3> summary{static_cast<std::int64_t>(mine.size()),
-                                            static_cast<std::int64_t>(whole), fingerprint(settings)};
+  const std::array<std::int64_t, 3> summary{static_cast<std::int64_t>(mine.size()), static_cast<std::int64_t>(whole),
+                                            fingerprint(settings)};
   std::vector<std::int64_t> all(3 * ranks);
-  communicator.all_gather(std::span<const std::int64_t>(summary), std::span<std::int64_t>(all), {.label = "parameter list"});
+  communicator.all_gather(std::span<const std::int64_t>(summary), std::span<std::int64_t>(all),
+                          {.label = "parameter list"});
 
   if (const int rank = first_difference(all, 3, 2); rank != 0) {
     const auto texts = gather_texts(communicator, settings);
     refuse("data-parallel settings differ", rank, texts[static_cast<std::size_t>(rank)], texts[0]);
   }
   if (const int rank = first_difference(all, 3, 0); rank != 0) {
-    refuse("numbers of parameters differ", rank, std::to_string(all[3 * static_cast<std::size_t>(rank)]), std::to_string(all[0]));
+    refuse("numbers of parameters differ", rank, std::to_string(all[3 * static_cast<std::size_t>(rank)]),
+           std::to_string(all[0]));
   }
   if (first_difference(all, 3, 1) == 0) return;
   std::vector<std::int64_t> prints(mine.size() * ranks);
-  communicator.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(prints), {.label = "parameter list"});
+  communicator.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(prints),
+                          {.label = "parameter list"});
   for (std::size_t p = 0; p < mine.size(); ++p) {
     if (const int rank = first_difference(prints, mine.size(), p); rank != 0) {
       const auto texts = gather_texts(communicator, describe(parameters[p]));
-      refuse("parameter lists differ at index " + std::to_string(p), rank, texts[static_cast<std::size_t>(rank)], texts[0]);
+      refuse("parameter lists differ at index " + std::to_string(p), rank, texts[static_cast<std::size_t>(rank)],
+             texts[0]);
     }
   }
 }

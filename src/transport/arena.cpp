@@ -77,7 +77,8 @@ std::span<std::byte> Arena::allocate(std::size_t bytes) {
 
 void Arena::extend(std::size_t end) {
   if (end > reserve_) {
-    fail(ErrorCode::system, "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
+    fail(ErrorCode::system,
+         "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
   }
   if (end > file_size_) {
     const std::size_t size = std::min(reserve_, round_up(end, growth));

@@ -62,7 +62,9 @@ struct Endpoint::Peer {
   std::vector<Waiting*> waiting;
   UnexpectedPool<Waiting> pool;
 
-  bool interesting() const { return !posted.empty() || !accepted.empty() || !offered.empty() || !queue.empty() || busy; }
+  bool interesting() const {
+    return !posted.empty() || !accepted.empty() || !offered.empty() || !queue.empty() || busy;
+  }
   bool wants_to_write() const { return busy || control_begin < control.size() || !queue.empty(); }
 };
 
@@ -225,7 +227,8 @@ bool Endpoint::flush(Peer& peer) noexcept {
         if (request->offered) {  // accepted meanwhile: the next piece
           header.type = FrameType::data;
           header.token = request->streamed;
-          header.inline_bytes = static_cast<std::uint32_t>(std::min(options_.piece_bytes, request->bytes - request->streamed));
+          header.inline_bytes =
+              static_cast<std::uint32_t>(std::min(options_.piece_bytes, request->bytes - request->streamed));
           peer.writing_payload = request->data + request->streamed;
         } else if (request->bytes <= options_.eager_bytes) {
           header.type = FrameType::message;
@@ -342,8 +345,9 @@ bool Endpoint::drain(Peer& peer) noexcept {
     while (peer.sink_left != 0) {
       std::byte discarded[512];
       const bool discard = peer.sink == Peer::Sink::discard;
-      const std::span<std::byte> into = discard ? std::span<std::byte>(discarded, std::min(sizeof discarded, peer.sink_left))
-                                                : std::span<std::byte>(peer.sink_data, peer.sink_left);
+      const std::span<std::byte> into =
+          discard ? std::span<std::byte>(discarded, std::min(sizeof discarded, peer.sink_left))
+                  : std::span<std::byte>(peer.sink_data, peer.sink_left);
       const std::size_t got = peer.link->read(into);
       if (got == 0) {
         starved = true;
@@ -504,7 +508,8 @@ void Endpoint::end_peer(Peer& peer) noexcept {
   if (peer.link && peer.link->descriptor() >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, peer.link->descriptor(), nullptr);
   fail_requests(peer);
   if (listener_ != nullptr) {
-    listener_->peer_ended(peer.rank, peer.link ? peer.link->state() : LinkState::lost, peer.link ? peer.link->errno_value() : 0);
+    listener_->peer_ended(peer.rank, peer.link ? peer.link->state() : LinkState::lost,
+                          peer.link ? peer.link->errno_value() : 0);
   }
 }
 

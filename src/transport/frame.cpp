@@ -9,7 +9,8 @@ std::string_view fault_of(const FrameHeader& header, std::size_t eager_bytes, st
   if (header.bytes > largest_message) return "a message of an impossible size";
   switch (header.type) {
     case FrameType::message:
-      if (header.inline_bytes != header.bytes || header.bytes > eager_bytes) return "an eager message of an impossible size";
+      if (header.inline_bytes != header.bytes || header.bytes > eager_bytes)
+        return "an eager message of an impossible size";
       return {};
     case FrameType::data:
       if (header.inline_bytes == 0 || header.inline_bytes > piece_bytes || header.token > header.bytes ||

@@ -62,7 +62,9 @@ class RingWriter {
     return header_->reader_sleeps.load(std::memory_order_seq_cst) != 0 &&
            header_->reader_sleeps.exchange(0, std::memory_order_seq_cst) != 0;
   }
-  void set_sleeping(bool sleeping) noexcept { header_->writer_sleeps.store(sleeping ? 1 : 0, std::memory_order_seq_cst); }
+  void set_sleeping(bool sleeping) noexcept {
+    header_->writer_sleeps.store(sleeping ? 1 : 0, std::memory_order_seq_cst);
+  }
   void end(RingEnd how) noexcept { header_->ended.store(static_cast<std::uint32_t>(how), std::memory_order_release); }
 
  private:
@@ -110,7 +112,9 @@ class RingReader {
     return header_->writer_sleeps.load(std::memory_order_seq_cst) != 0 &&
            header_->writer_sleeps.exchange(0, std::memory_order_seq_cst) != 0;
   }
-  void set_sleeping(bool sleeping) noexcept { header_->reader_sleeps.store(sleeping ? 1 : 0, std::memory_order_seq_cst); }
+  void set_sleeping(bool sleeping) noexcept {
+    header_->reader_sleeps.store(sleeping ? 1 : 0, std::memory_order_seq_cst);
+  }
   RingEnd ended() const noexcept { return static_cast<RingEnd>(header_->ended.load(std::memory_order_acquire)); }
 
  private:

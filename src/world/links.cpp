@@ -12,7 +12,8 @@
 namespace trireme {
 namespace {
 
-transport::Transport* transport_to(const std::vector<std::unique_ptr<transport::Transport>>& transports, const PeerCard& card) {
+transport::Transport* transport_to(const std::vector<std::unique_ptr<transport::Transport>>& transports,
+                                   const PeerCard& card) {
   for (const auto& each : transports) {
     const auto found = card.transports.find(std::string(each->name()));
     if (found != card.transports.end() && each->reaches(found->second)) return each.get();
@@ -22,8 +23,8 @@ transport::Transport* transport_to(const std::vector<std::unique_ptr<transport::
 
 }  // namespace
 
-Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports, const std::vector<PeerCard>& cards, int rank,
-                  Deadline deadline, const Log& log) {
+Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
+                  const std::vector<PeerCard>& cards, int rank, Deadline deadline, const Log& log) {
   const int ranks = static_cast<int>(cards.size());
   Links result;
   result.links.resize(cards.size());
@@ -54,7 +55,8 @@ Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& tran
     if (ready <= 0 && deadline.passed()) {
       std::string missing;
       for (int peer = rank + 1; peer < ranks; ++peer) {
-        if (!result.links[static_cast<std::size_t>(peer)]) missing += (missing.empty() ? "" : ", ") + std::to_string(peer);
+        if (!result.links[static_cast<std::size_t>(peer)])
+          missing += (missing.empty() ? "" : ", ") + std::to_string(peer);
       }
       fail(ErrorCode::timeout, "ranks " + missing + " have joined but did not connect to rank " + std::to_string(rank));
     }
@@ -66,13 +68,15 @@ Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& tran
       auto [peer, link] = transports[i]->accept(Deadline::at(turn), refusal);
       if (!link) {
         if (!refusal.empty()) {
-          log(LogLevel::warning, "rank " + std::to_string(rank) + ": refused a connection over " + std::string(transports[i]->name()) + ": " + refusal);
+          log(LogLevel::warning, "rank " + std::to_string(rank) + ": refused a connection over " +
+                                     std::string(transports[i]->name()) + ": " + refusal);
         }
         continue;
       }
       auto& slot = result.links[static_cast<std::size_t>(peer)];
       if (slot) {
-        log(LogLevel::warning, "rank " + std::to_string(peer) + " connected to rank " + std::to_string(rank) + " twice; the second is dropped");
+        log(LogLevel::warning, "rank " + std::to_string(peer) + " connected to rank " + std::to_string(rank) +
+                                   " twice; the second is dropped");
         continue;
       }
       slot = std::move(link);

@@ -21,7 +21,7 @@ struct Links {
 /// Connects this rank to every other, each over the first of `transports` that reaches it: to lower ranks by
 /// connecting, to higher ones by accepting, over all transports at once.
 /// Errors: unsupported naming a rank that no transport reaches; timeout naming the ranks that did not connect.
-Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports, const std::vector<PeerCard>& cards, int rank,
-                  Deadline deadline, const Log& log);
+Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
+                  const std::vector<PeerCard>& cards, int rank, Deadline deadline, const Log& log);
 
 }  // namespace trireme

@@ -30,7 +30,8 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
 
 }  // namespace
 
-std::vector<std::exception_ptr> run_ranks_collecting(int ranks, const std::function<void(World&)>& body, const RunRanksOptions& options) {
+std::vector<std::exception_ptr> run_ranks_collecting(int ranks, const std::function<void(World&)>& body,
+                                                     const RunRanksOptions& options) {
   if (ranks < 1) fail(ErrorCode::invalid_argument, "run_ranks: the number of ranks is " + std::to_string(ranks));
   if (options.transport != "mem" && options.transport != "shm" && options.transport != "tcp") {
     fail(ErrorCode::invalid_argument, "run_ranks: transport '" + options.transport + "' is none of mem, shm, tcp");
@@ -48,7 +49,9 @@ std::vector<std::exception_ptr> run_ranks_collecting(int ranks, const std::funct
         if (ranks == 1) return WorldBuilder::build_alone(settings);
         WorldBuilder::Meeting meeting;
         meeting.store = store.handle();
-        meeting.open_control = [&control, rank](rendezvous::ControlListener& listener) { return control.open(rank, listener); };
+        meeting.open_control = [&control, rank](rendezvous::ControlListener& listener) {
+          return control.open(rank, listener);
+        };
         if (options.transport == "mem") meeting.network = &network;
         return WorldBuilder::build(std::move(settings), std::move(meeting));
       }();

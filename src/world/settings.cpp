@@ -19,8 +19,8 @@ struct Setting {
   std::string name;
 };
 
-Setting pick(const std::optional<std::string>& option, std::string_view option_name, const platform::Environment& environment,
-             std::string_view variable) {
+Setting pick(const std::optional<std::string>& option, std::string_view option_name,
+             const platform::Environment& environment, std::string_view variable) {
   if (option) return {option, "Options::" + std::string(option_name)};
   return {environment.find(variable), std::string(variable)};
 }
@@ -51,12 +51,14 @@ net::JobKey key_of(const platform::Environment& environment, const platform::Clu
         "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's address keeps jobs "
         "apart but does not keep attackers out");
   }
-  return net::JobKey::derived(cluster.job_id + "/" + cluster.master.value_or("") + ":" + std::to_string(cluster.port.value_or(0)));
+  return net::JobKey::derived(cluster.job_id + "/" + cluster.master.value_or("") + ":" +
+                              std::to_string(cluster.port.value_or(0)));
 }
 
 void refuse_unless_positive(std::string_view name, std::chrono::milliseconds duration) {
   if (duration.count() > 0) return;
-  fail(ErrorCode::invalid_argument, std::string(name) + " is " + std::to_string(duration.count()) + " ms: give a positive time");
+  fail(ErrorCode::invalid_argument,
+       std::string(name) + " is " + std::to_string(duration.count()) + " ms: give a positive time");
 }
 
 void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
@@ -68,8 +70,8 @@ void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
     return error == std::errc() && end == part.data() + part.size() && port != 0;
   };
   const std::string_view view = text;
-  if (dash == std::string::npos || !parse(view.substr(0, dash), tcp.first_port) || !parse(view.substr(dash + 1), tcp.last_port) ||
-      tcp.first_port > tcp.last_port) {
+  if (dash == std::string::npos || !parse(view.substr(0, dash), tcp.first_port) ||
+      !parse(view.substr(dash + 1), tcp.last_port) || tcp.first_port > tcp.last_port) {
     refuse(setting, "give two ports, as in 40000-40100");
   }
 }
@@ -83,7 +85,8 @@ Settings settle(const Options& options, const platform::Environment& environment
   } else {
     LogLevel level = LogLevel::warning;
     const Setting setting{environment.find("TRIREME_LOG"), "TRIREME_LOG"};
-    if (setting.text && !parse_log_level(*setting.text, level)) refuse(setting, "give debug, info, warning, error or off");
+    if (setting.text && !parse_log_level(*setting.text, level))
+      refuse(setting, "give debug, info, warning, error or off");
     log = stderr_log(level);
   }
 
@@ -114,19 +117,24 @@ Settings settle(const Options& options, const platform::Environment& environment
   settings.arena_reserve = options.arena_reserve;
   if (options.eager_bytes) {
     if (options.eager_bytes->value < 64 || options.eager_bytes->value > (1u << 20)) {
-      fail(ErrorCode::invalid_argument, "Options::eager_bytes is " + std::to_string(options.eager_bytes->value) + ": give 64 to 1048576");
+      fail(ErrorCode::invalid_argument,
+           "Options::eager_bytes is " + std::to_string(options.eager_bytes->value) + ": give 64 to 1048576");
     }
     settings.eager_bytes = options.eager_bytes->value;
   }
 
   if (const auto setting = pick(options.transport, "transport", environment, "TRIREME_TRANSPORT"); setting.text) {
     settings.transport = *setting.text;
-    if (settings.transport == "mem") refuse(setting, "mem joins threads only (trireme::testing::run_ranks); give auto, shm or tcp");
-    if (settings.transport != "auto" && settings.transport != "shm" && settings.transport != "tcp") refuse(setting, "give auto, shm or tcp");
+    if (settings.transport == "mem")
+      refuse(setting, "mem joins threads only (trireme::testing::run_ranks); give auto, shm or tcp");
+    if (settings.transport != "auto" && settings.transport != "shm" && settings.transport != "tcp")
+      refuse(setting, "give auto, shm or tcp");
   }
-  if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM"); setting.text && *setting.text != "auto") {
+  if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM");
+      setting.text && *setting.text != "auto") {
     plan::Algorithm algorithm{};
-    if (!plan::parse_algorithm(*setting.text, algorithm)) refuse(setting, "give auto, direct, recursive_doubling, tree or ring");
+    if (!plan::parse_algorithm(*setting.text, algorithm))
+      refuse(setting, "give auto, direct, recursive_doubling, tree or ring");
     settings.algorithm = algorithm;
   }
   if (options.timeout) {

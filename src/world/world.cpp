@@ -48,14 +48,17 @@ std::string settings_text(const Settings& settings) {
          std::to_string(settings.eager_bytes.value_or(0));
 }
 
-std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine, Deadline deadline) {
-  const auto texts = rendezvous::join(store, first_epoch, settings.cluster.rank, settings.cluster.world, mine.to_text(), deadline, settings.log);
+std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine,
+                               Deadline deadline) {
+  const auto texts = rendezvous::join(store, first_epoch, settings.cluster.rank, settings.cluster.world, mine.to_text(),
+                                      deadline, settings.log);
   std::vector<PeerCard> cards;
   for (const auto& text : texts) cards.push_back(PeerCard::parse(text));
   for (std::size_t peer = 0; peer < cards.size(); ++peer) {
     if (cards[peer].settings != mine.settings) {
-      fail(ErrorCode::mismatch, "the ranks' settings differ: rank " + std::to_string(settings.cluster.rank) + " has " + mine.settings +
-                                    "; rank " + std::to_string(peer) + " on " + cards[peer].host + " has " + cards[peer].settings);
+      fail(ErrorCode::mismatch, "the ranks' settings differ: rank " + std::to_string(settings.cluster.rank) + " has " +
+                                    mine.settings + "; rank " + std::to_string(peer) + " on " + cards[peer].host +
+                                    " has " + cards[peer].settings);
     }
   }
   return cards;
@@ -63,7 +66,8 @@ std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& setting
 
 const std::string& of_rank(const std::vector<std::string>& texts, int rank) {
   if (rank < 0 || static_cast<std::size_t>(rank) >= texts.size()) {
-    fail(ErrorCode::invalid_argument, std::to_string(rank) + " is not a rank of this world of " + std::to_string(texts.size()));
+    fail(ErrorCode::invalid_argument,
+         std::to_string(rank) + " is not a rank of this world of " + std::to_string(texts.size()));
   }
   return texts[static_cast<std::size_t>(rank)];
 }
@@ -101,10 +105,15 @@ World WorldBuilder::build(Settings settings, Meeting meeting) {
 
   std::vector<std::unique_ptr<transport::Transport>> transports;  // in order of preference
   if (meeting.network != nullptr) transports.push_back(transport::make_mem_transport(*meeting.network, self));
-  if (settings.transport == "auto" || settings.transport == "shm") transports.push_back(transport::make_shm_transport(self));
-  if (settings.transport == "auto" || settings.transport == "tcp") transports.push_back(transport::make_tcp_transport(self, settings.tcp));
+  if (settings.transport == "auto" || settings.transport == "shm")
+    transports.push_back(transport::make_shm_transport(self));
+  if (settings.transport == "auto" || settings.transport == "tcp")
+    transports.push_back(transport::make_tcp_transport(self, settings.tcp));
 
-  PeerCard mine{.host = net::host_name(), .host_identity = net::host_identity(), .settings = settings_text(settings), .transports = {}};
+  PeerCard mine{.host = net::host_name(),
+                .host_identity = net::host_identity(),
+                .settings = settings_text(settings),
+                .transports = {}};
   for (const auto& each : transports) mine.transports.emplace(each->name(), each->card());
   const auto cards = exchange(*meeting.store, settings, mine, deadline);
   auto links = connect_all(transports, cards, cluster.rank, deadline, settings.log);
@@ -138,7 +147,8 @@ World WorldBuilder::build(Settings settings, Meeting meeting) {
                                          std::move(links.links));
   contents->communicator = comm::make_communicator(contents->context);
   if (cluster.rank == 0) {
-    settings.log(LogLevel::info, "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents->transports[1]);
+    settings.log(LogLevel::info,
+                 "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents->transports[1]);
   }
   return World(std::move(contents));
 }

@@ -54,14 +54,19 @@ using Accumulator = std::conditional_t<std::is_same_v<T, Float16> || std::is_sam
 
 template <class T>
 T round_to(Accumulator<T> value) {
-  if constexpr (std::is_same_v<T, Float16>) return to_float16(value);
-  else if constexpr (std::is_same_v<T, BFloat16>) return to_bfloat16(value);
-  else return value;
+  if constexpr (std::is_same_v<T, Float16>)
+    return to_float16(value);
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return to_bfloat16(value);
+  else
+    return value;
 }
 template <class T>
 Accumulator<T> widen(T value) {
-  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>) return to_float(value);
-  else return value;
+  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>)
+    return to_float(value);
+  else
+    return value;
 }
 
 struct Case {
@@ -72,36 +77,38 @@ struct Case {
 
 /// Every rank's result, one after the other.
 template <class T>
-std::vector<std::vector<T>> all_reduce_everywhere(const Case& which, std::size_t count, ReduceOp op, bool in_place, bool arena,
-                                                  const std::function<T(int, std::size_t)>& value) {
+std::vector<std::vector<T>> all_reduce_everywhere(const Case& which, std::size_t count, ReduceOp op, bool in_place,
+                                                  bool arena, const std::function<T(int, std::size_t)>& value) {
   std::vector<std::vector<T>> results(static_cast<std::size_t>(which.ranks));
-  run_ranks(
-      which.ranks,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        auto buffer_in = world.memory().allocate<T>(count + 1);
-        auto buffer_out = world.memory().allocate<T>(count + 1);
-        std::vector<T> own_in(count), own_out(count);
-        const std::span<T> in = arena ? buffer_in.template as<T>().first(count) : std::span<T>(own_in);
-        const std::span<T> out = in_place ? in : arena ? buffer_out.template as<T>().first(count) : std::span<T>(own_out);
-        for (std::size_t i = 0; i < count; ++i) in[i] = value(world.rank(), i);
-        if (in_place) {
-          communicator.all_reduce(in, op);
-        } else {
-          communicator.all_reduce(std::span<const T>(in), out, op);
-          for (std::size_t i = 0; i < count; ++i) {
-            if (!same_bits(in[i], value(world.rank(), i))) throw std::runtime_error("the input was changed");
-          }
-        }
-        results[static_cast<std::size_t>(world.rank())].assign(out.begin(), out.end());
-      },
-      {.transport = which.transport, .world = {.algorithm = which.algorithm}});
+  run_ranks(which.ranks,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              auto buffer_in = world.memory().allocate<T>(count + 1);
+              auto buffer_out = world.memory().allocate<T>(count + 1);
+              std::vector<T> own_in(count), own_out(count);
+              const std::span<T> in = arena ? buffer_in.template as<T>().first(count) : std::span<T>(own_in);
+              const std::span<T> out = in_place ? in
+                                       : arena  ? buffer_out.template as<T>().first(count)
+                                                : std::span<T>(own_out);
+              for (std::size_t i = 0; i < count; ++i) in[i] = value(world.rank(), i);
+              if (in_place) {
+                communicator.all_reduce(in, op);
+              } else {
+                communicator.all_reduce(std::span<const T>(in), out, op);
+                for (std::size_t i = 0; i < count; ++i) {
+                  if (!same_bits(in[i], value(world.rank(), i))) throw std::runtime_error("the input was changed");
+                }
+              }
+              results[static_cast<std::size_t>(world.rank())].assign(out.begin(), out.end());
+            },
+            {.transport = which.transport, .world = {.algorithm = which.algorithm}});
   return results;
 }
 
 std::vector<std::string> canonical_algorithms(int ranks, int leaves) {
   std::vector<std::string> names;
-  for (auto algorithm : plan::defined_algorithms({.collective = plan::Collective::all_reduce, .ranks = ranks, .leaves = leaves}, true)) {
+  for (auto algorithm :
+       plan::defined_algorithms({.collective = plan::Collective::all_reduce, .ranks = ranks, .leaves = leaves}, true)) {
     names.emplace_back(plan::name_of(algorithm));
   }
   return names;
@@ -111,10 +118,12 @@ template <class T>
 void check_tree_bits(const Case& which, std::size_t count, bool in_place, bool arena) {
   const auto results = all_reduce_everywhere<T>(which, count, sum, in_place, arena, testing::rough_value<T>);
   for (std::size_t i = 0; i < count; ++i) {
-    const T expected = round_to<T>(tree_sum<Accumulator<T>>([&](int rank) { return widen(testing::rough_value<T>(rank, i)); }, 0, which.ranks));
+    const T expected = round_to<T>(
+        tree_sum<Accumulator<T>>([&](int rank) { return widen(testing::rough_value<T>(rank, i)); }, 0, which.ranks));
     for (const auto& result : results) {
       if (!same_bits(result[i], expected)) {
-        FAIL("element " << i << " of " << count << ": " << testing::to_double(result[i]) << " is not " << testing::to_double(expected));
+        FAIL("element " << i << " of " << count << ": " << testing::to_double(result[i]) << " is not "
+                        << testing::to_double(expected));
       }
     }
   }
@@ -146,15 +155,16 @@ TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double,
   SUCCEED();
 }
 
-TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact inputs", "", double, float, Float16, BFloat16, std::int64_t,
-                   std::int32_t, std::uint8_t) {
+TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact inputs", "", double, float, Float16,
+                   BFloat16, std::int64_t, std::int32_t, std::uint8_t) {
   const int ranks = GENERATE(1, 2, 3, 4, 7);
-  for (const ReduceKind kind : {ReduceKind::sum, ReduceKind::product, ReduceKind::min, ReduceKind::max, ReduceKind::average}) {
+  for (const ReduceKind kind :
+       {ReduceKind::sum, ReduceKind::product, ReduceKind::min, ReduceKind::max, ReduceKind::average}) {
     if (kind == ReduceKind::average && !is_floating(dtype_of<TestType>)) continue;
     const auto p = static_cast<std::size_t>(ranks);
     for (const std::size_t count : {std::size_t{0}, std::size_t{1}, p - 1, p, p + 1, std::size_t{257}}) {
-      const auto results = all_reduce_everywhere<TestType>({"mem", ranks, std::nullopt}, count, {kind}, false, count % 2 == 0,
-                                                           testing::exact_value<TestType>);
+      const auto results = all_reduce_everywhere<TestType>({"mem", ranks, std::nullopt}, count, {kind}, false,
+                                                           count % 2 == 0, testing::exact_value<TestType>);
       for (std::size_t i = 0; i < count; ++i) {
         double expected = testing::to_double(testing::exact_value<TestType>(0, i));
         for (int rank = 1; rank < ranks; ++rank) {
@@ -170,11 +180,14 @@ TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact in
         TestType rounded = testing::from_double<TestType>(expected);
         if (kind == ReduceKind::average) {
           using A = Accumulator<TestType>;
-          if constexpr (std::is_floating_point_v<A>) rounded = round_to<TestType>(static_cast<A>(expected) / static_cast<A>(ranks));
+          if constexpr (std::is_floating_point_v<A>)
+            rounded = round_to<TestType>(static_cast<A>(expected) / static_cast<A>(ranks));
         }
-        if constexpr (std::is_same_v<TestType, std::uint8_t>) rounded = static_cast<std::uint8_t>(static_cast<std::int64_t>(expected));
+        if constexpr (std::is_same_v<TestType, std::uint8_t>)
+          rounded = static_cast<std::uint8_t>(static_cast<std::int64_t>(expected));
         for (const auto& result : results) {
-          if (!same_bits(result[i], rounded)) FAIL(name_of(kind) << " of " << count << " on " << ranks << " ranks, element " << i);
+          if (!same_bits(result[i], rounded))
+            FAIL(name_of(kind) << " of " << count << " on " << ranks << " ranks, element " << i);
         }
       }
     }
@@ -191,24 +204,26 @@ TEST_CASE("the same leaves give the same bits on any number of ranks up to their
     for (const auto& algorithm : canonical_algorithms(ranks, leaves)) {
       CAPTURE(leaves, ranks, algorithm);
       std::vector<std::vector<float>> results(static_cast<std::size_t>(ranks));
-      run_ranks(
-          ranks,
-          [&](World& world) {
-            const auto [first, own] = blocks_of(leaves, ranks)[static_cast<std::size_t>(world.rank())];
-            std::vector<float> data(count);
-            for (std::size_t i = 0; i < count; ++i) {
-              data[i] = tree_sum<float>([&](int leaf) { return testing::rough_value<float>(leaf, i); }, first, own);
-            }
-            world.communicator().all_reduce(std::span(data), average_over(3.0), {.leaves = leaves});
-            results[static_cast<std::size_t>(world.rank())] = data;
-          },
-          {.transport = transport, .world = {.algorithm = algorithm}});
+      run_ranks(ranks,
+                [&](World& world) {
+                  const auto [first, own] = blocks_of(leaves, ranks)[static_cast<std::size_t>(world.rank())];
+                  std::vector<float> data(count);
+                  for (std::size_t i = 0; i < count; ++i) {
+                    data[i] =
+                        tree_sum<float>([&](int leaf) { return testing::rough_value<float>(leaf, i); }, first, own);
+                  }
+                  world.communicator().all_reduce(std::span(data), average_over(3.0), {.leaves = leaves});
+                  results[static_cast<std::size_t>(world.rank())] = data;
+                },
+                {.transport = transport, .world = {.algorithm = algorithm}});
       if (reference.empty()) reference = results[0];
-      for (const auto& result : results) REQUIRE(std::equal(result.begin(), result.end(), reference.begin(), same_bits<float>));
+      for (const auto& result : results)
+        REQUIRE(std::equal(result.begin(), result.end(), reference.begin(), same_bits<float>));
     }
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const float expected = tree_sum<float>([&](int leaf) { return testing::rough_value<float>(leaf, i); }, 0, leaves) / 3.0f;
+    const float expected =
+        tree_sum<float>([&](int leaf) { return testing::rough_value<float>(leaf, i); }, 0, leaves) / 3.0f;
     REQUIRE(same_bits(reference[i], expected));
   }
 }
@@ -238,7 +253,8 @@ TEST_CASE("the ring is refused where the order is canonical, and agrees on all r
     REQUIRE(refusal.find("ring") != std::string::npos);
     REQUIRE(refusal.find("direct") != std::string::npos);
   }
-  for (const auto& result : results) REQUIRE(std::equal(result.begin(), result.end(), results[0].begin(), same_bits<float>));
+  for (const auto& result : results)
+    REQUIRE(std::equal(result.begin(), result.end(), results[0].begin(), same_bits<float>));
   for (std::size_t i = 0; i < results[0].size(); ++i) {
     double expected = 0;
     for (int rank = 0; rank < ranks; ++rank) expected += static_cast<double>(testing::rough_value<float>(rank, i));
@@ -258,15 +274,15 @@ TEST_CASE("every rank sends the payload the algorithm's formula says, and no mor
   for (const std::string algorithm : {"direct", "ring", "recursive_doubling", "tree"}) {
     if (algorithm == "recursive_doubling" && ranks == 3) continue;
     std::vector<std::uint64_t> sent(static_cast<std::size_t>(ranks));
-    run_ranks(
-        ranks,
-        [&](World& world) {
-          std::vector<float> data(count, 1.0f);
-          const auto before = world.communicator().payload_bytes_sent();
-          world.communicator().all_reduce(std::span(data), sum, {.order = ReductionOrder::fastest});
-          sent[static_cast<std::size_t>(world.rank())] = (world.communicator().payload_bytes_sent() - before) / sizeof(float);
-        },
-        {.transport = transport, .world = {.algorithm = algorithm}});
+    run_ranks(ranks,
+              [&](World& world) {
+                std::vector<float> data(count, 1.0f);
+                const auto before = world.communicator().payload_bytes_sent();
+                world.communicator().all_reduce(std::span(data), sum, {.order = ReductionOrder::fastest});
+                sent[static_cast<std::size_t>(world.rank())] =
+                    (world.communicator().payload_bytes_sent() - before) / sizeof(float);
+              },
+              {.transport = transport, .world = {.algorithm = algorithm}});
     std::uint64_t total = 0;
     for (int r = 0; r < ranks; ++r) {
       CAPTURE(transport, ranks, count, algorithm, r);
@@ -276,7 +292,8 @@ TEST_CASE("every rank sends the payload the algorithm's formula says, and no mor
       if (algorithm == "ring") REQUIRE(got == 2 * count - block(r + 1) - block(r + 2));
       if (algorithm == "recursive_doubling") REQUIRE(got == count * static_cast<std::size_t>(ranks == 2 ? 1 : 2));
     }
-    if (algorithm == "tree") REQUIRE(total == 2 * count * static_cast<std::size_t>(ranks - 1));  // up and down every edge
+    if (algorithm == "tree")
+      REQUIRE(total == 2 * count * static_cast<std::size_t>(ranks - 1));  // up and down every edge
   }
 }
 
@@ -285,30 +302,29 @@ TEST_CASE("eight operations in flight finish, each with its own result") {
   const int ranks = GENERATE(2, 4);
   std::mutex mutex;
   std::vector<std::string> wrong;
-  run_ranks(
-      ranks,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        for (int round = 0; round < 5; ++round) {
-          std::vector<std::vector<std::int64_t>> data(8);
-          std::vector<Work> works;
-          for (std::size_t k = 0; k < data.size(); ++k) {
-            data[k].assign(1000 * k + 7, static_cast<std::int64_t>(k) + world.rank());
-            works.push_back(communicator.all_reduce_async(std::span(data[k])));
-          }
-          for (std::size_t k = works.size(); k-- > 0;) works[k].wait();  // in another order than issued
-          for (std::size_t k = 0; k < data.size(); ++k) {
-            const auto expected = static_cast<std::int64_t>(k) * ranks + ranks * (ranks - 1) / 2;
-            for (auto v : data[k]) {
-              if (v != expected) {
-                std::lock_guard lock(mutex);
-                wrong.push_back("operation " + std::to_string(k));
-                break;
+  run_ranks(ranks,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              for (int round = 0; round < 5; ++round) {
+                std::vector<std::vector<std::int64_t>> data(8);
+                std::vector<Work> works;
+                for (std::size_t k = 0; k < data.size(); ++k) {
+                  data[k].assign(1000 * k + 7, static_cast<std::int64_t>(k) + world.rank());
+                  works.push_back(communicator.all_reduce_async(std::span(data[k])));
+                }
+                for (std::size_t k = works.size(); k-- > 0;) works[k].wait();  // in another order than issued
+                for (std::size_t k = 0; k < data.size(); ++k) {
+                  const auto expected = static_cast<std::int64_t>(k) * ranks + ranks * (ranks - 1) / 2;
+                  for (auto v : data[k]) {
+                    if (v != expected) {
+                      std::lock_guard lock(mutex);
+                      wrong.push_back("operation " + std::to_string(k));
+                      break;
+                    }
+                  }
+                }
               }
-            }
-          }
-        }
-      },
-      {.transport = transport});
+            },
+            {.transport = transport});
   REQUIRE(wrong.empty());
 }

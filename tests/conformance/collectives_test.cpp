@@ -36,43 +36,44 @@ TEST_CASE("broadcast, all_gather, reduce_scatter and barrier do what they say") 
   const std::size_t count = GENERATE(0u, 1u, 5u, 40001u);
   CAPTURE(transport, ranks, count);
   Complaints complaints(ranks);
-  run_ranks(
-      ranks,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const auto p = static_cast<std::size_t>(ranks);
-        for (int root = 0; root < ranks; ++root) {
-          std::vector<float> data(count, static_cast<float>(world.rank()));
-          communicator.broadcast(std::span(data), root);
-          complaints.expect(world, data == std::vector<float>(count, static_cast<float>(root)), "broadcast");
-        }
-        std::vector<std::int32_t> mine(count), gathered(count * p);
-        for (std::size_t i = 0; i < count; ++i) mine[i] = static_cast<std::int32_t>(static_cast<std::size_t>(world.rank()) * count + i);
-        communicator.all_gather(std::span<const std::int32_t>(mine), std::span(gathered));
-        std::vector<std::int32_t> expected(count * p);
-        std::iota(expected.begin(), expected.end(), 0);
-        complaints.expect(world, gathered == expected, "all_gather");
-        // In place: the own part already lies where it belongs.
-        std::fill(gathered.begin(), gathered.end(), -1);
-        const auto own = std::span(gathered).subspan(static_cast<std::size_t>(world.rank()) * count, count);
-        std::copy(mine.begin(), mine.end(), own.begin());
-        communicator.all_gather(std::span<const std::int32_t>(own), std::span(gathered));
-        complaints.expect(world, gathered == expected, "all_gather in place");
+  run_ranks(ranks,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              const auto p = static_cast<std::size_t>(ranks);
+              for (int root = 0; root < ranks; ++root) {
+                std::vector<float> data(count, static_cast<float>(world.rank()));
+                communicator.broadcast(std::span(data), root);
+                complaints.expect(world, data == std::vector<float>(count, static_cast<float>(root)), "broadcast");
+              }
+              std::vector<std::int32_t> mine(count), gathered(count * p);
+              for (std::size_t i = 0; i < count; ++i)
+                mine[i] = static_cast<std::int32_t>(static_cast<std::size_t>(world.rank()) * count + i);
+              communicator.all_gather(std::span<const std::int32_t>(mine), std::span(gathered));
+              std::vector<std::int32_t> expected(count * p);
+              std::iota(expected.begin(), expected.end(), 0);
+              complaints.expect(world, gathered == expected, "all_gather");
+              // In place: the own part already lies where it belongs.
+              std::fill(gathered.begin(), gathered.end(), -1);
+              const auto own = std::span(gathered).subspan(static_cast<std::size_t>(world.rank()) * count, count);
+              std::copy(mine.begin(), mine.end(), own.begin());
+              communicator.all_gather(std::span<const std::int32_t>(own), std::span(gathered));
+              complaints.expect(world, gathered == expected, "all_gather in place");
 
-        std::vector<double> input(count * p), output(count);
-        for (std::size_t i = 0; i < input.size(); ++i) input[i] = testing::exact_value<double>(world.rank(), i);
-        communicator.reduce_scatter(std::span<const double>(input), std::span(output));
-        for (std::size_t i = 0; i < count; ++i) {
-          double total = 0;
-          for (int r = 0; r < ranks; ++r) total += testing::exact_value<double>(r, static_cast<std::size_t>(world.rank()) * count + i);
-          if (output[i] != total) {
-            complaints.expect(world, false, "reduce_scatter");
-            break;
-          }
-        }
-        communicator.barrier();
-      },
-      {.transport = transport});
+              std::vector<double> input(count * p), output(count);
+              for (std::size_t i = 0; i < input.size(); ++i) input[i] = testing::exact_value<double>(world.rank(), i);
+              communicator.reduce_scatter(std::span<const double>(input), std::span(output));
+              for (std::size_t i = 0; i < count; ++i) {
+                double total = 0;
+                for (int r = 0; r < ranks; ++r)
+                  total += testing::exact_value<double>(r, static_cast<std::size_t>(world.rank()) * count + i);
+                if (output[i] != total) {
+                  complaints.expect(world, false, "reduce_scatter");
+                  break;
+                }
+              }
+              communicator.barrier();
+            },
+            {.transport = transport});
   REQUIRE(complaints.all().empty());
 }
 
@@ -95,29 +96,30 @@ TEST_CASE("a barrier lets nobody through before everybody has come") {
 TEST_CASE("messages between two ranks meet in order, beside collectives") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
   Complaints complaints(3);
-  run_ranks(
-      3,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const int next = (world.rank() + 1) % 3;
-        const int previous = (world.rank() + 2) % 3;
-        for (const std::size_t count : {std::size_t{1}, std::size_t{5000}, std::size_t{100000}}) {
-          std::vector<float> first(count, static_cast<float>(world.rank())), second(count, 10.0f + static_cast<float>(world.rank()));
-          std::vector<float> got_first(count), got_second(count), reduced(17, 1.0f);
-          auto a = communicator.send_async(std::span<const float>(first), next);
-          auto b = communicator.send_async(std::span<const float>(second), next);
-          auto c = communicator.recv_async(std::span(got_first), previous);
-          communicator.all_reduce(std::span(reduced));
-          communicator.recv(std::span(got_second), previous);
-          a.wait();
-          b.wait();
-          c.wait();
-          complaints.expect(world, got_first == std::vector<float>(count, static_cast<float>(previous)), "first");
-          complaints.expect(world, got_second == std::vector<float>(count, 10.0f + static_cast<float>(previous)), "second");
-          complaints.expect(world, reduced[16] == 3.0f, "reduced");
-        }
-      },
-      {.transport = transport});
+  run_ranks(3,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              const int next = (world.rank() + 1) % 3;
+              const int previous = (world.rank() + 2) % 3;
+              for (const std::size_t count : {std::size_t{1}, std::size_t{5000}, std::size_t{100000}}) {
+                std::vector<float> first(count, static_cast<float>(world.rank())),
+                    second(count, 10.0f + static_cast<float>(world.rank()));
+                std::vector<float> got_first(count), got_second(count), reduced(17, 1.0f);
+                auto a = communicator.send_async(std::span<const float>(first), next);
+                auto b = communicator.send_async(std::span<const float>(second), next);
+                auto c = communicator.recv_async(std::span(got_first), previous);
+                communicator.all_reduce(std::span(reduced));
+                communicator.recv(std::span(got_second), previous);
+                a.wait();
+                b.wait();
+                c.wait();
+                complaints.expect(world, got_first == std::vector<float>(count, static_cast<float>(previous)), "first");
+                complaints.expect(world, got_second == std::vector<float>(count, 10.0f + static_cast<float>(previous)),
+                                  "second");
+                complaints.expect(world, reduced[16] == 3.0f, "reduced");
+              }
+            },
+            {.transport = transport});
   REQUIRE(complaints.all().empty());
 }
 
@@ -145,24 +147,23 @@ TEST_CASE("split makes communicators by color, ordered by key") {
 TEST_CASE("communicators are independent: ranks may use them in different orders") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
   Complaints complaints(2);
-  run_ranks(
-      2,
-      [&](World& world) {
-        auto one = world.communicator();
-        auto two = *one.split(0);
-        for (const std::size_t count : {std::size_t{10}, std::size_t{200000}}) {
-          std::vector<float> a(count, 1.0f), b(count, 2.0f);
-          auto& early = world.rank() == 0 ? one : two;
-          auto& late = world.rank() == 0 ? two : one;
-          auto& early_data = world.rank() == 0 ? a : b;
-          auto& late_data = world.rank() == 0 ? b : a;
-          Work first = early.all_reduce_async(std::span(early_data));
-          late.all_reduce(std::span(late_data));
-          first.wait();
-          complaints.expect(world, a[count - 1] == 2.0f && b[count - 1] == 4.0f, "sums");
-        }
-      },
-      {.transport = transport});
+  run_ranks(2,
+            [&](World& world) {
+              auto one = world.communicator();
+              auto two = *one.split(0);
+              for (const std::size_t count : {std::size_t{10}, std::size_t{200000}}) {
+                std::vector<float> a(count, 1.0f), b(count, 2.0f);
+                auto& early = world.rank() == 0 ? one : two;
+                auto& late = world.rank() == 0 ? two : one;
+                auto& early_data = world.rank() == 0 ? a : b;
+                auto& late_data = world.rank() == 0 ? b : a;
+                Work first = early.all_reduce_async(std::span(early_data));
+                late.all_reduce(std::span(late_data));
+                first.wait();
+                complaints.expect(world, a[count - 1] == 2.0f && b[count - 1] == 4.0f, "sums");
+              }
+            },
+            {.transport = transport});
   REQUIRE(complaints.all().empty());
 }
 
@@ -195,11 +196,14 @@ TEST_CASE("wrong arguments are refused before anything moves, and the communicat
             [&] { communicator.all_reduce(std::span<const float>(data).first(8), std::span(data).subspan(1, 8)); });
     refused("average", ErrorCode::invalid_argument, [&] { communicator.all_reduce(std::span(integers), average); });
     refused("root 2", ErrorCode::invalid_argument, [&] { communicator.broadcast(std::span(data), 2); });
-    refused("itself", ErrorCode::invalid_argument, [&] { communicator.send(std::span<const float>(data), world.rank()); });
-    refused("leaves", ErrorCode::invalid_argument, [&] { communicator.all_reduce(std::span(data), sum, {.leaves = 1}); });
+    refused("itself", ErrorCode::invalid_argument,
+            [&] { communicator.send(std::span<const float>(data), world.rank()); });
+    refused("leaves", ErrorCode::invalid_argument,
+            [&] { communicator.all_reduce(std::span(data), sum, {.leaves = 1}); });
     refused("elements", ErrorCode::invalid_argument,
             [&] { communicator.all_gather(std::span<const float>(data), std::span(data)); });
-    refused("null", ErrorCode::invalid_argument, [&] { communicator.all_reduce(std::span<float>(static_cast<float*>(nullptr), 3)); });
+    refused("null", ErrorCode::invalid_argument,
+            [&] { communicator.all_reduce(std::span<float>(static_cast<float*>(nullptr), 3)); });
     refused("i8", ErrorCode::unsupported, [&] {
       std::vector<std::int8_t> bytes(4);
       communicator.all_reduce(std::span(bytes));

@@ -28,7 +28,8 @@ std::optional<Error> error_of(const std::exception_ptr& thrown) {
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-testing::RunRanksOptions over(const std::string& transport, std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
+testing::RunRanksOptions over(const std::string& transport,
+                              std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
   return {.transport = transport, .world = {.timeout = timeout}};
 }
 

@@ -117,7 +117,9 @@ TEST_CASE("many messages of several communicators and peers meet by key, whateve
       for (std::uint32_t i = 0; i < 40; ++i) {
         auto message = std::make_unique<Message>();
         const std::size_t bytes = random() % 3 == 0 ? 20000 + random() % 50000 : random() % 3000;
-        *message = {from, to, {i % 3, i, i / 4}, pattern(bytes, static_cast<unsigned>(random())), std::vector<std::byte>(bytes), {}, {}};
+        *message = {
+            from, to, {i % 3, i, i / 4}, pattern(bytes, static_cast<unsigned>(random())), std::vector<std::byte>(bytes),
+            {},   {}};
         message->send = make_send(to, message->key, message->source);
         message->receive = make_receive(from, message->key, message->target);
         messages.push_back(std::move(message));
@@ -160,7 +162,8 @@ TEST_CASE("a large message to one that is not ready does not hold up a small one
   REQUIRE(small_target == small);
   auto receive_large = make_receive(0, {1, 0, 0}, large_target);
   ranks[1].receive(receive_large);
-  REQUIRE(ranks.drive([&] { return receive_large.state == RequestState::done && send_large.state == RequestState::done; }));
+  REQUIRE(
+      ranks.drive([&] { return receive_large.state == RequestState::done && send_large.state == RequestState::done; }));
   REQUIRE(large_target == large);
 }
 
@@ -263,7 +266,11 @@ TEST_CASE("a sleeping endpoint wakes when bytes come and when another thread say
 TEST_CASE("a rank with another job key is refused and disturbs nobody") {
   const auto transport_name = GENERATE(as<std::string>{}, "shm", "tcp");
   const auto membership = [](int rank, const net::JobKey& key) {
-    return transport::Membership{.job_id = "test", .epoch = 0, .rank = rank, .world_size = 2, .key = key,
+    return transport::Membership{.job_id = "test",
+                                 .epoch = 0,
+                                 .rank = rank,
+                                 .world_size = 2,
+                                 .key = key,
                                  .arena = std::make_shared<transport::Arena>(Bytes{1u << 20}),
                                  .doorbell = std::make_shared<transport::Doorbell>()};
   };

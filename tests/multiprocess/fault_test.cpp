@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -12,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <csignal>
 #include <unistd.h>
 
 using trireme::testing::Launched;
@@ -78,15 +78,16 @@ TEST_CASE("kill -9 of one of four ranks ends all within two seconds, under its n
     std::istringstream lines(result.err);
     bool said = false;
     for (std::string line; std::getline(lines, line);) {
-      said |= line.rfind("[" + std::to_string(rank) + "] peer_lost", 0) == 0 && has(line, name) && has(line, "all_reduce #") &&
-              has(line, "layer0.weight");
+      said |= line.rfind("[" + std::to_string(rank) + "] peer_lost", 0) == 0 && has(line, name) &&
+              has(line, "all_reduce #") && has(line, "layer0.weight");
     }
     CAPTURE(rank);
     REQUIRE(said);
   }
   for (const auto& [rank, pid] : pids) REQUIRE(!trireme::testing::is_alive(pid));
   const auto after = traces();
-  REQUIRE(std::includes(before.begin(), before.end(), after.begin(), after.end()));  // other runs may clean up meanwhile
+  REQUIRE(
+      std::includes(before.begin(), before.end(), after.begin(), after.end()));  // other runs may clean up meanwhile
 }
 
 TEST_CASE("a stopped rank is named at the deadline by the others, not the neighbours that wait for it") {
@@ -115,9 +116,12 @@ TEST_CASE("kill -9 of the launcher takes its ranks with it") {
   const auto pids = processes(job);
   job.signal(SIGKILL);
   job.wait();
-  REQUIRE(trireme::testing::eventually([&] {
-    return std::none_of(pids.begin(), pids.end(), [](const auto& each) { return trireme::testing::is_alive(each.second); });
-  }, std::chrono::seconds(10)));
+  REQUIRE(trireme::testing::eventually(
+      [&] {
+        return std::none_of(pids.begin(), pids.end(),
+                            [](const auto& each) { return trireme::testing::is_alive(each.second); });
+      },
+      std::chrono::seconds(10)));
 }
 
 TEST_CASE("different counts on two ranks fail both, naming both sides") {

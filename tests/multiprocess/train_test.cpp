@@ -80,7 +80,8 @@ void require_refusal(const Result& result, const std::string& expected) {
 }  // namespace
 
 TEST_CASE("A world of one trains and ends with the result line") {
-  const auto result = run_trireme(small_job({"--epochs", "12", "--optimizer", "adamw", "--learning-rate", "0.03", "--log-every", "5"}));
+  const auto result =
+      run_trireme(small_job({"--epochs", "12", "--optimizer", "adamw", "--learning-rate", "0.03", "--log-every", "5"}));
   const std::string line = result_of(result);
   REQUIRE(result.exit_code == 0);
   CHECK(line.rfind("result: model=mlp world=1 steps=36 train_loss=", 0) == 0);
@@ -151,8 +152,8 @@ TEST_CASE("The ring is refused by name in canonical order, and trains in the fas
   CHECK_THAT(refused.err, Contains("ring") && Contains("direct"));
   CHECK_THAT(refused.err, Contains("[0] trireme train: ") && !Contains("[1] trireme train: "));
 
-  const auto trained =
-      run_ranks(3, small_job({"--order", "fastest", "--epochs", "12", "--optimizer", "adamw", "--learning-rate", "0.03"}), ring);
+  const auto trained = run_ranks(
+      3, small_job({"--order", "fastest", "--epochs", "12", "--optimizer", "adamw", "--learning-rate", "0.03"}), ring);
   const std::string line = result_of(trained);
   CHECK(trained.exit_code == 0);
   CHECK(std::stod(value(line, "test_accuracy")) > 0.8);

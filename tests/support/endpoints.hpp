@@ -29,8 +29,11 @@ struct Heard final : transport::EndpointListener {
   std::vector<std::pair<int, transport::LinkState>> ended;
   std::vector<std::string> corrupt;
 
-  void unexpected(int peer, const transport::MessageKey&, const transport::Stamp&) noexcept override { unexpected_from.push_back(peer); }
-  void mismatched(int peer, const transport::MessageKey&, const transport::Stamp& ours, const transport::Stamp& theirs) noexcept override {
+  void unexpected(int peer, const transport::MessageKey&, const transport::Stamp&) noexcept override {
+    unexpected_from.push_back(peer);
+  }
+  void mismatched(int peer, const transport::MessageKey&, const transport::Stamp& ours,
+                  const transport::Stamp& theirs) noexcept override {
     mismatches.push_back({peer, ours, theirs});
   }
   void noted(int peer, std::uint8_t, const transport::MessageKey&, const transport::Stamp& theirs) noexcept override {

@@ -28,12 +28,12 @@ std::string_view name_of(ErrorCode code) noexcept;
 /// A failure as a value: stored, copied, read by several threads, sent to peers.
 struct Error {
   ErrorCode code = ErrorCode::none;
-  std::string message;      ///< one line: what happened, to whom, and what to do next
-  std::string operation{};  ///< "all_reduce #17"; empty outside operations
-  std::string label{};      ///< the caller's label, usually a parameter's name
-  int rank = -1;            ///< own rank; -1 before a world exists
-  int peer_rank = -1;       ///< the rank at fault; -1 if none
-  std::string peer_host{};  ///< its host, if known
+  std::string message;                  ///< one line: what happened, to whom, and what to do next
+  std::string operation{};              ///< "all_reduce #17"; empty outside operations
+  std::string label{};                  ///< the caller's label, usually a parameter's name
+  int rank = -1;                        ///< own rank; -1 before a world exists
+  int peer_rank = -1;                   ///< the rank at fault; -1 if none
+  std::string peer_host{};              ///< its host, if known
   std::chrono::nanoseconds elapsed{0};  ///< since the operation started
 
   explicit operator bool() const { return code != ErrorCode::none; }

@@ -51,7 +51,7 @@ constexpr Float16 to_float16(float value) {
     return {static_cast<std::uint16_t>(sign | 0x7e00u | ((bits >> 13) & 0x3ffu))};
   }
   if (bits >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // 65520 and above round to infinity
-  if (bits < 0x38800000u) {                                                     // result is subnormal or zero
+  if (bits < 0x38800000u) {                                                      // result is subnormal or zero
     // Adding 0.5 puts the 2^-24 quantum at the last mantissa bit, so that the FPU rounds to nearest even.
     float shifted = std::bit_cast<float>(bits) + 0.5f;
     return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};

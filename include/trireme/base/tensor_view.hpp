@@ -42,7 +42,8 @@ struct ConstTensorView {
   ConstTensorView() = default;
   ConstTensorView(const void* data_, std::size_t count_, DType dtype_, Device device_ = {})
       : data(data_), count(count_), dtype(dtype_), device(device_) {}
-  ConstTensorView(const TensorView& view) : data(view.data), count(view.count), dtype(view.dtype), device(view.device) {}
+  ConstTensorView(const TensorView& view)
+      : data(view.data), count(view.count), dtype(view.dtype), device(view.device) {}
   template <class T>
   ConstTensorView(std::span<T> elements)
       : data(elements.data()), count(elements.size()), dtype(dtype_of<std::remove_const_t<T>>) {}

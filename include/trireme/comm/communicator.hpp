@@ -56,7 +56,8 @@ class Communicator {
     return all_reduce_async(ConstTensorView(data), TensorView(data), op, options);
   }
   template <class T>
-  Work all_reduce_async(std::span<const T> input, std::span<T> output, ReduceOp op = sum, const CallOptions& options = {}) {
+  Work all_reduce_async(std::span<const T> input, std::span<T> output, ReduceOp op = sum,
+                        const CallOptions& options = {}) {
     return all_reduce_async(ConstTensorView(input), TensorView(output), op, options);
   }
   /// `input` has the dtype of `output` or its accumulator type (f32 partial sums of a 16-bit result).
@@ -66,11 +67,13 @@ class Communicator {
   /// Rank r gets elements [r*n, (r+1)*n) of the combination of all `input`, n = output count.
   /// Shape: input P*n elements.  Cost: direct: (P-1)*n elements sent.
   template <class T>
-  void reduce_scatter(std::span<const T> input, std::span<T> output, ReduceOp op = sum, const CallOptions& options = {}) {
+  void reduce_scatter(std::span<const T> input, std::span<T> output, ReduceOp op = sum,
+                      const CallOptions& options = {}) {
     reduce_scatter(ConstTensorView(input), TensorView(output), op, options);
   }
   void reduce_scatter(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
-  Work reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
+  Work reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op = sum,
+                            const CallOptions& options = {});
 
   /// Elements [r*n, (r+1)*n) of every rank's `output` become rank r's `input`, n = input count.
   /// Shape: output P*n elements; in place when input is that part of output.  Cost: ring: (P-1)*n elements sent.

@@ -23,10 +23,10 @@ struct ContextOptions {
   int rank = 0;
   int world_size = 1;
   std::uint64_t epoch = 0;
-  std::vector<std::string> hosts{};     ///< per rank, for messages
-  std::vector<std::string> transports{};///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
-  bool crosses_network = false;         ///< whether any two ranks of the world use tcp: the same on all ranks
-  bool ranks_fit_cores = true;          ///< whether waiting may spin
+  std::vector<std::string> hosts{};       ///< per rank, for messages
+  std::vector<std::string> transports{};  ///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
+  bool crosses_network = false;           ///< whether any two ranks of the world use tcp: the same on all ranks
+  bool ranks_fit_cores = true;            ///< whether waiting may spin
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::chrono::milliseconds warn_after = std::chrono::seconds(10);
   std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(1000);

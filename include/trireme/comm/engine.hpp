@@ -21,9 +21,9 @@ class EngineState {
 };
 
 struct Capabilities {
-  std::string name;           ///< "host"
+  std::string name;  ///< "host"
   DeviceKind device = DeviceKind::cpu;
-  bool canonical = false;     ///< offers ReductionOrder::canonical
+  bool canonical = false;  ///< offers ReductionOrder::canonical
 };
 
 /// Who executes operations for one communicator: host, MPI, NCCL. The façade has validated, numbered, signed and

@@ -18,7 +18,8 @@ class Arena;
 class ArenaBuffer {
  public:
   ArenaBuffer() = default;
-  ArenaBuffer(ArenaBuffer&& other) noexcept : arena_(std::move(other.arena_)), range_(std::exchange(other.range_, {})) {}
+  ArenaBuffer(ArenaBuffer&& other) noexcept
+      : arena_(std::move(other.arena_)), range_(std::exchange(other.range_, {})) {}
   ArenaBuffer& operator=(ArenaBuffer&& other) noexcept {
     std::swap(arena_, other.arena_);
     std::swap(range_, other.range_);
@@ -35,7 +36,8 @@ class ArenaBuffer {
 
  private:
   friend class Memory;
-  ArenaBuffer(std::shared_ptr<transport::Arena> arena, std::span<std::byte> range) : arena_(std::move(arena)), range_(range) {}
+  ArenaBuffer(std::shared_ptr<transport::Arena> arena, std::span<std::byte> range)
+      : arena_(std::move(arena)), range_(range) {}
   std::shared_ptr<transport::Arena> arena_;
   std::span<std::byte> range_;
 };

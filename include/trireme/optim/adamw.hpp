@@ -10,8 +10,8 @@ struct AdamWOptions {
   double learning_rate = 1e-3;  ///< usually 1e-5 to 1e-2
   double beta1 = 0.9;
   double beta2 = 0.999;
-  double epsilon = 1e-8;        ///< added to the root, outside it
-  double weight_decay = 1e-2;   ///< decoupled: shrinks the parameter, does not enter the moments
+  double epsilon = 1e-8;       ///< added to the root, outside it
+  double weight_decay = 1e-2;  ///< decoupled: shrinks the parameter, does not enter the moments
 };
 
 /// Adam with decoupled weight decay: p *= 1 - lr*wd; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g;

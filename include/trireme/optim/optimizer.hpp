@@ -18,8 +18,8 @@ struct SpanUpdate {
   TensorView value;
   ConstTensorView gradient;
   std::span<const TensorView> state;  ///< one per Optimizer::state_names(), in that order; zero before the first step
-  std::uint64_t step = 1;          ///< how many times this parameter has been updated, this time included
-  double gradient_scale = 1.0;     ///< multiplies the gradient first (clipping)
+  std::uint64_t step = 1;             ///< how many times this parameter has been updated, this time included
+  double gradient_scale = 1.0;        ///< multiplies the gradient first (clipping)
 };
 
 /// An update rule: settings, declared state, and one formula over spans; no knowledge of ranks. State lives here, by

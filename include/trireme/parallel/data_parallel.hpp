@@ -21,13 +21,14 @@ namespace trireme {
 
 /// Settings of DataParallel. Equal on all ranks.
 struct DataParallelOptions {
-  Bytes bucket_bytes{std::uint64_t{25} << 20};      ///< gradients that travel together; of the accumulator type
-  Bytes first_bucket_bytes{std::uint64_t{1} << 20}; ///< the first is small, so that communication starts early; at most
-                                                    ///< bucket_bytes in any case
-  int logical_shards = 0;     ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
-                              ///< V gives the same bits; V must then be a power of two
-  int zero_stage = 0;         ///< this version: 0
-  bool overlap = true;        ///< reduce buckets while backward still runs; changes no bit
+  Bytes bucket_bytes{std::uint64_t{25} << 20};  ///< gradients that travel together; of the accumulator type
+  Bytes first_bucket_bytes{std::uint64_t{1}
+                           << 20};  ///< the first is small, so that communication starts early; at most
+                                    ///< bucket_bytes in any case
+  int logical_shards = 0;  ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
+                           ///< V gives the same bits; V must then be a power of two
+  int zero_stage = 0;      ///< this version: 0
+  bool overlap = true;     ///< reduce buckets while backward still runs; changes no bit
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
 };
@@ -102,10 +103,10 @@ class Step {
   bool used(std::size_t parameter) const;
 
   std::uint64_t epoch() const;
-  std::uint64_t index() const;  ///< of this step in its epoch
+  std::uint64_t index() const;     ///< of this step in its epoch
   std::size_t batch_size() const;  ///< samples of the global batch
-  double total_weight() const;  ///< after reduce()
-  double gradient_norm() const; ///< after apply() with clip_norm: the norm before clipping
+  double total_weight() const;     ///< after reduce()
+  double gradient_norm() const;    ///< after apply() with clip_norm: the norm before clipping
 
  private:
   friend class parallel::DataParallelState;

@@ -164,7 +164,8 @@ template <class Check>
 void Endpoint::for_each_unexpected(std::uint32_t communicator, std::uint64_t operation, Check check) const {
   for (int peer = 0; peer < world_size(); ++peer) {
     for (std::size_t i = 0; const Unexpected* entry = unexpected(peer, i); ++i) {
-      if (entry->key.communicator == communicator && entry->key.operation == operation) check(peer, entry->key, entry->stamp);
+      if (entry->key.communicator == communicator && entry->key.operation == operation)
+        check(peer, entry->key, entry->stamp);
     }
   }
 }

@@ -10,7 +10,7 @@
 namespace trireme::transport {
 
 struct TcpOptions {
-  std::string interface{};  ///< only addresses of this interface; empty: all that are up
+  std::string interface {};      ///< only addresses of this interface; empty: all that are up
   std::uint16_t first_port = 0;  ///< listen on the first free port of [first_port, last_port]; 0: any
   std::uint16_t last_port = 0;
 };

@@ -16,19 +16,19 @@ namespace trireme {
 
 /// How a World is opened. Whatever is set here overrides the environment variable named beside it.
 struct Options {
-  std::optional<int> rank{};                            ///< RANK
-  std::optional<int> world_size{};                      ///< WORLD_SIZE
-  std::optional<std::string> master{};                  ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
-  std::optional<std::string> transport{};               ///< TRIREME_TRANSPORT: auto, shm or tcp
-  std::optional<std::string> algorithm{};               ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
-  std::optional<std::chrono::milliseconds> timeout{};   ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
+  std::optional<int> rank{};                           ///< RANK
+  std::optional<int> world_size{};                     ///< WORLD_SIZE
+  std::optional<std::string> master{};                 ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
+  std::optional<std::string> transport{};              ///< TRIREME_TRANSPORT: auto, shm or tcp
+  std::optional<std::string> algorithm{};              ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
+  std::optional<std::chrono::milliseconds> timeout{};  ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
   std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
-  std::optional<std::string> interface{};               ///< TRIREME_INTERFACE: for tcp; all that are up
-  std::optional<std::string> port_range{};              ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
-  std::optional<bool> progress_thread{};                ///< unset: only with a network link
-  std::optional<Bytes> eager_bytes{};                   ///< messages up to this size travel with their header; 8 KiB
-  Bytes arena_reserve{};                                ///< address space for arena memory; 0: the physical memory
-  std::optional<Log> log{};                             ///< TRIREME_LOG (debug, info, warning, error, off): stderr
+  std::optional<std::string> interface {};  ///< TRIREME_INTERFACE: for tcp; all that are up
+  std::optional<std::string> port_range{};  ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
+  std::optional<bool> progress_thread{};    ///< unset: only with a network link
+  std::optional<Bytes> eager_bytes{};       ///< messages up to this size travel with their header; 8 KiB
+  Bytes arena_reserve{};                    ///< address space for arena memory; 0: the physical memory
+  std::optional<Log> log{};                 ///< TRIREME_LOG (debug, info, warning, error, off): stderr
 };
 
 /// The ranks of a job, opened: finds the peers, connects to them, and owns what all communicators share. Move only.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/transport/mem.hpp"
-
 #include "transport/ring_link.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/transport/arena.hpp"
+#include "trireme/transport/mem.hpp"
 
 #include <cerrno>
 #include <condition_variable>
@@ -39,8 +38,10 @@ class RingMemory {
 }  // namespace
 
 struct MemNetwork::Contents {
-  explicit Contents(int world) : world_size(world), rings(static_cast<std::size_t>(world) * static_cast<std::size_t>(world)),
-                                 members(static_cast<std::size_t>(world)) {}
+  explicit Contents(int world)
+      : world_size(world),
+        rings(static_cast<std::size_t>(world) * static_cast<std::size_t>(world)),
+        members(static_cast<std::size_t>(world)) {}
   struct Member {
     std::shared_ptr<Arena> arena;
     std::shared_ptr<Doorbell> doorbell;
@@ -48,7 +49,8 @@ struct MemNetwork::Contents {
 
   RingHeader* ring(int from, int to) {
     std::lock_guard lock(mutex);
-    auto& slot = rings[static_cast<std::size_t>(from) * static_cast<std::size_t>(world_size) + static_cast<std::size_t>(to)];
+    auto& slot =
+        rings[static_cast<std::size_t>(from) * static_cast<std::size_t>(world_size) + static_cast<std::size_t>(to)];
     if (!slot) slot = std::make_unique<RingMemory>();
     return slot->header();
   }
@@ -66,9 +68,11 @@ class MemLink final : public RingLink {
  public:
   MemLink(std::shared_ptr<MemNetwork::Contents> network, MemNetwork::Contents::Member self,
           MemNetwork::Contents::Member peer, int rank, int peer_rank)
-      : RingLink(RingWriter(network->ring(rank, peer_rank), capacity), RingReader(network->ring(peer_rank, rank), capacity),
-                 peer.doorbell->descriptor()),
-        network_(std::move(network)), self_(std::move(self)), peer_(std::move(peer)) {}
+      : RingLink(RingWriter(network->ring(rank, peer_rank), capacity),
+                 RingReader(network->ring(peer_rank, rank), capacity), peer.doorbell->descriptor()),
+        network_(std::move(network)),
+        self_(std::move(self)),
+        peer_(std::move(peer)) {}
   ~MemLink() override { end(RingEnd::lost); }
 
   bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept override {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/transport/shm.hpp"
-
 #include "transport/admission.hpp"
 #include "transport/ring_link.hpp"
 #include "trireme/base/error.hpp"
@@ -9,6 +7,7 @@
 #include "trireme/net/socket.hpp"
 #include "trireme/net/wire.hpp"
 #include "trireme/transport/arena.hpp"
+#include "trireme/transport/shm.hpp"
 
 #include <array>
 #include <cerrno>
@@ -58,7 +57,9 @@ class Segment {
   Segment& operator=(const Segment&) = delete;
 
   int descriptor() const { return descriptor_; }
-  RingHeader* ring(int which) const { return reinterpret_cast<RingHeader*>(base_ + static_cast<std::size_t>(which) * stride()); }
+  RingHeader* ring(int which) const {
+    return reinterpret_cast<RingHeader*>(base_ + static_cast<std::size_t>(which) * stride());
+  }
 
  private:
   static constexpr std::size_t stride() { return (ring_bytes(capacity) + 4095) / 4096 * 4096; }
@@ -82,7 +83,10 @@ class ShmLink final : public RingLink {
           int peer_doorbell, std::unique_ptr<PeerArena> peer_arena)
       : RingLink(RingWriter(segment->ring(connecting ? 0 : 1), capacity),
                  RingReader(segment->ring(connecting ? 1 : 0), capacity), peer_doorbell),
-        socket_(std::move(socket)), segment_(std::move(segment)), arena_(std::move(arena)), doorbell_(peer_doorbell),
+        socket_(std::move(socket)),
+        segment_(std::move(segment)),
+        arena_(std::move(arena)),
+        doorbell_(peer_doorbell),
         peer_arena_(std::move(peer_arena)) {}
   ~ShmLink() override {
     end(RingEnd::lost);
@@ -92,7 +96,9 @@ class ShmLink final : public RingLink {
   bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept override {
     return arena_->contains(data, bytes, token);
   }
-  const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override { return peer_arena_->at(token, bytes); }
+  const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
+    return peer_arena_->at(token, bytes);
+  }
   int descriptor() const noexcept override { return socket_.descriptor(); }
   /// Nothing is ever sent on the socket: readable means that the peer's process has closed it or is gone.
   void check() noexcept override {
@@ -121,7 +127,8 @@ class ShmTransport final : public Transport {
   std::string_view name() const override { return "shm"; }
   std::string card() const override { return card_; }
   bool reaches(std::string_view peer_card) const override {
-    return peer_card.size() > host_.size() && peer_card.substr(0, host_.size()) == host_ && peer_card[host_.size()] == '/';
+    return peer_card.size() > host_.size() && peer_card.substr(0, host_.size()) == host_ &&
+           peer_card[host_.size()] == '/';
   }
 
   std::unique_ptr<Link> connect(int peer, std::string_view peer_card, Deadline deadline) override {

@@ -47,7 +47,8 @@ class TcpTransport final : public Transport {
       }
     }
     if (card_.back() == ',') card_.pop_back();
-    if (card_.back() == '/') fail(ErrorCode::system, "no network interface is up: transport tcp needs at least loopback");
+    if (card_.back() == '/')
+      fail(ErrorCode::system, "no network interface is up: transport tcp needs at least loopback");
   }
 
   std::string_view name() const override { return "tcp"; }
@@ -78,7 +79,8 @@ class TcpTransport final : public Transport {
         return std::make_unique<TcpLink>(std::move(socket));
       }
     }
-    fail(ErrorCode::timeout, "cannot connect to rank " + std::to_string(peer) + " at " + card_list(addresses) + ": " + last_reason);
+    fail(ErrorCode::timeout,
+         "cannot connect to rank " + std::to_string(peer) + " at " + card_list(addresses) + ": " + last_reason);
   }
 
   int listening_descriptor() const override { return listener_.descriptor(); }

@@ -136,7 +136,10 @@ TEST_CASE("The algorithm of a row is the one that explain() names") {
   const auto named = [](const testing::RunRanksOptions& how) {
     std::vector<std::string> names(3);
     testing::run_ranks(
-        3, [&](World& world) { names[static_cast<std::size_t>(world.rank())] = algorithm_in(world.communicator().explain(1000)); },
+        3,
+        [&](World& world) {
+          names[static_cast<std::size_t>(world.rank())] = algorithm_in(world.communicator().explain(1000));
+        },
         how);
     return names;
   };

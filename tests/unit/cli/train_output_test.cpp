@@ -52,7 +52,8 @@ TEST_CASE("The result line has its keys in the order of the contract") {
 }
 
 TEST_CASE("A result without a step or an evaluation says nan") {
-  const std::string line = result_line({.model = "mlp", .train_loss = not_a_number, .test_accuracy = not_a_number, .weights_xxh3 = "00"});
+  const std::string line =
+      result_line({.model = "mlp", .train_loss = not_a_number, .test_accuracy = not_a_number, .weights_xxh3 = "00"});
   CHECK(line.find(" train_loss=nan test_accuracy=nan ") != std::string::npos);
 }
 
