@@ -17,4 +17,9 @@ void scale(void* destination, const void* source, DType source_dtype, double wei
 void scale_add(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
                Isa isa = best_isa()) noexcept;
 
+/// destination[i] = A(A(source[i] * A(weight)) / A(divisor)): the weighted mean of a tree that has one leaf, in one pass.
+/// Shape: as scale(); destination may be source where A is the source's type.
+void scale_divide(void* destination, const void* source, DType source_dtype, double weight, double divisor,
+                  std::size_t count, Isa isa = best_isa()) noexcept;
+
 }  // namespace trireme::kernels

@@ -7,8 +7,10 @@
 
 namespace trireme::kernels::reference {
 
-/// As kernels::scale and kernels::scale_add, one element after the other.
+/// As kernels::scale, kernels::scale_add and kernels::scale_divide, one element after the other.
 void scale(void* destination, const void* source, DType source_dtype, double weight, std::size_t count) noexcept;
 void scale_add(void* destination, const void* source, DType source_dtype, double weight, std::size_t count) noexcept;
+void scale_divide(void* destination, const void* source, DType source_dtype, double weight, double divisor,
+                  std::size_t count) noexcept;
 
 }  // namespace trireme::kernels::reference

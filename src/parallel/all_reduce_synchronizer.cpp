@@ -49,6 +49,7 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       options_(options),
       leaves_(leaves),
       own_leaves_(own_leaves),
+      only_leaf_(leaves == 1),
       plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
       gradients_(communicator_.memory().allocate(
           Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
@@ -73,7 +74,12 @@ std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const 
 }
 
 TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
+  if (finished_in_place(parameter) && used(parameter)) return parameters_[parameter].gradient;
   return {place(parameter, 0), plan_.places[parameter].count, plan_.places[parameter].dtype};
+}
+
+bool AllReduceSynchronizer::finished_in_place(std::size_t parameter) const {
+  return only_leaf_ && parameters_[parameter].gradient.dtype == plan_.places[parameter].dtype;
 }
 
 void AllReduceSynchronizer::begin_step() {
@@ -134,6 +140,10 @@ void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
       std::memset(top, 0, where.count * size_of(where.dtype));
     }
     if (combines_ > 0) add(place(parameter, stack_ - 1), top, where.dtype, where.count);
+  } else if (only_leaf_) {
+    // The whole sum: its mean is made where the gradient is, while that is in the cache.
+    std::byte* mean = finished_in_place(parameter) ? static_cast<std::byte*>(source.data) : place(parameter, 0);
+    kernels::scale_divide(mean, source.data, source.dtype, weight_, weight_, where.count);
   } else if (combines_ == 0) {
     kernels::scale(place(parameter, stack_), source.data, source.dtype, weight_, where.count);
   } else {
@@ -185,6 +195,7 @@ void AllReduceSynchronizer::start_complete_buckets() {
 }
 
 void AllReduceSynchronizer::start_bucket(std::size_t index) {
+  if (only_leaf_) return;  // its gradients are their mean already
   const auto& bucket = plan_.buckets[index];
   const TensorView range{gradients_.bytes().data() + bucket.begin_bytes, bucket.count, bucket.dtype};
   buckets_[index].work =

@@ -47,6 +47,8 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   };
   std::span<std::int32_t> counts() const { return counts_.as<std::int32_t>(); }
   std::byte* place(std::size_t parameter, int level) const;
+  /// With one leaf in all, the mean replaces the caller's gradient: no copy, no pass over cold memory.
+  bool finished_in_place(std::size_t parameter) const;
   void fold(std::size_t parameter, bool present);
   void settle(std::size_t parameter);
   void start_weights();
@@ -60,6 +62,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   DataParallelOptions options_;
   int leaves_;
   int own_leaves_;
+  bool only_leaf_;  ///< there is no other leaf on any rank
   BucketPlan plan_;
   ArenaBuffer gradients_;  ///< fold_depth copies; the first is what is reduced
   ArenaBuffer weights_;

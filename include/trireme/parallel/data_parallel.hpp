@@ -144,7 +144,8 @@ class Steps {
 ///
 /// At construction the parameter lists of all ranks are compared (a difference is named) and rank 0's values broadcast.
 /// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are.
-/// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves.
+/// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves. With one leaf
+///          in all (a world of one) nothing is copied or sent: ready() turns the caller's gradient into the mean in place.
 /// Order:   leaves are folded and reduced along the balanced tree over V; see the numerical contract.
 ///          From a step's first ready() to the end of its reduce(), buckets are issued on `communicator` at moments that
 ///          differ between ranks: whoever uses it for something else meanwhile (or two DataParallel at once) passes

@@ -41,6 +41,27 @@ TEST_CASE("Scaling and adding a scaled source give the reference's bits for ever
   }
 }
 
+TEST_CASE("Scaling and dividing gives the reference's bits, whether or not the divisor is a power of two") {
+  for (Isa isa : samples::isas()) {
+    for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16}) {
+      for (std::size_t count : {0u, 1u, 9u, 31u, 512u, 4097u}) {
+        for (double weight : {1.0, 0.1, -3.0, 0.0, 64.0, 1e300}) {
+          for (double divisor : {1.0, 64.0, -0.25, 63.0, 0.1, 0x1p-149, 0x1p127, 0x1p-1074, 0.0}) {
+            Array source = samples::random(dtype, count, 5, 6, 1);
+            Array expected(accumulator(dtype), count);
+            Array actual(accumulator(dtype), count, 3);
+            reference::scale_divide(expected.data(), source.data(), dtype, weight, divisor, count);
+            scale_divide(actual.data(), source.data(), dtype, weight, divisor, count, isa);
+            CAPTURE(name_of(isa), name_of(dtype), count, weight, divisor);
+            REQUIRE(samples::same(expected, actual));
+            REQUIRE(actual.guards_intact());
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("The product of scale_add is rounded before it is added") {
   // (1+e)(1-e) = 1 - e^2 rounds to 1, so the sum is 0; fused it would be -e^2.
   for (Isa isa : samples::isas()) {

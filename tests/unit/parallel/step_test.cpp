@@ -70,6 +70,33 @@ TEST_CASE("misuse of a step is refused in one line, and the step can still be fi
   REQUIRE(complaints.all() == "");
 }
 
+TEST_CASE("one leaf in all: the gradient becomes the mean in place, with the bits of weighting and dividing") {
+  Complaints complaints(1);
+  run_ranks(1, [&](World& world) {
+    std::vector<float> value(9), gradient(9), never(9, 5.0f), untouched(9);
+    const std::vector<Parameter> parameters{{"ready", {9}, std::span<float>(value), std::span<float>(gradient)},
+                                            {"never", {9}, std::span<float>(untouched), std::span<float>(never)}};
+    DataParallel data_parallel(world.communicator(), parameters);
+    DistributedSampler sampler({.count = 7, .global_batch = 7});
+    for (auto& step : data_parallel.steps(sampler)) {
+      for (auto& shard : step.shards()) {
+        for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] = 0.1f * static_cast<float>(i) + 0.01f;
+        shard.ready(0);
+      }
+      step.reduce();
+      complaints.expect(0, step.gradient(0).data == gradient.data(), "where the mean is");
+      for (std::size_t i = 0; i < gradient.size(); ++i) {
+        const float product = (0.1f * static_cast<float>(i) + 0.01f) * 7.0f;
+        complaints.expect(0, gradient[i] == product / 7.0f, "element " + std::to_string(i));
+      }
+      complaints.expect(0, !step.used(1) && never == std::vector<float>(9, 5.0f),
+                        "a gradient never ready is left alone");
+      complaints.expect(0, step.gradient(1).as<float>()[3] == 0.0f, "and counts as zero");
+    }
+  });
+  REQUIRE(complaints.all() == "");
+}
+
 TEST_CASE("reduce() before all shards have been passed is refused") {
   Complaints complaints(1);
   run_ranks(1, [&](World& world) {
