@@ -14,7 +14,6 @@ target_compile_features(trireme_build INTERFACE cxx_std_20)
 target_compile_options(trireme_build INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off -fvisibility=hidden
-  $<$<CONFIG:Debug>:-O1>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 warns falsely of "literal" + std::string (its bug 105329)
   $<$<BOOL:${TRIREME_WERROR}>:-Werror>)
 if(TRIREME_SANITIZE)

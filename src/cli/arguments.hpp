@@ -1,18 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
-
 namespace trireme::cli {
 
-/// Fills `app`'s options from `arguments` (in the order typed). False when --help was asked for: it is then printed to
-/// stdout and nothing is left to do.
-/// Errors: invalid_argument, in one line, for whatever does not fit: unknown flags, missing or bad values.
-bool parse_arguments(CLI::App& app, const std::vector<std::string>& arguments);
+/// The flags of one command, described and then filled from what was typed. The library behind it is included by one
+/// file only: its headers take longer to compile than all of a command.
+class Arguments {
+ public:
+  Arguments(const std::string& summary, const std::string& command);
+  ~Arguments();
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  /// The last lines of --help.
+  void footer(const std::string& text);
+  /// A flag typed again replaces what it said before, so that a script's flags can be overridden behind them. Otherwise
+  /// that is refused. Before the first option.
+  void take_last();
+  /// The first word that is no flag of this command ends them: it and all behind it are in remaining().
+  void end_at_program();
+
+  /// `value` keeps its default unless the flag is given; it outlives parse().
+  void option(const std::string& names, std::string& value, const std::string& help);
+  void option(const std::string& names, int& value, const std::string& help);
+  void option(const std::string& names, std::int64_t& value, const std::string& help);
+  void option(const std::string& names, std::uint64_t& value, const std::string& help);
+  void option(const std::string& names, double& value, const std::string& help);
+  void flag(const std::string& names, bool& value, const std::string& help);
+  void require(const std::string& name);
+
+  /// Takes the arguments in the order typed. False when --help was asked for: it is then printed to stdout and nothing
+  /// is left to do.
+  /// Errors: invalid_argument, in one line, for whatever does not fit: unknown flags, missing or bad values.
+  bool parse(const std::vector<std::string>& arguments);
+  bool given(const std::string& name) const;
+  std::vector<std::string> remaining() const;
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+};
 
 }  // namespace trireme::cli

@@ -5,8 +5,6 @@
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <cstdio>
 
 namespace trireme::cli {
@@ -32,11 +30,11 @@ std::optional<std::string> find_interface(const platform::Environment& environme
 }  // namespace
 
 int doctor(const Invocation& invocation) {
-  CLI::App app("Shows what Trireme sees here: who this process is, what it can use, and what is wrong.",
-               "trireme doctor");
+  Arguments flags("Shows what Trireme sees here: who this process is, what it can use, and what is wrong.",
+                  "trireme doctor");
   bool json = false;
-  app.add_flag("--json", json, "one line of JSON");
-  if (!parse_arguments(app, invocation.arguments)) return 0;
+  flags.flag("--json", json, "one line of JSON");
+  if (!flags.parse(invocation.arguments)) return 0;
 
   Report report;
   report.cluster = platform::detect(invocation.environment);

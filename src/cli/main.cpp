@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/exit_code.hpp"
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 
@@ -11,7 +12,6 @@
 
 namespace {
 
-using trireme::ErrorCode;
 using trireme::cli::Invocation;
 using trireme::cli::Subcommand;
 
@@ -37,18 +37,13 @@ int refuse(const std::string& who, std::string message, int exit_code) {
   return exit_code;
 }
 
-/// Failures the user mends by changing what was typed, set or given as data.
-bool is_users(ErrorCode code) {
-  return code == ErrorCode::invalid_argument || code == ErrorCode::unsupported || code == ErrorCode::corrupt;
-}
-
 int call(const Subcommand& subcommand, const Invocation& invocation) {
   std::string who = "trireme " + std::string(subcommand.name);
   try {
     return subcommand.entry(invocation);
   } catch (const trireme::Exception& exception) {
     const trireme::Error& error = exception.error();
-    return is_users(error.code) ? refuse(who, error.message, 2) : refuse(who, to_string(error), 1);
+    return trireme::cli::is_users(error.code) ? refuse(who, error.message, 2) : refuse(who, to_string(error), 1);
   } catch (const std::exception& exception) {
     return refuse(who, exception.what(), 1);
   }

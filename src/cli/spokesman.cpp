@@ -9,8 +9,4 @@ Spokesman::Spokesman(const platform::Environment& environment) {
   speaks_ = !index || *index == "0";
 }
 
-bool Spokesman::is_users(ErrorCode code) {
-  return code == ErrorCode::invalid_argument || code == ErrorCode::unsupported || code == ErrorCode::corrupt;
-}
-
 }  // namespace trireme::cli

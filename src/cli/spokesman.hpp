@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/exit_code.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/platform/environment.hpp"
 
@@ -35,7 +36,6 @@ class Spokesman {
   }
 
  private:
-  static bool is_users(ErrorCode code);
   bool speaks_;
 };
 

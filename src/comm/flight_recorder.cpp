@@ -9,6 +9,24 @@
 #include <vector>
 
 namespace trireme::comm {
+namespace {
+
+/// Bytes of the UTF-8 character at the front of a text that is not empty; 0 if there is none (RFC 3629, section 4).
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool overlong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
+  const bool outside = (first == 0xed && byte(1) > 0x9f) || (first == 0xf4 && byte(1) > 0x8f);  // surrogates, > 10ffff
+  return overlong || outside ? 0 : length;
+}
+
+}  // namespace
 
 FlightRecorder::FlightRecorder() : entries_(std::make_unique<Entry[]>(capacity)) {}
 
@@ -90,18 +108,21 @@ std::string FlightRecorder::to_json() const {
 
 std::string json_escaped(std::string_view text) {
   std::string escaped;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      escaped += '\\';
-      escaped += c;
-    } else if (byte < 0x20 || byte >= 0x7f) {
+  while (!text.empty()) {
+    const auto byte = static_cast<unsigned char>(text.front());
+    const std::size_t length = utf8_length(text);
+    if (byte == '"' || byte == '\\') {
+      escaped += {'\\', text.front()};
+    } else if (byte < 0x20 || byte == 0x7f) {
       char code[8];
       std::snprintf(code, sizeof code, "\\u%04x", byte);
       escaped += code;
+    } else if (length == 0) {
+      escaped += "\\ufffd";  // a label is cut after 31 bytes, perhaps within a character
     } else {
-      escaped += c;
+      escaped += text.substr(0, length);
     }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return escaped;
 }

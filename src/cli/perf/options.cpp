@@ -5,8 +5,6 @@
 #include "cli/byte_size.hpp"
 #include "trireme/base/error.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <array>
 
@@ -42,27 +40,27 @@ struct Typed {
   bool explain = false;
 };
 
-void describe(CLI::App& app, Typed& typed) {
-  app.add_option("OP", typed.operation, "what to measure: all_reduce");
-  app.add_option("--min-bytes", typed.min_bytes, "smallest vector (default 4; suffixes K, M, G)");
-  app.add_option("--max-bytes", typed.max_bytes, "largest vector (default 256M)");
-  app.add_option("--factor", typed.factor, "between one size and the next (default 4)");
-  app.add_option("--dtype", typed.dtype, "f64, f32 (default), f16, bf16, i64, i32, u8");
-  app.add_option("--op", typed.op, "sum (default), product, min, max, average");
-  app.add_option("--order", typed.order, "canonical (default) or fastest");
-  app.add_option("--algorithm", typed.algorithm,
-                 "auto, direct, recursive_doubling, tree, ring (default: TRIREME_ALGORITHM)");
-  app.add_option("--engine", typed.engine, "host (default)");
-  app.add_option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
-  app.add_option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
-  app.add_option("--json", typed.json, "file to write the rows to as well");
-  app.add_option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)");
-  app.add_option("--warmup", typed.warmup, "calls before them, verified and not timed (default 3)");
-  app.add_flag("--explain", typed.explain, "say for each size which algorithm was chosen and why");
+void describe(Arguments& flags, Typed& typed) {
+  flags.option("OP", typed.operation, "what to measure: all_reduce");
+  flags.option("--min-bytes", typed.min_bytes, "smallest vector (default 4; suffixes K, M, G)");
+  flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M)");
+  flags.option("--factor", typed.factor, "between one size and the next (default 4)");
+  flags.option("--dtype", typed.dtype, "f64, f32 (default), f16, bf16, i64, i32, u8");
+  flags.option("--op", typed.op, "sum (default), product, min, max, average");
+  flags.option("--order", typed.order, "canonical (default) or fastest");
+  flags.option("--algorithm", typed.algorithm,
+               "auto, direct, recursive_doubling, tree, ring (default: TRIREME_ALGORITHM)");
+  flags.option("--engine", typed.engine, "host (default)");
+  flags.option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
+  flags.option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
+  flags.option("--json", typed.json, "file to write the rows to as well");
+  flags.option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)");
+  flags.option("--warmup", typed.warmup, "calls before them, verified and not timed (default 3)");
+  flags.flag("--explain", typed.explain, "say for each size which algorithm was chosen and why");
 }
 
-PerfOptions check(const CLI::App& app, const Typed& typed) {
-  const auto given = [&](const char* flag) { return app.count(flag) > 0; };
+PerfOptions check(const Arguments& flags, const Typed& typed) {
+  const auto given = [&](const char* flag) { return flags.given(flag); };
   constexpr const char* known = "this version measures: all_reduce";
   if (typed.operation.empty()) refuse(std::string("no operation given; ") + known);
   if (typed.operation != "all_reduce") refuse("unknown operation '" + typed.operation + "'; " + known);
@@ -113,12 +111,12 @@ std::uint64_t PerfOptions::iterations_for(Bytes size) const {
 
 std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  CLI::App app("Measures a collective, verifies it, and shows it beside what the machine itself allows.",
-               "trireme perf");
-  app.option_defaults()->take_last();  // so that a script's flags can be overridden behind them
-  describe(app, typed);
-  if (!parse_arguments(app, arguments)) return std::nullopt;
-  return check(app, typed);
+  Arguments flags("Measures a collective, verifies it, and shows it beside what the machine itself allows.",
+                  "trireme perf");
+  flags.take_last();  // so that a script's flags can be overridden behind them
+  describe(flags, typed);
+  if (!flags.parse(arguments)) return std::nullopt;
+  return check(flags, typed);
 }
 
 std::vector<std::size_t> perf_counts(const PerfOptions& options) {

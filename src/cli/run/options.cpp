@@ -5,8 +5,6 @@
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cmath>
 
@@ -69,24 +67,25 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   double grace_s = 0;
   int max_restarts = 0;
 
-  CLI::App app("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
-               "trireme run");
-  app.footer("The program and its arguments stand after --: trireme run -n 2 -- ./program --its-flag");
-  app.prefix_command();
-  app.add_option("-n", options.ranks, "ranks to start")->required();
-  app.add_option("--rendezvous", rendezvous, "HOST:PORT where the ranks meet (default: a free port of 127.0.0.1)");
-  app.add_option("--hosts", hosts, "hosts to start on; this version: this host only");
-  app.add_option("--nnodes", nnodes, "MIN:MAX hosts; this version: 1");
-  app.add_option("--max-restarts", max_restarts, "starts again after a failure; this version: 0");
-  app.add_option("--bind", bind, "core: each rank on one processor; none (default): the system decides");
-  app.add_option("--log-dir", log_dir, "folder that gets rank-K.out and rank-K.err besides");
-  auto* grace = app.add_option("--grace", grace_s,
-                               "seconds the others have to end by themselves after a failure (default 1; 10 after a "
-                               "forwarded SIGINT, SIGTERM or SIGHUP)");
+  Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
+                  "trireme run");
+  flags.footer("The program and its arguments stand after --: trireme run -n 2 -- ./program --its-flag");
+  flags.end_at_program();
+  flags.option("-n", options.ranks, "ranks to start");
+  flags.require("-n");
+  flags.option("--rendezvous", rendezvous, "HOST:PORT where the ranks meet (default: a free port of 127.0.0.1)");
+  flags.option("--hosts", hosts, "hosts to start on; this version: this host only");
+  flags.option("--nnodes", nnodes, "MIN:MAX hosts; this version: 1");
+  flags.option("--max-restarts", max_restarts, "starts again after a failure; this version: 0");
+  flags.option("--bind", bind, "core: each rank on one processor; none (default): the system decides");
+  flags.option("--log-dir", log_dir, "folder that gets rank-K.out and rank-K.err besides");
+  flags.option("--grace", grace_s,
+               "seconds the others have to end by themselves after a failure (default 1; 10 after a "
+               "forwarded SIGINT, SIGTERM or SIGHUP)");
 
   auto separator = std::find(arguments.begin(), arguments.end(), "--");
-  if (!parse_arguments(app, {arguments.begin(), separator})) return std::nullopt;
-  options.command = command_of(app.remaining(), arguments, separator);
+  if (!flags.parse({arguments.begin(), separator})) return std::nullopt;
+  options.command = command_of(flags.remaining(), arguments, separator);
 
   check_ranks(options.ranks);
   check_one_host(hosts, nnodes);
@@ -96,18 +95,18 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   }
   if (bind != "core" && bind != "none") refuse("--bind must be core or none, got '" + bind + "'");
   options.bind_cores = bind == "core";
-  if (app.count("--rendezvous") > 0) {
+  if (flags.given("--rendezvous")) {
     try {
       options.rendezvous = net::Address::parse(rendezvous);
     } catch (const Exception& exception) {
       refuse("--rendezvous: " + exception.error().message);
     }
   }
-  if (app.count("--log-dir") > 0) {
+  if (flags.given("--log-dir")) {
     if (log_dir.empty()) refuse("--log-dir: the name of the folder is empty");
     options.log_dir = log_dir;
   }
-  if (grace->count() > 0) {
+  if (flags.given("--grace")) {
     if (!(grace_s >= 0 && grace_s <= longest_grace_s)) refuse("--grace must be from 0 to 3600 seconds");
     options.grace = std::chrono::milliseconds(std::llround(grace_s * 1000));
   }

@@ -7,8 +7,6 @@
 #include "trireme/optim/adamw.hpp"
 #include "trireme/optim/sgd.hpp"
 
-#include <CLI/CLI.hpp>
-
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -68,34 +66,34 @@ struct Typed {
   bool nesterov = false, no_overlap = false;
 };
 
-void describe(CLI::App& app, Typed& typed) {
-  app.add_option("--model", typed.model, "mlp: a multi-layer perceptron");
-  app.add_option("--hidden", typed.hidden, "units of each hidden layer, as in 512,512");
-  app.add_option("--dataset", typed.dataset, "fashion-mnist, or any set of the same four IDX files with --data-dir");
-  app.add_option("--data-dir", typed.data_dir, "folder of the data set");
-  app.add_option("--epochs", typed.epochs, "passes over the training set (default 10)");
-  app.add_option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
-  app.add_option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)");
-  app.add_option("--batch-size-per-rank", typed.batch_size_per_rank,
-                 "samples per step and rank, in place of --batch-size");
-  app.add_option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
-  app.add_option("--logical-shards", typed.logical_shards,
-                 "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default: one per rank)");
-  app.add_option("--optimizer", typed.optimizer, "sgd (default) or adamw");
-  app.add_option("--learning-rate", typed.learning_rate, "default 0.05 for sgd, 0.001 for adamw");
-  app.add_option("--momentum", typed.momentum, "of sgd (default 0.9)");
-  app.add_flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd");
-  app.add_option("--weight-decay", typed.weight_decay, "default 0 for sgd, 0.01 for adamw");
-  app.add_option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
-  app.add_option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
-  app.add_flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
-  app.add_option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
-  app.add_option("--eval-every", typed.eval_every, "epochs between evaluations (default 1; 0: only at the end)");
-  app.add_option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
+void describe(Arguments& flags, Typed& typed) {
+  flags.option("--model", typed.model, "mlp: a multi-layer perceptron");
+  flags.option("--hidden", typed.hidden, "units of each hidden layer, as in 512,512");
+  flags.option("--dataset", typed.dataset, "fashion-mnist, or any set of the same four IDX files with --data-dir");
+  flags.option("--data-dir", typed.data_dir, "folder of the data set");
+  flags.option("--epochs", typed.epochs, "passes over the training set (default 10)");
+  flags.option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
+  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)");
+  flags.option("--batch-size-per-rank", typed.batch_size_per_rank,
+               "samples per step and rank, in place of --batch-size");
+  flags.option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
+  flags.option("--logical-shards", typed.logical_shards,
+               "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default: one per rank)");
+  flags.option("--optimizer", typed.optimizer, "sgd (default) or adamw");
+  flags.option("--learning-rate", typed.learning_rate, "default 0.05 for sgd, 0.001 for adamw");
+  flags.option("--momentum", typed.momentum, "of sgd (default 0.9)");
+  flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd");
+  flags.option("--weight-decay", typed.weight_decay, "default 0 for sgd, 0.01 for adamw");
+  flags.option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
+  flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
+  flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
+  flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
+  flags.option("--eval-every", typed.eval_every, "epochs between evaluations (default 1; 0: only at the end)");
+  flags.option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
 }
 
-TrainOptions check(const CLI::App& app, const Typed& typed) {
-  const auto given = [&](const char* flag) { return app.count(flag) > 0; };
+TrainOptions check(const Arguments& flags, const Typed& typed) {
+  const auto given = [&](const char* flag) { return flags.given(flag); };
   one_of("--model", typed.model, {"mlp"});
   one_of("--dataset", typed.dataset, {"fashion-mnist"});
   one_of("--optimizer", typed.optimizer, {"sgd", "adamw"});
@@ -166,13 +164,13 @@ std::vector<std::size_t> parse_hidden(std::string_view text) {
 
 std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  CLI::App app("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.",
-               "trireme train");
-  app.footer("The last line on rank 0's stdout is `result: key=value …`.");
-  app.option_defaults()->take_last();  // so that a script's flags can be overridden behind them
-  describe(app, typed);
-  if (!parse_arguments(app, arguments)) return std::nullopt;
-  return check(app, typed);
+  Arguments flags("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.",
+                  "trireme train");
+  flags.footer("The last line on rank 0's stdout is `result: key=value …`.");
+  flags.take_last();  // so that a script's flags can be overridden behind them
+  describe(flags, typed);
+  if (!flags.parse(arguments)) return std::nullopt;
+  return check(flags, typed);
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options) {

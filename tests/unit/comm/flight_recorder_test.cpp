@@ -87,7 +87,10 @@ TEST_CASE("labels are escaped for JSON") {
   REQUIRE(comm::json_escaped("plain 'text'") == "plain 'text'");
   REQUIRE(comm::json_escaped("a\"b\\c") == "a\\\"b\\\\c");
   REQUIRE(comm::json_escaped("line\nbreak\ttab") == "line\\u000abreak\\u0009tab");
-  REQUIRE(comm::json_escaped(std::string("\x7f\xff\x01", 3)) == "\\u007f\\u00ff\\u0001");
+  REQUIRE(comm::json_escaped(std::string("\x7f\xff\x01", 3)) == "\\u007f\\ufffd\\u0001");
+  REQUIRE(comm::json_escaped("gewicht.größe €𝛼") == "gewicht.größe €𝛼");
+  REQUIRE(comm::json_escaped("cut \xe2\x82") == "cut \\ufffd\\ufffd");
+  REQUIRE(comm::json_escaped("\xc0\xaf \xed\xa0\x80") == "\\ufffd\\ufffd \\ufffd\\ufffd\\ufffd");
   FlightRecorder recorder;
   recorder.issued(0, stamp_of(1), label_of("a\"b"), 0);
   REQUIRE(recorder.to_json().find("\"label\": \"a\\\"b\"") != std::string::npos);
