@@ -45,13 +45,25 @@ std::string settings_text(const DataParallelOptions& options, int leaves) {
 
 DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters,
                                      const DataParallelOptions& options)
-    : communicator_(std::move(communicator)), parameters_(std::move(parameters)), options_(options) {
-  leaves_ = settle_leaves(options_, communicator_.size());
+    : parameters_(std::move(parameters)), options_(options) {
   check_parameters(parameters_);
-  compare_parameters(communicator_, parameters_, settings_text(options_, leaves_));
-  broadcast_values(communicator_, parameters_);
-  const auto block = layout::leaf_blocks(leaves_, communicator_.size())[static_cast<std::size_t>(communicator_.rank())];
-  synchronizer_ = std::make_unique<AllReduceSynchronizer>(communicator_, parameters_, options_, leaves_, block.count);
+  rebind(std::move(communicator));
+}
+
+void DataParallelState::rebind(Communicator communicator) {
+  leaves_ = settle_leaves(options_, communicator.size());
+  // When a bucket starts differs between ranks: among the caller's own operations it would stand at different places.
+  communicator_ = communicator.split(0, communicator.rank());
+  if (!communicator_) fail(ErrorCode::invalid_argument, "this rank has no part in the communicator it was given");
+  connect();
+}
+
+void DataParallelState::connect() {
+  compare_parameters(*communicator_, parameters_, settings_text(options_, leaves_));
+  broadcast_values(*communicator_, parameters_);
+  const auto block =
+      layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
+  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, options_, leaves_, block.count);
   step_state_ = std::make_unique<StepState>(*synchronizer_, parameters_, leaves_, block.first, block.count);
   step_ = Step(step_state_.get());
 }
@@ -223,6 +235,8 @@ Steps DataParallel::steps(data::DistributedSampler& sampler) {
   state_->set_sampler(sampler);
   return Steps(state_.get());
 }
+void DataParallel::rebind(Communicator communicator) { state_->rebind(std::move(communicator)); }
+const Communicator& DataParallel::communicator() const { return state_->communicator(); }
 void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
 int DataParallel::logical_shards() const { return state_->leaves(); }
 const std::vector<Parameter>& DataParallel::parameters() const { return state_->parameters(); }

@@ -5,6 +5,7 @@
 #include "trireme/parallel/data_parallel.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace trireme::parallel {
@@ -68,6 +69,10 @@ class DataParallelState {
  public:
   DataParallelState(Communicator communicator, std::vector<Parameter> parameters, const DataParallelOptions& options);
 
+  /// Onto another communicator, as if made for it: lists compared, rank 0's values broadcast. Between loops.
+  void rebind(Communicator communicator);
+  const Communicator& communicator() const { return *communicator_; }
+
   void begin_loop(data::DistributedSampler& sampler);
   /// Done with the step; to the next one of the epoch, or false.
   bool next_step();
@@ -79,8 +84,9 @@ class DataParallelState {
   data::DistributedSampler& sampler() { return *sampler_; }
 
  private:
+  void connect();
   void begin_step();
-  Communicator communicator_;
+  std::optional<Communicator> communicator_;  ///< its own: split from the caller's
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
   int leaves_ = 1;

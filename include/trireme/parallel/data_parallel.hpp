@@ -147,9 +147,8 @@ class Steps {
 /// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves. With one leaf
 ///          in all (a world of one) nothing is copied or sent: ready() turns the caller's gradient into the mean in place.
 /// Order:   leaves are folded and reduced along the balanced tree over V; see the numerical contract.
-///          From a step's first ready() to the end of its reduce(), buckets are issued on `communicator` at moments that
-///          differ between ranks: whoever uses it for something else meanwhile (or two DataParallel at once) passes
-///          one of its own, from split().
+///          Reductions run on a communicator of its own, split from the one given: whatever the caller issues on that
+///          one at any moment of a step (a loss, another model's step) stands apart. Construction is collective.
 /// Threads: one at a time.
 /// Errors:  invalid_argument, unsupported, mismatch at construction; the communicator's in a step.
 /// Source:  buckets and overlap: Li et al., PyTorch Distributed, VLDB 2020.
@@ -159,6 +158,12 @@ class DataParallel {
   DataParallel(DataParallel&&) noexcept;
   DataParallel& operator=(DataParallel&&) noexcept;
   ~DataParallel();
+
+  /// Goes on with other ranks: as if constructed with `communicator`, with the same parameters and options. Collective
+  /// over `communicator`; between loops. Each step then has the new number of ranks; V unset follows it.
+  void rebind(Communicator communicator);
+  /// The communicator it reduces on.
+  const Communicator& communicator() const;
 
   /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop.
   Steps steps(data::DistributedSampler& sampler);

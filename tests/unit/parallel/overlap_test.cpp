@@ -77,10 +77,10 @@ TEST_CASE("with overlap a bucket is under way before the last gradient is ready;
   Complaints complaints(ranks);
   Meeting meeting(ranks);
   run_ranks(ranks, [&](World& world) {
-    auto communicator = world.communicator();
     Field<float> model(counts);
-    DataParallel data_parallel(communicator, model.parameters(),
+    DataParallel data_parallel(world.communicator(), model.parameters(),
                                {.bucket_bytes = 64_B, .logical_shards = leaves, .overlap = overlap});
+    auto communicator = data_parallel.communicator();
     DistributedSampler sampler({.count = 12, .global_batch = 12});
     for (auto& step : data_parallel.steps(sampler)) {
       const int last = leaves == 0 ? 0 : (ranks == 1 ? 3 : ranks == 2 ? 1 : world.rank() == 0 ? 1 : 0);

@@ -97,6 +97,65 @@ TEST_CASE("one leaf in all: the gradient becomes the mean in place, with the bit
   REQUIRE(complaints.all() == "");
 }
 
+TEST_CASE("the caller's communicator stays the caller's: it reduces a loss at any moment of a step") {
+  Complaints complaints(3);
+  run_ranks(3, [&](World& world) {
+    auto communicator = world.communicator();
+    Field<float> model(counts);
+    DataParallel data_parallel(communicator, model.parameters(), {.bucket_bytes = 64_B});
+    Sgd sgd({.learning_rate = 0.1});
+    DistributedSampler sampler({.count = 60, .global_batch = 6});
+    for (auto& step : data_parallel.steps(sampler)) {
+      for (auto& shard : step.shards()) {
+        model.backward(shard.samples(), [&](std::size_t p) {
+          shard.ready(p);
+          if (static_cast<int>(p) != 1) return;
+          double loss = 1.0;
+          communicator.all_reduce(std::span(&loss, 1));
+          complaints.expect(world.rank(), loss == 3.0, "the loss in the middle of backward");
+        });
+      }
+      double loss = 2.0;
+      communicator.all_reduce(std::span(&loss, 1));
+      complaints.expect(world.rank(), loss == 6.0, "the loss before reduce()");
+      step.reduce();
+      step.apply(sgd);
+    }
+  });
+  REQUIRE(complaints.all() == "");
+}
+
+TEST_CASE("rebind() goes on with other ranks, with the bits of the same leaves") {
+  Complaints complaints(3);
+  const auto train = [](DataParallel& data_parallel, Field<float>& model, DistributedSampler& sampler, Sgd& sgd) {
+    for (auto& step : data_parallel.steps(sampler)) {
+      backward(model, step);
+      step.reduce();
+      step.apply(sgd);
+    }
+  };
+  run_ranks(3, [&](World& world) {
+    auto all = world.communicator();
+    Field<float> model(counts), expected(counts);
+    Sgd sgd({.learning_rate = 0.1}), expected_sgd({.learning_rate = 0.1});
+    DistributedSampler sampler({.count = 24, .global_batch = 8}), expected_sampler = sampler;
+    DataParallel moving(all, model.parameters(), {.logical_shards = 4});
+    DataParallel staying(all, expected.parameters(), {.logical_shards = 4});
+    train(moving, model, sampler, sgd);
+    train(staying, expected, expected_sampler, expected_sgd);
+    // Rank 2 leaves: two ranks take its leaves over.
+    auto fewer = all.split(world.rank() < 2 ? 0 : 1, 0);
+    if (world.rank() < 2) {
+      moving.rebind(*fewer);
+      complaints.expect(world.rank(), moving.communicator().size() == 2, "size");
+      train(moving, model, sampler, sgd);
+    }
+    train(staying, expected, expected_sampler, expected_sgd);
+    complaints.expect(world.rank(), (model.bytes() == expected.bytes()) == (world.rank() < 2), "the weights");
+  });
+  REQUIRE(complaints.all() == "");
+}
+
 TEST_CASE("reduce() before all shards have been passed is refused") {
   Complaints complaints(1);
   run_ranks(1, [&](World& world) {
