@@ -71,6 +71,7 @@ void DataParallelState::connect() {
 void DataParallelState::begin_loop(data::DistributedSampler& sampler) {
   // The loop was left inside a step: ranks may have issued different numbers of its reductions by then.
   if (step_state_->abandon() == StepOutcome::stop) synchronizer_->request_stop();
+  compare_samplers(*communicator_, sampler.state());
   sampler_ = &sampler;
   begin_step();
 }

@@ -78,6 +78,11 @@ void check_parameters(std::span<const Parameter> parameters) {
     if (count != 0 && (each.value.data == nullptr || each.gradient.data == nullptr)) {
       fail(ErrorCode::invalid_argument, which + ": value or gradient is null");
     }
+    const auto value = reinterpret_cast<std::uintptr_t>(each.value.data);
+    const auto gradient = reinterpret_cast<std::uintptr_t>(each.gradient.data);
+    if (value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
+      fail(ErrorCode::invalid_argument, which + ": value and gradient share memory");
+    }
     if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {
       fail(ErrorCode::unsupported, which + " is device memory; this version trains host memory");
     }
@@ -121,6 +126,20 @@ void compare_parameters(Communicator& communicator, std::span<const Parameter> p
       refuse("parameter lists differ at index " + std::to_string(p), rank, texts[static_cast<std::size_t>(rank)],
              texts[0]);
     }
+  }
+}
+
+void compare_samplers(Communicator& communicator, const data::SamplerState& state) {
+  const std::string mine = "count " + std::to_string(state.count) + ", global_batch " +
+                           std::to_string(state.global_batch) + ", seed " + std::to_string(state.seed) +
+                           (state.shuffle ? ", shuffled" : ", in order") + ", epoch " +
+                           std::to_string(state.cursor.epoch) + ", step " + std::to_string(state.cursor.step);
+  const std::array<std::int64_t, 1> print{fingerprint(mine)};
+  std::vector<std::int64_t> all(static_cast<std::size_t>(communicator.size()));
+  communicator.all_gather(std::span<const std::int64_t>(print), std::span<std::int64_t>(all), {.label = "sampler"});
+  if (const int rank = first_difference(all, 1, 0); rank != 0) {
+    const auto texts = gather_texts(communicator, mine);
+    refuse("samplers differ", rank, texts[static_cast<std::size_t>(rank)], texts[0]);
   }
 }
 

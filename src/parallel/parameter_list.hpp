@@ -3,6 +3,7 @@
 
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
+#include "trireme/data/distributed_sampler.hpp"
 
 #include <cstdint>
 #include <span>
@@ -12,12 +13,16 @@ namespace trireme::parallel {
 
 /// Refuses a list no rank could train with.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
-///         memory; unsupported: dtypes other than f32 and f64, device memory.
+///         memory, value and gradient in one place; unsupported: dtypes other than f32 and f64, device memory.
 void check_parameters(std::span<const Parameter> parameters);
 
 /// Compares the lists (names, shapes, dtypes, order) and `settings` of all ranks. Collective.
 /// Errors: mismatch, the same on every rank, naming the first difference and both sides.
 void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings);
+
+/// Compares what the ranks' samplers are made of and where they stand. Collective.
+/// Errors: mismatch, the same on every rank, naming both sides.
+void compare_samplers(Communicator& communicator, const data::SamplerState& state);
 
 /// Every value becomes rank 0's. Collective.
 void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters);

@@ -165,7 +165,8 @@ class DataParallel {
   /// The communicator it reduces on.
   const Communicator& communicator() const;
 
-  /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop.
+  /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop. Each loop begins
+  /// with a look at all ranks' samplers, which must be equal (mismatch, naming the difference).
   Steps steps(data::DistributedSampler& sampler);
   /// Ends the loop after the step of the next reduce(), on this and every other rank: it returns stop on all. A later
   /// loop is not concerned.

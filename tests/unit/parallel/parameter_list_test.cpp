@@ -209,6 +209,39 @@ TEST_CASE("scalars and parameters of no elements are parameters") {
   REQUIRE(complaints.all() == "");
 }
 
+TEST_CASE("samplers that differ are refused on every rank, naming both") {
+  Complaints complaints(2);
+  run_ranks(2, [&](World& world) {
+    Field<float> model({4});
+    DataParallel data_parallel(world.communicator(), model.parameters());
+    DistributedSampler sampler({.count = 8, .global_batch = 4, .seed = world.rank() == 0 ? 7u : 8u});
+    std::string heard;
+    try {
+      data_parallel.steps(sampler).begin();
+    } catch (const Exception& refused) {
+      if (refused.error().code == ErrorCode::mismatch) heard = refused.error().message;
+    }
+    complaints.expect(world.rank(), heard.find("seed 7") != std::string::npos, "rank 0's seed in '" + heard + "'");
+    complaints.expect(world.rank(), heard.find("rank 1 has count 8, global_batch 4, seed 8") != std::string::npos,
+                      "rank 1's seed in '" + heard + "'");
+  });
+  REQUIRE(complaints.all() == "");
+}
+
+TEST_CASE("a parameter whose gradient lies in its value is refused") {
+  Complaints complaints(1);
+  run_ranks(1, [&](World& world) {
+    std::vector<float> memory(12);
+    const std::span<float> all(memory);
+    for (const std::size_t offset : {0u, 4u}) {
+      complaints.expect_refusal(0, "'w' f32 {8}: value and gradient share memory", [&] {
+        DataParallel(world.communicator(), {{"w", {8}, all.subspan(0, 8), all.subspan(offset, 8)}});
+      });
+    }
+  });
+  REQUIRE(complaints.all() == "");
+}
+
 TEST_CASE("initial values are rank 0's on every rank") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
   const int ranks = GENERATE(1, 2, 3, 4);
