@@ -2,6 +2,9 @@
 #pragma once
 
 // Everything a training program needs. The library itself never includes this file.
+#if __cplusplus < 202002L
+#error "Trireme needs C++20: add -std=c++20 (in CMake, target_compile_features(my_program PRIVATE cxx_std_20))"
+#else
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/dtype.hpp"
 #include "trireme/base/error.hpp"
@@ -16,3 +19,4 @@
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "trireme/world/world.hpp"
+#endif

@@ -26,7 +26,11 @@ if(TRIREME_SANITIZE)
 endif()
 
 # trireme_add_room(NAME SOURCES … HEADERS … DEPENDS rooms-and-public-libraries PRIVATE_DEPENDS …)
-# One static library per room: target trireme_NAME, alias and installed name trireme::NAME.
+# One static library per room: target trireme_NAME, alias and installed name trireme::NAME. Static whatever
+# BUILD_SHARED_LIBS says: all symbols are hidden and no public header has export macros.
+if(BUILD_SHARED_LIBS)
+  message(WARNING "BUILD_SHARED_LIBS is ignored: Trireme's libraries can only be built static")
+endif()
 function(trireme_add_room name)
   cmake_parse_arguments(room "" "" "SOURCES;HEADERS;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(trireme_${name} STATIC ${room_SOURCES})

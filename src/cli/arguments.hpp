@@ -2,14 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace trireme::cli {
 
+/// The numbers a flag takes, both ends among them.
+template <class Number>
+struct Range {
+  Number least = std::numeric_limits<Number>::lowest();
+  Number most = std::numeric_limits<Number>::max();
+};
+
 /// The flags of one command, described and then filled from what was typed. The library behind it is included by one
 /// file only: its headers take longer to compile than all of a command.
+/// A flag typed again replaces what it said before, so that a script's flags can be overridden behind them.
 class Arguments {
  public:
   Arguments(const std::string& summary, const std::string& command);
@@ -19,24 +28,22 @@ class Arguments {
 
   /// The last lines of --help.
   void footer(const std::string& text);
-  /// A flag typed again replaces what it said before, so that a script's flags can be overridden behind them. Otherwise
-  /// that is refused. Before the first option.
-  void take_last();
   /// The first word that is no flag of this command ends them: it and all behind it are in remaining().
   void end_at_program();
 
   /// `value` keeps its default unless the flag is given; it outlives parse().
   void option(const std::string& names, std::string& value, const std::string& help);
-  void option(const std::string& names, int& value, const std::string& help);
-  void option(const std::string& names, std::int64_t& value, const std::string& help);
-  void option(const std::string& names, std::uint64_t& value, const std::string& help);
+  void option(const std::string& names, int& value, const std::string& help, Range<int> range = {});
+  void option(const std::string& names, std::int64_t& value, const std::string& help, Range<std::int64_t> range = {});
+  void option(const std::string& names, std::uint64_t& value, const std::string& help, Range<std::uint64_t> range = {});
   void option(const std::string& names, double& value, const std::string& help);
   void flag(const std::string& names, bool& value, const std::string& help);
   void require(const std::string& name);
 
   /// Takes the arguments in the order typed. False when --help was asked for: it is then printed to stdout and nothing
   /// is left to do.
-  /// Errors: invalid_argument, in one line, for whatever does not fit: unknown flags, missing or bad values.
+  /// Errors: invalid_argument, in one line, for whatever does not fit: unknown flags, missing or bad values; a number is the
+  ///         whole text, in its range, and is refused by the flag's name otherwise.
   bool parse(const std::vector<std::string>& arguments);
   bool given(const std::string& name) const;
   std::vector<std::string> remaining() const;

@@ -4,6 +4,7 @@
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
+#include "world/settings.hpp"
 
 #include <cstdio>
 
@@ -27,6 +28,16 @@ std::optional<std::string> find_interface(const platform::Environment& environme
   return std::nullopt;
 }
 
+/// What would keep a World from opening is refused here too, by its name.
+void refuse_unusable(const platform::Environment& environment) {
+  LogLevel level = LogLevel::warning;
+  const auto log = environment.find("TRIREME_LOG");
+  if (log && !parse_log_level(*log, level)) {
+    fail(ErrorCode::invalid_argument, "TRIREME_LOG is '" + *log + "': give debug, info, warning, error or off");
+  }
+  settle({.log = Log()}, environment);
+}
+
 }  // namespace
 
 int doctor(const Invocation& invocation) {
@@ -36,6 +47,7 @@ int doctor(const Invocation& invocation) {
   flags.flag("--json", json, "one line of JSON");
   if (!flags.parse(invocation.arguments)) return 0;
 
+  refuse_unusable(invocation.environment);
   Report report;
   report.cluster = platform::detect(invocation.environment);
   report.interface = find_interface(invocation.environment);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor/machine.hpp"
 #include "cli/perf/measure.hpp"
-#include "cli/spokesman.hpp"
+#include "cli/perf/memory.hpp"
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 
@@ -42,21 +42,34 @@ PerfEnvironment describe_world(const World& world, BoundKind bound) {
   return environment;
 }
 
+void check_algorithm(const PerfBench& bench, const PerfOptions& options, std::size_t count) {
+  try {
+    bench.explain(count);
+  } catch (const Exception& refusal) {
+    fail(refusal.error().code, (options.algorithm ? "--algorithm: " : "TRIREME_ALGORITHM: ") + refusal.error().message);
+  }
+}
+
 void show(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }
 
-int perf_in_world(const Invocation& invocation, const Spokesman& spokesman) {
-  const auto options = spokesman.ask([&] { return parse_perf_options(invocation.arguments); });
+}  // namespace
+
+int perf(const Invocation& invocation) {
+  const auto options = parse_perf_options(invocation.arguments);
   if (!options) return 0;
   const auto counts = perf_counts(*options);
   const bool writes = invocation.environment.find("RANK").value_or("0") == "0";
   File json = options->json && writes ? open_json(*options->json) : File();
 
-  World world = World::open({.transport = options->transport, .algorithm = options->algorithm});
+  const Bytes largest{counts.back() * size_of(options->dtype)};
+  World world = World::open(
+      {.transport = options->transport, .algorithm = options->algorithm, .arena_reserve = perf_arena_reserve(largest)});
+  require_memory(world, largest);
   PerfBench bench(world, *options, counts.back());
-  spokesman.ask([&] { return bench.explain(counts.front()); });
+  check_algorithm(bench, *options, counts.front());
   const bool prints = world.rank() == 0;
   const PerfEnvironment environment = describe_world(world, bench.bound());
   if (prints) show(perf_heading(*options, environment));
@@ -83,16 +96,6 @@ int perf_in_world(const Invocation& invocation, const Spokesman& spokesman) {
     return 1;
   }
   return 0;
-}
-
-}  // namespace
-
-int perf(const Invocation& invocation) {
-  try {
-    return perf_in_world(invocation, Spokesman(invocation.environment));
-  } catch (const Spokesman::Silence& silence) {
-    return silence.exit_code;
-  }
 }
 
 }  // namespace trireme::cli

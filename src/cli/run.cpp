@@ -61,6 +61,9 @@ std::unique_ptr<rendezvous::Server> start_server(const RunOptions& options, cons
   }
 }
 
+/// A port that nobody holds now. It may be taken before rank 0 listens there; torchrun lives with the same chance.
+std::uint16_t free_port() { return net::local_address(net::listen_tcp({"", 0})).port; }
+
 }  // namespace
 
 int run(const Invocation& invocation) {
@@ -77,11 +80,15 @@ int run(const Invocation& invocation) {
   SignalWatch signals;           // before any thread: all of them inherit the mask
   Guard guard = Guard::start();  // before any thread: it forks and lives on without exec
   auto server = start_server(*options, key, id, log);
+  // Asked to listen on everything, it listens on both families where the host has them: the address alone does not tell.
+  const net::Address store{options->rendezvous.host.empty() ? "" : server->address().host, server->address().port};
   Job job{.world = options->ranks,
-          .store = server->address(),
+          .store = store,
+          .master_port = free_port(),
           .key = key,
           .id = id,
-          .terminal = ::isatty(STDERR_FILENO) == 1};
+          .terminal = ::isatty(STDERR_FILENO) == 1,
+          .join_timeout = options->join_timeout};
 
   Console console(STDOUT_FILENO, STDERR_FILENO);
   Launcher launcher(*options, {signals, guard, *server, console});

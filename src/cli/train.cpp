@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/spokesman.hpp"
 #include "cli/subcommand.hpp"
+#include "cli/train/recorder_dump.hpp"
 #include "cli/train/trainer.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/models/blas.hpp"
 
 #include <cstdio>
+#include <string>
 
 #include <unistd.h>
 
@@ -21,37 +23,54 @@ void settle_blas(const Invocation& invocation) {
   models::settle_blas_environment(argv.data());
 }
 
-int train_in_world(const Invocation& invocation, const Spokesman& spokesman) {
-  const auto options = spokesman.ask([&] { return parse_train_options(invocation.arguments); });
-  if (!options) return 0;
-  const auto sets = spokesman.ask([&] { return data::load_fashion_mnist(options->data_dir); });
-
-  JobSignals signals;  // before any thread: all of them inherit the mask
+int train_in_world(const Invocation& invocation, const TrainOptions& options, const data::TrainAndTest& sets,
+                   JobSignals& signals) {
   World world = World::open();
+  signals.watch(world.communicator());
   const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
-  const auto trainer = spokesman.ask([&] { return std::make_unique<Trainer>(world, *options, sets, mode); });
+  const auto trainer = std::make_unique<Trainer>(world, options, sets, mode);
   if (world.rank() == 0) std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
 
-  signals.attend(world.communicator());
+  signals.watch(trainer->reductions());
+  signals.attend();
   const TrainResult result = trainer->run(signals);
-  if (world.rank() == 0) {
+  if (world.rank() == 0 && !result.diverged_at) {
     std::printf("%s\n", result_line(result).c_str());
     std::fflush(stdout);
   }
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
+  if (result.diverged_at) {
+    std::fprintf(stderr, "%s\n", divergence_line(*result.diverged_at, options.learning_rate).c_str());
+    return 1;
+  }
   return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
+}
+
+/// What the ranks of a failed world did last is kept, whoever was at fault.
+int train_and_record(const Invocation& invocation) {
+  const auto options = parse_train_options(invocation.arguments);
+  if (!options) return 0;
+  const auto sets = data::load_fashion_mnist(options->data_dir);
+
+  JobSignals signals;  // before any thread: all of them inherit the mask
+  try {
+    return train_in_world(invocation, *options, sets, signals);
+  } catch (const Exception& failure) {
+    if (is_failure_of_world(failure.error().code)) {
+      const std::string said =
+          keep_recorders(signals.rank(), signals.recorders(), invocation.environment.find("TRIREME_RECORDER_DIR"));
+      std::fwrite(said.data(), 1, said.size(), stderr);
+    }
+    throw;
+  }
 }
 
 }  // namespace
 
 int train(const Invocation& invocation) {
   settle_blas(invocation);
-  try {
-    return train_in_world(invocation, Spokesman(invocation.environment));
-  } catch (const Spokesman::Silence& silence) {
-    return silence.exit_code;
-  }
+  return train_and_record(invocation);
 }
 
 }  // namespace trireme::cli

@@ -29,14 +29,13 @@ bool usable(const ChoiceInput& input, plan::Algorithm algorithm) {
 
 [[noreturn]] void refuse(const ChoiceInput& input) {
   const auto definedness = plan::definedness(*input.forced, input.shape);
-  std::string text = "algorithm ";
-  text += plan::name_of(*input.forced);
-  if (!definedness.defined) {
-    text += " is not defined here (" + definedness.reason + ")";
+  std::string text;
+  if (!definedness.defined) {  // of the reason's own list only what keeps this order is of use here
+    text = definedness.reason.substr(0, definedness.reason.find("; defined:")) + "; defined are:";
   } else {
-    text += " does not keep the canonical order; use order fastest, or";
+    text =
+        std::string(plan::name_of(*input.forced)) + " does not keep the canonical order; use order fastest, or one of:";
   }
-  text += definedness.defined ? " one of:" : "; defined are:";
   for (auto algorithm : all_algorithms) {
     if (usable(input, algorithm)) {
       text += ' ';

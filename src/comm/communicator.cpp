@@ -2,6 +2,7 @@
 #include "trireme/comm/communicator.hpp"
 
 #include "comm/group.hpp"
+#include "comm/message_space.hpp"
 #include "comm/validate.hpp"
 #include "comm/world_context.hpp"
 
@@ -22,7 +23,7 @@ Request make_request(Collective collective, const comm::Group& group, const Call
   request.order = options.order;
   request.leaves = options.leaves != 0 ? options.leaves : group.size();
   request.stream = options.stream;
-  request.timeout = options.deadline.value_or(group.context()->options().timeout);
+  request.timeout = nanoseconds_to_wait(options.deadline.value_or(group.context()->options().timeout));
   std::copy_n(options.label.begin(), std::min(options.label.size(), request.label.size() - 1), request.label.begin());
   return request;
 }
@@ -38,7 +39,13 @@ MemberId Communicator::member(int rank) const {
 }
 Memory Communicator::memory() const { return Memory(group_->context()->arena()); }
 void Communicator::progress() { group_->context()->progress_once(); }
-std::uint64_t Communicator::payload_bytes_sent() const { return group_->context()->endpoint().payload_bytes_sent(); }
+std::uint64_t Communicator::payload_bytes_sent() const {
+  const auto& context = group_->context();
+  context->lock();  // the progress thread counts
+  const auto bytes = context->endpoint().payload_bytes_sent();
+  context->unlock();
+  return bytes;
+}
 
 Work Communicator::start(const Request& request) {
   comm::validate(request, size(), rank());
@@ -156,9 +163,9 @@ Work Communicator::recv_async(TensorView data, int peer, const CallOptions& opti
 std::optional<Communicator> Communicator::split(int color, int key) {
   const auto& context = group_->context();
   context->lock();
-  const std::int64_t next_id = context->next_communicator_id();
+  const std::int64_t proposed_id = context->reserve_communicator_id();
   context->unlock();
-  const std::array<std::int64_t, 3> mine{color, key, next_id};
+  const std::array<std::int64_t, 3> mine{color, key, proposed_id};
   std::vector<std::int64_t> all(3 * static_cast<std::size_t>(size()));
   all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all), {.label = "split"});
 
@@ -170,12 +177,16 @@ std::optional<Communicator> Communicator::split(int color, int key) {
   std::int64_t id = 0;
   for (int r = 0; r < size(); ++r) {
     const auto* entry = all.data() + 3 * static_cast<std::size_t>(r);
-    id = std::max(id, entry[2]);  // unused on every member; groups of one split are disjoint and may share it
-    if (entry[0] == color) chosen.push_back({entry[1], r});
+    if (entry[2] >= static_cast<std::int64_t>(comm::transfer_bit)) {  // found on every rank alike
+      fail(ErrorCode::unsupported,
+           "split: this world has no communicator ids left; keep communicators and use them again");
+    }
+    if (entry[0] != color) continue;
+    // The id that the first of these ranks has reserved for this split and for nothing else: whatever other splits are
+    // under way, on whatever communicators and in whatever order, none takes the same.
+    if (chosen.empty()) id = entry[2];
+    chosen.push_back({entry[1], r});
   }
-  context->lock();
-  context->took_communicator_id(static_cast<std::uint32_t>(id));
-  context->unlock();
   if (color < 0) return std::nullopt;
   std::sort(chosen.begin(), chosen.end(),
             [](const Entry& a, const Entry& b) { return std::tie(a.key, a.rank) < std::tie(b.key, b.rank); });

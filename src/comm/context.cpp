@@ -18,7 +18,15 @@
 namespace trireme::comm {
 namespace {
 
-constexpr unsigned time_every = 256;  // rounds between looks at the clock
+// A look at the clock is due when this much has come together: after 256 rounds that moved nothing, 1024 that did.
+constexpr unsigned look_at_clock = 1024;
+constexpr unsigned idle_round = 4;
+constexpr unsigned busy_round = 1;
+
+/// How often a thread asks for the lock before it sleeps because another drives.
+constexpr unsigned refusals_until_parked = 64;
+
+constexpr std::size_t most_early_notes = 1024;
 
 void relax() noexcept {
 #if defined(__x86_64__)
@@ -43,6 +51,7 @@ Context::Context(ContextOptions options, std::vector<std::unique_ptr<transport::
       scratch_(options_.arena),
       failure_(options_.verdict_wait) {
   waiting_.reserve(1024);
+  early_notes_.reserve(most_early_notes);
   groups_.reserve(64);
   for (std::size_t peer = 0; peer < links.size(); ++peer) {
     if (links[peer]) endpoint_.attach(static_cast<int>(peer), std::move(links[peer]));
@@ -79,7 +88,10 @@ bool Context::poll_everything() noexcept {
   if (!failure_.disputed()) {
     for (Group* group : groups_) moved |= group->poll();
   }
-  if (!moved && ++rounds_ % time_every == 0) {
+  // Every round counts: while bytes of one communicator move for ever, another's operations must still end in time.
+  rounds_ += moved ? busy_round : idle_round;
+  if (rounds_ >= look_at_clock) {
+    rounds_ = 0;
     const auto now = Deadline::Clock::now();
     for (Group* group : groups_) group->check_time(now);
     failure_.settle_if_overdue();
@@ -91,12 +103,14 @@ bool Context::drive(Operation& operation, Deadline until) noexcept {
   if (operation.done()) return true;
   unattended_.store(0, std::memory_order_release);  // from here on this thread drives
   const bool done = drive_until(operation, until);
+  parking_.wake_one();  // whoever sleeps because this thread drove
   if (active_operations_.load(std::memory_order_relaxed) != 0) leave_unattended();
   return done;
 }
 
 bool Context::drive_until(Operation& operation, Deadline until) noexcept {
   unsigned idle = 0;
+  unsigned refused = 0;
   bool woken = false;
   Deadline::Clock::time_point idle_since{};
   for (;;) {
@@ -104,6 +118,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
     if (!lock_.wanted() && lock_.try_lock()) {
       const bool moved = poll_everything();
       const bool done = operation.done();
+      refused = 0;
       if (moved) idle = 0;
       bool sleep = false;
       if (!done && !moved && ++idle % 64 == 0) {
@@ -112,15 +127,16 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
         sleep = now - idle_since > spin_time;
       }
       if (sleep && !lock_.wanted() && !until.passed()) {
-        publish_status(true);
+        publish_status(true, &operation.group->head_of(operation));
         endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + std::chrono::milliseconds(50))));
-        rounds_ += time_every - rounds_ % time_every - 1;  // the next idle round looks at the clock
+        rounds_ = look_at_clock;  // the next round looks at the clock
       }
       lock_.unlock();
       if (done) return true;
     } else {
       if (!std::exchange(woken, true)) endpoint_.wake();  // the progress thread may sleep with the lock
       ::sched_yield();
+      if (++refused >= refusals_until_parked) await_driver(operation, until, refused - refusals_until_parked);
     }
     if (!until.is_never() && until.passed()) return operation.done();
     if (options_.ranks_fit_cores) {
@@ -129,6 +145,16 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       ::sched_yield();
     }
   }
+}
+
+/// Another thread drives, this operation too: sleeps until it has ended, that thread has stopped, or a moment has passed;
+/// a longer one each time, for who holds the lock may be about to give it back for good and wake nobody.
+void Context::await_driver(const Operation& operation, Deadline until, unsigned slept) noexcept {
+  Parking::Place place(parking_);
+  if (operation.done() || !lock_.taken()) return;
+  const std::chrono::nanoseconds moment = std::chrono::microseconds(50) * (1u << std::min(slept, 10u));
+  place.sleep(until.is_never() ? moment
+                               : std::min<std::chrono::nanoseconds>(moment, until.moment() - Deadline::Clock::now()));
 }
 
 void Context::progress_once() noexcept {
@@ -165,6 +191,7 @@ void Context::run_progress_thread() noexcept {
       endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)));
     }
     lock_.unlock();
+    if (unattended_.load(std::memory_order_relaxed) == 0) parking_.wake_one();
   }
 }
 
@@ -172,7 +199,11 @@ void Context::run_progress_thread() noexcept {
 
 void Context::enrol(Group& group) {
   groups_.push_back(&group);
-  took_communicator_id(group.id());
+  const auto is_for_it = [&](const EarlyNote& note) { return note.key.communicator == group.id(); };
+  for (const auto& note : early_notes_) {
+    if (is_for_it(note)) group.heard(note.peer, note.key.operation, note.stamp);
+  }
+  std::erase_if(early_notes_, is_for_it);
 }
 
 void Context::strike(Group& group) noexcept { std::erase(groups_, &group); }
@@ -190,11 +221,18 @@ std::string Context::host_of(int world_rank) const {
              : "unknown host";
 }
 
-void Context::publish_status(bool with_peers) noexcept {
+void Context::raise(const rendezvous::Cause& cause, const Operation* operation) {
+  if (!failure_.pending() && !failure_.aborted()) publish_status(true, operation);
+  failure_.raise(cause, control_.get());
+}
+
+void Context::publish_status(bool with_peers, const Operation* driven) noexcept {
+  if (failure_.pending()) return;  // whoever asks now, asks about that
   // The oldest operation of the communicator that is stuck longest tells most; with none active, the last one.
-  const Operation* oldest = nullptr;
-  const Group* holder = groups_.empty() ? nullptr : groups_.front();
+  const Operation* oldest = driven;
+  const Group* holder = driven != nullptr ? driven->group.get() : groups_.empty() ? nullptr : groups_.front();
   for (const Group* group : groups_) {
+    if (driven != nullptr) break;
     const Operation* candidate = group->oldest();
     if (candidate != nullptr && (oldest == nullptr || candidate->issued_at < oldest->issued_at)) {
       oldest = candidate;
@@ -248,8 +286,40 @@ void Context::mismatched(int peer, const transport::MessageKey& key, const trans
 
 void Context::noted(int peer, std::uint8_t kind, const transport::MessageKey& key,
                     const transport::Stamp& theirs) noexcept {
-  Group* group = kind == signature_note ? find(key.communicator) : nullptr;
-  if (group != nullptr) group->heard(peer, key.operation, theirs);
+  if (kind != signature_note) return;
+  if (Group* group = find(key.communicator)) {
+    group->heard(peer, key.operation, theirs);
+    return;
+  }
+  // The peer has finished a split that this rank has not; or the communicator is gone here, which nobody will ask for.
+  if (early_notes_.size() == most_early_notes) early_notes_.erase(early_notes_.begin());
+  early_notes_.push_back({peer, key, theirs});
+}
+
+/// What a broken connection interrupts: the oldest operation that lacks bytes of that peer, else the oldest of all.
+void Context::raise_against(int peer, ErrorCode code, std::string message) noexcept {
+  const Operation* interrupted = nullptr;
+  const Operation* oldest = nullptr;
+  const auto older = [](const Operation* a, const Operation* b) {
+    return (b == nullptr || (a != nullptr && a->issued_at < b->issued_at)) ? a : b;
+  };
+  for (const Group* group : groups_) {
+    interrupted = older(group->oldest_waiting_for(peer), interrupted);
+    oldest = older(group->oldest(), oldest);
+  }
+  if (interrupted == nullptr) interrupted = oldest;
+  rendezvous::Cause cause{.code = code,
+                          .epoch = options_.epoch,
+                          .member = peer,
+                          .member_host = host_of(peer),
+                          .message = std::move(message)};
+  if (interrupted != nullptr) {
+    cause.communicator = interrupted->group->id();
+    cause.operation = interrupted->sequence;
+    cause.operation_name = interrupted->title();
+    cause.message += ", during " + cause.operation_name;
+  }
+  raise(cause, interrupted);
 }
 
 void Context::peer_ended(int peer, transport::LinkState state, int errno_value) noexcept {
@@ -257,19 +327,30 @@ void Context::peer_ended(int peer, transport::LinkState state, int errno_value) 
   if (state != transport::LinkState::lost) return;
   std::string message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") is gone: its connection broke";
   if (errno_value != 0) message += std::string(" (") + std::strerror(errno_value) + ")";
-  raise({.code = ErrorCode::peer_lost,
-         .epoch = options_.epoch,
-         .member = peer,
-         .member_host = host_of(peer),
-         .message = message});
+  raise_against(peer, ErrorCode::peer_lost, std::move(message));
 }
 
 void Context::corrupted(int peer, std::string_view what) noexcept {
-  raise({.code = ErrorCode::corrupt,
+  raise_against(peer, ErrorCode::corrupt,
+                "rank " + std::to_string(peer) + " (" + host_of(peer) + ") sent " + std::string(what));
+}
+
+void Context::overrun(int peer, const transport::MessageKey& next, std::size_t messages) noexcept {
+  const std::uint32_t id = next.communicator & ~transfer_bit;
+  const bool transfer = id != next.communicator;
+  const Group* group = find(id);
+  const bool ahead = group != nullptr && !transfer && next.operation >= group->issued();
+  // Nobody is at fault: the one is early, or the other late.
+  raise({.code = ErrorCode::system,
          .epoch = options_.epoch,
-         .member = peer,
-         .member_host = host_of(peer),
-         .message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") sent " + std::string(what)});
+         .communicator = id,
+         .operation = next.operation,
+         .message = "rank " + std::to_string(peer) + " (" + host_of(peer) + ") is " +
+                    std::to_string(ahead ? next.operation - group->issued() + 1 : messages) +
+                    (ahead ? " operations" : " messages") + " ahead of rank " + std::to_string(options_.rank) +
+                    " on communicator " + std::to_string(id) + ", and there is no room for more: " +
+                    (transfer ? "receive them earlier, or let the sender wait now and then"
+                              : "begin them earlier, or call a barrier on that communicator now and then")});
 }
 
 // ----------------------------------------------------------------------------------------------------------- the ends

@@ -28,7 +28,7 @@ class Failure {
   void raise(const rendezvous::Cause& cause, rendezvous::ControlChannel* channel) {
     if (aborted() || pending_) return;
     pending_ = cause;
-    settle_at_ = Deadline::Clock::now() + verdict_wait_;
+    settle_at_ = Deadline::after(verdict_wait_);
     if (channel == nullptr) {
       settle(cause);
     } else {
@@ -37,7 +37,7 @@ class Failure {
   }
   /// The verdict did not come: the own cause it is.
   void settle_if_overdue() {
-    if (pending_ && !aborted() && Deadline::Clock::now() >= settle_at_) settle(*pending_);
+    if (pending_ && !aborted() && settle_at_.passed()) settle(*pending_);
   }
   /// Aborts the world with `cause`, unless it is already.
   void settle(const rendezvous::Cause& cause) {
@@ -55,7 +55,7 @@ class Failure {
   const std::chrono::milliseconds verdict_wait_;
   std::atomic<bool> aborted_{false};
   std::optional<rendezvous::Cause> pending_;
-  Deadline::Clock::time_point settle_at_{};
+  Deadline settle_at_ = Deadline::never();
   mutable std::mutex mutex_;
   std::optional<rendezvous::Cause> cause_;
 };

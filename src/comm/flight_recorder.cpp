@@ -69,6 +69,19 @@ std::optional<transport::Stamp> FlightRecorder::signature(std::uint64_t sequence
   return stamp;
 }
 
+std::string FlightRecorder::label(std::uint64_t sequence) const {
+  return signature(sequence) ? label_of(entry(sequence)) : "";
+}
+
+std::string FlightRecorder::label_of(const Entry& slot) {
+  char label[33] = {};
+  for (std::size_t k = 0; k < 4; ++k) {
+    const auto word = slot.label[k].load(std::memory_order_acquire);
+    std::memcpy(label + 8 * k, &word, 8);
+  }
+  return label;
+}
+
 std::string FlightRecorder::to_json() const {
   struct Row {
     std::uint64_t sequence;
@@ -81,11 +94,7 @@ std::string FlightRecorder::to_json() const {
     if (before == 0 || (before & 1) != 0) continue;
     transport::Stamp stamp;
     for (std::size_t k = 0; k < 3; ++k) stamp.words[k] = slot.stamp[k].load(std::memory_order_acquire);
-    char label[33] = {};
-    for (std::size_t k = 0; k < 4; ++k) {
-      const auto word = slot.label[k].load(std::memory_order_acquire);
-      std::memcpy(label + 8 * k, &word, 8);
-    }
+    const auto label = label_of(slot);
     const auto sequence = slot.sequence.load(std::memory_order_acquire);
     const auto started = slot.started_ns.load(std::memory_order_acquire);
     const auto ended = slot.ended_ns.load(std::memory_order_acquire);

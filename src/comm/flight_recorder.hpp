@@ -26,6 +26,8 @@ class FlightRecorder {
   void ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept;
   /// The signature of a recorded operation, while it is still here. Under the progress lock only.
   std::optional<transport::Stamp> signature(std::uint64_t sequence) const noexcept;
+  /// Its label; empty when it had none or is not here any more. Under the progress lock only.
+  std::string label(std::uint64_t sequence) const;
   /// The entries, oldest first, as a JSON array.
   std::string to_json() const;
 
@@ -39,6 +41,7 @@ class FlightRecorder {
     std::atomic<std::int64_t> ended_ns{0};
     std::atomic<std::uint64_t> outcome{0};
   };
+  static std::string label_of(const Entry& slot);
   Entry& entry(std::uint64_t sequence) const { return entries_[sequence % capacity]; }
   std::unique_ptr<Entry[]> entries_;
 };

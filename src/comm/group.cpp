@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 namespace trireme::comm {
 namespace {
@@ -49,8 +50,8 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
       members_(std::move(members)),
       rank_(rank),
       engine_(std::move(engine)),
-      sends_(members_.size(), 0),
-      receives_(members_.size(), 0) {
+      sends_(members_.size()),
+      receives_(members_.size()) {
   heard_.reserve(1024);  // a peer may run that far ahead
   active_.reserve(256);
   free_.reserve(256);
@@ -81,6 +82,36 @@ Operation& Group::take() {
   return *operation;
 }
 
+Group::Numbering& Group::numbering_of(const Request& request) {
+  if (request.collective != plan::Collective::send_recv) return collectives_;
+  return (request.outgoing ? sends_ : receives_)[static_cast<std::size_t>(request.root)];
+}
+
+/// Undoes the entry of an operation that did not start.
+void Group::withdraw(Operation& operation) noexcept {
+  --numbering_of(operation.request).active;
+  std::erase(active_, &operation);
+  operation.set_phase(Operation::Phase::free);
+  free_.push_back(&operation);
+  operation.group.reset();  // the caller holds the group
+}
+
+/// This rank cannot take part in what the others have called or will call: they learn it at once, not at the deadline.
+void Group::fail_alone(Operation& operation, ErrorCode code, const std::string& what) {
+  const int self = context_->options().rank;
+  Error error;
+  error.code = code;
+  error.message = "rank " + std::to_string(self) + " (" + context_->host_of(self) + ") cannot run " +
+                  operation.title() + ": " + what;
+  error.operation = operation.name();
+  error.label = operation.request.label.data();
+  error.rank = error.peer_rank = self;
+  error.peer_host = context_->host_of(self);
+  if (size() > 1) raise(operation, code, self, error.message);
+  withdraw(operation);
+  throw Exception(std::move(error));
+}
+
 Operation& Group::issue(const Request& request) {
   const IssuingFlag issuing(issuing_);
   context_->lock();
@@ -96,29 +127,38 @@ Operation& Group::issue(const Request& request) {
     throw Exception(std::move(failure));
   }
   const bool transfer = request.collective == plan::Collective::send_recv;
-  std::uint64_t& number = !transfer          ? next_sequence_
-                          : request.outgoing ? sends_[static_cast<std::size_t>(request.root)]
-                                             : receives_[static_cast<std::size_t>(request.root)];
+  Numbering& numbering = numbering_of(request);
   Operation& operation = take();
   operation.request = request;
-  operation.sequence = number;
+  operation.sequence = numbering.next;
   const auto& algorithm = context_->options().algorithm;
   operation.stamp = signature_of(request, algorithm ? static_cast<int>(*algorithm) + 1 : 0);
   operation.failure.code = ErrorCode::none;
   operation.failure.peer_rank = -1;
   operation.stuck = operation.warned = operation.observed = false;
   operation.issued_at = Deadline::Clock::now();
-  operation.head_since = active_.empty() ? operation.issued_at : Deadline::Clock::time_point{};
-  try {
-    engine_->start(operation);
-  } catch (...) {
-    free_.push_back(&operation);
-    throw;
-  }
-  ++number;
+  operation.head_since = numbering.active == 0 ? operation.issued_at : Deadline::Clock::time_point{};
+  // Entered before it starts: the engine may meet a peer's message for it at once, and what that message tells must
+  // find it here.
   operation.group = shared_from_this();
   operation.set_phase(Operation::Phase::active);
   active_.push_back(&operation);
+  ++numbering.active;
+  try {
+    engine_->start(operation);
+  } catch (const Exception& caught) {
+    if (caught.error().code == ErrorCode::invalid_argument || caught.error().code == ErrorCode::unsupported) {
+      withdraw(operation);  // the others are refused alike
+      throw;
+    }
+    fail_alone(operation, caught.error().code, caught.error().message);
+  } catch (const std::bad_alloc&) {
+    fail_alone(operation, ErrorCode::system, "out of memory");
+  } catch (...) {
+    withdraw(operation);
+    throw;
+  }
+  ++numbering.next;
   context_->operation_count_changed(+1);
 
   if (!transfer) {
@@ -169,7 +209,7 @@ bool Group::poll() noexcept {
       const bool closed = member >= 0 && context_->endpoint().link_state(member) == transport::LinkState::closed;
       raise(operation, closed ? ErrorCode::closed : ErrorCode::peer_lost, member,
             "rank " + std::to_string(member) + " (" + context_->host_of(member) + ") " +
-                (closed ? "has closed its world" : "is gone: its connection broke") + " during " + operation.name());
+                (closed ? "has closed its world" : "is gone: its connection broke") + ", during " + operation.title());
     }
     ++i;
   }
@@ -184,18 +224,40 @@ void Group::raise(Operation& operation, ErrorCode code, int world_member, std::s
                    .operation = operation.sequence,
                    .member = world_member,
                    .member_host = context_->host_of(world_member),
-                   .operation_name = operation.name(),
-                   .message = std::move(message)});
+                   .operation_name = operation.title(),
+                   .message = std::move(message)},
+                  &operation);
+}
+
+const Operation& Group::head_of(const Operation& operation) {
+  const Numbering* numbering = &numbering_of(operation.request);
+  for (const Operation* each : active_) {
+    if (&numbering_of(each->request) == numbering) return *each;
+  }
+  return operation;
+}
+
+const Operation* Group::oldest_waiting_for(int world_peer) const {
+  std::vector<int> ranks;
+  for (const Operation* operation : active_) {
+    ranks.clear();
+    engine_->waiting_for(*operation, ranks);
+    if (std::find(ranks.begin(), ranks.end(), world_peer) != ranks.end()) return operation;
+  }
+  return nullptr;
 }
 
 void Group::check_time(Deadline::Clock::time_point now) {
-  if (active_.empty()) return;
-  Operation& head = *active_.front();
-  if (head.stuck) return;
-  if (head.head_since == Deadline::Clock::time_point{}) head.head_since = now;
+  if (context_->failure().pending()) return;  // one finding is enough, and the others may still end well
+  for (Operation* operation : active_) {
+    if (operation->head_since != Deadline::Clock::time_point{} && !operation->stuck) check_time(*operation, now);
+  }
+}
+
+void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
   const auto waited = now - head.head_since;
   const bool late = waited >= head.request.timeout;
-  if (!late && (head.warned || waited < context_->options().warn_after)) return;
+  if (!late && (head.warned || waited < nanoseconds_to_wait(context_->options().warn_after))) return;
   std::vector<int> missing;
   engine_->waiting_for(head, missing);
   std::string who;
@@ -203,9 +265,7 @@ void Group::check_time(Deadline::Clock::time_point now) {
     who += (i == 0 ? "rank " : ", ") + std::to_string(missing[i]);
   if (missing.size() > 8) who += " and " + std::to_string(missing.size() - 8) + " more";
   if (who.empty()) who = "nobody";
-  const std::string label = head.request.label[0] != '\0' ? " '" + std::string(head.request.label.data()) + "'" : "";
-  const std::string what =
-      head.name() + label + " has not finished after " + seconds_text(waited) + ", waiting for " + who;
+  const std::string what = head.title() + " has not finished after " + seconds_text(waited) + ", waiting for " + who;
   if (!late) {
     head.warned = true;
     context_->options().log(LogLevel::warning, "rank " + std::to_string(context_->options().rank) + ": " + what);
@@ -216,17 +276,23 @@ void Group::check_time(Deadline::Clock::time_point now) {
 
 void Group::finish(Operation& operation, bool failed) noexcept {
   engine_->finish(operation);
-  active_.erase(std::find(active_.begin(), active_.end(), &operation));
+  const auto next = active_.erase(std::find(active_.begin(), active_.end(), &operation));
   const auto now = Deadline::Clock::now();
   if (operation.request.collective != plan::Collective::send_recv) {
     recorder_.ended(operation.sequence, failed ? FlightRecorder::Outcome::failed : FlightRecorder::Outcome::done,
                     nanoseconds_of(now));
   }
-  if (!active_.empty() && active_.front()->head_since == Deadline::Clock::time_point{})
-    active_.front()->head_since = now;
+  Numbering& numbering = numbering_of(operation.request);
+  if (--numbering.active > 0 && operation.head_since != Deadline::Clock::time_point{}) {
+    const auto heir = std::find_if(next, active_.end(),
+                                   [&](const Operation* each) { return &numbering_of(each->request) == &numbering; });
+    (*heir)->head_since = now;
+  }
   context_->operation_count_changed(-1);
   context_->publish_status(false);
-  operation.set_phase(Operation::Phase::done);  // last: from here on the waiter may take it away
+  Context& context = *context_;
+  operation.set_phase(Operation::Phase::done);  // from here on the waiter may take it away, and the group with it
+  context.wake_waiting();
 }
 
 void Group::fail_active() noexcept {
@@ -240,8 +306,15 @@ void Group::fail_active() noexcept {
   }
 }
 
+/// Whether `operation` is a collective, or with `transfer` a receive from `world_peer`.
+bool Group::is_met_by(const Operation& operation, int world_peer, bool transfer) const {
+  if ((operation.request.collective == plan::Collective::send_recv) != transfer) return false;
+  return !transfer ||
+         (!operation.request.outgoing && members_[static_cast<std::size_t>(operation.request.root)] == world_peer);
+}
+
 void Group::heard(int world_peer, std::uint64_t sequence, const transport::Stamp& theirs) {
-  if (sequence >= next_sequence_) {
+  if (sequence >= collectives_.next) {
     heard_.push_back({sequence, world_peer, theirs});
     return;
   }
@@ -251,24 +324,34 @@ void Group::heard(int world_peer, std::uint64_t sequence, const transport::Stamp
 
 void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours,
                      const transport::Stamp& theirs, bool transfer) {
+  const Operation* own = nullptr;
   for (Operation* operation : active_) {
-    if (operation->sequence == sequence && (operation->request.collective == plan::Collective::send_recv) == transfer) {
+    if (operation->sequence == sequence && is_met_by(*operation, world_peer, transfer)) {
       operation->stuck = true;
+      own = operation;
     }
   }
+  const std::string number = (transfer ? "send_recv #" : "operation #") + std::to_string(sequence);
+  const std::string label = own != nullptr ? std::string(own->request.label.data())
+                            : transfer     ? std::string()
+                                           : recorder_.label(sequence);
   const int self = context_->options().rank;
-  std::string mine = "rank " + std::to_string(self) + " called " + describe(ours);
-  std::string other = "rank " + std::to_string(world_peer) + " called " + describe(theirs);
-  if (world_peer < self) std::swap(mine, other);  // the same sentence on both sides
-  context_->raise(
-      {.code = ErrorCode::mismatch,
-       .epoch = context_->options().epoch,
-       .communicator = id_,
-       .operation = sequence,
-       .member = world_peer,
-       .member_host = context_->host_of(world_peer),
-       .operation_name = (transfer ? "send_recv #" : "operation #") + std::to_string(sequence),
-       .message = "the ranks disagree on operation #" + std::to_string(sequence) + ": " + mine + "; " + other});
+  const auto called = [&](int rank, const transport::Stamp& stamp, const std::string& named) {
+    return "rank " + std::to_string(rank) + " called " + describe(stamp) + (named.empty() ? "" : " '" + named + "'") +
+           " on " + context_->host_of(rank);
+  };
+  std::string mine = called(self, ours, label);
+  std::string other = called(world_peer, theirs, {});  // its label is not in the signature
+  if (world_peer < self) std::swap(mine, other);       // the ranks in the same order on both sides
+  context_->raise({.code = ErrorCode::mismatch,
+                   .epoch = context_->options().epoch,
+                   .communicator = id_,
+                   .operation = sequence,
+                   .member = world_peer,
+                   .member_host = context_->host_of(world_peer),
+                   .operation_name = own != nullptr ? own->title() : number + (label.empty() ? "" : " '" + label + "'"),
+                   .message = "the ranks disagree on " + number + ": " + mine + "; " + other},
+                  own);
 }
 
 }  // namespace trireme::comm

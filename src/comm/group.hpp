@@ -53,14 +53,29 @@ class Group : public std::enable_shared_from_this<Group> {
                 bool transfer);
   /// The oldest active operation, or null.
   const Operation* oldest() const { return active_.empty() ? nullptr : active_.front(); }
-  std::uint64_t issued() const { return next_sequence_; }
+  /// The oldest active one of those numbered together with `operation`, which is active.
+  const Operation& head_of(const Operation& operation);
+  /// The oldest active operation that lacks bytes of `world_peer`, or null.
+  const Operation* oldest_waiting_for(int world_peer) const;
+  std::uint64_t issued() const { return collectives_.next; }
 
  private:
+  /// What is numbered together: the collectives, the sends to one rank, the receives from one rank. Independent of each
+  /// other, so each has an oldest operation, whose time runs.
+  struct Numbering {
+    std::uint64_t next = 0;
+    int active = 0;
+  };
   struct Heard {
     std::uint64_t sequence;
     int world_peer;
     transport::Stamp stamp;
   };
+  Numbering& numbering_of(const Request& request);
+  bool is_met_by(const Operation& operation, int world_peer, bool transfer) const;
+  void withdraw(Operation& operation) noexcept;
+  [[noreturn]] void fail_alone(Operation& operation, ErrorCode code, const std::string& what);
+  void check_time(Operation& head, Deadline::Clock::time_point now);
   Operation& take();
   void grow();
   void finish(Operation& operation, bool failed) noexcept;
@@ -73,9 +88,9 @@ class Group : public std::enable_shared_from_this<Group> {
   std::unique_ptr<Engine> engine_;
   FlightRecorder recorder_;
   std::atomic<bool> issuing_{false};
-  std::uint64_t next_sequence_ = 0;
-  std::vector<std::uint64_t> sends_;  // per rank: numbers given so far
-  std::vector<std::uint64_t> receives_;
+  Numbering collectives_;
+  std::vector<Numbering> sends_;  // per rank
+  std::vector<Numbering> receives_;
   std::vector<std::unique_ptr<Operation>> pool_;
   std::vector<Operation*> free_;
   std::vector<Operation*> active_;  // in issue order

@@ -9,6 +9,10 @@ std::string Operation::name() const {
   return std::string(plan::name_of(request.collective)) + " #" + std::to_string(sequence);
 }
 
+std::string Operation::title() const {
+  return name() + (request.label[0] != '\0' ? " '" + std::string(request.label.data()) + "'" : "");
+}
+
 bool Operation::drive(Deadline until) noexcept { return group->drive(*this, until); }
 
 void Operation::order(Stream) noexcept { drive(Deadline::never()); }

@@ -28,7 +28,7 @@ class Operation final : public WorkState {
   std::unique_ptr<EngineState> state;
   Error failure{};  ///< code none: none
   Deadline::Clock::time_point issued_at{};
-  Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its communicator; zero before
+  Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its numbering; zero before
   bool stuck = false;                        ///< has failed and waits for the agreed cause: not to be polled
   bool warned = false;                       ///< the slow-operation warning is out
   bool observed = false;                     ///< somebody has seen the error
@@ -37,6 +37,8 @@ class Operation final : public WorkState {
   void set_phase(Phase phase) noexcept { phase_.store(phase, std::memory_order_release); }
   /// "all_reduce #17".
   std::string name() const;
+  /// "all_reduce #17 'bucket 0'": with the label, if it has one.
+  std::string title() const;
 
   // WorkState
   bool done() const noexcept override { return phase() == Phase::done; }

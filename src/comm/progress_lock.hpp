@@ -15,6 +15,7 @@ class ProgressLock {
  public:
   bool try_lock() noexcept { return !held_.exchange(true, std::memory_order_acquire); }
   void unlock() noexcept { held_.store(false, std::memory_order_release); }
+  bool taken() const noexcept { return held_.load(std::memory_order_seq_cst); }
   bool wanted() const noexcept { return wanted_.load(std::memory_order_seq_cst) != 0; }
   template <class Wake>
   void lock(Wake wake) noexcept {

@@ -31,7 +31,7 @@ transport::Stamp signature_of(const Request& request, int algorithm_override) {
   if (rooted) word |= static_cast<std::uint64_t>(request.root & 0xfff) << 48;
   if (request.collective == plan::Collective::all_reduce)
     word |= static_cast<std::uint64_t>(algorithm_override & 0xf) << 60;
-  return {{word, request.logical_count(), reducing ? std::bit_cast<std::uint64_t>(request.op.scalar) : 0}};
+  return {{word, request.count(), reducing ? std::bit_cast<std::uint64_t>(request.op.scalar) : 0}};
 }
 
 std::string describe(const transport::Stamp& stamp) {
@@ -46,7 +46,8 @@ std::string describe(const transport::Stamp& stamp) {
   const auto which = static_cast<plan::Collective>(collective);
   std::string text(name_of(which));
   if (which == plan::Collective::barrier) return text + "()";
-  text += "(count " + std::to_string(stamp.words[1]) + ", " + dtype(field(16, 0xff));
+  const bool per_rank = which == plan::Collective::reduce_scatter || which == plan::Collective::all_gather;
+  text += "(count " + std::to_string(stamp.words[1]) + (per_rank ? " per rank, " : ", ") + dtype(field(16, 0xff));
   if (reduces(which)) {
     if (field(8, 0xff) != field(16, 0xff)) text += " from " + dtype(field(8, 0xff));
     const unsigned kind = field(24, 0xf);

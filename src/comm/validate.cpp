@@ -40,7 +40,7 @@ void check_buffer(const Request& request, const ConstTensorView& view, const cha
   }
 }
 
-/// Input and output are disjoint, or one begins at `allowed_offset` bytes into the other.
+/// Input and output are disjoint, or input begins `allowed_offset` bytes behind (negative: before) output.
 void check_overlap(const Request& request, std::ptrdiff_t allowed_offset) {
   const auto in = reinterpret_cast<std::uintptr_t>(request.input.data);
   const auto out = reinterpret_cast<std::uintptr_t>(request.output.data);
@@ -94,7 +94,7 @@ void validate(const Request& request, int ranks, int rank) {
                "input must have " + std::to_string(ranks) + " times output's " + count_of(request.output) +
                    " elements, has " + count_of(request.input));
       }
-      check_overlap(request, std::numeric_limits<std::ptrdiff_t>::max());
+      check_overlap(request, -static_cast<std::ptrdiff_t>(request.output.size_bytes()) * rank);
       break;
     case Collective::all_gather:
       check_buffer(request, request.input, "input");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "comm/failure.hpp"
+#include "comm/parking.hpp"
 #include "comm/progress_lock.hpp"
 #include "comm/scratch_pool.hpp"
 #include "comm/status_board.hpp"
@@ -48,12 +49,19 @@ class Context final : public rendezvous::ControlListener,
   // Under the lock.
   void enrol(Group& group);
   void strike(Group& group) noexcept;
-  std::uint32_t next_communicator_id() const { return next_id_; }
-  void took_communicator_id(std::uint32_t id) { next_id_ = std::max(next_id_, id + 1); }
-  void raise(const rendezvous::Cause& cause) { failure_.raise(cause, control_.get()); }
-  /// What the coordinator will be told when it asks; `with_peers`: for whom it waits too.
-  void publish_status(bool with_peers) noexcept;
+  /// An id that no rank of the world has reserved before or will again: made of the own rank and a counter.
+  /// May exceed what a communicator's id can be (transfer_bit).
+  std::int64_t reserve_communicator_id() {
+    return 1 + options_.rank + static_cast<std::int64_t>(reserved_ids_++) * options_.world_size;
+  }
+  /// `cause` of `operation` (null: of none) has ended this world, as far as this rank can see.
+  void raise(const rendezvous::Cause& cause, const Operation* operation = nullptr);
+  /// What the coordinator will be told when it asks; `with_peers`: for whom it waits too. `driven`: what a caller waits
+  /// for; without it the oldest operation.
+  void publish_status(bool with_peers, const Operation* driven = nullptr) noexcept;
   void operation_count_changed(int by) noexcept;
+  /// An operation has ended: threads that sleep while another drives look whether it was theirs.
+  void wake_waiting() noexcept { parking_.wake_all(); }
 
   /// The world's failure as this rank reports it; code none if there is none.
   Error failure_error() const;
@@ -72,10 +80,19 @@ class Context final : public rendezvous::ControlListener,
              const transport::Stamp& theirs) noexcept override;
   void peer_ended(int peer, transport::LinkState state, int errno_value) noexcept override;
   void corrupted(int peer, std::string_view what) noexcept override;
+  void overrun(int peer, const transport::MessageKey& next, std::size_t messages) noexcept override;
 
  private:
+  /// A peer's note for a communicator that does not exist here yet.
+  struct EarlyNote {
+    int peer;
+    transport::MessageKey key;
+    transport::Stamp stamp;
+  };
+  void raise_against(int peer, ErrorCode code, std::string message) noexcept;
   bool poll_everything() noexcept;
   bool drive_until(Operation& operation, Deadline until) noexcept;
+  void await_driver(const Operation& operation, Deadline until, unsigned slept) noexcept;
   void run_progress_thread() noexcept;
   Group* find(std::uint32_t communicator) const;
 
@@ -84,13 +101,15 @@ class Context final : public rendezvous::ControlListener,
   ScratchPool scratch_;
   Failure failure_;
   ProgressLock lock_;
+  Parking parking_;
   StatusBoard board_;
   std::unique_ptr<rendezvous::ControlChannel> control_;
   std::vector<Group*> groups_;
-  std::uint32_t next_id_ = 1;
+  std::uint64_t reserved_ids_ = 0;
   unsigned rounds_ = 0;
   bool links_aborted_ = false;
-  std::vector<int> waiting_;  // publish_status's working memory
+  std::vector<int> waiting_;            // publish_status's working memory
+  std::vector<EarlyNote> early_notes_;  // oldest first
   bool closed_ = false;
   std::atomic<int> active_operations_{0};
   std::atomic<int> unattended_{0};  // 1: operations are under way and no caller drives

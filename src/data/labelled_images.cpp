@@ -24,8 +24,8 @@ IdxFile read_of_rank(const fs::path& path, std::size_t rank, const char* what) {
 }
 
 constexpr const char* what_to_do =
-    "put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (each plain "
-    "or with .gz) there, install Debian's dataset-fashion-mnist, or name another directory with --data-dir";
+    "put what is missing there (plain or with .gz), install Debian's dataset-fashion-mnist, or name another directory "
+    "with --data-dir";
 
 /// The four files of the data set, or an error that says what is missing.
 std::array<fs::path, 4> find_fashion_mnist(const fs::path& directory, bool given) {

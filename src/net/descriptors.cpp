@@ -69,7 +69,7 @@ void send_descriptors(const Socket& socket, std::span<const int> descriptors, De
   }
 }
 
-std::vector<int> receive_descriptors(const Socket& socket, std::size_t count, Deadline deadline) {
+std::vector<Socket> receive_descriptors(const Socket& socket, std::size_t count, Deadline deadline) {
   check_count(count);
   unsigned char payload = 0;
   iovec piece{&payload, 1};
@@ -87,7 +87,7 @@ std::vector<int> receive_descriptors(const Socket& socket, std::size_t count, De
     if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) fail_io(socket, "receiving descriptors from", errno);
     if (!wait_readable(socket, deadline)) fail_io_timeout(socket, "receiving descriptors from", 0, 1);
   }
-  // Owned from here on, as Sockets, whatever they are: closed on every way out but the last.
+  // Owned from here on, as Sockets, whatever they are.
   std::vector<Socket> taken = take_descriptors(message);
   bool truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   if (truncated || taken.size() != count || payload != count) {
@@ -96,10 +96,7 @@ std::vector<int> receive_descriptors(const Socket& socket, std::size_t count, De
     fail(ErrorCode::corrupt, peer_text(socket) + " sent " + std::to_string(taken.size()) + " descriptors where " +
                                  std::to_string(count) + " were due" + why);
   }
-  std::vector<int> descriptors;
-  descriptors.reserve(count);
-  for (Socket& one : taken) descriptors.push_back(one.release());
-  return descriptors;
+  return taken;
 }
 
 }  // namespace trireme::net

@@ -37,6 +37,13 @@ void write_field(Writer& writer, const char* name, const std::string& text) {
   writer.text(text);
 }
 
+/// "little" of "x86_64-little/avx2".
+std::string_view byte_order(std::string_view isa) {
+  const std::string_view machine = isa.substr(0, isa.find('/'));
+  const auto dash = machine.rfind('-');
+  return dash == std::string_view::npos ? std::string_view() : machine.substr(dash + 1);
+}
+
 std::string differ(const char* field, const std::string& own, const std::string& peer) {
   return std::string(field) + ": " + own + " here, " + peer + " there";
 }
@@ -154,6 +161,9 @@ std::string describe_mismatch(const Identity& own, const Identity& peer) {
   auto number = [](std::uint64_t value) { return std::to_string(value); };
   if (own.protocol != peer.protocol) return differ("protocol", number(own.protocol), number(peer.protocol));
   if (own.build != peer.build) return differ("build", quoted(own.build), quoted(peer.build));
+  if (byte_order(own.isa) != byte_order(peer.isa)) {
+    return differ("byte order", quoted(own.isa), quoted(peer.isa));  // what follows is memory as it lies there
+  }
   if (own.job_id != peer.job_id) return differ("job id", quoted(own.job_id), quoted(peer.job_id));
   if (own.purpose != peer.purpose) return differ("purpose", quoted(own.purpose), quoted(peer.purpose));
   if (own.epoch != peer.epoch) return differ("epoch", number(own.epoch), number(peer.epoch));

@@ -141,6 +141,8 @@ void set_stream_options(const Socket& socket) {
   set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", 5000);
 }
 
+void let_stall(const Socket& socket) { set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", 0); }
+
 Socket listen_tcp(const Address& bind, int backlog) {
   refuse_unusable_host(bind);
   Socket listener;

@@ -4,6 +4,7 @@
 #include "trireme/base/error.hpp"
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -15,8 +16,11 @@ inline void check_setting(const char* optimizer, const char* setting, double val
                           double high = std::numeric_limits<double>::infinity()) {
   if (std::isfinite(value) && value >= low && value < high) return;
   char text[160];
-  std::snprintf(text, sizeof text, "%s: %s is %g; it must be finite, at least %g and below %g", optimizer, setting,
-                value, low, high);
+  const int length =
+      std::snprintf(text, sizeof text, "%s: %s is %g; it must be finite, at least %g", optimizer, setting, value, low);
+  if (std::isfinite(high) && length > 0 && static_cast<std::size_t>(length) < sizeof text) {
+    std::snprintf(text + length, sizeof text - static_cast<std::size_t>(length), " and below %g", high);
+  }
   fail(ErrorCode::invalid_argument, text);
 }
 

@@ -13,10 +13,11 @@ struct ForeignSize {
   std::string_view variable;
   std::string_view launcher;
 };
-constexpr std::array<ForeignSize, 3> foreign_sizes{{
+constexpr std::array<ForeignSize, 4> foreign_sizes{{
     {"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"},
     {"PMI_SIZE", "a PMI launcher (MPICH, Intel MPI)"},
     {"SLURM_STEP_NUM_TASKS", "srun"},
+    {"SLURM_NTASKS", "srun"},
 }};
 
 }  // namespace
@@ -27,6 +28,8 @@ void describe_no_launcher(const Environment& environment, ClusterSpec& spec) {
   for (const auto& [variable, launcher] : foreign_sizes) {
     auto text = environment.find(variable);
     if (!text) continue;
+    // Inside an allocation a shell has the number of tasks too; only a task has a number of its own.
+    if (variable == "SLURM_NTASKS" && !environment.has("SLURM_PROCID")) continue;
     int size = 0;
     auto [end, problem] = std::from_chars(text->data(), text->data() + text->size(), size);
     // One process, or no number: nothing says that this process has peers.

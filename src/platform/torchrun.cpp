@@ -68,6 +68,7 @@ void describe_master(const Environment& environment, ClusterSpec& spec) {
   if (spec.master && spec.master->empty()) {
     fail(ErrorCode::invalid_argument, "MASTER_ADDR is empty: expected the host of rank 0");
   }
+  spec.store_host = spec.master;
   if (auto port = environment.integer("MASTER_PORT", 1, 65535)) {
     spec.port = static_cast<std::uint16_t>(*port);
     // torchrun's agent may hold MASTER_PORT for a store of its own: every rank then takes the same neighbour instead.

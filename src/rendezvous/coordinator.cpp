@@ -57,6 +57,10 @@ void Coordinator::lost(int rank, std::string detail, Clock::time_point now) {
   collect(now, true);
 }
 
+void Coordinator::exited_well(int rank) {
+  if (evidence_->contains(rank)) evidence_->member(rank).exited_well = true;
+}
+
 void Coordinator::reported(int reporter, Cause cause, Clock::time_point now) {
   if (!evidence_->contains(reporter) || cause.code == ErrorCode::none || verdict_) return;
   bool ask = cause.code == ErrorCode::timeout || cause.code == ErrorCode::peer_lost;
@@ -100,6 +104,8 @@ Coordinator::Actions Coordinator::poll(Clock::time_point now) {
 std::optional<Coordinator::Clock::time_point> Coordinator::next_moment() const { return judging_at_; }
 
 int Coordinator::world_size() const { return static_cast<int>(evidence_->members.size()); }
+
+bool Coordinator::has_joined(int rank) const { return evidence_->contains(rank) && evidence_->member(rank).joined; }
 
 bool Coordinator::everyone_joined() const {
   return std::all_of(evidence_->members.begin(), evidence_->members.end(),

@@ -40,7 +40,8 @@ struct Evidence {
     bool joined = false;  ///< has ever opened its control channel
     bool queried = false;
     std::string host{};
-    std::string loss{};  ///< how it was lost, if anybody said so
+    std::string loss{};        ///< how it was lost, if anybody said so
+    bool exited_well = false;  ///< it was lost, yet its process ended with exit code 0
     std::optional<Status> status{};
   };
   struct Report {
@@ -73,6 +74,14 @@ struct Evidence {
     std::string text = "rank " + std::to_string(rank);
     if (contains(rank) && !member(rank).host.empty()) text += " (" + member(rank).host + ")";
     return text;
+  }
+  /// "rank 2 (host-b) died: killed by signal 9".
+  std::string describe_loss(int rank) const {
+    const Member& gone = member(rank);
+    if (gone.joined && gone.exited_well && gone.loss.empty())
+      return describe(rank) + " exited with code 0 without closing its world";
+    return describe(rank) + (gone.joined ? " died" : " ended before it joined") +
+           (gone.loss.empty() ? "" : ": " + gone.loss);
   }
   /// A cause that names `rank` at `place`.
   Cause blame(ErrorCode code, int rank, const Place& place, std::string message) const {

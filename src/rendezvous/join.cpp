@@ -81,7 +81,7 @@ std::vector<std::string> join_reminding(Store& store, std::uint64_t epoch, int r
                                      ": see whether they were started and reach the rendezvous address");
       }
       if (!missing.empty()) {
-        log(LogLevel::info,
+        log(rank == 0 ? LogLevel::warning : LogLevel::info,  // one of them must be heard
             "waiting for " + list(missing, world_size) + " to join (" + seconds_since(start) + " so far)");
       }
     }

@@ -20,14 +20,17 @@ bool is_stronger(const Cause& a, const Cause& b) {
 }
 
 /// The lowest operation that anybody was in: the one a lost rank interrupted. Of several names the first in the
-/// alphabet, so that the order of arrival does not show.
+/// alphabet, so that the order of arrival does not show. A cause without the name of an operation was found outside of
+/// any (a link that broke), and its zeros are no place.
 std::optional<Place> interrupted(const Evidence& evidence) {
   std::optional<Place> lowest;
   auto consider = [&](Place place) {
     bool is_better_name = lowest && !place.name.empty() && (lowest->name.empty() || place.name < lowest->name);
     if (!lowest || place < *lowest || (!(*lowest < place) && is_better_name)) lowest = std::move(place);
   };
-  for (const Evidence::Report& report : evidence.reports) consider(place_of(report.cause));
+  for (const Evidence::Report& report : evidence.reports) {
+    if (!report.cause.operation_name.empty()) consider(place_of(report.cause));
+  }
   for (int rank = 0; evidence.contains(rank); ++rank) {
     const Status* status = evidence.status_of(rank);
     if (status == nullptr || !status->in_operation) continue;
@@ -38,9 +41,7 @@ std::optional<Place> interrupted(const Evidence& evidence) {
 
 Cause loss_of(const Evidence& evidence, int rank, const std::optional<Place>& place) {
   const Evidence::Member& member = evidence.member(rank);
-  std::string message = evidence.describe(rank) + " died";
-  if (!member.joined) message += " before it joined";
-  if (!member.loss.empty()) message += ": " + member.loss;
+  std::string message = evidence.describe_loss(rank);
   if (place && member.joined) message += ", during " + place->describe();
   return evidence.blame(ErrorCode::peer_lost, rank, place.value_or(Place{evidence.epoch}), std::move(message));
 }

@@ -116,6 +116,7 @@ struct ClientEncoder {
     put(out, Kind::hello);
     out.u8(static_cast<std::uint8_t>(hello.service));
     put_text(out, hello.host);
+    out.u32(hello.world_size);
   }
   void operator()(const SetRequest& request) const {
     put(out, Kind::set);
@@ -202,7 +203,10 @@ std::optional<ClientMessage> parse_client_message(std::span<const std::byte> bod
     case Kind::hello: {
       std::uint8_t service = in.u8();
       if (service > static_cast<std::uint8_t>(Hello::Service::control)) return std::nullopt;
-      message = Hello{static_cast<Hello::Service>(service), take_text(in, valid)};
+      Hello hello{.service = static_cast<Hello::Service>(service)};
+      hello.host = take_text(in, valid);
+      hello.world_size = in.u32();
+      message = std::move(hello);
       break;
     }
     case Kind::set: {

@@ -30,6 +30,7 @@ struct Hello {
   enum class Service : std::uint8_t { store, control };
   Service service = Service::store;
   std::string host{};
+  std::uint32_t world_size = 0;  ///< as the rank was told; 0: not compared
 };
 struct SetRequest {
   std::uint64_t id = 0;

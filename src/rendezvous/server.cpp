@@ -7,15 +7,18 @@
 #include "rendezvous/poller.hpp"
 #include "rendezvous/quiet_thread.hpp"
 #include "rendezvous/reception.hpp"
+#include "rendezvous/sparing_log.hpp"
 #include "rendezvous/store_service.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/rendezvous/coordinator.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -30,6 +33,8 @@ constexpr std::uint64_t bell_id = 1;
 constexpr std::uint64_t first_connection_id = 2;
 /// While accepting is not possible (no room, no descriptors), it is tried again after this.
 constexpr std::chrono::milliseconds accept_pause{100};
+/// After goodbye, how long clients have to close: bytes of theirs that nobody reads would reset what we sent.
+constexpr std::chrono::milliseconds goodbye_limit{500};
 /// A peer that asks but does not read is not read from while this much waits for it.
 constexpr std::size_t queue_limit = 4u << 20;
 
@@ -61,6 +66,10 @@ class TcpServer final : public Server {
  public:
   explicit TcpServer(Options options)
       : log_(options.log),
+        dropped_(options.log, "more connections were dropped"),
+        linger_(options.linger),
+        epoch_(options.epoch),
+        serving_rank_(options.serving_rank),
         listener_(net::listen_tcp(options.bind, 1024)),
         address_(net::local_address(listener_)),
         coordinator_({.world_size = options.world_size, .collection = options.collection, .epoch = options.epoch}),
@@ -71,10 +80,12 @@ class TcpServer final : public Server {
     thread_ = start_quiet_thread([this] { run(); });
   }
 
-  ~TcpServer() override {
+  ~TcpServer() override { settle(); }
+
+  void settle() override {
     stopping_ = true;
     bell_.ring();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
   net::Address address() const override { return address_; }
@@ -85,6 +96,19 @@ class TcpServer final : public Server {
       ended_.emplace_back(rank, std::move(detail));
     }
     bell_.ring();
+  }
+
+  void process_succeeded(int rank) override {
+    {
+      std::lock_guard lock(mutex_);
+      succeeded_.push_back(rank);
+    }
+    bell_.ring();
+  }
+
+  bool left_open(int rank) const override {
+    std::lock_guard lock(mutex_);
+    return left_open_.count(rank) != 0;
   }
 
   std::optional<Cause> verdict() const override {
@@ -106,16 +130,36 @@ class TcpServer final : public Server {
   }
 
   /// A collection that has begun is ended even when stopping, so that the others hear why and not only that we are gone.
+  /// Without one, those who have not left yet may be about to; whoever is still there then is let go.
   bool must_run() {
     if (!stopping_) return true;
     take_ended_processes();
-    return coordinator_.next_moment().has_value();
+    if (coordinator_.next_moment()) return true;
+    if (coordinator_.verdict() || !has_controls()) return false;
+    const auto now = Clock::now();
+    if (!stop_at_) stop_at_ = now + linger_;
+    if (now < *stop_at_) return true;
+    if (said_goodbye_) return false;
+    said_goodbye_ = true;
+    stop_at_ = now + goodbye_limit;
+    for (auto& [rank, id] : controls_) {
+      if (Connection* control = control_of(rank)) send(*control, Goodbye{});
+    }
+    close_finished();
+    return has_controls();
+  }
+
+  bool has_controls() {
+    return std::any_of(controls_.begin(), controls_.end(),
+                       [this](const auto& seat) { return control_of(seat.first) != nullptr; });
   }
 
   /// One wait, and what came of it.
   void turn() {
     std::optional<Clock::time_point> moment = coordinator_.next_moment();
-    if (accept_again_at_ && (!moment || *accept_again_at_ < *moment)) moment = accept_again_at_;
+    for (const auto& other : {accept_again_at_, stop_at_}) {
+      if (other && (!moment || *other < *moment)) moment = other;
+    }
     for (const Poller::Event& event : poller_.wait(moment)) {
       if (event.id == listener_id) {
         accept_waiting();
@@ -169,11 +213,15 @@ class TcpServer final : public Server {
     bool is_control = guest.hello->service == Hello::Service::control;
     auto connection =
         std::make_unique<Connection>(next_id_++, std::move(guest.socket), guest.from, rank, guest.hello->service);
-    if (auto refusal = refuse(rank, is_control)) {
-      connection->socket.queue(encode(ServerMessage(Refused{ErrorCode::invalid_argument, *refusal})));
-      connection->socket.flush();
-      return drop_line(guest.from, *refusal);
+    if (auto refusal = disagreement(rank, guest.hello->world_size)) {
+      turn_away(*connection, ErrorCode::mismatch, *refusal);
+      if (coordinator_.everyone_joined()) return;
+      // Its place stays empty: those who wait for it must hear, too.
+      const int member = rank < coordinator_.world_size() ? rank : -1;
+      return coordinator_.reported(
+          0, {.code = ErrorCode::mismatch, .epoch = epoch_, .member = member, .message = *refusal}, Clock::now());
     }
+    if (auto refusal = refuse(rank, is_control)) return turn_away(*connection, ErrorCode::invalid_argument, *refusal);
     Connection& seated = *connection;
     poller_.add(seated.socket.descriptor(), seated.id);
     connections_.emplace(seated.id, std::move(connection));
@@ -183,7 +231,17 @@ class TcpServer final : public Server {
       everyone_joined_ = coordinator_.everyone_joined();  // before the last rank can know that it has joined
     }
     send(seated, Welcome{});
+    visited_ = true;
     if (is_control && coordinator_.verdict()) send(seated, Verdict{*coordinator_.verdict()});
+  }
+
+  /// What is wrong with the number of ranks that `rank` was told.
+  std::optional<std::string> disagreement(int rank, std::uint32_t told) const {
+    const std::string own = std::to_string(coordinator_.world_size());
+    if (told == 0 || std::to_string(told) == own) return std::nullopt;
+    return "rank " + std::to_string(rank) + " was started with WORLD_SIZE " + std::to_string(told) + ", " +
+           (serving_rank_ < 0 ? "the launcher" : "rank " + std::to_string(serving_rank_)) + " with " + own +
+           ": give every process the same WORLD_SIZE";
   }
 
   std::optional<std::string> refuse(int rank, bool is_control) const {
@@ -193,8 +251,14 @@ class TcpServer final : public Server {
            " ranks";
   }
 
-  void drop_line(const std::string& from, const std::string& why) const {
-    log_(LogLevel::warning, "dropped a connection from " + from + ": " + why);
+  void turn_away(Connection& guest, ErrorCode code, const std::string& why) {
+    guest.socket.queue(encode(ServerMessage(Refused{code, why})));
+    guest.socket.flush();
+    drop_line(guest.from, why);
+  }
+
+  void drop_line(const std::string& from, const std::string& why) {
+    dropped_.warn("dropped a connection from " + from + ": " + why);
   }
 
   // --- serving ---
@@ -292,7 +356,10 @@ class TcpServer final : public Server {
   void end(Connection& connection) {
     if (connection.is_over) return;
     finish(connection);
-    if (connection.service == Hello::Service::control) coordinator_.lost(connection.rank, "", Clock::now());
+    if (connection.service != Hello::Service::control) return;
+    if (said_goodbye_) return coordinator_.left(connection.rank);
+    if (!coordinator_.verdict()) vanished_.insert(connection.rank);
+    coordinator_.lost(connection.rank, "", Clock::now());
   }
 
   void finish(Connection& connection) {
@@ -307,8 +374,24 @@ class TcpServer final : public Server {
     {
       std::lock_guard lock(mutex_);
       ended.swap(ended_);
+      missed_.insert(missed_.end(), succeeded_.begin(), succeeded_.end());
+      succeeded_.clear();
     }
     for (auto& [rank, detail] : ended) coordinator_.lost(rank, std::move(detail), Clock::now());
+    if (!visited_) return;  // a program that opens no World is none of our business
+    std::erase_if(missed_, [this](int rank) {
+      if (!coordinator_.has_joined(rank)) {
+        coordinator_.lost(rank, "", Clock::now());
+        return true;
+      }
+      if (control_of(rank) != nullptr) return false;  // its goodbye, or the want of one, is still to be read
+      if (vanished_.count(rank) != 0) {
+        coordinator_.exited_well(rank);
+        std::lock_guard lock(mutex_);
+        left_open_.insert(rank);
+      }
+      return true;
+    });
   }
 
   void coordinate() {
@@ -344,6 +427,10 @@ class TcpServer final : public Server {
   }
 
   Log log_;
+  SparingLog dropped_;
+  const std::chrono::milliseconds linger_;
+  const std::uint64_t epoch_;
+  const int serving_rank_;
   Doorbell bell_;
   Poller poller_;
   net::Socket listener_;
@@ -358,11 +445,18 @@ class TcpServer final : public Server {
   std::vector<std::uint64_t> finished_;
   std::uint64_t next_id_ = first_connection_id;
   std::optional<Clock::time_point> accept_again_at_;
+  std::optional<Clock::time_point> stop_at_;  ///< when stopping: the end of what we wait for
+  bool said_goodbye_ = false;
+  bool visited_ = false;     ///< some rank has come
+  std::vector<int> missed_;  ///< ranks that ended with success, not yet looked at
+  std::set<int> vanished_;   ///< ranks whose control channel ended without goodbye before any verdict
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> everyone_joined_{false};
   mutable std::mutex mutex_;  ///< guards what follows
   std::vector<std::pair<int, std::string>> ended_;
+  std::vector<int> succeeded_;
+  std::set<int> left_open_;
   std::optional<Cause> verdict_;
   std::thread thread_;
 };

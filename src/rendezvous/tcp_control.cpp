@@ -10,23 +10,22 @@
 #include <mutex>
 
 #include <poll.h>
+#include <sys/socket.h>
 
 namespace trireme::rendezvous {
 namespace {
 
 /// How long leaving waits for the server to hear it.
 constexpr std::chrono::seconds goodbye_limit{1};
+/// Where a rank serves: how long its end waits for this rank to find out in which operation it happened.
+constexpr std::chrono::milliseconds own_view_limit{300};
 /// Reports not yet sent; the first ones are those that count.
 constexpr std::size_t outbox_limit = 64;
 
 class TcpControl final : public ControlChannel {
  public:
   TcpControl(FramedSocket socket, const ServerAddress& server, ControlListener& listener)
-      : socket_(std::move(socket)),
-        address_(server.address),
-        epoch_(server.epoch),
-        rank_(server.rank),
-        listener_(listener) {
+      : socket_(std::move(socket)), server_(server), listener_(listener) {
     thread_ = start_quiet_thread([this] { run(); });
   }
 
@@ -35,6 +34,7 @@ class TcpControl final : public ControlChannel {
       std::lock_guard lock(mutex_);
       say_goodbye(abandoned_ ? ClientMessage(Abandon{}) : ClientMessage(Leave{}));
     }
+    reported_.notify_all();
     bell_.ring();
     thread_.join();
   }
@@ -42,6 +42,8 @@ class TcpControl final : public ControlChannel {
   void report(const Cause& cause) noexcept override {
     {
       std::lock_guard lock(mutex_);
+      if (!own_view_) own_view_ = cause;
+      reported_.notify_all();
       if (leaving_ || outbox_.size() >= outbox_limit) return;
       outbox_.push_back(encode(ClientMessage(Report{cause})));
     }
@@ -51,6 +53,7 @@ class TcpControl final : public ControlChannel {
   void leave() noexcept override {
     std::unique_lock lock(mutex_);
     if (!say_goodbye(Leave{})) return;
+    reported_.notify_all();
     bell_.ring();
     if (std::this_thread::get_id() == thread_.get_id()) return;  // from within a call of the listener
     heard_.wait_until(lock, goodbye_deadline_.moment(), [this] { return done_ && !calling_; });
@@ -81,10 +84,37 @@ class TcpControl final : public ControlChannel {
       if (descriptors[1].revents != 0) bell_.answer();
       if (descriptors[0].revents != 0) is_open_ = socket_.receive();
     }
-    announce(Cause{.code = ErrorCode::peer_lost, .epoch = epoch_, .message = describe_loss(address_)});
+    if (released_) {
+      ::shutdown(socket_.descriptor(), SHUT_RDWR);  // the server waits for us to take its goodbye
+    } else if (!announced_) {
+      announce(server_loss());
+    }
     std::lock_guard lock(mutex_);
     done_ = true;
     heard_.notify_all();
+  }
+
+  /// The server ended without a verdict or a goodbye. Where a rank serves, that rank is lost, and its links tell this rank
+  /// in which operation; what this rank found out about itself or others with certainty stands.
+  Cause server_loss() {
+    Cause loss{.code = ErrorCode::peer_lost,
+               .epoch = server_.epoch,
+               .member = server_.serving_rank,
+               .message = describe_loss(server_)};
+    if (server_.serving_rank < 0) return loss;
+    std::unique_lock lock(mutex_);
+    reported_.wait_for(lock, own_view_limit, [this] { return own_view_ || leaving_; });
+    if (!own_view_) return loss;
+    const bool is_consequence = own_view_->code == ErrorCode::peer_lost || own_view_->code == ErrorCode::closed ||
+                                own_view_->code == ErrorCode::timeout;
+    if (!is_consequence) return *own_view_;
+    loss.communicator = own_view_->communicator;
+    loss.operation = own_view_->operation;
+    loss.operation_name = own_view_->operation_name;
+    if (own_view_->member == loss.member) loss.member_host = own_view_->member_host;
+    loss.message = describe_loss(server_, loss.member_host);
+    if (!loss.operation_name.empty()) loss.message += ", during " + loss.operation_name;
+    return loss;
   }
 
   /// Deals with all that has come, which before the first wait may be what came with the welcome. False at the end.
@@ -114,7 +144,7 @@ class TcpControl final : public ControlChannel {
       std::optional<Status> status;
       call_listener([&] { status = listener_.status(); });
       if (!status) return true;
-      status->rank = rank_;
+      status->rank = server_.rank;
       socket_.queue(encode(ClientMessage(Answer{*std::move(status)})));
       return true;
     }
@@ -122,7 +152,9 @@ class TcpControl final : public ControlChannel {
       announce(verdict->cause);
       return true;
     }
-    return false;  // Goodbye; anything else has no place here
+    // Unasked, too: the server stops in good order, and we go on without one. Anything else has no place here.
+    released_ = std::holds_alternative<Goodbye>(message);
+    return false;
   }
 
   /// Tells the listener, the first time.
@@ -145,18 +177,18 @@ class TcpControl final : public ControlChannel {
     heard_.notify_all();
   }
 
-  FramedSocket socket_;  ///< the thread's alone, like is_open_ and announced_
-  const net::Address address_;
-  const std::uint64_t epoch_;
-  const int rank_;
+  FramedSocket socket_;  ///< the thread's alone, like is_open_, announced_ and released_
+  const ServerAddress server_;
   ControlListener& listener_;
   Doorbell bell_;
   bool is_open_ = true;
   bool announced_ = false;
+  bool released_ = false;
 
   std::mutex mutex_;  ///< guards what follows
-  std::condition_variable heard_;
+  std::condition_variable heard_, reported_;
   std::vector<Bytestring> outbox_;
+  std::optional<Cause> own_view_;  ///< the first report
   bool leaving_ = false;
   bool abandoned_ = false;
   bool calling_ = false;

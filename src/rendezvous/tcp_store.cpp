@@ -14,7 +14,7 @@ constexpr std::chrono::seconds answer_limit{30};
 
 class TcpStore final : public Store {
  public:
-  TcpStore(FramedSocket socket, net::Address address) : socket_(std::move(socket)), address_(std::move(address)) {}
+  TcpStore(FramedSocket socket, ServerAddress server) : socket_(std::move(socket)), server_(std::move(server)) {}
 
   void set(const std::string& key, const std::string& value) override {
     check_key(key);
@@ -29,7 +29,7 @@ class TcpStore final : public Store {
     } catch (const Exception& exception) {
       if (exception.error().code != ErrorCode::timeout) throw;
       fail(ErrorCode::timeout,
-           "nobody has set store key '" + key + "' at " + address_.to_string() + " by the deadline");
+           "nobody has set store key '" + key + "' at " + server_.address.to_string() + " by the deadline");
     }
   }
 
@@ -42,13 +42,13 @@ class TcpStore final : public Store {
   /// Sends a request and waits for the answer with its id; answers to requests given up earlier are passed over.
   ServerMessage call(ClientMessage request, Deadline deadline) {
     socket_.queue(encode(request));
-    send_queued(socket_, address_, deadline);
+    send_queued(socket_, server_, deadline);
     for (;;) {
-      ServerMessage message = receive_message(socket_, address_, deadline);
+      ServerMessage message = receive_message(socket_, server_, deadline);
       std::uint64_t id = std::visit([](const auto& reply) { return id_of(reply); }, message);
       if (id == last_id_) return message;
       if (id == 0 || id > last_id_) {
-        fail(ErrorCode::corrupt, address_.to_string() + " sent a message that is no answer of a store");
+        fail(ErrorCode::corrupt, server_.address.to_string() + " sent a message that is no answer of a store");
       }
     }
   }
@@ -63,19 +63,19 @@ class TcpStore final : public Store {
   Reply take(ServerMessage message) const {
     if (auto* failed = std::get_if<FailedReply>(&message)) fail(failed->code, failed->message);
     auto* reply = std::get_if<Reply>(&message);
-    if (reply == nullptr) fail(ErrorCode::corrupt, address_.to_string() + " answered another question");
+    if (reply == nullptr) fail(ErrorCode::corrupt, server_.address.to_string() + " answered another question");
     return std::move(*reply);
   }
 
   FramedSocket socket_;
-  net::Address address_;
+  ServerAddress server_;
   std::uint64_t last_id_ = 0;
 };
 
 }  // namespace
 
 std::unique_ptr<Store> connect_store(const ServerAddress& server, Deadline deadline) {
-  return std::make_unique<TcpStore>(dial(server, Hello::Service::store, deadline), server.address);
+  return std::make_unique<TcpStore>(dial(server, Hello::Service::store, deadline), server);
 }
 
 }  // namespace trireme::rendezvous

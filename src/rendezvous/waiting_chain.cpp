@@ -96,9 +96,9 @@ class Walk {
     if (!stand_of(rank).waits_for.empty() || evidence_.is_silent(rank)) return;
     if (member.presence == Presence::left) return note(0, place, departure_of(evidence_, rank, place));
     if (member.presence == Presence::lost) {
-      std::string how = member.loss.empty() ? "" : ": " + member.loss;
-      return note(0, place,
-                  evidence_.blame(ErrorCode::peer_lost, rank, place, who + " died" + how + ", during " + operation));
+      return note(
+          0, place,
+          evidence_.blame(ErrorCode::peer_lost, rank, place, evidence_.describe_loss(rank) + ", during " + operation));
     }
     if (member.presence == Presence::absent) {
       return note(0, place,

@@ -25,9 +25,12 @@ std::size_t physical_memory() {
   return static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
+/// Every rank of a host maps every other's reserve: 64 ranks with 2 TiB each would need all of 47 bits of address space.
+std::size_t default_reserve() { return std::min(physical_memory(), std::size_t{64} << 30); }
+
 }  // namespace
 
-Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.value : physical_memory(), growth)) {
+Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.value : default_reserve(), growth)) {
   descriptor_ = ::memfd_create("trireme-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (descriptor_ < 0) fail_system("memfd_create", errno);
   // Peers map the file: it may grow under them but never shrink, which would be their SIGBUS.
@@ -40,7 +43,9 @@ Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.val
   if (base == MAP_FAILED) {
     const int reason = errno;
     ::close(descriptor_);
-    fail_system("reserving " + std::to_string(reserve_ >> 20) + " MiB of address space for the arena", reason);
+    fail_system("reserving " + std::to_string(reserve_ >> 20) +
+                    " MiB of address space for the arena (Options::arena_reserve sets how much)",
+                reason);
   }
   base_ = static_cast<std::byte*>(base);
 }
@@ -127,7 +132,9 @@ PeerArena::PeerArena(int descriptor, std::size_t reserve) : descriptor_(descript
   if (base == MAP_FAILED) {
     const int reason = errno;
     ::close(descriptor);
-    fail_system("mapping " + std::to_string(reserve_ >> 20) + " MiB of a peer's arena", reason);
+    fail_system("mapping " + std::to_string(reserve_ >> 20) +
+                    " MiB of a peer's arena (Options::arena_reserve there sets how much)",
+                reason);
   }
   base_ = static_cast<const std::byte*>(base);
 }

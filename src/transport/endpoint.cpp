@@ -18,7 +18,8 @@
 namespace trireme::transport {
 namespace {
 
-constexpr unsigned all_links_every = 64;      // rounds between looks at links nobody waits on
+constexpr unsigned all_links_every = 64;  // rounds between looks at links nobody waits on
+constexpr std::size_t small_payload = 256;
 constexpr unsigned check_links_every = 4096;  // rounds between looks for peers that are gone
 
 }  // namespace
@@ -28,7 +29,7 @@ constexpr unsigned check_links_every = 4096;  // rounds between looks for peers 
 struct Endpoint::Peer {
   struct Waiting : Unexpected {
     FrameHeader header;
-    std::span<std::byte> payload;  // room for eager_bytes
+    std::span<std::byte> payload;  // room for at least header.inline_bytes
     bool complete = false;
   };
   /// Where the payload of the frame being read goes.
@@ -60,7 +61,24 @@ struct Endpoint::Peer {
   RequestList<ReceiveRequest> posted;
   RequestList<ReceiveRequest> accepted;  // their pieces are arriving
   std::vector<Waiting*> waiting;
+  std::size_t waiting_bytes = 0;  // of the pools, behind `waiting`
+  // Most messages that run ahead are small: with room for a large one each, they would touch a page each.
+  UnexpectedPool<Waiting> small_pool;
   UnexpectedPool<Waiting> pool;
+
+  UnexpectedPool<Waiting>& pool_for(std::size_t payload) { return payload <= small_payload ? small_pool : pool; }
+  Waiting* wait_for_receive(std::size_t payload, std::size_t limit) noexcept {
+    auto& from = pool_for(payload);
+    if (from.entry_bytes() > limit - std::min(limit, waiting_bytes)) return nullptr;
+    Waiting* entry = from.take();
+    if (entry != nullptr) waiting_bytes += from.entry_bytes();
+    return entry;
+  }
+  void put_back(Waiting* entry) noexcept {
+    auto& to = pool_for(entry->header.inline_bytes);
+    waiting_bytes -= to.entry_bytes();
+    to.put_back(entry);
+  }
 
   bool interesting() const {
     return !posted.empty() || !accepted.empty() || !offered.empty() || !queue.empty() || busy;
@@ -93,7 +111,8 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   slot.link = std::move(link);
   slot.control.reserve(256);
   slot.waiting.reserve(UnexpectedPool<Peer::Waiting>::entries_per_chunk);
-  if (!slot.pool.open(options_.eager_bytes)) fail_system("reserving address space for messages", ENOMEM);
+  if (!slot.small_pool.open(small_payload) || !slot.pool.open(options_.eager_bytes))
+    fail_system("reserving address space for messages", ENOMEM);
   if (slot.link->descriptor() >= 0) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -317,7 +336,7 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
       request.arrived = request.bytes;
       request.state = RequestState::done;
     }
-    peer.pool.put_back(taken);
+    peer.put_back(taken);
     return;
   }
   if (peer.ended) {
@@ -438,9 +457,10 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
     return true;
   }
 
-  Peer::Waiting* entry = peer.waiting.size() < options_.unexpected_limit ? peer.pool.take() : nullptr;
+  Peer::Waiting* entry = peer.wait_for_receive(header.inline_bytes, options_.unexpected_bytes);
   if (entry == nullptr) {
-    corrupt(peer, "more messages than it may have under way");
+    // Leaving the link unread until there is room would be kinder, but what this rank waits for may lie behind.
+    if (give_up(peer) && listener_ != nullptr) listener_->overrun(peer.rank, key, peer.waiting.size());
     return false;
   }
   entry->key = key;
@@ -513,12 +533,17 @@ void Endpoint::end_peer(Peer& peer) noexcept {
   }
 }
 
-void Endpoint::corrupt(Peer& peer, std::string_view what) noexcept {
-  if (peer.ended) return;
+/// False if it had ended already.
+bool Endpoint::give_up(Peer& peer) noexcept {
+  if (peer.ended) return false;
   peer.ended = true;
   if (peer.link->descriptor() >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, peer.link->descriptor(), nullptr);
   fail_requests(peer);
-  if (listener_ != nullptr) listener_->corrupted(peer.rank, what);
+  return true;
+}
+
+void Endpoint::corrupt(Peer& peer, std::string_view what) noexcept {
+  if (give_up(peer) && listener_ != nullptr) listener_->corrupted(peer.rank, what);
 }
 
 bool Endpoint::progress() noexcept {
@@ -577,14 +602,19 @@ void Endpoint::wake() const noexcept { doorbell_->ring(); }
 
 void Endpoint::abort() noexcept {
   for (auto& slot : peers_) {
-    if (slot->ended) continue;
-    slot->ended = true;
-    fail_requests(*slot);
-    slot->link.reset();
+    if (!slot->ended) {
+      slot->ended = true;
+      fail_requests(*slot);
+    }
+    slot->link.reset();  // also of one given up before: its peer is still waiting on it
   }
 }
 
 void Endpoint::close(Deadline deadline) noexcept {
+  // Short sleeps: a peer's last word may not ring.
+  const auto nap = [&] {
+    sleep(Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + std::chrono::milliseconds(20))));
+  };
   bool open = true;
   while (open && !deadline.passed()) {  // what is queued goes out first
     open = false;
@@ -594,7 +624,7 @@ void Endpoint::close(Deadline deadline) noexcept {
         open |= slot->wants_to_write() && slot->link->state() == LinkState::open;
       }
     }
-    if (open) progress();
+    if (open && !progress()) nap();
   }
   for (auto& slot : peers_) {
     if (slot->link && !slot->ended) slot->link->close();
@@ -605,12 +635,12 @@ void Endpoint::close(Deadline deadline) noexcept {
     for (auto& slot : peers_) {
       if (!slot->link || slot->ended) continue;
       std::byte rest[4096];
-      while (slot->link->read(rest) != 0) {
+      while (slot->link->read(rest) != 0 && !deadline.passed()) {
       }
       slot->link->check();
       if (slot->link->state() == LinkState::open) open = true;
     }
-    if (open) sleep(Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + std::chrono::milliseconds(20))));
+    if (open) nap();
   }
   for (auto& slot : peers_) {
     slot->ended = true;

@@ -52,6 +52,8 @@ class UnexpectedPool {
     return entry;
   }
   void put_back(Entry* entry) noexcept { free_.push_back(entry); }
+  /// Memory behind one entry.
+  std::size_t entry_bytes() const { return stride + payload_bytes_; }
 
  private:
   static constexpr std::size_t stride = (sizeof(Entry) + 63) / 64 * 64;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "world/links.hpp"
 
+#include "rendezvous/sparing_log.hpp"
 #include "trireme/base/error.hpp"
+#include "world/admissions.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <thread>
 
 #include <poll.h>
 
@@ -21,10 +24,112 @@ transport::Transport* transport_to(const std::vector<std::unique_ptr<transport::
   return nullptr;
 }
 
+using std::chrono::milliseconds;
+
+std::string describe(int peer, const std::vector<PeerCard>& cards) {
+  return "rank " + std::to_string(peer) + " on " + cards[static_cast<std::size_t>(peer)].host;
+}
+
+/// Connects by steps short enough to hear a verdict between them. A connection that ends in its handshake is made anew: the
+/// peer may have been too busy with strangers; if it is gone, the verdict says so.
+std::unique_ptr<transport::Link> connect(transport::SocketTransport& transport, int peer, std::string_view card,
+                                         ControlRelay& control, Deadline deadline) {
+  constexpr milliseconds longest_step{4000};
+  for (milliseconds step{100};; step = std::min(step + step / 4, longest_step)) {
+    control.check();
+    try {
+      const auto step_end = Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + step));
+      auto socket = transport.reach(peer, card, step_end);
+      const ControlRelay::Severing severing(control, socket);
+      return transport.introduce(peer, std::move(socket), deadline);
+    } catch (const Exception& exception) {
+      control.check();
+      const ErrorCode code = exception.error().code;
+      const bool may_pass = code == ErrorCode::timeout || code == ErrorCode::closed || code == ErrorCode::peer_lost;
+      if (!may_pass || deadline.passed()) throw;
+    }
+    std::this_thread::sleep_for(std::min(step / 10, milliseconds(deadline.milliseconds_left())));
+  }
+}
+
+/// Takes the connections of the higher ranks.
+class Acceptance {
+ public:
+  Acceptance(const std::vector<std::unique_ptr<transport::Transport>>& transports, const std::vector<PeerCard>& cards,
+             int rank, ControlRelay& control, const Log& log)
+      : cards_(cards), rank_(rank), control_(control), refused_(log, "more connections were refused") {
+    for (const auto& each : transports) {
+      if (each->by_sockets() != nullptr) transports_.push_back(each->by_sockets());
+    }
+  }
+
+  void run(Links& links, int to_accept, Deadline deadline) {
+    while (to_accept > 0) {
+      control_.check();
+      if (deadline.passed()) fail_late(links);
+      wait_and_take(deadline);
+      for (Admissions::Guest& guest : admissions_.ready()) to_accept -= seat(links, std::move(guest));
+    }
+  }
+
+ private:
+  void wait_and_take(Deadline deadline) {
+    // Without room the listeners wait: they would end every poll at once.
+    const bool has_room = admissions_.has_room();
+    std::vector<pollfd> polled{{control_.descriptor(), POLLIN, 0}, {admissions_.descriptor(), POLLIN, 0}};
+    if (has_room) {
+      for (const auto* each : transports_) polled.push_back({each->listening_descriptor(), POLLIN, 0});
+    }
+    const int ready = ::poll(polled.data(), polled.size(), deadline.milliseconds_left(has_room ? 1000 : 100));
+    if (ready < 0 && errno != EINTR) fail_system("poll", errno);
+    if (ready <= 0) return;
+    for (std::size_t i = 2; i < polled.size(); ++i) {
+      if ((polled[i].revents & POLLIN) == 0 || !admissions_.has_room()) continue;
+      transport::SocketTransport& transport = *transports_[i - 2];
+      if (auto socket = transport.take(Deadline::after(milliseconds(0)))) {
+        admissions_.admit(transport, *std::move(socket), deadline);
+      }
+    }
+  }
+
+  /// How many more ranks are connected.
+  int seat(Links& links, Admissions::Guest guest) {
+    if (!guest.link) {
+      if (!guest.refusal.empty()) {
+        refused_.warn("rank " + std::to_string(rank_) + ": refused a connection over " + guest.transport + ": " +
+                      guest.refusal);
+      }
+      return 0;
+    }
+    auto& slot = links.links[static_cast<std::size_t>(guest.peer)];
+    const bool is_first = slot == nullptr;
+    // A second one means that the peer has given the first one up.
+    if (!is_first) refused_.warn(describe(guest.peer, cards_) + " has connected again; the new connection counts");
+    slot = std::move(guest.link);
+    return is_first ? 1 : 0;
+  }
+
+  [[noreturn]] void fail_late(const Links& links) const {
+    std::string missing;
+    for (std::size_t peer = static_cast<std::size_t>(rank_) + 1; peer < links.links.size(); ++peer) {
+      if (!links.links[peer]) missing += (missing.empty() ? "" : ", ") + describe(static_cast<int>(peer), cards_);
+    }
+    fail(ErrorCode::timeout, missing + " joined but did not connect to rank " + std::to_string(rank_));
+  }
+
+  const std::vector<PeerCard>& cards_;
+  const int rank_;
+  ControlRelay& control_;
+  rendezvous::SparingLog refused_;
+  std::vector<transport::SocketTransport*> transports_;
+  Admissions admissions_;
+};
+
 }  // namespace
 
 Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
-                  const std::vector<PeerCard>& cards, int rank, Deadline deadline, const Log& log) {
+                  const std::vector<PeerCard>& cards, int rank, ControlRelay& control, Deadline deadline,
+                  const Log& log) {
   const int ranks = static_cast<int>(cards.size());
   Links result;
   result.links.resize(cards.size());
@@ -39,50 +144,23 @@ Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& tran
                                        "; TRIREME_TRANSPORT=shm needs all ranks on one host");
     }
     result.transports[index] = transport->name();
-    if (peer < rank || transport->listening_descriptor() < 0) {
-      const auto card = cards[index].transports.at(std::string(transport->name()));
-      result.links[index] = transport->connect(peer, card, deadline);
-    } else {
+    if (peer > rank && transport->by_sockets() != nullptr) {
       ++to_accept;
+      continue;
+    }
+    const auto& card = cards[index].transports.at(std::string(transport->name()));
+    try {
+      result.links[index] = transport->by_sockets() != nullptr
+                                ? connect(*transport->by_sockets(), peer, card, control, deadline)
+                                : transport->connect(peer, card, deadline);
+    } catch (const Exception& exception) {
+      control.check();
+      Error error = exception.error();
+      error.message = "cannot connect to " + describe(peer, cards) + ": " + error.message;
+      throw Exception(std::move(error));
     }
   }
-
-  std::vector<pollfd> polled;
-  for (const auto& each : transports) polled.push_back({each->listening_descriptor(), POLLIN, 0});
-  while (to_accept > 0) {
-    const int ready = ::poll(polled.data(), polled.size(), deadline.milliseconds_left());
-    if (ready < 0 && errno != EINTR) fail_system("poll", errno);
-    if (ready <= 0 && deadline.passed()) {
-      std::string missing;
-      for (int peer = rank + 1; peer < ranks; ++peer) {
-        if (!result.links[static_cast<std::size_t>(peer)])
-          missing += (missing.empty() ? "" : ", ") + std::to_string(peer);
-      }
-      fail(ErrorCode::timeout, "ranks " + missing + " have joined but did not connect to rank " + std::to_string(rank));
-    }
-    for (std::size_t i = 0; i < polled.size(); ++i) {
-      if ((polled[i].revents & POLLIN) == 0) continue;
-      // One stranger must not take the time of all: a handshake gets five seconds.
-      const auto turn = std::min(deadline.moment(), Deadline::Clock::now() + std::chrono::seconds(5));
-      std::string refusal;
-      auto [peer, link] = transports[i]->accept(Deadline::at(turn), refusal);
-      if (!link) {
-        if (!refusal.empty()) {
-          log(LogLevel::warning, "rank " + std::to_string(rank) + ": refused a connection over " +
-                                     std::string(transports[i]->name()) + ": " + refusal);
-        }
-        continue;
-      }
-      auto& slot = result.links[static_cast<std::size_t>(peer)];
-      if (slot) {
-        log(LogLevel::warning, "rank " + std::to_string(peer) + " connected to rank " + std::to_string(rank) +
-                                   " twice; the second is dropped");
-        continue;
-      }
-      slot = std::move(link);
-      --to_accept;
-    }
-  }
+  Acceptance(transports, cards, rank, control, log).run(result, to_accept, deadline);
   return result;
 }
 

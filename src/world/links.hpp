@@ -4,6 +4,7 @@
 #include "trireme/base/deadline.hpp"
 #include "trireme/base/log.hpp"
 #include "trireme/transport/transport.hpp"
+#include "world/control_relay.hpp"
 #include "world/peer_card.hpp"
 
 #include <memory>
@@ -20,8 +21,10 @@ struct Links {
 
 /// Connects this rank to every other, each over the first of `transports` that reaches it: to lower ranks by
 /// connecting, to higher ones by accepting, over all transports at once.
-/// Errors: unsupported naming a rank that no transport reaches; timeout naming the ranks that did not connect.
+/// Errors: unsupported naming a rank that no transport reaches; timeout naming the ranks that did not connect; whatever
+///         failed with the rank and its host in front; the verdict of `control`, as soon as there is one.
 Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
-                  const std::vector<PeerCard>& cards, int rank, Deadline deadline, const Log& log);
+                  const std::vector<PeerCard>& cards, int rank, ControlRelay& control, Deadline deadline,
+                  const Log& log);
 
 }  // namespace trireme

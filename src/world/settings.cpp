@@ -46,7 +46,12 @@ net::JobKey key_of(const platform::Environment& environment, const platform::Clu
   if (const auto text = environment.find("TRIREME_JOB_KEY")) {
     return blaming("TRIREME_JOB_KEY", [&] { return net::JobKey::from_text(*text); });
   }
-  if (cluster.world > 1) {
+  if (cluster.world > 1 && cluster.store_served) {
+    fail(ErrorCode::invalid_argument,
+         "TRIREME_JOB_KEY is not there: `trireme run` gives it to every rank, and the first World that a process opens "
+         "takes it out of the environment; keep that World open as long as the process needs one");
+  }
+  if (cluster.world > 1 && cluster.rank == 0) {
     log(LogLevel::warning,
         "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's address keeps jobs "
         "apart but does not keep attackers out");
@@ -55,10 +60,24 @@ net::JobKey key_of(const platform::Environment& environment, const platform::Clu
                               std::to_string(cluster.port.value_or(0)));
 }
 
-void refuse_unless_positive(std::string_view name, std::chrono::milliseconds duration) {
-  if (duration.count() > 0) return;
-  fail(ErrorCode::invalid_argument,
-       std::string(name) + " is " + std::to_string(duration.count()) + " ms: give a positive time");
+/// The option, or else the variable, in seconds.
+std::optional<std::chrono::milliseconds> settle_time(const std::optional<std::chrono::milliseconds>& option,
+                                                     std::string_view option_name,
+                                                     const platform::Environment& environment,
+                                                     std::string_view variable) {
+  if (option) {
+    if (option->count() > 0) return option;
+    fail(ErrorCode::invalid_argument, "Options::" + std::string(option_name) + " is " +
+                                          std::to_string(option->count()) + " ms: give a positive time");
+  }
+  const Setting setting{environment.find(variable), std::string(variable)};
+  if (!setting.text) return std::nullopt;
+  char* end = nullptr;
+  const double seconds = std::strtod(setting.text->c_str(), &end);
+  if (end == setting.text->c_str() || *end != '\0' || !std::isfinite(seconds) || seconds <= 0 || seconds > 1e7) {
+    refuse(setting, "give seconds above 0 and at most 1e7");
+  }
+  return std::chrono::milliseconds(static_cast<long long>(std::ceil(seconds * 1000)));
 }
 
 void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
@@ -111,8 +130,6 @@ Settings settle(const Options& options, const platform::Environment& environment
   auto key = key_of(environment, cluster, log);
   Settings settings{.cluster = std::move(cluster), .key = std::move(key)};
   settings.log = log;
-  refuse_unless_positive("Options::join_timeout", options.join_timeout);
-  settings.join_timeout = options.join_timeout;
   settings.progress_thread = options.progress_thread;
   settings.arena_reserve = options.arena_reserve;
   if (options.eager_bytes) {
@@ -137,21 +154,17 @@ Settings settle(const Options& options, const platform::Environment& environment
       refuse(setting, "give auto, direct, recursive_doubling, tree or ring");
     settings.algorithm = algorithm;
   }
-  if (options.timeout) {
-    refuse_unless_positive("Options::timeout", *options.timeout);
-    settings.timeout = *options.timeout;
-  } else if (const Setting setting{environment.find("TRIREME_TIMEOUT_S"), "TRIREME_TIMEOUT_S"}; setting.text) {
-    char* end = nullptr;
-    const double seconds = std::strtod(setting.text->c_str(), &end);
-    if (end == setting.text->c_str() || *end != '\0' || !std::isfinite(seconds) || seconds <= 0 || seconds > 1e7) {
-      refuse(setting, "give a positive number of seconds");
-    }
-    settings.timeout = std::chrono::milliseconds(static_cast<long long>(std::ceil(seconds * 1000)));
-  }
+  settings.timeout =
+      settle_time(options.timeout, "timeout", environment, "TRIREME_TIMEOUT_S").value_or(settings.timeout);
+  settings.join_timeout = settle_time(options.join_timeout, "join_timeout", environment, "TRIREME_JOIN_TIMEOUT_S")
+                              .value_or(settings.join_timeout);
   if (const auto setting = pick(options.interface, "interface", environment, "TRIREME_INTERFACE"); setting.text) {
     settings.tcp.interface = *setting.text;
+    settings.tcp_origin += "; " + setting.name + " is '" + *setting.text + "'";
   }
-  settle_port_range(pick(options.port_range, "port_range", environment, "TRIREME_PORT_RANGE"), settings.tcp);
+  const auto ports = pick(options.port_range, "port_range", environment, "TRIREME_PORT_RANGE");
+  settle_port_range(ports, settings.tcp);
+  if (ports.text) settings.tcp_origin += "; " + ports.name + " is '" + *ports.text + "'";
   return settings;
 }
 

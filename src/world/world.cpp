@@ -22,17 +22,22 @@ constexpr std::uint64_t first_epoch = 0;
 WorldBuilder::Meeting meet(const Settings& settings, Deadline deadline) {
   const auto& cluster = settings.cluster;
   WorldBuilder::Meeting meeting;
-  rendezvous::ServerAddress server{.address = {*cluster.master, cluster.store_port.value_or(*cluster.port)},
-                                   .key = settings.key,
-                                   .job_id = cluster.job_id,
-                                   .epoch = first_epoch,
-                                   .rank = cluster.rank};
+  rendezvous::ServerAddress server{
+      .address = {cluster.store_host.value_or(*cluster.master), cluster.store_port.value_or(*cluster.port)},
+      .key = settings.key,
+      .job_id = cluster.job_id,
+      .epoch = first_epoch,
+      .rank = cluster.rank,
+      .world_size = cluster.world,
+      .serving_rank = cluster.store_served ? -1 : 0,
+      .log = settings.log};
   if (!cluster.store_served && cluster.rank == 0) {
     meeting.server = rendezvous::Server::start({.bind = {"", server.address.port},
                                                 .key = settings.key,
                                                 .job_id = cluster.job_id,
                                                 .epoch = first_epoch,
                                                 .world_size = cluster.world,
+                                                .serving_rank = 0,
                                                 .log = settings.log});
   }
   meeting.store = rendezvous::connect_store(server, deadline);
@@ -64,6 +69,15 @@ std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& setting
   return cards;
 }
 
+/// A refusal of the interface or the ports names what chose them, which the transport does not know.
+std::unique_ptr<transport::Transport> tcp_transport(const transport::Membership& self, const Settings& settings) {
+  try {
+    return transport::make_tcp_transport(self, settings.tcp);
+  } catch (const Exception& caught) {
+    fail(caught.error().code, caught.error().message + settings.tcp_origin);
+  }
+}
+
 const std::string& of_rank(const std::vector<std::string>& texts, int rank) {
   if (rank < 0 || static_cast<std::size_t>(rank) >= texts.size()) {
     fail(ErrorCode::invalid_argument,
@@ -92,9 +106,21 @@ World WorldBuilder::build_alone(const Settings& settings) {
 
 World WorldBuilder::build(Settings settings, Meeting meeting) {
   const Deadline deadline = Deadline::after(settings.join_timeout);
-  const auto& cluster = settings.cluster;
   auto contents = std::make_unique<World::Contents>();
   contents->server = std::move(meeting.server);
+  const auto control = ControlRelay::open(settings.cluster.rank, first_epoch, meeting.open_control);
+  try {
+    join(*contents, settings, meeting, *control, deadline);
+  } catch (const Exception& exception) {
+    control->give_up(exception.error());
+    throw;
+  }
+  return World(std::move(contents));
+}
+
+void WorldBuilder::join(World::Contents& contents, const Settings& settings, const Meeting& meeting,
+                        ControlRelay& control, Deadline deadline) {
+  const auto& cluster = settings.cluster;
   const transport::Membership self{.job_id = cluster.job_id,
                                    .epoch = first_epoch,
                                    .rank = cluster.rank,
@@ -107,8 +133,7 @@ World WorldBuilder::build(Settings settings, Meeting meeting) {
   if (meeting.network != nullptr) transports.push_back(transport::make_mem_transport(*meeting.network, self));
   if (settings.transport == "auto" || settings.transport == "shm")
     transports.push_back(transport::make_shm_transport(self));
-  if (settings.transport == "auto" || settings.transport == "tcp")
-    transports.push_back(transport::make_tcp_transport(self, settings.tcp));
+  if (settings.transport == "auto" || settings.transport == "tcp") transports.push_back(tcp_transport(self, settings));
 
   PeerCard mine{.host = net::host_name(),
                 .host_identity = net::host_identity(),
@@ -116,41 +141,42 @@ World WorldBuilder::build(Settings settings, Meeting meeting) {
                 .transports = {}};
   for (const auto& each : transports) mine.transports.emplace(each->name(), each->card());
   const auto cards = exchange(*meeting.store, settings, mine, deadline);
-  auto links = connect_all(transports, cards, cluster.rank, deadline, settings.log);
+  for (const auto& card : cards) contents.hosts.push_back(card.host);
+  control.learn(contents.hosts);
+  auto links = connect_all(transports, cards, cluster.rank, control, deadline, settings.log);
 
   bool one_host = true;
   for (const auto& card : cards) {
-    contents->hosts.push_back(card.host);
     one_host &= card.host_identity == mine.host_identity;
     if (card.host_identity != mine.host_identity) continue;
-    if (&card < &cards[static_cast<std::size_t>(cluster.rank)]) ++contents->local_rank;
-    contents->local_size += &card != &cards[static_cast<std::size_t>(cluster.rank)];
+    if (&card < &cards[static_cast<std::size_t>(cluster.rank)]) ++contents.local_rank;
+    contents.local_size += &card != &cards[static_cast<std::size_t>(cluster.rank)];
   }
-  contents->transports = links.transports;
+  contents.transports = links.transports;
   const bool crosses_network = settings.transport == "tcp" || !one_host;
   const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  contents->context = comm::open_context({.rank = cluster.rank,
-                                          .world_size = cluster.world,
-                                          .epoch = first_epoch,
-                                          .hosts = contents->hosts,
-                                          .transports = links.transports,
-                                          .crosses_network = crosses_network,
-                                          .ranks_fit_cores = contents->local_size <= cores,
-                                          .timeout = settings.timeout,
-                                          .algorithm = settings.algorithm,
-                                          .eager_bytes = settings.eager_bytes,
-                                          .progress_thread = settings.progress_thread.value_or(crosses_network),
-                                          .log = settings.log,
-                                          .arena = self.arena,
-                                          .doorbell = self.doorbell,
-                                          .open_control = meeting.open_control},
-                                         std::move(links.links));
-  contents->communicator = comm::make_communicator(contents->context);
+  contents.context = comm::open_context(
+      {.rank = cluster.rank,
+       .world_size = cluster.world,
+       .epoch = first_epoch,
+       .hosts = contents.hosts,
+       .transports = links.transports,
+       .crosses_network = crosses_network,
+       .ranks_fit_cores = contents.local_size <= cores,
+       .timeout = settings.timeout,
+       .algorithm = settings.algorithm,
+       .eager_bytes = settings.eager_bytes,
+       .progress_thread = settings.progress_thread.value_or(crosses_network),
+       .log = settings.log,
+       .arena = self.arena,
+       .doorbell = self.doorbell,
+       .open_control = [&control](rendezvous::ControlListener& listener) { return control.hand_over(listener); }},
+      std::move(links.links));
+  contents.communicator = comm::make_communicator(contents.context);
   if (cluster.rank == 0) {
     settings.log(LogLevel::info,
-                 "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents->transports[1]);
+                 "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents.transports[1]);
   }
-  return World(std::move(contents));
 }
 
 World World::open(const Options& options) {

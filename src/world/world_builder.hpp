@@ -6,6 +6,7 @@
 #include "trireme/rendezvous/store.hpp"
 #include "trireme/transport/mem.hpp"
 #include "trireme/world/world.hpp"
+#include "world/control_relay.hpp"
 #include "world/settings.hpp"
 
 #include <exception>
@@ -37,6 +38,11 @@ class WorldBuilder {
   };
   static World build(Settings settings, Meeting meeting);
   static World build_alone(const Settings& settings);
+
+ private:
+  /// All of build() in which a failure must reach the others.
+  static void join(World::Contents& contents, const Settings& settings, const Meeting& meeting, ControlRelay& control,
+                   Deadline deadline);
 };
 
 }  // namespace trireme

@@ -77,6 +77,43 @@ TEST_CASE("broadcast, all_gather, reduce_scatter and barrier do what they say") 
   REQUIRE(complaints.all().empty());
 }
 
+TEST_CASE("reduce_scatter and all_gather in place give the bits they give out of place") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const int ranks = GENERATE(1, 2, 3, 4);
+  if (transport != "mem" && ranks == 1) return;
+  const std::size_t count = GENERATE(1u, 3000u, 150001u);
+  const auto order = GENERATE(ReductionOrder::canonical, ReductionOrder::fastest);
+  const bool arena = GENERATE(true, false);
+  CAPTURE(transport, ranks, count, name_of(order), arena);
+  Complaints complaints(ranks);
+  run_ranks(ranks,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              const auto p = static_cast<std::size_t>(ranks);
+              const auto arena_memory = world.memory().allocate<float>(arena ? count * p : 1);
+              std::vector<float> foreign_memory(arena ? 0 : count * p);
+              const auto whole = arena ? arena_memory.as<float>().first(count * p) : std::span<float>(foreign_memory);
+              const auto own = whole.subspan(static_cast<std::size_t>(world.rank()) * count, count);
+              const auto fill = [&](std::span<float> data) {
+                for (std::size_t i = 0; i < data.size(); ++i)
+                  data[i] = 1.0f / static_cast<float>(3 + i % 1000) + static_cast<float>(world.rank());
+              };
+              for (const auto op : {sum, maximum, average}) {
+                std::vector<float> input(count * p), output(count), gathered(count * p);
+                fill(input);
+                communicator.reduce_scatter(std::span<const float>(input), std::span(output), op, {.order = order});
+                communicator.all_gather(std::span<const float>(output), std::span(gathered));
+                fill(whole);
+                communicator.reduce_scatter(std::span<const float>(whole), own, op, {.order = order});
+                complaints.expect(world, std::equal(own.begin(), own.end(), output.begin()), "reduce_scatter");
+                communicator.all_gather(std::span<const float>(own), whole);
+                complaints.expect(world, std::equal(whole.begin(), whole.end(), gathered.begin()), "all_gather");
+              }
+            },
+            {.transport = transport, .world = {.arena_reserve = Bytes{256u << 20}}});
+  REQUIRE(complaints.all().empty());
+}
+
 TEST_CASE("a barrier lets nobody through before everybody has come") {
   const int ranks = GENERATE(2, 3, 4, 6);
   std::atomic<int> arrived{0};

@@ -96,9 +96,11 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
   for (const auto& each : disagreements) {
     CAPTURE(transport, each.name);
     const auto begin = std::chrono::steady_clock::now();
+    std::string host;
     const auto thrown = run_ranks_collecting(
         2,
         [&](World& world) {
+          if (world.rank() == 0) host = world.host(1);
           auto communicator = world.communicator();
           std::vector<float> fine(4);
           communicator.all_reduce(std::span(fine));
@@ -115,6 +117,7 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
       REQUIRE(has(error->message, "rank 1 called"));
       REQUIRE(has(error->message, each.zero));
       REQUIRE(has(error->message, each.one));
+      REQUIRE(has(error->message, " on " + host));
     }
   }
 }
@@ -165,9 +168,9 @@ TEST_CASE("a rank that fails takes the others with it, under its name, long befo
       3,
       [&](World& world) {
         std::vector<float> data(50000);
-        world.communicator().all_reduce(std::span(data));
+        for (int i = 0; i < 5; ++i) world.communicator().all_reduce(std::span(data), sum, {.label = "layer0.weight"});
         if (world.rank() == 1) throw std::runtime_error("out of cheese");
-        for (int i = 0; i < 1000; ++i) world.communicator().all_reduce(std::span(data));
+        for (;;) world.communicator().all_reduce(std::span(data), sum, {.label = "layer0.weight"});
       },
       over(transport));
   REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
@@ -178,6 +181,41 @@ TEST_CASE("a rank that fails takes the others with it, under its name, long befo
     CAPTURE(transport, rank, to_string(*error));
     REQUIRE(error->code == ErrorCode::peer_lost);
     REQUIRE(error->peer_rank == 1);
+    // The operation it was missed in: the last that it called, if others were not done with it, or the one behind.
+    const bool named = has(error->message, "during all_reduce #4 'layer0.weight'") ||
+                       has(error->message, "during all_reduce #5 'layer0.weight'");
+    REQUIRE(named);
+  }
+}
+
+TEST_CASE("a rank without memory for an operation fails all at once, under its name") {
+  std::string said;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto thrown = run_ranks_collecting(
+      3,
+      [&](World& world) {
+        std::vector<float> data(3'000'000);
+        std::vector<ArenaBuffer> taken;
+        for (std::size_t bytes = 32u << 20; world.rank() == 1 && bytes >= 4096;) {
+          try {
+            taken.push_back(world.memory().allocate(Bytes{bytes}));
+          } catch (const Exception&) {
+            bytes /= 2;
+          }
+        }
+        world.communicator().all_reduce(std::span(data), sum, {.label = "layer0.weight"});
+      },
+      {.transport = "tcp", .world = {.timeout = std::chrono::seconds(60), .arena_reserve = Bytes{128u << 20}}});
+  REQUIRE(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));  // not by the timer
+  for (const auto& rank : thrown) {
+    const auto error = error_of(rank);
+    REQUIRE(error);
+    CAPTURE(to_string(*error));
+    REQUIRE(error->code == ErrorCode::system);
+    REQUIRE(error->peer_rank == 1);
+    REQUIRE(has(error->message, "rank 1 ("));
+    REQUIRE(has(error->message, "all_reduce #0 'layer0.weight'"));
+    REQUIRE(has(error->message, "exhausted"));
   }
 }
 

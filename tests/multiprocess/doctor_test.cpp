@@ -49,9 +49,33 @@ TEST_CASE("doctor refuses a broken environment in one line that names the variab
   REQUIRE_THAT(result.err, Contains("TRIREME_INTERFACE=no-such-interface"));
 }
 
+TEST_CASE("doctor refuses to be one of several tasks of srun, as a World would") {
+  auto result = run_trireme({"doctor"}, {{"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "1"}});
+  REQUIRE(result.exit_code == 2);
+  REQUIRE(result.out.empty());
+  REQUIRE_THAT(result.err, Contains("SLURM_NTASKS=2") && Contains("srun"));
+}
+
 TEST_CASE("doctor never prints the job key") {
   std::string key = "this is a secret text for the job";
   auto result = run_trireme({"doctor", "--json"}, {{"TRIREME_JOB_KEY", key}});
   REQUIRE(result.exit_code == 0);
   REQUIRE(result.out.find("secret") == std::string::npos);
+}
+
+TEST_CASE("doctor refuses what would keep a World from opening, in one line that names the variable") {
+  for (const auto& [variable, value] : std::map<std::string, std::string>{{"TRIREME_TRANSPORT", "bogus"},
+                                                                          {"TRIREME_ALGORITHM", "bogus"},
+                                                                          {"TRIREME_TIMEOUT_S", "abc"},
+                                                                          {"TRIREME_JOIN_TIMEOUT_S", "0"},
+                                                                          {"TRIREME_PORT_RANGE", "9-1"},
+                                                                          {"TRIREME_LOG", "loud"},
+                                                                          {"TRIREME_JOB_KEY", "short"}}) {
+    auto result = run_trireme({"doctor"}, {{variable, value}});
+    CAPTURE(variable, result.err);
+    REQUIRE(result.exit_code == 2);
+    REQUIRE(result.out.empty());
+    REQUIRE_THAT(result.err, Contains(variable));
+    REQUIRE(result.err.find('\n') == result.err.size() - 1);
+  }
 }

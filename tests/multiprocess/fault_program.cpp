@@ -4,7 +4,9 @@
 #include "trireme/trireme.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,7 +26,19 @@ int main(int argc, char** argv) try {
     communicator.all_reduce(data.first(world.rank() == 1 ? 100 : 99), trireme::sum, {.label = "layer0.weight"});
     return 0;
   }
+  if (mode == "exit0" && world.rank() == 2) std::exit(0);
+  if (mode == "exit0_all") std::exit(0);
   if (mode == "leave" && world.rank() == 2) return 0;
+  if (mode == "without0") {  // the others go on among themselves until the file argv[2] is there
+    auto others = communicator.split(world.rank() == 0 ? 0 : 1, world.rank());
+    if (world.rank() == 0) return 0;
+    for (std::vector<float> stop{0}; stop[0] == 0;) {
+      stop[0] = std::filesystem::exists(argv[2]) ? 1 : 0;
+      others->all_reduce(std::span(stop), trireme::maximum, {.label = "stop"});
+    }
+    std::printf("rank %d done\n", world.rank());
+    return 0;
+  }
   for (;;) communicator.all_reduce(data, trireme::maximum, {.label = "layer0.weight"});
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -48,9 +48,10 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
-Launched::Launched(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment)
+Launched::Launched(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment,
+                   const std::string& program)
     : started_(std::chrono::steady_clock::now()) {
-  std::vector<std::string> words{TRIREME_PROGRAM};
+  std::vector<std::string> words{program.empty() ? TRIREME_PROGRAM : program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> entries = environment_with(environment);
   std::vector<char*> argv = pointers(words);

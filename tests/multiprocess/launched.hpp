@@ -24,8 +24,9 @@ struct Result {
 class Launched {
  public:
   /// `environment` is added to the test's own, from which every variable that describes a job is taken away.
+  /// `program`: another one than `trireme`.
   explicit Launched(const std::vector<std::string>& arguments,
-                    const std::map<std::string, std::string>& environment = {});
+                    const std::map<std::string, std::string>& environment = {}, const std::string& program = "");
   Launched(const Launched&) = delete;
   ~Launched();
 

@@ -89,6 +89,20 @@ TEST_CASE("A forwarded SIGTERM that ends the ranks is the launcher's exit code")
   launched.signal(SIGTERM);
   auto result = launched.wait();
   REQUIRE(result.exit_code == 128 + SIGTERM);
+  REQUIRE(result.err == "trireme run: interrupted by SIGTERM\n");
+}
+
+TEST_CASE("A failure before the interruption stays the cause") {
+  Launched launched(
+      {"run", "-n", "2", "--grace", "30", "--", "sh", "-c",
+       "[ $RANK = 1 ] && { echo pid $$ is mine; exit 7; }; trap 'exit 0' INT; echo ready; while :; do sleep 0.02; done"});
+  launched.await_out("[0] ready\n");
+  launched.await_out(" is mine");
+  const auto pid = static_cast<pid_t>(std::stoi(launched.out().substr(launched.out().find("pid ") + 4)));
+  REQUIRE(eventually([&] { return state_of(pid) == '\0'; }, std::chrono::seconds(20)));
+  launched.signal(SIGINT);
+  auto result = launched.wait();
+  REQUIRE(result.exit_code == 7);
 }
 
 TEST_CASE("A stopped and continued launcher stops and continues its ranks") {

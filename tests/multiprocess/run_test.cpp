@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "multiprocess/launched.hpp"
+#include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <set>
 #include <sstream>
@@ -34,7 +36,7 @@ TEST_CASE("Ranks are told who they are and where to meet") {
   auto result = run_trireme({"run", "-n", "3", "--", "env"});
   REQUIRE(result.exit_code == 0);
   REQUIRE(result.err.empty());
-  std::set<std::string> meeting_points, keys, jobs;
+  std::set<std::string> meeting_points, stores, keys, jobs;
   for (int rank = 0; rank < 3; ++rank) {
     auto variables = variables_of(result.out, rank);
     REQUIRE(variables["RANK"] == std::to_string(rank));
@@ -49,12 +51,16 @@ TEST_CASE("Ranks are told who they are and where to meet") {
     REQUIRE(variables["TRIREME_PROGRESS"] == "plain");
     REQUIRE(variables["TRIREME_JOB_KEY"].size() == 64);
     REQUIRE_FALSE(variables["TRIREME_JOB_ID"].empty());
+    stores.insert(variables["TRIREME_STORE_ADDR"]);
     meeting_points.insert(variables["MASTER_PORT"]);
     keys.insert(variables["TRIREME_JOB_KEY"]);
     jobs.insert(variables["TRIREME_JOB_ID"]);
   }
   REQUIRE(meeting_points.size() == 1);
   REQUIRE(std::stoi(*meeting_points.begin()) > 0);
+  REQUIRE(stores.size() == 1);
+  REQUIRE(stores.begin()->rfind("127.0.0.1:", 0) == 0);
+  REQUIRE(*stores.begin() != "127.0.0.1:" + *meeting_points.begin());
   REQUIRE(keys.size() == 1);
   REQUIRE(jobs.size() == 1);
 }
@@ -111,4 +117,23 @@ TEST_CASE("The program trireme needs no PATH") {
   REQUIRE(result.exit_code == 0);
   REQUIRE(sorted_lines(result.out).size() == 2);
   REQUIRE(result.out.find("[1] trireme ") != std::string::npos);
+}
+
+TEST_CASE("The port that other libraries meet at is free while the ranks run") {
+  Launched job({"run", "-n", "1", "--", "sh", "-c", "echo port $MASTER_PORT.; exec sleep 60"});
+  job.await_out(".");
+  const std::string& out = job.out();
+  const int port = std::stoi(out.substr(out.find("port ") + 5));
+  REQUIRE_NOTHROW(trireme::net::listen_tcp({"127.0.0.1", static_cast<std::uint16_t>(port)}));
+  job.signal(SIGTERM);
+  job.wait();
+}
+
+TEST_CASE("--join-timeout is handed down to the ranks") {
+  auto result =
+      run_trireme({"run", "-n", "1", "--join-timeout", "2.5", "--", "sh", "-c", "echo $TRIREME_JOIN_TIMEOUT_S"});
+  REQUIRE(result.out == "[0] 2.500\n");
+  result = run_trireme({"run", "-n", "1", "--join-timeout", "0", "--", "true"});
+  REQUIRE(result.exit_code == 2);
+  REQUIRE(result.err.find("--join-timeout must be above 0") != std::string::npos);
 }

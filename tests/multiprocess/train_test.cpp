@@ -85,9 +85,11 @@ TEST_CASE("A world of one trains and ends with the result line") {
   const std::string line = result_of(result);
   REQUIRE(result.exit_code == 0);
   CHECK(line.rfind("result: model=mlp world=1 steps=36 train_loss=", 0) == 0);
+  CHECK(line.find(" weights_xxh3=") + std::string(" weights_xxh3=").size() + 16 == line.size());
   CHECK(std::stod(value(line, "test_accuracy")) > 0.8);
   CHECK(std::stod(value(line, "samples_per_s")) > 0);
-  CHECK_THAT(result.out, Contains("metric step=3 epoch=1 train_loss=") && Contains("metric step=5 epoch=2 step_loss="));
+  CHECK_THAT(result.out, Contains("metric step=3 epoch=1 train_loss=") && Contains(" val_accuracy=") &&
+                             Contains("metric step=5 epoch=2 step_loss="));
 }
 
 TEST_CASE("Worlds of 1, 2, 3 and 4 ranks end with the same weights over shm and tcp") {
@@ -149,8 +151,9 @@ TEST_CASE("The ring is refused by name in canonical order, and trains in the fas
   const Variables ring{{"TRIREME_ALGORITHM", "ring"}};
   const auto refused = run_ranks(2, small_job({}), ring);
   CHECK(refused.exit_code == 2);
-  CHECK_THAT(refused.err, Contains("ring") && Contains("direct"));
-  CHECK_THAT(refused.err, Contains("[0] trireme train: ") && !Contains("[1] trireme train: "));
+  CHECK_THAT(refused.err, Contains("TRIREME_ALGORITHM: ring") && Contains("direct"));
+  CHECK_THAT(refused.err, Contains("] trireme train: "));
+  CHECK(refused.err.find("] trireme train: ") == refused.err.rfind("] trireme train: "));
 
   const auto trained = run_ranks(
       3, small_job({"--order", "fastest", "--epochs", "12", "--optimizer", "adamw", "--learning-rate", "0.03"}), ring);
@@ -183,8 +186,17 @@ TEST_CASE("What was typed wrong is one line and exit code 2") {
 TEST_CASE("A wrong flag is told once, not by every rank") {
   const auto result = run_ranks(3, {"train", "--frobnicate"});
   CHECK(result.exit_code == 2);
-  CHECK_THAT(result.err, Contains("[0] trireme train: unknown flag '--frobnicate'"));
-  CHECK_THAT(result.err, !Contains("[1] ") && !Contains("[2] "));
+  const std::string told = "trireme train: unknown flag '--frobnicate'";
+  CHECK_THAT(result.err, Contains(told));
+  CHECK(result.err.find(told) == result.err.rfind(told));
+}
+
+TEST_CASE("A refusal of one rank alone is heard") {
+  const auto result = run_trireme({"run", "-n", "2", "--", "sh", "-c",
+                                   "if [ $RANK = 1 ]; then exec \"$0\" train --data-dir /nowhere/at/all; fi; sleep 60",
+                                   TRIREME_PROGRAM});
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Contains("[1] trireme train: ") && Contains("/nowhere/at/all"));
 }
 
 TEST_CASE("A damaged data set is one line that names the file, and exit code 2") {
@@ -206,7 +218,9 @@ TEST_CASE("A damaged data set is one line that names the file, and exit code 2")
     folder.overwrite("t10k-images-idx3-ubyte", "\x1f\x8b\x08 and nothing of the kind");
     const auto result = run_ranks(2, job);
     CHECK(result.exit_code == 2);
-    CHECK_THAT(result.err, Contains("[0] trireme train: ") && Contains("t10k-images-idx3-ubyte") && !Contains("[1] "));
+    const std::string told = "] trireme train: ";  // by one rank, whichever was first
+    CHECK_THAT(result.err, Contains(told) && Contains("t10k-images-idx3-ubyte"));
+    CHECK(result.err.find(told) == result.err.rfind(told));
   }
 }
 
@@ -222,8 +236,55 @@ TEST_CASE("SIGTERM ends training after the step under way, with a result and exi
   INFO("stdout: " << result.out.substr(0, 2000) << "\nstderr: " << result.err);
   CHECK(result.exit_code == 143);
   const std::string line = result_of(result);
-  CHECK_THAT(line, Contains("stopped_by_signal=15") && Contains("test_accuracy=nan"));
+  CHECK_THAT(line, Contains("stopped_by_signal=15"));
   CHECK(std::stoull(value(line, "steps")) >= 3);
+
+  // Loss, accuracy and weights are those of one state: of a run that was to end there.
+  const auto planned =
+      run_trireme(small_job({"--epochs", "100000000", "--eval-every", "0", "--steps", value(line, "steps")}));
+  const std::string expected = result_of(planned);
+  for (const char* key : {"train_loss", "test_accuracy", "weights_xxh3"})
+    CHECK(value(line, key) == value(expected, key));
+}
+
+TEST_CASE("A loss that is not finite ends training on all ranks at the same step, in one line and with exit code 1") {
+  const auto said = [](const Result& result) {
+    INFO("stdout: " << result.out << "\nstderr: " << result.err);
+    CHECK(result.exit_code == 1);
+    CHECK_THAT(result.out, !Contains("result: "));
+    const auto begin = result.err.find("trireme train: the loss is not finite at step ");
+    REQUIRE(begin != std::string::npos);
+    CHECK(begin == result.err.rfind("trireme train: the loss"));
+    return result.err.substr(begin, result.err.find('\n', begin) - begin);
+  };
+  const Words job = small_job({"--learning-rate", "1e10", "--epochs", "100"});
+  const std::string alone_said = said(run_trireme(job));
+  CHECK_THAT(alone_said, Contains("--learning-rate"));
+  const auto ranks = GENERATE(2, 3);
+  CHECK(said(run_ranks(ranks, job)) == alone_said);
+}
+
+TEST_CASE("Weights that the last step broke are no result") {
+  const auto result = run_ranks(2, small_job({"--learning-rate", "1e35", "--steps", "1"}));
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.out, !Contains("result: "));
+  CHECK_THAT(result.err, Contains("the loss is not finite at step 1:"));
+}
+
+TEST_CASE("SIGUSR1 does not end training, which says once that it writes no checkpoint") {
+  Launched launched(small_job({"--epochs", "100000000", "--log-every", "1", "--eval-every", "0"}));
+  launched.await_out("metric step=3 ");
+  launched.signal(SIGUSR1);
+  launched.await_out("metric step=20 ");
+  launched.signal(SIGUSR1);
+  launched.await_out("metric step=40 ");
+  launched.signal(SIGINT);
+  const Result result = launched.wait();
+  CHECK(result.exit_code == 130);
+  const std::string said = "writes none";
+  CHECK_THAT(result.err, Contains(said));
+  CHECK(result.err.find(said) == result.err.rfind(said));
 }
 
 TEST_CASE("SIGUSR2 shows the flight recorder as one line of JSON and training goes on") {

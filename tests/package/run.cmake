@@ -41,8 +41,9 @@ run("check components and versions" ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR
 file(COPY ${SOURCE}/examples DESTINATION ${WORK})
 run("configure the examples" ${CMAKE_COMMAND} -S ${WORK}/examples -B ${WORK}/build ${outside})
 run("build the examples" ${CMAKE_COMMAND} --build ${WORK}/build --parallel 2)
-run("run 01_hello_all_reduce on two ranks"
-    ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/01_hello_all_reduce)
-message(STATUS "${output}")
+foreach(example 01_hello_all_reduce 02_data_parallel)
+  run("run ${example} on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/${example})
+  message(STATUS "${output}")
+endforeach()
 
 file(REMOVE_RECURSE ${WORK})

@@ -28,6 +28,7 @@ struct Heard final : transport::EndpointListener {
   std::vector<std::pair<int, transport::Stamp>> notes;
   std::vector<std::pair<int, transport::LinkState>> ended;
   std::vector<std::string> corrupt;
+  std::vector<std::size_t> overrun_by;
 
   void unexpected(int peer, const transport::MessageKey&, const transport::Stamp&) noexcept override {
     unexpected_from.push_back(peer);
@@ -41,6 +42,9 @@ struct Heard final : transport::EndpointListener {
   }
   void peer_ended(int peer, transport::LinkState state, int) noexcept override { ended.emplace_back(peer, state); }
   void corrupted(int, std::string_view what) noexcept override { corrupt.emplace_back(what); }
+  void overrun(int, const transport::MessageKey&, std::size_t messages) noexcept override {
+    overrun_by.push_back(messages);
+  }
 };
 
 /// Several ranks of one process over a transport named "mem", "shm" or "tcp", connected and driven from one thread.

@@ -21,11 +21,11 @@ class HostileSession final : public transport::EndpointListener {
  public:
   static constexpr std::size_t eager_bytes = 256;
   static constexpr std::size_t piece_bytes = 128;
-  static constexpr std::size_t unexpected_limit = 16;
+  static constexpr std::size_t unexpected_bytes = 8192;
 
   HostileSession()
       : endpoint_(0, 2, std::make_shared<transport::Doorbell>(),
-                  {.eager_bytes = eager_bytes, .piece_bytes = piece_bytes, .unexpected_limit = unexpected_limit}),
+                  {.eager_bytes = eager_bytes, .piece_bytes = piece_bytes, .unexpected_bytes = unexpected_bytes}),
         own_memory_(2000, std::byte{1}),
         peer_memory_(4096, std::byte{2}) {
     auto link = std::make_unique<ByteLink>();
@@ -96,6 +96,7 @@ class HostileSession final : public transport::EndpointListener {
     ended_ = true;
     corrupted_.emplace_back(what);
   }
+  void overrun(int, const transport::MessageKey&, std::size_t) noexcept override { corrupted(1, "too much"); }
 
  private:
   static constexpr transport::Stamp stamp{{1, 2, 3}};

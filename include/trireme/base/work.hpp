@@ -58,7 +58,8 @@ class [[nodiscard]] Work {
   }
 
   /// Blocks for at most `duration`; true if the operation is done (look at error()).
-  bool wait_for(std::chrono::nanoseconds duration) {
+  template <class Rep, class Period>
+  bool wait_for(std::chrono::duration<Rep, Period> duration) {
     return state_ == nullptr || state_->drive(Deadline::after(duration));
   }
 

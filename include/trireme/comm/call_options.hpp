@@ -12,8 +12,9 @@ namespace trireme {
 
 /// What a single call may set. A value; use designated initialisers.
 struct CallOptions {
-  /// How long the operation may take from the moment it is the oldest one of its communicator; unset: the world's
-  /// (TRIREME_TIMEOUT_S, 10 minutes). At the deadline it fails with `timeout` and the world is aborted.
+  /// How long the operation may take from the moment it is the oldest of those numbered with it (the collectives of its
+  /// communicator, the sends to one rank, the receives from one rank); unset: the world's (TRIREME_TIMEOUT_S, 10
+  /// minutes). At the deadline it fails with `timeout` and the world is aborted.
   std::optional<std::chrono::milliseconds> deadline{};
   ReductionOrder order = ReductionOrder::canonical;
   Stream stream{};           ///< for device buffers

@@ -65,7 +65,7 @@ class Communicator {
   Work all_reduce_async(ConstTensorView input, TensorView output, ReduceOp op = sum, const CallOptions& options = {});
 
   /// Rank r gets elements [r*n, (r+1)*n) of the combination of all `input`, n = output count.
-  /// Shape: input P*n elements.  Cost: direct: (P-1)*n elements sent.
+  /// Shape: input P*n elements; in place when output is that part of input.  Cost: direct: (P-1)*n elements sent.
   template <class T>
   void reduce_scatter(std::span<const T> input, std::span<T> output, ReduceOp op = sum,
                       const CallOptions& options = {}) {

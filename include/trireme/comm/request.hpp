@@ -25,6 +25,15 @@ struct Request {
   std::chrono::nanoseconds timeout{0};
   std::array<char, 32> label{};  ///< zero-terminated
 
+  /// The count as the caller gave it: per rank for reduce_scatter and all_gather.
+  std::size_t count() const {
+    switch (collective) {
+      case plan::Collective::all_gather: return input.count;
+      case plan::Collective::send_recv: return outgoing ? input.count : output.count;
+      default: return output.count;
+    }
+  }
+
   /// Elements of the logical vector: P times the count per rank for reduce_scatter (all_gather).
   std::size_t logical_count() const {
     switch (collective) {

@@ -19,7 +19,8 @@ struct Identity {
   std::int32_t rank = -1;      ///< own rank, -1 if none
   std::uint32_t protocol = 1;  ///< protocol version; must be equal
   std::string build;           ///< version text; must be equal
-  std::string isa;             ///< "x86_64-little/avx2": a difference is reported to the caller, not refused
+  std::string isa;             ///< "x86_64-little/avx2": the byte order must be equal; of the rest a difference
+                               ///< is reported to the caller, not refused
 };
 
 /// This build's protocol version, version text, and architecture (endianness included) filled in.

@@ -13,7 +13,7 @@
 
 namespace trireme::net {
 
-/// An owned descriptor of a stream socket, CLOEXEC and non-blocking. Move only.
+/// An owned descriptor: of a stream socket, CLOEXEC and non-blocking, or of whatever a peer passed. Move only.
 class Socket {
  public:
   Socket() = default;
@@ -57,8 +57,11 @@ Address local_address(const Socket& socket);
 /// Errors: timeout naming the address and the last reason; invalid_argument when host or port is missing.
 Socket connect_tcp(const Address& address, Deadline deadline);
 
-/// Options for a data or control connection: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (5 s).
+/// Options for a connection: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (5 s).
 void set_stream_options(const Socket& socket);
+/// For a connection whose other end may leave much unread for as long as it likes: takes TCP_USER_TIMEOUT away, which
+/// also cuts a connection whose window is closed. A SilenceWatch then finds dead hosts while data is under way.
+void let_stall(const Socket& socket);
 
 /// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
 /// the deadline while nobody listens.
@@ -85,6 +88,6 @@ std::vector<std::byte> receive_message(const Socket& socket, std::size_t limit_b
 /// Passes descriptors over a Unix socket (SCM_RIGHTS), with one byte of payload. At most 16. Received ones are CLOEXEC.
 void send_descriptors(const Socket& socket, std::span<const int> descriptors, Deadline deadline);
 /// Errors: as receive_all; corrupt when other than `count` arrive (any that did are closed).
-std::vector<int> receive_descriptors(const Socket& socket, std::size_t count, Deadline deadline);
+std::vector<Socket> receive_descriptors(const Socket& socket, std::size_t count, Deadline deadline);
 
 }  // namespace trireme::net

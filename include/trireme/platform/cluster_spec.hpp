@@ -27,9 +27,10 @@ struct ClusterSpec {
   std::optional<int> node_rank;    ///< index of this host
   std::optional<int> nnodes;       ///< hosts
 
-  std::optional<std::string> master;  ///< the host all ranks can reach; always known when world > 1
-  std::optional<std::uint16_t> port;  ///< as the launcher gave it; always known when world > 1
-  bool store_served = false;          ///< the launcher serves the store at master:store_port; otherwise rank 0 does
+  std::optional<std::string> master;        ///< the host all ranks can reach; always known when world > 1
+  std::optional<std::uint16_t> port;        ///< as the launcher gave it; always known when world > 1
+  bool store_served = false;                ///< the launcher serves the store; otherwise rank 0 does
+  std::optional<std::string> store_host;    ///< where the store is: `master`, unless the launcher names another
   std::optional<std::uint16_t> store_port;  ///< `port`, or its neighbour where the launcher itself occupies `port`
   std::string job_id;  ///< equal on all ranks of one start of a job; empty when nothing tells jobs apart
 

@@ -46,6 +46,8 @@ class Coordinator {
   /// The channel of `rank` ended without leaving: its process died. `detail` may say how ("killed by signal 9"); of several
   /// details the first that says something counts.
   void lost(int rank, std::string detail, Clock::time_point now);
+  /// The process of `rank`, which was lost, ended with exit code 0: it forgot to leave.
+  void exited_well(int rank);
   /// `reporter` failed locally with `cause`.
   void reported(int reporter, Cause cause, Clock::time_point now);
   void answered(const Status& status);
@@ -63,6 +65,8 @@ class Coordinator {
   std::optional<Clock::time_point> next_moment() const;
   const std::optional<Cause>& verdict() const { return verdict_; }
   int world_size() const;
+  /// Whether `rank` has ever joined.
+  bool has_joined(int rank) const;
   /// True once every rank of the world has joined, whatever became of it since.
   bool everyone_joined() const;
 

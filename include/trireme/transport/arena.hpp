@@ -19,7 +19,7 @@ class Arena {
  public:
   static constexpr std::size_t alignment = 128;
 
-  /// Reserves address space (not memory) for `reserve`; 0: the machine's physical memory.
+  /// Reserves address space (not memory) for `reserve`; 0: the machine's physical memory, 64 GiB at most.
   /// Errors: system.
   explicit Arena(Bytes reserve = {});
   ~Arena();

@@ -74,6 +74,8 @@ class EndpointListener {
   virtual void peer_ended(int peer, LinkState state, int errno_value) noexcept = 0;
   /// The peer sent what is not this protocol; its link has been given up and its requests have failed.
   virtual void corrupted(int peer, std::string_view what) noexcept = 0;
+  /// `messages` of the peer wait for receives that never came, and there is no room for `next`: likewise given up.
+  virtual void overrun(int peer, const MessageKey& next, std::size_t messages) noexcept = 0;
 
  protected:
   ~EndpointListener() = default;
@@ -83,7 +85,7 @@ class EndpointListener {
 ///
 /// A message of up to `eager_bytes` travels at once with its header. A larger one is offered: memory that the peer can
 /// map is read there in place; any other is streamed, in pieces, once the receiver has posted its destination, straight
-/// into it. Unexpected messages wait in a pool. No link is ever left unread because of another communicator's needs, so
+/// into it. Unexpected messages wait in a pool, up to `unexpected_bytes` of each peer. No link is ever left unread because of another communicator's needs, so
 /// communicators cannot block each other.
 /// Threads: one at a time.  Cost: no heap call once the pools have grown to their working size.
 class Endpoint {
@@ -91,7 +93,8 @@ class Endpoint {
   struct Options {
     std::size_t eager_bytes = 8192;
     std::size_t piece_bytes = 256 * 1024;  ///< of a streamed message, per frame: what others wait for at most
-    std::size_t unexpected_limit = 65536;  ///< messages per peer; more is the peer's fault
+    /// Per peer, of messages that nothing waits for yet; the peer is given up (overrun) before there are more.
+    std::size_t unexpected_bytes = std::size_t{256} << 20;
   };
   Endpoint(int rank, int world_size, std::shared_ptr<Doorbell> doorbell, Options options);
   ~Endpoint();
@@ -146,6 +149,7 @@ class Endpoint {
   void refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept;
   void end_peer(Peer& peer) noexcept;
   void corrupt(Peer& peer, std::string_view what) noexcept;
+  bool give_up(Peer& peer) noexcept;
   void fail_requests(Peer& peer) noexcept;
 
   int rank_;

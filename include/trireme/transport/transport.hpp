@@ -3,10 +3,12 @@
 
 #include "trireme/base/deadline.hpp"
 #include "trireme/net/job_key.hpp"
+#include "trireme/net/socket.hpp"
 #include "trireme/transport/link.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +17,7 @@ namespace trireme::transport {
 
 class Arena;
 class Doorbell;
+class SocketTransport;
 
 /// Who this rank is to its peers, and what its links share. The arena and the doorbell outlive every link.
 struct Membership {
@@ -46,6 +49,34 @@ class Transport {
   /// Takes one waiting connection through its handshake; {-1, null} when it was no peer of this world (dropped; the
   /// reason in `refusal`).
   virtual std::pair<int, std::unique_ptr<Link>> accept(Deadline deadline, std::string& refusal) = 0;
+  /// The same transport in finer steps, where its links begin as sockets; else null.
+  virtual SocketTransport* by_sockets() noexcept { return nullptr; }
+};
+
+/// A transport whose links begin as sockets: the two halves of connect and of accept, for whoever has other things to do
+/// in between, or wants to end a handshake by shutting its socket down.
+/// Threads: introduce and admit from any, at the same time.
+class SocketTransport : public Transport {
+ public:
+  /// A connection to where `peer_card` points; who is there is not known yet. Errors: timeout.
+  virtual net::Socket reach(int peer, std::string_view peer_card, Deadline deadline) = 0;
+  /// Takes a connection that reach() made through its handshake. Errors: as connect.
+  virtual std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const = 0;
+  /// A connection that waits, or none at the deadline.
+  virtual std::optional<net::Socket> take(Deadline deadline) = 0;
+  /// Takes a connection that take() gave through its handshake. Errors and refusal: as accept.
+  virtual std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
+                                                      std::string& refusal) const = 0;
+
+  std::unique_ptr<Link> connect(int peer, std::string_view peer_card, Deadline deadline) final {
+    return introduce(peer, reach(peer, peer_card, deadline), deadline);
+  }
+  std::pair<int, std::unique_ptr<Link>> accept(Deadline deadline, std::string& refusal) final {
+    auto socket = take(deadline);
+    if (!socket) return {-1, nullptr};
+    return admit(*std::move(socket), deadline, refusal);
+  }
+  SocketTransport* by_sockets() noexcept final { return this; }
 };
 
 }  // namespace trireme::transport

@@ -22,13 +22,13 @@ struct Options {
   std::optional<std::string> transport{};              ///< TRIREME_TRANSPORT: auto, shm or tcp
   std::optional<std::string> algorithm{};              ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
   std::optional<std::chrono::milliseconds> timeout{};  ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
-  std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
-  std::optional<std::string> interface {};  ///< TRIREME_INTERFACE: for tcp; all that are up
-  std::optional<std::string> port_range{};  ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
-  std::optional<bool> progress_thread{};    ///< unset: only with a network link
-  std::optional<Bytes> eager_bytes{};       ///< messages up to this size travel with their header; 8 KiB
-  Bytes arena_reserve{};                    ///< address space for arena memory; 0: the physical memory
-  std::optional<Log> log{};                 ///< TRIREME_LOG (debug, info, warning, error, off): stderr
+  std::optional<std::chrono::milliseconds> join_timeout{};  ///< TRIREME_JOIN_TIMEOUT_S: of open(); 15 minutes
+  std::optional<std::string> interface {};                  ///< TRIREME_INTERFACE: for tcp; all that are up
+  std::optional<std::string> port_range{};                  ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
+  std::optional<bool> progress_thread{};                    ///< unset: only with a network link
+  std::optional<Bytes> eager_bytes{};  ///< messages up to this size travel with their header; 8 KiB
+  Bytes arena_reserve{};               ///< address space for arena memory; 0: the physical memory, 64 GiB at most
+  std::optional<Log> log{};            ///< TRIREME_LOG (debug, info, warning, error, off): stderr
 };
 
 /// The ranks of a job, opened: finds the peers, connects to them, and owns what all communicators share. Move only.
@@ -38,7 +38,7 @@ struct Options {
 class World {
  public:
   /// Joins the job that options and environment describe. Waits for the other ranks.
-  /// The job key is taken out of the environment.
+  /// The job key is taken out of the environment: under `trireme run` a process opens one World in its life.
   /// Errors: invalid_argument naming the variable or option; timeout naming the ranks that are missing; mismatch;
   ///         peer_lost.
   static World open(const Options& options = {});

@@ -25,46 +25,62 @@ void exchange(Communicator& communicator, std::span<std::byte> from, std::span<s
   leaving.wait();
 }
 
+BoundKind agree(Communicator& communicator, bool by_network, bool one_host) {
+  if (communicator.size() == 1) return BoundKind::none;
+  const std::array<std::int32_t, 2> mine{by_network ? 1 : 0, one_host ? 0 : 1};
+  std::vector<std::int32_t> all(2 * static_cast<std::size_t>(communicator.size()));
+  communicator.all_gather(std::span<const std::int32_t>(mine), std::span<std::int32_t>(all), {.label = "bound"});
+  bool network = false, several_hosts = false;
+  for (std::size_t at = 0; at < all.size(); at += 2) {
+    network |= all[at] != 0;
+    several_hosts |= all[at + 1] != 0;
+  }
+  if (!network) return BoundKind::copy;
+  return several_hosts ? BoundKind::exchange : BoundKind::sockets;
+}
+
 }  // namespace
 
 std::string_view describe(BoundKind kind) {
   switch (kind) {
-    case BoundKind::copy: return "every rank at once copies as many bytes from memory to memory, measured here";
+    case BoundKind::copy:
+      return "a yardstick, no limit: every rank at once copies as many bytes from memory to memory, measured here";
+    case BoundKind::sockets:
+      return "a yardstick, no limit: every rank at once sends as many bytes to the next over a plain TCP socket and "
+             "receives as many, measured here";
     case BoundKind::exchange:
-      return "every rank at once sends as many bytes to the next rank and receives as many, measured here";
+      return "a yardstick, no limit: every rank at once sends as many bytes to the next rank and receives as many, "
+             "measured here";
     default: return "0: one rank has nothing to move";
   }
 }
 
-BoundKind agree_on_bound(Communicator& communicator, bool reached_by_network) {
-  if (communicator.size() == 1) return BoundKind::none;
-  const std::array<std::int32_t, 1> mine{reached_by_network ? 1 : 0};
-  std::vector<std::int32_t> all(static_cast<std::size_t>(communicator.size()));
-  communicator.all_gather(std::span<const std::int32_t>(mine), std::span<std::int32_t>(all), {.label = "bound"});
-  for (const std::int32_t each : all) {
-    if (each != 0) return BoundKind::exchange;
-  }
-  return BoundKind::copy;
+Bound::Bound(const Communicator& communicator, bool by_network, bool one_host)
+    : communicator_(communicator), kind_(agree(communicator_, by_network, one_host)) {
+  if (kind_ == BoundKind::sockets) sockets_.emplace(communicator_);
 }
 
-double measure_bound(Communicator& communicator, BoundKind kind, std::span<std::byte> from, std::span<std::byte> to,
-                     std::uint64_t iterations) {
-  if (kind == BoundKind::none) return 0.0;
+void Bound::move(std::span<std::byte> from, std::span<std::byte> to) {
+  switch (kind_) {
+    case BoundKind::copy: std::memcpy(to.data(), from.data(), from.size()); return;
+    case BoundKind::sockets: sockets_->exchange(from, to); return;
+    default: exchange(communicator_, from, to); return;
+  }
+}
+
+double Bound::measure(std::span<std::byte> from, std::span<std::byte> to, std::uint64_t iterations) {
+  if (kind_ == BoundKind::none) return 0.0;
   std::vector<double> mine;
   for (std::uint64_t i = 0; i < warmup + iterations; ++i) {
-    communicator.barrier({.label = "bound"});
+    communicator_.barrier({.label = "bound"});
     const auto begin = Clock::now();
-    if (kind == BoundKind::copy) {
-      std::memcpy(to.data(), from.data(), from.size());
-    } else {
-      exchange(communicator, from, to);
-    }
+    move(from, to);
     const std::chrono::duration<double> took = Clock::now() - begin;
     if (i >= warmup) mine.push_back(took.count());
   }
-  const auto ranks = static_cast<std::size_t>(communicator.size());
+  const auto ranks = static_cast<std::size_t>(communicator_.size());
   std::vector<double> all(mine.size() * ranks);
-  communicator.all_gather(std::span<const double>(mine), std::span<double>(all), {.label = "bound"});
+  communicator_.all_gather(std::span<const double>(mine), std::span<double>(all), {.label = "bound"});
   return percentile(slowest(all, ranks), 0.5);
 }
 

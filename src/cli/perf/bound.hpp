@@ -1,30 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/perf/socket_ring.hpp"
 #include "trireme/comm/communicator.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
 namespace trireme::cli {
 
-/// What a result is held against, measured in the same run on the same memory.
+/// What a result is held against, measured in the same run on the same memory: a yardstick, not a limit.
 enum class BoundKind : unsigned char {
   none,      ///< one rank: nothing has to move
-  copy,      ///< one host: every rank at once copies a vector of that size; each must read and write as much
-  exchange,  ///< a network: every rank at once sends a vector of that size to the next and receives one
+  copy,      ///< shared memory: every rank at once copies a vector of that size
+  sockets,   ///< TCP on one host: every rank at once sends such a vector over a plain socket and receives one
+  exchange,  ///< TCP between hosts: the same by the library's own send and recv
 };
 
 /// What is measured, in words.
 std::string_view describe(BoundKind kind);
 
-/// The kind for this world: `reached_by_network` says whether the own rank reaches any other that way. Collective.
-BoundKind agree_on_bound(Communicator& communicator, bool reached_by_network);
+/// The yardstick of one world. Collective throughout.
+class Bound {
+ public:
+  /// `by_network`: whether the own rank reaches any other by TCP. `one_host`: whether all ranks are on this host.
+  Bound(const Communicator& communicator, bool by_network, bool one_host);
 
-/// Seconds, the median over `iterations` of the slowest rank's. Collective.
-double measure_bound(Communicator& communicator, BoundKind kind, std::span<std::byte> from, std::span<std::byte> to,
-                     std::uint64_t iterations);
+  BoundKind kind() const { return kind_; }
+  /// Seconds, the median over `iterations` of the slowest rank's.
+  double measure(std::span<std::byte> from, std::span<std::byte> to, std::uint64_t iterations);
+
+ private:
+  void move(std::span<std::byte> from, std::span<std::byte> to);
+
+  Communicator communicator_;
+  BoundKind kind_;
+  std::optional<SocketRing> sockets_;
+};
 
 }  // namespace trireme::cli

@@ -22,7 +22,7 @@ class PerfBench {
   /// Errors: system when there is no memory for the largest size.
   PerfBench(World& world, const PerfOptions& options, std::size_t largest_count);
 
-  BoundKind bound() const { return bound_; }
+  BoundKind bound() const { return bound_.kind(); }
   /// Which algorithm a vector of this size takes and why: one line.
   /// Errors: invalid_argument for an algorithm that is not defined here or does not keep the order; alike on all ranks.
   std::string explain(std::size_t count) const;
@@ -38,7 +38,7 @@ class PerfBench {
   PerfPattern pattern_;
   PerfBuffer data_;
   PerfBuffer other_;
-  BoundKind bound_;
+  Bound bound_;
 };
 
 }  // namespace trireme::cli

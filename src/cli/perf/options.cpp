@@ -4,6 +4,7 @@
 #include "cli/arguments.hpp"
 #include "cli/byte_size.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/plan/graph.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,18 +13,10 @@ namespace trireme::cli {
 namespace {
 
 constexpr std::uint64_t volume_per_size = std::uint64_t{1} << 30;
-constexpr std::int64_t most_iterations = 1'000'000;
+constexpr std::uint64_t most_iterations = 1'000'000;
 constexpr Bytes largest{std::uint64_t{1} << 40};
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
-
-std::uint64_t in_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t most) {
-  if (value < least || value > most) {
-    refuse(std::string(flag) + " must be from " + std::to_string(least) + " to " + std::to_string(most) + ", got " +
-           std::to_string(value));
-  }
-  return static_cast<std::uint64_t>(value);
-}
 
 ReduceOp parse_op(const std::string& name) {
   constexpr std::array<ReduceOp, 5> all{sum, product, minimum, maximum, average};
@@ -36,15 +29,16 @@ ReduceOp parse_op(const std::string& name) {
 struct Typed {
   std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport,
                          engine = "host", memory = "arena", order = "canonical", json;
-  std::int64_t factor = 4, iterations = 0, warmup = 3;
+  std::uint64_t factor = 4, iterations = 0, warmup = 3;
   bool explain = false;
 };
 
 void describe(Arguments& flags, Typed& typed) {
   flags.option("OP", typed.operation, "what to measure: all_reduce");
-  flags.option("--min-bytes", typed.min_bytes, "smallest vector (default 4; suffixes K, M, G)");
-  flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M)");
-  flags.option("--factor", typed.factor, "between one size and the next (default 4)");
+  flags.option("--min-bytes", typed.min_bytes,
+               "smallest vector (default 4; suffixes K, M, G; below one element: one element)");
+  flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M); every rank holds two of it");
+  flags.option("--factor", typed.factor, "between one size and the next (default 4)", {.least = 2, .most = 1 << 20});
   flags.option("--dtype", typed.dtype, "f64, f32 (default), f16, bf16, i64, i32, u8");
   flags.option("--op", typed.op, "sum (default), product, min, max, average");
   flags.option("--order", typed.order, "canonical (default) or fastest");
@@ -54,8 +48,10 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
   flags.option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
   flags.option("--json", typed.json, "file to write the rows to as well");
-  flags.option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)");
-  flags.option("--warmup", typed.warmup, "calls before them, verified and not timed (default 3)");
+  flags.option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)",
+               {.least = 1, .most = most_iterations});
+  flags.option("--warmup", typed.warmup, "calls before them, verified and not timed, at least 1 (default 3)",
+               {.least = 1, .most = most_iterations});
   flags.flag("--explain", typed.explain, "say for each size which algorithm was chosen and why");
 }
 
@@ -70,7 +66,7 @@ PerfOptions check(const Arguments& flags, const Typed& typed) {
   options.max_bytes = parse_byte_size(typed.max_bytes, "--max-bytes");
   if (options.max_bytes > largest) refuse("--max-bytes must be at most 1024G");
   if (options.min_bytes > options.max_bytes) refuse("--min-bytes is above --max-bytes");
-  options.factor = in_range("--factor", typed.factor, 2, 1 << 20);
+  options.factor = typed.factor;
   if (!parse_dtype(typed.dtype, options.dtype))
     refuse("--dtype is '" + typed.dtype + "': give f64, f32, f16, bf16, i64, i32 or u8");
   if (!is_supported(options.dtype)) {
@@ -90,14 +86,19 @@ PerfOptions check(const Arguments& flags, const Typed& typed) {
   if (typed.memory != "arena" && typed.memory != "foreign")
     refuse("--memory is '" + typed.memory + "': give arena or foreign");
   options.arena = typed.memory == "arena";
+  plan::Algorithm algorithm{};
+  if (given("--algorithm") && typed.algorithm != "auto" && !plan::parse_algorithm(typed.algorithm, algorithm))
+    refuse("--algorithm is '" + typed.algorithm + "': give auto, direct, recursive_doubling, tree or ring");
   if (given("--algorithm")) options.algorithm = typed.algorithm;
+  if (given("--transport") && typed.transport != "auto" && typed.transport != "shm" && typed.transport != "tcp")
+    refuse("--transport is '" + typed.transport + "': give auto, shm or tcp");
   if (given("--transport")) options.transport = typed.transport;
   if (given("--json")) {
     if (typed.json.empty()) refuse("--json: the name of the file is empty");
     options.json = typed.json;
   }
-  if (given("--iterations")) options.iterations = in_range("--iterations", typed.iterations, 1, most_iterations);
-  options.warmup = in_range("--warmup", typed.warmup, 1, most_iterations);
+  if (given("--iterations")) options.iterations = typed.iterations;
+  options.warmup = typed.warmup;
   options.explain = typed.explain;
   return options;
 }
@@ -111,9 +112,11 @@ std::uint64_t PerfOptions::iterations_for(Bytes size) const {
 
 std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  Arguments flags("Measures a collective, verifies it, and shows it beside what the machine itself allows.",
+  Arguments flags("Measures a collective, verifies it, and shows it beside what plain copies or sockets take here.",
                   "trireme perf");
-  flags.take_last();  // so that a script's flags can be overridden behind them
+  flags.footer(
+      "Start it on several ranks: trireme run -n 2 -- trireme perf all_reduce. Alone, nothing is exchanged.\n"
+      "bound_us is a yardstick, no limit: the line `# bound:` above the table says what was measured.");
   describe(flags, typed);
   if (!flags.parse(arguments)) return std::nullopt;
   return check(flags, typed);

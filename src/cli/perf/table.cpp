@@ -23,6 +23,8 @@ std::string perf_heading(const PerfOptions& options, const PerfEnvironment& envi
                      (options.arena ? "arena" : "foreign") + ", order " + text_of(name_of(options.order)) + "\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
   text += "# bound: " + text_of(describe(environment.bound)) + "\n";
+  if (environment.ranks == 1)
+    text += "# one rank: nothing is exchanged; start several with `trireme run -n 2 -- trireme perf …`\n";
   char columns[256];
   std::snprintf(columns, sizeof columns, heading_format, "bytes", "count", "dtype", "op", "algorithm", "time_us",
                 "p50_us", "p99_us", "algbw", "busbw", "wrong", "bound_us");

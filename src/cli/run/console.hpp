@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/run/line_splitter.hpp"
+#include "cli/run/repetitions.hpp"
 #include "cli/run/sink.hpp"
 
 #include <array>
@@ -17,6 +18,8 @@ class Console {
   Console(int out, int err);
 
   void show(Stream stream, const LineSplitter::Piece& piece);
+  /// What ranks refused, in their own words.
+  Repetitions& repetitions() { return repetitions_; }
   Sink& sink(Stream stream) { return sinks_[static_cast<std::size_t>(stream)]; }
   bool terminal(Stream stream) const { return terminal_[static_cast<std::size_t>(stream)]; }
   bool pending() const { return sinks_[0].pending() || sinks_[1].pending(); }
@@ -26,6 +29,7 @@ class Console {
   std::array<Sink, 2> sinks_;
   std::array<bool, 2> terminal_;
   bool progress_shown_ = false;
+  Repetitions repetitions_;
 };
 
 }  // namespace trireme::cli

@@ -28,6 +28,14 @@ Outcome cannot_start(const std::string& name, int error) {
   return {error == ENOENT ? 127 : 126, "cannot start program '" + name + "': " + std::strerror(error)};
 }
 
+const char* name_of_stop(int signal) {
+  switch (signal) {
+    case SIGINT: return "SIGINT";
+    case SIGTERM: return "SIGTERM";
+    default: return "SIGHUP";
+  }
+}
+
 }  // namespace
 
 Launcher::~Launcher() {
@@ -77,6 +85,8 @@ int Launcher::wait(SignalWatch& signals) {
     rank.out.close(console);
     rank.err.close(console);
   }
+  around_.server.settle();
+  for (RankEnd& end : ends_) end.left_world_open = end.status.success() && around_.server.left_open(end.rank);
   Outcome result = outcome();
   if (!result.line.empty()) {
     std::string line = result.line + "\n";
@@ -140,6 +150,7 @@ bool Launcher::take_signals(SignalWatch& signals) {
         [[fallthrough]];
       case SIGTERM:
       case SIGHUP:
+        if (!failed_ && !all_ended() && !interrupted_by_) interrupted_by_ = signal;
         stop_forwarded_ = true;
         output_abandoned_ = all_ended();  // only a reader who does not read still holds us back
         [[fallthrough]];
@@ -182,7 +193,11 @@ void Launcher::reap() {
   std::stable_partition(ends.begin(), ends.end(), [](const RankEnd& end) { return end.status.signal != 0; });
   for (const RankEnd& end : ends) {
     ends_.push_back(end);
-    if (end.status.success() || end.by_launcher) continue;
+    if (end.by_launcher) continue;
+    if (end.status.success()) {
+      around_.server.process_succeeded(end.rank);
+      continue;
+    }
     around_.server.process_ended(end.rank, end.status.detail());
     if (!failed_) failed_ = Clock::now();
   }
@@ -220,9 +235,18 @@ bool Launcher::output_ended() const {
 
 Outcome Launcher::outcome() const {
   if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
-  // Ranks that never joined agreed on nothing.
-  auto verdict = around_.server.everyone_joined() ? around_.server.verdict() : std::nullopt;
-  return judge(ends_, verdict);
+  // Whatever the ranks made of it, and of each other's end: the user knows why.
+  const bool failed = std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); });
+  if (interrupted_by_ && failed)
+    return {128 + *interrupted_by_, std::string("trireme run: interrupted by ") + name_of_stop(*interrupted_by_)};
+  auto verdict = around_.server.verdict();
+  // Ranks that never joined agreed on nothing, but that one of them was not to come, or told otherwise than the rest.
+  const bool names_success = verdict && std::any_of(ends_.begin(), ends_.end(), [&](const RankEnd& end) {
+                               return end.rank == verdict->member && end.status.success();
+                             });
+  const bool is_mismatch = verdict && verdict->code == ErrorCode::mismatch;
+  if (!around_.server.everyone_joined() && !names_success && !is_mismatch) verdict.reset();
+  return judge(ends_, verdict, around_.console.repetitions().first_speaker());
 }
 
 }  // namespace trireme::cli

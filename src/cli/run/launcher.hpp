@@ -72,6 +72,7 @@ class Launcher {
   std::optional<Clock::time_point> ended_;   ///< when the last rank ended
   Ending ending_ = Ending::not_begun;
   bool stop_forwarded_ = false;
+  std::optional<int> interrupted_by_;  ///< the stop signal that came while no rank had failed
   int interrupts_ = 0;
   bool killed_by_user_ = false;
   bool output_abandoned_ = false;  ///< a stop signal came when nothing but output was left

@@ -14,6 +14,7 @@ namespace trireme::cli {
 namespace {
 
 constexpr double longest_grace_s = 3600;
+constexpr double longest_join_s = 1e7;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
@@ -64,7 +65,7 @@ std::vector<std::string> command_of(const std::vector<std::string>& after_flags,
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
   RunOptions options;
   std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
-  double grace_s = 0;
+  double grace_s = 0, join_s = 0;
   int max_restarts = 0;
 
   Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
@@ -82,6 +83,9 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   flags.option("--grace", grace_s,
                "seconds the others have to end by themselves after a failure (default 1; 10 after a "
                "forwarded SIGINT, SIGTERM or SIGHUP)");
+
+  flags.option("--join-timeout", join_s,
+               "seconds the ranks wait for each other when they open their world (default 900)");
 
   auto separator = std::find(arguments.begin(), arguments.end(), "--");
   if (!flags.parse({arguments.begin(), separator})) return std::nullopt;
@@ -109,6 +113,10 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   if (flags.given("--grace")) {
     if (!(grace_s >= 0 && grace_s <= longest_grace_s)) refuse("--grace must be from 0 to 3600 seconds");
     options.grace = std::chrono::milliseconds(std::llround(grace_s * 1000));
+  }
+  if (flags.given("--join-timeout")) {
+    if (!(join_s > 0 && join_s <= longest_join_s)) refuse("--join-timeout must be above 0 and at most 1e7 seconds");
+    options.join_timeout = std::chrono::milliseconds(std::llround(std::ceil(join_s * 1000)));
   }
   check_program(options.command);
   return options;

@@ -17,7 +17,8 @@ struct RunOptions {
   bool bind_cores = false;
   std::optional<std::string> log_dir;
   std::optional<std::chrono::milliseconds> grace;  ///< between the first failure and SIGTERM to the survivors
-  std::vector<std::string> command;                ///< PROGRAM ARGS…, never empty
+  std::optional<std::chrono::milliseconds> join_timeout;
+  std::vector<std::string> command;  ///< PROGRAM ARGS…, never empty
 };
 
 /// Nothing when --help was asked for (and printed).

@@ -13,29 +13,46 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict) {
-  auto own_failure = [](const RankEnd& end) { return !end.status.success() && !end.by_launcher; };
+Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
+              std::optional<int> spokesman) {
+  auto own_failure = [](const RankEnd& end) { return end.failed() && !end.by_launcher; };
   auto first = std::find_if(ends.begin(), ends.end(), own_failure);
   if (first == ends.end()) return {};
-
-  auto culprit = first;
-  bool verdict_failed = false;
-  if (verdict) {
-    auto named = std::find_if(ends.begin(), ends.end(),
-                              [&](const RankEnd& end) { return end.rank == verdict->member && own_failure(end); });
-    verdict_failed = named != ends.end();
-    if (verdict_failed) culprit = named;
-  }
+  auto own_failure_of = [&](std::optional<int> rank) {
+    return std::find_if(ends.begin(), ends.end(),
+                        [&](const RankEnd& end) { return end.rank == rank && own_failure(end); });
+  };
 
   std::string line = "trireme run: ";
-  // The rank at fault is another than the one whose exit code counts: a stopped rank that had to be killed.
-  if (verdict && !verdict_failed) line += one_line(verdict->message) + "; ";
-  line += "rank " + std::to_string(culprit->rank) + " " + culprit->status.sentence();
-  if (verdict_failed && !verdict->operation_name.empty()) line += " in " + one_line(verdict->operation_name);
-  bool others = std::any_of(ends.begin(), ends.end(),
-                            [&](const RankEnd& end) { return end.rank != culprit->rank && !end.status.success(); });
-  if (others) line += "; the other ranks were ended";
-  return {culprit->status.shell_code(), line};
+  auto culprit = first;
+  if (verdict) {
+    auto named = own_failure_of(verdict->member);
+    if (named != ends.end()) culprit = named;
+    // How a process ended, the launcher knows best; what else went wrong, only the ranks do.
+    const bool is_death = named != ends.end() && verdict->code == ErrorCode::peer_lost && !named->left_world_open;
+    if (is_death) {
+      line += "rank " + std::to_string(named->rank) + " " + named->status.sentence();
+      if (!verdict->operation_name.empty()) line += " during " + one_line(verdict->operation_name);
+    } else {
+      line += one_line(verdict->message);
+      // The rank at fault is another than the one whose exit code counts: a stopped rank that had to be killed.
+      if (named == ends.end() && verdict->member >= 0)
+        line += "; rank " + std::to_string(first->rank) + " " + first->status.sentence();
+    }
+  } else {
+    auto speaker = own_failure_of(spokesman);
+    if (speaker != ends.end() && speaker->status.shell_code() == first->status.shell_code()) culprit = speaker;
+    line += "rank " + std::to_string(culprit->rank) + " ";
+    line += culprit->left_world_open ? "exited with code 0 without closing its world" : culprit->status.sentence();
+  }
+
+  auto other = [&](const RankEnd& end) { return end.rank != culprit->rank && end.failed(); };
+  if (std::any_of(ends.begin(), ends.end(), [&](const RankEnd& end) { return other(end) && end.by_launcher; })) {
+    line += "; the other ranks were ended";
+  } else if (std::any_of(ends.begin(), ends.end(), other)) {
+    line += "; the other ranks failed with it";
+  }
+  return {std::max(culprit->status.shell_code(), 1), line};
 }
 
 }  // namespace trireme::cli

@@ -14,7 +14,9 @@ namespace trireme::cli {
 struct RankEnd {
   int rank = 0;
   ExitStatus status;
-  bool by_launcher = false;  ///< after the launcher began to end the ranks: says nothing about the cause
+  bool by_launcher = false;      ///< after the launcher began to end the ranks: says nothing about the cause
+  bool left_world_open = false;  ///< ended with exit code 0 while its World was open: the others counted on it
+  bool failed() const { return !status.success() || left_world_open; }
 };
 
 /// What `trireme run` reports.
@@ -24,8 +26,10 @@ struct Outcome {
 };
 
 /// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed
-/// by itself; otherwise of the rank that failed first.
+/// by itself; otherwise of the rank that failed first. The line tells what was agreed on; if nothing was, which rank failed
+/// first, or of several that ended alike the `spokesman`, whose refusal is the one that the user sees.
 /// Order: `ends` as they were seen.
-Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict);
+Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
+              std::optional<int> spokesman = std::nullopt);
 
 }  // namespace trireme::cli

@@ -5,6 +5,9 @@
 #include "trireme/net/socket.hpp"
 #include "trireme/platform/environment.hpp"
 
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace trireme::cli {
@@ -12,10 +15,12 @@ namespace trireme::cli {
 /// What all ranks of one job have in common.
 struct Job {
   int world = 1;
-  net::Address store;  ///< where the launcher serves the store and the control channel
+  net::Address store;             ///< where the launcher serves the store and the control channel
+  std::uint16_t master_port = 0;  ///< MASTER_PORT: free, for programs that listen there themselves, as PyTorch does
   net::JobKey key;
   std::string id;
   bool terminal = false;  ///< the launcher's stderr is one
+  std::optional<std::chrono::milliseconds> join_timeout{};
 };
 
 /// The environment of `rank`: that of the launcher, torchrun's variables and ours; one thread for OpenMP and BLAS

@@ -36,14 +36,22 @@ void RankOutput::read(Console& console) {
   }
   std::string_view bytes(buffer, static_cast<std::size_t>(count));
   write_log(bytes, console);
-  lines_.feed(bytes, [&](const LineSplitter::Piece& piece) { console.show(stream_, piece); });
+  lines_.feed(bytes, [&](const LineSplitter::Piece& piece) { show(piece, console); });
 }
 
 void RankOutput::close(Console& console) {
   if (!open()) return;
-  lines_.finish([&](const LineSplitter::Piece& piece) { console.show(stream_, piece); });
+  lines_.finish([&](const LineSplitter::Piece& piece) { show(piece, console); });
   pipe_.close();
   log_.close();
+}
+
+void RankOutput::show(const LineSplitter::Piece& piece, Console& console) const {
+  const std::string_view text = piece.text;
+  const auto prefix = text.find("] ");
+  const bool is_line = stream_ == Stream::err && !piece.progress && prefix != std::string_view::npos;
+  if (is_line && console.repetitions().contains(rank_, text.substr(prefix + 2))) return;
+  console.show(stream_, piece);
 }
 
 void RankOutput::write_log(std::string_view bytes, Console& console) {

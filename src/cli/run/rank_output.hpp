@@ -24,6 +24,7 @@ class RankOutput {
   void close(Console& console);
 
  private:
+  void show(const LineSplitter::Piece& piece, Console& console) const;
   void write_log(std::string_view bytes, Console& console);
   int rank_;
   Stream stream_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/job_signals.hpp"
 
+#include "cli/train/recorder_dump.hpp"
 #include "trireme/base/error.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -21,7 +21,7 @@ namespace {
 sigset_t watched_signals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGUSR2}) ::sigaddset(&set, signal);
+  for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) ::sigaddset(&set, signal);
   return set;
 }
 
@@ -45,9 +45,21 @@ JobSignals::~JobSignals() {
   ::pthread_sigmask(SIG_SETMASK, &former_mask_, nullptr);
 }
 
-void JobSignals::attend(Communicator communicator) {
+void JobSignals::watch(Communicator communicator) {
   const std::lock_guard lock(mutex_);
-  communicator_.emplace(std::move(communicator));
+  communicators_.push_back(std::move(communicator));
+}
+
+std::vector<std::string> JobSignals::recorders() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> recorders;
+  for (const Communicator& each : communicators_) recorders.push_back(each.flight_recorder_json());
+  return recorders;
+}
+
+int JobSignals::rank() const {
+  const std::lock_guard lock(mutex_);
+  return communicators_.empty() ? 0 : communicators_.front().rank();
 }
 
 void JobSignals::take() noexcept {
@@ -61,14 +73,14 @@ void JobSignals::take() noexcept {
     }
     const int signal = static_cast<int>(info.ssi_signo);
     if (signal == SIGUSR2) {
-      show_recorder();
+      show_recorders();
       continue;
     }
-    const bool attended = [&] {
-      const std::lock_guard lock(mutex_);
-      return communicator_.has_value();
-    }();
-    if (!attended || stop_signal() != 0) end_by(signal);
+    if (signal == SIGUSR1) {
+      answer_checkpoint();
+      continue;
+    }
+    if (!attended_.load(std::memory_order_relaxed) || stop_signal() != 0) end_by(signal);
     stop_signal_.store(signal, std::memory_order_relaxed);
   }
 }
@@ -82,16 +94,16 @@ void JobSignals::end_by(int signal) noexcept {
   ::raise(signal);
 }
 
-void JobSignals::show_recorder() noexcept try {
-  std::string line;
-  {
-    const std::lock_guard lock(mutex_);
-    line = communicator_ ? communicator_->flight_recorder_json() : "{\"operations\": []}";
-  }
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  line += '\n';
+void JobSignals::show_recorders() noexcept try {
+  const std::string line = recorders_line(rank(), recorders());
   std::fwrite(line.data(), 1, line.size(), stderr);
 } catch (...) {  // no memory for the text: the job goes on
+}
+
+void JobSignals::answer_checkpoint() noexcept {
+  if (answered_checkpoint_) return;
+  answered_checkpoint_ = true;
+  std::fputs("trireme train: SIGUSR1 asks for a checkpoint, but this version writes none; training goes on\n", stderr);
 }
 
 }  // namespace trireme::cli

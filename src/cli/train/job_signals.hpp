@@ -6,8 +6,9 @@
 
 #include <atomic>
 #include <mutex>
-#include <optional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <signal.h>
 
@@ -17,8 +18,9 @@ namespace trireme::cli {
 ///
 /// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()); any other has its
 /// default action, so that a second Ctrl-C always ends the program.
-/// SIGUSR2: the flight recorder goes to stderr as one line of JSON, also while an operation hangs: the signals are taken
+/// SIGUSR2: the flight recorders go to stderr as one line of JSON, also while an operation hangs: the signals are taken
 /// by a thread of their own, never by a handler.
+/// SIGUSR1, which asks for a checkpoint: is taken, and answered once on stderr; this version writes none.
 /// Threads: made and destroyed by the thread that then starts all others, which thereby have these signals blocked.
 class JobSignals {
  public:
@@ -27,22 +29,31 @@ class JobSignals {
   JobSignals& operator=(const JobSignals&) = delete;
   ~JobSignals();
 
-  /// The loop looks at stop_signal() from now on, and `communicator`'s recorder is the one to show.
-  void attend(Communicator communicator);
+  /// From now on `communicator`'s recorder is one of those to show.
+  void watch(Communicator communicator);
+  /// The loop looks at stop_signal() from now on.
+  void attend() noexcept { attended_.store(true, std::memory_order_relaxed); }
   /// The signal that asked for a stop; 0: none.
   int stop_signal() const noexcept { return stop_signal_.load(std::memory_order_relaxed); }
+  /// The recorders of the communicators watched, as Communicator::flight_recorder_json gives them.
+  std::vector<std::string> recorders() const;
+  /// This rank; 0 before there is a communicator.
+  int rank() const;
 
  private:
   void take() noexcept;
   void end_by(int signal) noexcept;
-  void show_recorder() noexcept;
+  void show_recorders() noexcept;
+  void answer_checkpoint() noexcept;
 
   sigset_t former_mask_;
   Descriptor signals_;
   Descriptor wake_;
   std::atomic<int> stop_signal_{0};
-  std::mutex mutex_;
-  std::optional<Communicator> communicator_;  // under the mutex
+  std::atomic<bool> attended_{false};
+  bool answered_checkpoint_ = false;  // the thread's own
+  mutable std::mutex mutex_;
+  std::vector<Communicator> communicators_;  // under the mutex
   std::thread thread_;
 };
 

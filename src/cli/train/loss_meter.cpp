@@ -7,17 +7,35 @@
 #include <array>
 #include <limits>
 #include <span>
+#include <utility>
 
 namespace trireme::cli {
+namespace {
 
-double LossMeter::take(Communicator& communicator, const CallOptions& options) {
+double sum_of_all(Communicator& communicator, const std::vector<double>& leaves, const CallOptions& options) {
   kernels::TreeSum own;
-  for (const double sum : sums_) own.add(sum);
+  for (const double each : leaves) own.add(each);
   std::array<double, 1> total{own.result()};
   communicator.all_reduce(std::span<double>(total), sum, options);
-  const double mean =
-      samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : total[0] / static_cast<double>(samples_);
+  return total[0];
+}
+
+}  // namespace
+
+void LossMeter::count(std::size_t batch) {
+  for (std::size_t leaf = 0; leaf < sums_.size(); ++leaf) sums_[leaf] += std::exchange(under_way_[leaf], 0.0);
+  samples_ += batch;
+}
+
+double LossMeter::sum_under_way(Communicator& communicator, const CallOptions& options) const {
+  return sum_of_all(communicator, under_way_, options);
+}
+
+double LossMeter::take(Communicator& communicator, const CallOptions& options) {
+  const double total = sum_of_all(communicator, sums_, options);
+  const double mean = samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : total / static_cast<double>(samples_);
   std::fill(sums_.begin(), sums_.end(), 0.0);
+  std::fill(under_way_.begin(), under_way_.end(), 0.0);
   samples_ = 0;
   return mean;
 }

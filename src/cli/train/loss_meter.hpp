@@ -15,21 +15,24 @@ namespace trireme::cli {
 ///        the balanced tree over all leaves; then one division.
 class LossMeter {
  public:
-  explicit LossMeter(std::size_t own_leaves) : sums_(own_leaves, 0.0) {}
+  explicit LossMeter(std::size_t own_leaves) : sums_(own_leaves, 0.0), under_way_(own_leaves, 0.0) {}
 
-  /// A pass over `samples` samples of own leaf `leaf` had this mean loss.
+  /// A pass over `samples` samples of own leaf `leaf` had this mean loss, in the step under way.
   void add(std::size_t leaf, double mean_loss, std::size_t samples) {
-    sums_[leaf] += mean_loss * static_cast<double>(samples);
+    under_way_[leaf] += mean_loss * static_cast<double>(samples);
   }
-  /// A step over `batch` samples of all ranks is complete.
-  void count(std::size_t batch) { samples_ += batch; }
+  /// The step under way, over `batch` samples of all ranks, is complete. What a step added that never is does not count.
+  void count(std::size_t batch);
+  /// The sum of the losses of the step under way, over all ranks. Collective.
+  double sum_under_way(Communicator& communicator, const CallOptions& options) const;
   std::uint64_t samples() const { return samples_; }
 
-  /// The mean over all samples counted; NaN if there were none. Starts anew. Collective.
+  /// The mean over all samples counted, and only them; NaN if there were none. Starts anew. Collective.
   double take(Communicator& communicator, const CallOptions& options);
 
  private:
-  std::vector<double> sums_;
+  std::vector<double> sums_;       // of complete steps, per own leaf
+  std::vector<double> under_way_;  // of the step under way, per own leaf
   std::uint64_t samples_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include "cli/arguments.hpp"
 #include "cli/byte_size.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/labelled_images.hpp"
 #include "trireme/optim/adamw.hpp"
 #include "trireme/optim/sgd.hpp"
 
@@ -20,19 +21,10 @@ constexpr double default_adamw_rate = 1e-3;
 constexpr double default_adamw_decay = 1e-2;
 
 constexpr std::int64_t most_units = 1 << 16;
-constexpr std::int64_t most_samples = std::numeric_limits<std::uint32_t>::max();
-constexpr std::int64_t most_shards = 1 << 15;
-constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t most_samples = std::numeric_limits<std::uint32_t>::max();
+constexpr int most_shards = 1 << 15;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
-
-std::uint64_t in_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t largest = most) {
-  if (value < least)
-    refuse(std::string(flag) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
-  if (value > largest)
-    refuse(std::string(flag) + " must be at most " + std::to_string(largest) + ", got " + std::to_string(value));
-  return static_cast<std::uint64_t>(value);
-}
 
 void one_of(const char* flag, const std::string& value, std::initializer_list<std::string_view> known) {
   std::string list;
@@ -59,26 +51,30 @@ double at_least_zero(const char* flag, double value) {
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
               bucket_bytes = "25MiB", order = "canonical";
-  std::int64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, logical_shards = 0, eval_every = 1,
-               log_every = 0;
-  std::uint64_t seed = 1;
+  std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, eval_every = 1, log_every = 0,
+                seed = 1;
+  int logical_shards = 0;
   double learning_rate = 0, momentum = 0.9, weight_decay = 0, clip_norm = 0;
   bool nesterov = false, no_overlap = false;
 };
 
 void describe(Arguments& flags, Typed& typed) {
-  flags.option("--model", typed.model, "mlp: a multi-layer perceptron");
-  flags.option("--hidden", typed.hidden, "units of each hidden layer, as in 512,512");
-  flags.option("--dataset", typed.dataset, "fashion-mnist, or any set of the same four IDX files with --data-dir");
-  flags.option("--data-dir", typed.data_dir, "folder of the data set");
-  flags.option("--epochs", typed.epochs, "passes over the training set (default 10)");
+  flags.option("--model", typed.model, "mlp (default): a multi-layer perceptron");
+  flags.option("--hidden", typed.hidden, "units of each hidden layer (default 512,512; \"\": no hidden layer)");
+  flags.option("--dataset", typed.dataset,
+               "fashion-mnist (default), or any set of the same four IDX files with --data-dir");
+  flags.option("--data-dir", typed.data_dir,
+               std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");
+  flags.option("--epochs", typed.epochs, "passes over the training set (default 10)", {.least = 1});
   flags.option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
-  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)");
+  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)",
+               {.least = 1, .most = most_samples});
   flags.option("--batch-size-per-rank", typed.batch_size_per_rank,
-               "samples per step and rank, in place of --batch-size");
+               "samples per step and rank, in place of --batch-size", {.least = 1, .most = most_samples >> 16});
   flags.option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
   flags.option("--logical-shards", typed.logical_shards,
-               "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default: one per rank)");
+               "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default 0: one per rank)",
+               {.least = 0, .most = most_shards});
   flags.option("--optimizer", typed.optimizer, "sgd (default) or adamw");
   flags.option("--learning-rate", typed.learning_rate, "default 0.05 for sgd, 0.001 for adamw");
   flags.option("--momentum", typed.momentum, "of sgd (default 0.9)");
@@ -105,25 +101,26 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
     if (typed.data_dir.empty()) refuse("--data-dir: the name of the folder is empty");
     options.data_dir = typed.data_dir;
   }
-  options.epochs = in_range("--epochs", typed.epochs, 1);
-  options.steps = in_range("--steps", typed.steps, 0);
-  options.batch_size = in_range("--batch-size", typed.batch_size, 1, most_samples);
+  options.epochs = typed.epochs;
+  options.steps = typed.steps;
+  options.batch_size = typed.batch_size;
   if (given("--batch-size-per-rank")) {
     if (given("--batch-size")) refuse("--batch-size and --batch-size-per-rank exclude each other: give one");
-    options.batch_size_per_rank = in_range("--batch-size-per-rank", typed.batch_size_per_rank, 1, most_samples >> 16);
+    options.batch_size_per_rank = typed.batch_size_per_rank;
   }
   options.seed = typed.seed;
-  options.logical_shards = static_cast<int>(in_range("--logical-shards", typed.logical_shards, 0, most_shards));
-  if (given("--logical-shards") && !std::has_single_bit(static_cast<unsigned>(options.logical_shards))) {
-    refuse("--logical-shards must be a power of two, got " + std::to_string(options.logical_shards));
+  options.logical_shards = typed.logical_shards;
+  if (options.logical_shards != 0 && !std::has_single_bit(static_cast<unsigned>(options.logical_shards))) {
+    refuse("--logical-shards must be a power of two, or 0 for one per rank, got " +
+           std::to_string(options.logical_shards));
   }
   options.clip_norm = at_least_zero("--clip-norm", typed.clip_norm);
   options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
   if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");
   options.overlap = !typed.no_overlap;
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
-  options.eval_every = in_range("--eval-every", typed.eval_every, 0);
-  options.log_every = in_range("--log-every", typed.log_every, 0);
+  options.eval_every = typed.eval_every;
+  options.log_every = typed.log_every;
 
   const bool adamw = typed.optimizer == "adamw";
   options.optimizer = adamw ? OptimizerKind::adamw : OptimizerKind::sgd;
@@ -167,7 +164,6 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   Arguments flags("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.",
                   "trireme train");
   flags.footer("The last line on rank 0's stdout is `result: key=value …`.");
-  flags.take_last();  // so that a script's flags can be overridden behind them
   describe(flags, typed);
   if (!flags.parse(arguments)) return std::nullopt;
   return check(flags, typed);

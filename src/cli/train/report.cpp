@@ -25,18 +25,25 @@ std::string result_line(const TrainResult& result) {
   std::string line = "result: model=" + result.model + " world=" + std::to_string(result.world) +
                      " steps=" + std::to_string(result.steps) + " train_loss=" + loss_text(result.train_loss) +
                      " test_accuracy=" + fixed(result.test_accuracy, 4) +
-                     " samples_per_s=" + fixed(result.samples_per_s, 1) + " weights_xxh3=" + result.weights_xxh3;
+                     " samples_per_s=" + fixed(result.samples_per_s, 1);
   line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
           " logical_shards=" + std::to_string(result.logical_shards);
   if (result.stop_signal != 0) line += " stopped_by_signal=" + std::to_string(result.stop_signal);
-  return line;
+  return line + " weights_xxh3=" + result.weights_xxh3;
+}
+
+std::string divergence_line(std::uint64_t step, double learning_rate) {
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%g", learning_rate);
+  return "trireme train: the loss is not finite at step " + std::to_string(step) + ": lower --learning-rate (it is " +
+         rate + "), or bound the gradients with --clip-norm";
 }
 
 std::string metric_line(const Metric& metric) {
   std::string line = "metric step=" + std::to_string(metric.step) + " epoch=" + std::to_string(metric.epoch);
   if (metric.step_loss) line += " step_loss=" + loss_text(*metric.step_loss);
   if (metric.train_loss) line += " train_loss=" + loss_text(*metric.train_loss);
-  if (metric.test_accuracy) line += " test_accuracy=" + fixed(*metric.test_accuracy, 4);
+  if (metric.val_accuracy) line += " val_accuracy=" + fixed(*metric.val_accuracy, 4);
   return line + " samples_per_s=" + fixed(metric.samples_per_s, 1);
 }
 

@@ -13,26 +13,32 @@ struct TrainResult {
   int world = 1;
   std::uint64_t steps = 0;
   double train_loss = 0.0;     ///< mean over the last epoch, or what there was of it; NaN without a step
-  double test_accuracy = 0.0;  ///< the last one found; NaN if none was
+  double test_accuracy = 0.0;  ///< of the weights of the last step, as the hash is
   double samples_per_s = 0.0;  ///< of training alone, without the first steps
   std::string weights_xxh3{};
   std::uint64_t epochs = 0;  ///< complete ones
   double seconds = 0.0;      ///< from the first step to the end
   int logical_shards = 1;
   int stop_signal = 0;  ///< what ended it early; 0: nothing did
+  /// The step whose loss, or behind which the loss on the test set, was no finite number: training ended there, and the
+  /// rest of this says nothing.
+  std::optional<std::uint64_t> diverged_at{};
 };
 
-/// "result: model=mlp world=2 steps=… train_loss=… test_accuracy=… samples_per_s=… weights_xxh3=… …": the keys up to
-/// weights_xxh3 are a contract, in this order; others may follow.
+/// "result: model=mlp world=2 steps=… train_loss=… test_accuracy=… samples_per_s=… … weights_xxh3=…": these keys are a
+/// contract, in this order; the line ends with the 16 digits of the last, others may stand before it.
 std::string result_line(const TrainResult& result);
+
+/// Why a run that diverged has no result.
+std::string divergence_line(std::uint64_t step, double learning_rate);
 
 /// One "metric …" line; what is not set is left out.
 struct Metric {
   std::uint64_t step = 0;
   std::uint64_t epoch = 1;
-  std::optional<double> step_loss{};   ///< mean over the steps since the last such line
-  std::optional<double> train_loss{};  ///< mean over the epoch
-  std::optional<double> test_accuracy{};
+  std::optional<double> step_loss{};     ///< mean over the steps since the last such line
+  std::optional<double> train_loss{};    ///< mean over the epoch
+  std::optional<double> val_accuracy{};  ///< on the set held out, which for Fashion-MNIST is its test set
   double samples_per_s = 0.0;
 };
 std::string metric_line(const Metric& metric);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <span>
 
@@ -48,7 +49,11 @@ int leaves_of(const TrainOptions& options, int ranks) {
 /// What the world can say against these settings before anything moves: an algorithm asked for that is not canonical.
 const TrainOptions& checked(const TrainOptions& options, const Communicator& communicator) {
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
-  static_cast<void>(communicator.explain(1, DType::f32, call));
+  try {
+    static_cast<void>(communicator.explain(1, DType::f32, call));
+  } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
+    fail(refusal.error().code, "TRIREME_ALGORITHM: " + refusal.error().message);
+  }
   return options;
 }
 
@@ -114,44 +119,53 @@ TrainResult Trainer::run(const JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
   while (!stopped && !at_last_step()) stopped = !train_epoch(signals);
-  if (!stopped && evaluated_at_ != step_) result_.test_accuracy = evaluate();
+  if (!result_.diverged_at && evaluated_at_ != step_) evaluate();
   progress_.clear();
   result_.steps = step_;
   result_.samples_per_s = throughput_.samples_per_s();
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
-  settle_ends(result_);
+  if (!result_.diverged_at) settle_ends(result_);
   return result_;
 }
 
-/// False when a stop was asked for.
+/// False when a stop was asked for, or the loss is not finite any more.
 bool Trainer::train_epoch(const JobSignals& signals) {
   const std::uint64_t epoch = sampler_.cursor().epoch + 1;
   const std::uint64_t last = epoch * sampler_.steps_per_epoch();
   for (Step& step : data_parallel_.steps(sampler_)) {
     if (train_step(step, signals) == StepOutcome::stop) {
-      result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+      end_inside_epoch();
       return false;
     }
     after_step(epoch);
     if (at_last_step()) break;
   }
   finish_epoch(epoch, step_ == last);
-  return true;
+  return !result_.diverged_at;
+}
+
+/// Some rank asked for the end in the step under way, of its own because of a signal or of what it computed: only all
+/// losses together tell every rank which.
+void Trainer::end_inside_epoch() {
+  if (!std::isfinite(epoch_loss_.sum_under_way(communicator_, metric_options_))) result_.diverged_at = step_ + 1;
+  if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
 }
 
 StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   const auto begin = Progress::Clock::now();
   feed_.begin_step();
+  bool finite = true;
   for (Shard& shard : step.shards()) {
     const auto [batch, leaf] = feed_.next();
     const double loss =
         model_.forward_backward(batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); });
+    finite &= std::isfinite(loss);
     epoch_loss_.add(leaf, loss, batch.rows);
     recent_loss_.add(leaf, loss, batch.rows);
     progress_.note(loss * static_cast<double>(batch.rows), batch.rows);
   }
-  if (signals.stop_signal() != 0) data_parallel_.request_stop();
+  if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
   step.apply(*optimizer_, {.clip_norm = options_.clip_norm});
   ++step_;
@@ -186,31 +200,35 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
   if (complete) result_.epochs = epoch;
   const bool due = complete && options_.eval_every != 0 && epoch % options_.eval_every == 0;
   if (due || at_last_step()) {
-    metric.test_accuracy = result_.test_accuracy = evaluate();
-    evaluated_at_ = step_;
+    evaluate();
+    metric.val_accuracy = result_.test_accuracy;
   }
   say(metric_line(metric));
 }
 
-/// Every sample of the test set exactly once, on one rank or another.
-double Trainer::evaluate() {
+/// Every sample of the test set exactly once, on one rank or another. A loss that is not finite there shows weights that
+/// the training loss would have shown one step later.
+void Trainer::evaluate() {
   const layout::Interval share =
       data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), Model::evaluation_rows);
-  std::array<std::int64_t, 2> counts{};  // correct, seen
+  std::array<std::int64_t, 3> counts{};  // correct, seen, passes whose loss was not finite
   for (std::size_t begin = share.begin; begin < share.end; begin += Model::evaluation_rows) {
     test_loader_.request({begin, std::min(begin + Model::evaluation_rows, share.end)});
     const data::Batch batch = test_loader_.next();
     const models::Evaluation found = model_.evaluate(batch.features, batch.labels);
     counts[0] += static_cast<std::int64_t>(found.correct);
     counts[1] += static_cast<std::int64_t>(found.samples);
+    counts[2] += std::isfinite(found.loss_sum) ? 0 : 1;
   }
   communicator_.all_reduce(std::span<std::int64_t>(counts), sum, metric_options_);
   if (counts[1] != static_cast<std::int64_t>(sets_.test.size())) {
     fail(ErrorCode::mismatch, "the ranks evaluated " + std::to_string(counts[1]) + " samples of " +
                                   std::to_string(sets_.test.size()) + ": they have different test sets");
   }
-  return counts[1] == 0 ? std::numeric_limits<double>::quiet_NaN()
-                        : static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
+  if (counts[2] != 0) result_.diverged_at = step_;
+  evaluated_at_ = step_;
+  result_.test_accuracy = counts[1] == 0 ? std::numeric_limits<double>::quiet_NaN()
+                                         : static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
 }
 
 /// The ranks agree on how they end: the same weights, the same signal.

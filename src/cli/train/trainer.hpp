@@ -26,18 +26,22 @@ class Trainer {
   ///         DataParallel.
   Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode);
 
-  /// Trains to the end, or until `signals` ask for a stop; then checks that all ranks have the same weights.
+  /// Trains to the end, or until `signals` ask for a stop or the loss is no finite number; then finds the accuracy of
+  /// these weights and checks that all ranks have the same.
   /// Errors: those of the communicator; mismatch naming a rank whose weights differ.
   TrainResult run(const JobSignals& signals);
 
   Start start() const;
+  /// What the gradients are reduced on.
+  const Communicator& reductions() const { return data_parallel_.communicator(); }
 
  private:
   bool train_epoch(const JobSignals& signals);
   StepOutcome train_step(Step& step, const JobSignals& signals);
   void after_step(std::uint64_t epoch);
   void finish_epoch(std::uint64_t epoch, bool complete);
-  double evaluate();
+  void end_inside_epoch();
+  void evaluate();
   void settle_ends(TrainResult& result);
   void say(const std::string& line);
   bool at_last_step() const { return step_ == total_steps_; }

@@ -29,34 +29,28 @@ class Segment {
  public:
   /// A new sealed segment.
   Segment() : descriptor_(::memfd_create("trireme-link", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
-    if (descriptor_ < 0) fail_system("memfd_create", errno);
-    if (::ftruncate(descriptor_, static_cast<off_t>(bytes())) != 0 ||
-        ::fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-      const int reason = errno;
-      ::close(descriptor_);
-      fail_system("sizing a shared-memory segment", reason);
+    if (!descriptor_.is_open()) fail_system("memfd_create", errno);
+    if (::ftruncate(descriptor(), static_cast<off_t>(bytes())) != 0 ||
+        ::fcntl(descriptor(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+      fail_system("sizing a shared-memory segment", errno);
     }
     map();
   }
-  /// The peer's segment; takes the descriptor.
-  explicit Segment(int descriptor) : descriptor_(descriptor) {
+  /// The peer's segment.
+  explicit Segment(net::Socket theirs) : descriptor_(std::move(theirs)) {
     struct stat status {};
-    const int seals = ::fcntl(descriptor, F_GET_SEALS);
-    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(descriptor, &status) != 0 ||
+    const int seals = ::fcntl(descriptor(), F_GET_SEALS);
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(descriptor(), &status) != 0 ||
         static_cast<std::size_t>(status.st_size) != bytes()) {
-      ::close(descriptor);
       fail(ErrorCode::corrupt, "the peer's shared-memory segment has another size or is not sealed");
     }
     map();
   }
-  ~Segment() {
-    ::munmap(base_, bytes());
-    ::close(descriptor_);
-  }
+  ~Segment() { ::munmap(base_, bytes()); }
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
 
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return descriptor_.descriptor(); }
   RingHeader* ring(int which) const {
     return reinterpret_cast<RingHeader*>(base_ + static_cast<std::size_t>(which) * stride());
   }
@@ -65,33 +59,26 @@ class Segment {
   static constexpr std::size_t stride() { return (ring_bytes(capacity) + 4095) / 4096 * 4096; }
   static constexpr std::size_t bytes() { return 2 * stride(); }
   void map() {
-    void* base = ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-    if (base == MAP_FAILED) {
-      const int reason = errno;
-      ::close(descriptor_);
-      fail_system("mapping a shared-memory segment", reason);
-    }
+    void* base = ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor(), 0);
+    if (base == MAP_FAILED) fail_system("mapping a shared-memory segment", errno);
     base_ = static_cast<std::byte*>(base);
   }
-  int descriptor_;
+  net::Socket descriptor_;
   std::byte* base_ = nullptr;
 };
 
 class ShmLink final : public RingLink {
  public:
   ShmLink(net::Socket socket, std::unique_ptr<Segment> segment, bool connecting, std::shared_ptr<Arena> arena,
-          int peer_doorbell, std::unique_ptr<PeerArena> peer_arena)
+          net::Socket peer_doorbell, std::unique_ptr<PeerArena> peer_arena)
       : RingLink(RingWriter(segment->ring(connecting ? 0 : 1), capacity),
-                 RingReader(segment->ring(connecting ? 1 : 0), capacity), peer_doorbell),
+                 RingReader(segment->ring(connecting ? 1 : 0), capacity), peer_doorbell.descriptor()),
         socket_(std::move(socket)),
         segment_(std::move(segment)),
         arena_(std::move(arena)),
-        doorbell_(peer_doorbell),
+        doorbell_(std::move(peer_doorbell)),
         peer_arena_(std::move(peer_arena)) {}
-  ~ShmLink() override {
-    end(RingEnd::lost);
-    ::close(doorbell_);
-  }
+  ~ShmLink() override { end(RingEnd::lost); }
 
   bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept override {
     return arena_->contains(data, bytes, token);
@@ -111,11 +98,11 @@ class ShmLink final : public RingLink {
   net::Socket socket_;
   std::unique_ptr<Segment> segment_;
   std::shared_ptr<Arena> arena_;
-  int doorbell_;
+  net::Socket doorbell_;
   std::unique_ptr<PeerArena> peer_arena_;
 };
 
-class ShmTransport final : public Transport {
+class ShmTransport final : public SocketTransport {
  public:
   explicit ShmTransport(const Membership& self) : self_(self), host_(net::host_identity()) {
     // A random name cannot be guessed or taken; the handshake decides who may use it.
@@ -131,32 +118,37 @@ class ShmTransport final : public Transport {
            peer_card[host_.size()] == '/';
   }
 
-  std::unique_ptr<Link> connect(int peer, std::string_view peer_card, Deadline deadline) override {
-    auto socket = net::connect_local(peer_card.substr(host_.size() + 1), deadline);
+  net::Socket reach(int, std::string_view peer_card, Deadline deadline) override {
+    return net::connect_local(peer_card.substr(host_.size() + 1), deadline);
+  }
+
+  std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
     admit_as_client(socket, self_, peer, deadline);
     auto segment = std::make_unique<Segment>();
     send_reserve(socket, deadline);
     const std::array<int, 3> mine{segment->descriptor(), self_.doorbell->descriptor(), self_.arena->descriptor()};
     net::send_descriptors(socket, mine, deadline);
     const auto reserve = receive_reserve(socket, deadline);
-    const auto theirs = net::receive_descriptors(socket, 2, deadline);
-    return link(std::move(socket), std::move(segment), true, theirs[0], theirs[1], reserve);
+    auto theirs = net::receive_descriptors(socket, 2, deadline);
+    return link(std::move(socket), std::move(segment), true, std::move(theirs[0]), std::move(theirs[1]), reserve);
   }
 
   int listening_descriptor() const override { return listener_.descriptor(); }
 
-  std::pair<int, std::unique_ptr<Link>> accept(Deadline deadline, std::string& refusal) override {
-    auto socket = net::accept(listener_, deadline);
-    if (!socket) return {-1, nullptr};
-    const auto peer = admit_as_server(*socket, self_, deadline, refusal);
+  std::optional<net::Socket> take(Deadline deadline) override { return net::accept(listener_, deadline); }
+
+  std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
+                                              std::string& refusal) const override {
+    const auto peer = admit_as_server(socket, self_, deadline, refusal);
     if (!peer) return {-1, nullptr};
-    const auto reserve = receive_reserve(*socket, deadline);
-    const auto theirs = net::receive_descriptors(*socket, 3, deadline);
-    auto segment = std::make_unique<Segment>(theirs[0]);
-    send_reserve(*socket, deadline);
+    const auto reserve = receive_reserve(socket, deadline);
+    auto theirs = net::receive_descriptors(socket, 3, deadline);
+    auto segment = std::make_unique<Segment>(std::move(theirs[0]));
+    send_reserve(socket, deadline);
     const std::array<int, 2> mine{self_.doorbell->descriptor(), self_.arena->descriptor()};
-    net::send_descriptors(*socket, mine, deadline);
-    return {*peer, link(std::move(*socket), std::move(segment), false, theirs[1], theirs[2], reserve)};
+    net::send_descriptors(socket, mine, deadline);
+    return {*peer,
+            link(std::move(socket), std::move(segment), false, std::move(theirs[1]), std::move(theirs[2]), reserve)};
   }
 
  private:
@@ -174,17 +166,11 @@ class ShmTransport final : public Transport {
     }
     return static_cast<std::size_t>(reserve);
   }
-  std::unique_ptr<Link> link(net::Socket socket, std::unique_ptr<Segment> segment, bool connecting, int doorbell,
-                             int arena, std::size_t reserve) const {
-    std::unique_ptr<PeerArena> peer_arena;
-    try {
-      peer_arena = std::make_unique<PeerArena>(arena, reserve);
-    } catch (...) {
-      ::close(doorbell);
-      throw;
-    }
-    return std::make_unique<ShmLink>(std::move(socket), std::move(segment), connecting, self_.arena, doorbell,
-                                     std::move(peer_arena));
+  std::unique_ptr<Link> link(net::Socket socket, std::unique_ptr<Segment> segment, bool connecting,
+                             net::Socket doorbell, net::Socket arena, std::size_t reserve) const {
+    auto peer_arena = std::make_unique<PeerArena>(arena.release(), reserve);
+    return std::make_unique<ShmLink>(std::move(socket), std::move(segment), connecting, self_.arena,
+                                     std::move(doorbell), std::move(peer_arena));
   }
 
   Membership self_;

@@ -12,11 +12,14 @@
 namespace trireme::transport {
 namespace {
 constexpr std::size_t read_ahead = 64 * 1024;
+constexpr std::chrono::milliseconds between_looks{100};
 constexpr std::size_t direct = 16 * 1024;  // from here on a copy costs more than a second call
 }  // namespace
 
-TcpLink::TcpLink(net::Socket socket) : socket_(std::move(socket)), buffer_(read_ahead) {
+TcpLink::TcpLink(net::Socket socket, std::chrono::milliseconds silence)
+    : socket_(std::move(socket)), watch_(silence), buffer_(read_ahead) {
   net::set_stream_options(socket_);
+  net::let_stall(socket_);
 }
 
 TcpLink::~TcpLink() {
@@ -77,7 +80,18 @@ std::size_t TcpLink::receive(std::span<std::byte> into) noexcept {
   }
 }
 
-bool TcpLink::arm(bool) noexcept { return begin_ == end_ && state_ == LinkState::open; }
+bool TcpLink::arm(bool) noexcept {
+  check();
+  return begin_ == end_ && state_ == LinkState::open;
+}
+
+void TcpLink::check() noexcept {
+  if (state_ != LinkState::open) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_look_) return;
+  next_look_ = now + between_looks;
+  if (watch_.is_silent(socket_)) break_off(ETIMEDOUT);
+}
 
 void TcpLink::break_off(int reason) noexcept {
   state_ = LinkState::lost;

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/net/silence.hpp"
 #include "trireme/net/socket.hpp"
 #include "trireme/transport/link.hpp"
 
+#include <chrono>
 #include <vector>
 
 namespace trireme::transport {
 
 /// A connected, authenticated TCP socket. Small reads are served from a read-ahead buffer, large ones go straight into
-/// the caller's memory; writes gather.
+/// the caller's memory; writes gather. A peer that does not read is slow, for as long as its host answers; a host that
+/// answers nothing for `silence` is lost.
 class TcpLink final : public Link {
  public:
-  explicit TcpLink(net::Socket socket);
+  explicit TcpLink(net::Socket socket, std::chrono::milliseconds silence = std::chrono::seconds(5));
   ~TcpLink() override;
 
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override;
@@ -22,7 +25,7 @@ class TcpLink final : public Link {
   int descriptor() const noexcept override { return socket_.descriptor(); }
   bool arm(bool for_writing) noexcept override;
   void disarm() noexcept override {}
-  void check() noexcept override {}
+  void check() noexcept override;
   LinkState state() const noexcept override { return state_; }
   int errno_value() const noexcept override { return errno_value_; }
   void close() noexcept override;
@@ -32,6 +35,8 @@ class TcpLink final : public Link {
   void break_off(int reason) noexcept;
 
   net::Socket socket_;
+  net::SilenceWatch watch_;
+  std::chrono::steady_clock::time_point next_look_{};
   LinkState state_ = LinkState::open;
   int errno_value_ = 0;
   bool ended_ = false;

@@ -33,7 +33,7 @@ bool parse_card(std::string_view text, Card& card) {
 
 bool is_loopback(std::string_view address) { return address.starts_with("127.") || address.starts_with("[::1]"); }
 
-class TcpTransport final : public Transport {
+class TcpTransport final : public SocketTransport {
  public:
   TcpTransport(const Membership& self, const TcpOptions& options) : self_(self), host_(net::host_identity()) {
     const auto interfaces = net::interface_addresses(options.interface);
@@ -58,39 +58,44 @@ class TcpTransport final : public Transport {
     return parse_card(peer_card, card) && !candidates(card).empty();
   }
 
-  std::unique_ptr<Link> connect(int peer, std::string_view peer_card, Deadline deadline) override {
+  net::Socket reach(int peer, std::string_view peer_card, Deadline deadline) override {
     Card card;
     parse_card(peer_card, card);
     const auto addresses = candidates(card);
     std::string last_reason = "no address";
     // Every candidate gets a bounded turn, again and again until the deadline.
-    for (auto turn = std::chrono::milliseconds(500); !deadline.passed(); turn *= 2) {
+    const auto share =
+        (deadline.moment() - Deadline::Clock::now()) / static_cast<long>(std::max<std::size_t>(addresses.size(), 1));
+    for (auto turn = std::min<Deadline::Clock::duration>(share, std::chrono::milliseconds(500)); !deadline.passed();
+         turn *= 2) {
       for (const auto& address : addresses) {
         const auto turn_end = std::min(Deadline::Clock::now() + turn, deadline.moment());
-        net::Socket socket;
         try {
-          socket = net::connect_tcp(net::Address::parse(address), Deadline::at(turn_end));
+          return net::connect_tcp(net::Address::parse(address), Deadline::at(turn_end));
         } catch (const Exception& error) {
           if (error.error().code != ErrorCode::timeout && error.error().code != ErrorCode::system) throw;
           last_reason = error.error().message;
-          continue;
         }
-        admit_as_client(socket, self_, peer, deadline);
-        return std::make_unique<TcpLink>(std::move(socket));
       }
     }
     fail(ErrorCode::timeout,
          "cannot connect to rank " + std::to_string(peer) + " at " + card_list(addresses) + ": " + last_reason);
   }
 
+  std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
+    admit_as_client(socket, self_, peer, deadline);
+    return std::make_unique<TcpLink>(std::move(socket));
+  }
+
   int listening_descriptor() const override { return listener_.descriptor(); }
 
-  std::pair<int, std::unique_ptr<Link>> accept(Deadline deadline, std::string& refusal) override {
-    auto socket = net::accept(listener_, deadline);
-    if (!socket) return {-1, nullptr};
-    const auto peer = admit_as_server(*socket, self_, deadline, refusal);
+  std::optional<net::Socket> take(Deadline deadline) override { return net::accept(listener_, deadline); }
+
+  std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
+                                              std::string& refusal) const override {
+    const auto peer = admit_as_server(socket, self_, deadline, refusal);
     if (!peer) return {-1, nullptr};
-    return {*peer, std::make_unique<TcpLink>(std::move(*socket))};
+    return {*peer, std::make_unique<TcpLink>(std::move(socket))};
   }
 
  private:

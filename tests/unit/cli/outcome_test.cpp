@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/run/outcome.hpp"
 
+#include "cli/run/repetitions.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <csignal>
@@ -59,9 +61,34 @@ TEST_CASE("A rank that fails alone is not said to have taken others along") {
 TEST_CASE("The verdict's rank gives the exit code, though another was seen to fail first") {
   auto outcome = judge({{0, exited(1)}, {2, killed}, {1, exited(1)}}, verdict_on(2));
   REQUIRE(outcome.exit_code == 137);
-  REQUIRE(
-      outcome.line ==
-      "trireme run: rank 2 was killed by signal 9 (Killed) in all_reduce #17 'bucket 0'; the other ranks were ended");
+  REQUIRE(outcome.line ==
+          "trireme run: rank 2 was killed by signal 9 (Killed) during all_reduce #17 'bucket 0'; the other ranks "
+          "failed with it");
+}
+
+TEST_CASE("A mismatch is told in the words on which the ranks agreed, not as the end of one of them") {
+  auto cause = verdict_on(1);
+  cause.code = trireme::ErrorCode::mismatch;
+  cause.message = "rank 2 called all_reduce(count 99), the others all_reduce(count 100)";
+  auto outcome = judge({{1, exited(1)}, {0, exited(1)}, {2, exited(1)}}, cause);
+  REQUIRE(outcome.exit_code == 1);
+  REQUIRE(outcome.line == "trireme run: " + cause.message + "; the other ranks failed with it");
+}
+
+TEST_CASE("After refusals the rank whose words are shown is named, unless another failed otherwise before") {
+  REQUIRE(judge({{0, exited(2)}, {1, exited(2)}}, std::nullopt, 1).line ==
+          "trireme run: rank 1 ended with exit code 2; the other ranks failed with it");
+  REQUIRE(judge({{0, killed}, {1, exited(2)}}, std::nullopt, 1).exit_code == 137);
+  REQUIRE(judge({{0, exited(2)}, {1, good}}, std::nullopt, 1).line == "trireme run: rank 0 ended with exit code 2");
+}
+
+TEST_CASE("A rank that ended with 0 while its World was open has failed") {
+  auto cause = verdict_on(2);
+  cause.message = "rank 2 (host-a) exited with code 0 without closing its world";
+  auto outcome = judge({{2, good, false, true}, {0, exited(3)}}, cause);
+  REQUIRE(outcome.exit_code == 1);
+  REQUIRE(outcome.line == "trireme run: " + cause.message + "; the other ranks failed with it");
+  REQUIRE(judge({{2, good, false, true}, {0, good}}, std::nullopt).exit_code == 1);
 }
 
 TEST_CASE("A verdict on a rank that had to be killed names it, but the first failure gives the exit code") {
@@ -80,4 +107,20 @@ TEST_CASE("The final line is one line whatever the ranks wrote into the verdict"
   auto cause = verdict_on(2);
   cause.message = "two\nlines";
   REQUIRE(judge({{1, exited(4)}}, cause).line.find('\n') == std::string::npos);
+}
+
+TEST_CASE("Refusals in the same words of several ranks are repetitions, other lines never") {
+  trireme::cli::Repetitions repetitions;
+  const std::string refusal = "trireme train: unknown flag '--frobnicate'\n";
+  REQUIRE_FALSE(repetitions.contains(2, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.first_speaker());
+  REQUIRE_FALSE(repetitions.contains(1, refusal));
+  REQUIRE_FALSE(repetitions.contains(1, refusal));  // a rank may repeat itself
+  REQUIRE(repetitions.contains(0, refusal));
+  REQUIRE(repetitions.first_speaker() == 1);
+  REQUIRE_FALSE(repetitions.contains(0, "trireme train: unknown flag '--other'\n"));
+  REQUIRE_FALSE(repetitions.contains(0, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.contains(1, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.contains(0, "trireme train is slow: why\n"));
+  REQUIRE_FALSE(repetitions.contains(1, "trireme train is slow: why\n"));
 }

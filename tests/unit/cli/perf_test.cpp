@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/perf/measure.hpp"
+#include "cli/perf/memory.hpp"
 #include "cli/perf/options.hpp"
 #include "cli/perf/pattern.hpp"
+#include "cli/perf/socket_ring.hpp"
 #include "cli/perf/statistics.hpp"
 #include "cli/perf/table.hpp"
 #include "trireme/base/error.hpp"
@@ -10,6 +12,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <mutex>
 
 using namespace trireme;
@@ -69,6 +72,9 @@ TEST_CASE("What perf cannot measure is refused in one line that says what it can
       {{"all_reduce", "--min-bytes", "8", "--max-bytes", "4"}, "--min-bytes is above --max-bytes"},
       {{"all_reduce", "--max-bytes", "1TB"}, "--max-bytes is '1TB'"},
       {{"all_reduce", "--iterations", "0"}, "--iterations must be from 1"},
+      {{"all_reduce", "--warmup", "0"}, "--warmup must be from 1"},
+      {{"all_reduce", "--algorithm", "foo"}, "invalid_argument: --algorithm is 'foo': give auto, direct"},
+      {{"all_reduce", "--transport", "mem"}, "invalid_argument: --transport is 'mem': give auto, shm or tcp"},
       {{"all_reduce", "--json", ""}, "--json"},
   };
   for (const auto& [arguments, expected] : cases) {
@@ -160,7 +166,7 @@ TEST_CASE("A measured row is verified and has a time, for arena and foreign memo
                        PerfBench bench(world, options, 5000);
                        const PerfRow row = bench.measure(5000);
                        const std::lock_guard lock(mutex);
-                       CHECK(bench.bound() == (transport == "tcp" ? BoundKind::exchange : BoundKind::copy));
+                       CHECK(bench.bound() == (transport == "tcp" ? BoundKind::sockets : BoundKind::copy));
                        CHECK(row.wrong == 0);
                        CHECK(row.iterations == 4);
                        CHECK(row.time_us > 0);
@@ -169,6 +175,46 @@ TEST_CASE("A measured row is verified and has a time, for arena and foreign memo
                        CHECK(row.busbw == row.algbw);
                      },
                      {.transport = transport});
+}
+
+TEST_CASE("The socket ring carries whole vectors of any size from every rank to the next") {
+  const auto ranks = GENERATE(2, 3);
+  const auto size = GENERATE(as<std::size_t>{}, 0, 1, 3'000'001);  // the last is more than sockets buffer
+  std::vector<int> arrived(static_cast<std::size_t>(ranks), 0);
+  testing::run_ranks(ranks, [&](World& world) {
+    auto communicator = world.communicator();
+    SocketRing ring(communicator);
+    const std::vector<std::byte> from(size, static_cast<std::byte>(world.rank() + 1));
+    std::vector<std::byte> to(size);
+    ring.exchange(from, to);
+    ring.exchange(from, to);
+    const int previous = (world.rank() + world.size() - 1) % world.size();
+    arrived[static_cast<std::size_t>(world.rank())] =
+        std::count(to.begin(), to.end(), static_cast<std::byte>(previous + 1)) == static_cast<std::ptrdiff_t>(size);
+    communicator.barrier();
+  });
+  CHECK(std::count(arrived.begin(), arrived.end(), 1) == ranks);
+}
+
+TEST_CASE("Vectors that fit no machine are refused by the name of the flag, on all ranks alike") {
+  std::vector<std::string> said(2);
+  testing::run_ranks(2, [&](World& world) {
+    require_memory(world, Bytes{1u << 20});
+    try {
+      require_memory(world, Bytes{std::uint64_t{1} << 60});
+    } catch (const Exception& refusal) {
+      if (refusal.error().code == ErrorCode::invalid_argument)
+        said[static_cast<std::size_t>(world.rank())] = refusal.error().message;
+    }
+  });
+  CHECK_THAT(said[0], Contains("--max-bytes is too large"));
+  CHECK(said[0] == said[1]);
+}
+
+TEST_CASE("Perf on one rank says that nothing is exchanged, and how to start several") {
+  const PerfOptions options = parsed({"all_reduce"});
+  CHECK_THAT(perf_heading(options, {.ranks = 1}), Contains("nothing is exchanged") && Contains("trireme run -n 2"));
+  CHECK_THAT(perf_heading(options, {.ranks = 2, .bound = BoundKind::copy}), !Contains("nothing is exchanged"));
 }
 
 TEST_CASE("The JSON of perf has the keys of the contract") {

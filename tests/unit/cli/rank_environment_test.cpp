@@ -13,8 +13,12 @@ using trireme::platform::Environment;
 namespace {
 
 Job job_of(int world) {
-  return {
-      .world = world, .store = {"127.0.0.1", 4711}, .key = JobKey::derived("test"), .id = "job-1", .terminal = false};
+  return {.world = world,
+          .store = {"127.0.0.1", 4711},
+          .master_port = 4712,
+          .key = JobKey::derived("test"),
+          .id = "job-1",
+          .terminal = false};
 }
 
 }  // namespace
@@ -31,7 +35,9 @@ TEST_CASE("The description a rank reads is the one the launcher meant") {
     REQUIRE(spec.node_rank == 0);
     REQUIRE(spec.nnodes == 1);
     REQUIRE(spec.master == "127.0.0.1");
-    REQUIRE(spec.port == 4711);
+    REQUIRE(spec.port == 4712);
+    REQUIRE(spec.store_host == "127.0.0.1");
+    REQUIRE(spec.store_port == 4711);
     REQUIRE(spec.store_served);
     REQUIRE(spec.job_id == "job-1");
   }
@@ -68,8 +74,23 @@ TEST_CASE("A store on every address is reached on loopback") {
   Job job = job_of(2);
   job.store.host = "0.0.0.0";
   REQUIRE(rank_environment({}, job, 0).find("MASTER_ADDR") == "127.0.0.1");
+  REQUIRE(rank_environment({}, job, 0).find("TRIREME_STORE_ADDR") == "127.0.0.1:4711");
+  job.store.host = "";  // both families, where there are two: IPv4 is always one of them
+  REQUIRE(rank_environment({}, job, 0).find("TRIREME_STORE_ADDR") == "127.0.0.1:4711");
+  REQUIRE(rank_environment({}, job, 0).find("MASTER_ADDR") == "127.0.0.1");
   job.store.host = "::";
   REQUIRE(rank_environment({}, job, 0).find("MASTER_ADDR") == "::1");
+  const auto spec = trireme::platform::detect(rank_environment({}, job, 0));
+  REQUIRE(spec.store_host == "::1");
+  REQUIRE(spec.store_port == 4711);
+}
+
+TEST_CASE("The limit of joining is handed down only when it was given") {
+  Job job = job_of(2);
+  REQUIRE_FALSE(rank_environment({}, job, 0).has("TRIREME_JOIN_TIMEOUT_S"));
+  REQUIRE(rank_environment({{"TRIREME_JOIN_TIMEOUT_S", "7"}}, job, 0).find("TRIREME_JOIN_TIMEOUT_S") == "7");
+  job.join_timeout = std::chrono::milliseconds(90025);
+  REQUIRE(rank_environment({{"TRIREME_JOIN_TIMEOUT_S", "7"}}, job, 0).find("TRIREME_JOIN_TIMEOUT_S") == "90.025");
 }
 
 TEST_CASE("Ranks learn whether the launcher shows their progress on a terminal") {

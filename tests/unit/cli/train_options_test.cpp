@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/byte_size.hpp"
-#include "cli/spokesman.hpp"
 #include "cli/train/options.hpp"
 #include "trireme/base/error.hpp"
 
@@ -147,6 +146,10 @@ TEST_CASE("Of a flag given twice the last counts, as in scripts that pass their 
   CHECK(parsed({"--epochs", "3", "--seed", "5", "--epochs", "4"}).epochs == 4);
 }
 
+TEST_CASE("No leaves named, and 0 named, is one leaf per rank") {
+  CHECK(parsed({"--logical-shards", "0"}).logical_shards == 0);
+}
+
 TEST_CASE("An optimizer brings its own defaults") {
   const TrainOptions adamw = parsed({"--optimizer", "adamw"});
   CHECK(make_optimizer(adamw)->name() == "adamw");
@@ -166,10 +169,13 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--epochs", "many"}, "--epochs"},
       {{"--epochs", "0"}, "--epochs must be at least 1"},
       {{"--steps", "-1"}, "--steps must be at least 0"},
-      {{"--batch-size", "0"}, "--batch-size must be at least 1"},
+      {{"--batch-size", "0"}, "--batch-size must be from 1 to"},
       {{"--batch-size", "8", "--batch-size-per-rank", "8"}, "exclude each other"},
       {{"--logical-shards", "3"}, "--logical-shards must be a power of two"},
-      {{"--logical-shards", "0"}, "--logical-shards must be a power of two"},
+      {{"--logical-shards", "-4"}, "--logical-shards must be from 0 to 32768, got -4"},
+      {{"--seed", "-1"}, "--seed must be at least 0, got -1"},
+      {{"--seed", "18446744073709551616"}, "--seed must be at most 18446744073709551615"},
+      {{"--hidden="}, "--hidden needs a value"},
       {{"--model", "resnet"}, "--model is 'resnet'; this version has: mlp"},
       {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
       {{"--data-dir", ""}, "--data-dir"},
@@ -188,22 +194,4 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THAT(refusal(arguments), Contains(expected));
   }
-}
-
-TEST_CASE("Of the ranks of a host the first speaks for all") {
-  using platform::Environment;
-  CHECK(Spokesman(Environment{}).speaks());
-  CHECK(Spokesman(Environment{{"RANK", "0"}, {"LOCAL_RANK", "0"}}).speaks());
-  CHECK(Spokesman(Environment{{"RANK", "4"}, {"LOCAL_RANK", "0"}}).speaks());
-  CHECK_FALSE(Spokesman(Environment{{"RANK", "4"}, {"LOCAL_RANK", "1"}}).speaks());
-  CHECK_FALSE(Spokesman(Environment{{"RANK", "1"}}).speaks());
-
-  const Spokesman first(Environment{});
-  const Spokesman second(Environment{{"RANK", "1"}});
-  const auto wrong_flag = []() -> int { fail(ErrorCode::invalid_argument, "no such flag"); };
-  const auto lost_peer = []() -> int { fail(ErrorCode::peer_lost, "rank 3 is gone"); };
-  CHECK(second.ask([] { return 7; }) == 7);
-  CHECK_THROWS_AS(first.ask(wrong_flag), Exception);
-  CHECK_THROWS_AS(second.ask(wrong_flag), Spokesman::Silence);
-  CHECK_THROWS_AS(second.ask(lost_peer), Exception);
 }

@@ -45,10 +45,10 @@ TEST_CASE("The result line has its keys in the order of the contract") {
                      .logical_shards = 4};
   const std::string expected =
       "result: model=mlp world=2 steps=2350 train_loss=0.25 test_accuracy=0.8912 samples_per_s=51234.6 "
-      "weights_xxh3=0123456789abcdef epochs=10 seconds=12.35 logical_shards=4";
-  CHECK(result_line(result) == expected);
+      "epochs=10 seconds=12.35 logical_shards=4";
+  CHECK(result_line(result) == expected + " weights_xxh3=0123456789abcdef");
   result.stop_signal = 15;
-  CHECK(result_line(result) == expected + " stopped_by_signal=15");
+  CHECK(result_line(result) == expected + " stopped_by_signal=15 weights_xxh3=0123456789abcdef");
 }
 
 TEST_CASE("A result without a step or an evaluation says nan") {
@@ -57,9 +57,15 @@ TEST_CASE("A result without a step or an evaluation says nan") {
   CHECK(line.find(" train_loss=nan test_accuracy=nan ") != std::string::npos);
 }
 
+TEST_CASE("A run that diverged names its step and what to change") {
+  CHECK(divergence_line(12, 1e10) ==
+        "trireme train: the loss is not finite at step 12: lower --learning-rate (it is 1e+10), or bound the gradients "
+        "with --clip-norm");
+}
+
 TEST_CASE("A metric line leaves out what was not measured") {
-  CHECK(metric_line({.step = 235, .epoch = 1, .train_loss = 0.5, .test_accuracy = 0.87, .samples_per_s = 1000}) ==
-        "metric step=235 epoch=1 train_loss=0.5 test_accuracy=0.8700 samples_per_s=1000.0");
+  CHECK(metric_line({.step = 235, .epoch = 1, .train_loss = 0.5, .val_accuracy = 0.87, .samples_per_s = 1000}) ==
+        "metric step=235 epoch=1 train_loss=0.5 val_accuracy=0.8700 samples_per_s=1000.0");
   CHECK(metric_line({.step = 10, .epoch = 2, .step_loss = 0.125, .samples_per_s = 10}) ==
         "metric step=10 epoch=2 step_loss=0.125 samples_per_s=10.0");
 }

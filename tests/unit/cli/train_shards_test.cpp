@@ -7,6 +7,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <set>
 
@@ -80,4 +81,20 @@ TEST_CASE("The training loss has the same bits on any number of ranks up to the 
     for (int step = 0; step < steps; ++step) expected += loss_of(leaf, step) / (leaves * steps);
   }
   CHECK(std::bit_cast<double>(*seen.begin()) == Approx(expected).epsilon(1e-12));
+}
+
+TEST_CASE("The loss of a step that is never completed is known to every rank but not part of the mean") {
+  std::mutex mutex;
+  testing::run_ranks(2, [&](World& world) {
+    auto communicator = world.communicator();
+    LossMeter meter(1);
+    meter.add(0, 2.0, 3);
+    meter.count(6);
+    meter.add(0, world.rank() == 0 ? 5.0 : std::numeric_limits<double>::quiet_NaN(), 3);
+    const double under_way = meter.sum_under_way(communicator, {.leaves = 2});
+    const double mean = meter.take(communicator, {.leaves = 2});
+    const std::lock_guard lock(mutex);
+    CHECK(std::isnan(under_way));
+    CHECK(mean == 2.0);
+  });
 }

@@ -67,6 +67,7 @@ TEST_CASE("an algorithm that is not defined for the world is refused, and only t
   const auto text = refusal(input);
   CAPTURE(text);
   REQUIRE(has(text, "recursive_doubling is not defined"));
+  REQUIRE(text.find("recursive_doubling") == text.rfind("recursive_doubling"));
   const auto offered = text.substr(text.find("defined are:"));
   REQUIRE(has(offered, "direct"));
   REQUIRE(has(offered, "tree"));

@@ -21,6 +21,7 @@ class ScriptedEngine final : public comm::Engine {
   struct Script {
     std::atomic<std::uint64_t> finished{0};  ///< operations with a smaller sequence are done
     std::vector<int> missing;
+    std::atomic<bool> busy{false};  ///< operations that are not done move all the time
     std::function<void(const comm::Operation&)> on_start;
     std::atomic<int> let_go{0};
   };
@@ -31,7 +32,8 @@ class ScriptedEngine final : public comm::Engine {
     if (script_->on_start) script_->on_start(operation);
   }
   comm::Progress poll(comm::Operation& operation) noexcept override {
-    return operation.sequence < script_->finished ? comm::Progress::done : comm::Progress::idle;
+    if (operation.sequence < script_->finished) return comm::Progress::done;
+    return script_->busy ? comm::Progress::advanced : comm::Progress::idle;
   }
   void finish(comm::Operation&) noexcept override { ++script_->let_go; }
   void waiting_for(const comm::Operation&, std::vector<int>& ranks) const override {

@@ -44,15 +44,14 @@ TEST_CASE("whatever the ranks must agree on changes the signature") {
         {"order", [](Request& r) { r.order = ReductionOrder::fastest; }},
         {"leaves", [](Request& r) { r.leaves = 5; }}}},
       {Collective::reduce_scatter,
-       {{"count", [](Request& r) { r.input.count = 12; }},
+       {{"count", [](Request& r) { r.output.count = 12; }},
         {"output dtype", [](Request& r) { r.output.dtype = DType::f64; }},
         {"input dtype", [](Request& r) { r.input.dtype = DType::f64; }},
         {"reduction", [](Request& r) { r.op = average_over(3); }},
         {"order", [](Request& r) { r.order = ReductionOrder::fastest; }},
         {"leaves", [](Request& r) { r.leaves = 8; }}}},
       {Collective::all_gather,
-       {{"count", [](Request& r) { r.output.count = 20; }},
-        {"dtype", [](Request& r) { r.output.dtype = DType::i32; }}}},
+       {{"count", [](Request& r) { r.input.count = 20; }}, {"dtype", [](Request& r) { r.output.dtype = DType::i32; }}}},
       {Collective::broadcast,
        {{"count", [](Request& r) { r.output.count = 20; }},
         {"dtype", [](Request& r) { r.output.dtype = DType::u8; }},
@@ -124,6 +123,13 @@ TEST_CASE("a signature in words says what was called") {
   broadcast.root = 2;
   REQUIRE(describe(signature_of(broadcast, 0)) == "broadcast(count 10, f32, root 2)");
   REQUIRE(describe(signature_of(request_of(Collective::barrier), 0)) == "barrier()");
+  // As the caller counts: per rank, not P times as many.
+  Request scatter = request_of(Collective::reduce_scatter);
+  scatter.input.count = 4 * scatter.output.count;
+  REQUIRE(describe(signature_of(scatter, 0)) == "reduce_scatter(count 10 per rank, f32, sum, canonical, 4 leaves)");
+  Request gather = request_of(Collective::all_gather);
+  gather.output.count = 4 * gather.input.count;
+  REQUIRE(describe(signature_of(gather, 0)) == "all_gather(count 10 per rank, f32)");
   REQUIRE(describe({{0xff, 0, 0}}) == "an unknown operation");
 }
 

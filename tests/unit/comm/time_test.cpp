@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deadlines, warnings and numbers, without peers: the engine does nothing until it is told to.
+#include "trireme/world/run_ranks.hpp"
 #include "unit/comm/scripted_engine.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <vector>
 
 using namespace trireme;
 using namespace std::chrono_literals;
@@ -67,7 +71,7 @@ TEST_CASE("a slow operation is warned about once, by name, and may still end wel
   scripted.script->missing = {0, 2};
   Work work = scripted.communicator().barrier_async({.label = "epoch end"});
   REQUIRE(!work.wait_for(200ms));
-  // The clock is looked at in idle rounds only: wait until it has been.
+  // The clock is not looked at in every round: wait until it has been.
   for (int i = 0; i < 500 && scripted.logged().empty(); ++i) work.wait_for(10ms);
   REQUIRE(!work.wait_for(150ms));
   const auto lines = scripted.logged();
@@ -135,4 +139,94 @@ TEST_CASE("after a timeout every call fails at once with that cause, and so do o
     REQUIRE(caught.error().message == cause->message);
     REQUIRE(caught.error().label == "late");
   }
+}
+
+TEST_CASE("a time to wait that does not fit the clock is for ever, and one that has passed is over") {
+  REQUIRE(Deadline::after(std::chrono::hours::max()).is_never());
+  REQUIRE(Deadline::after(std::chrono::milliseconds::max()).is_never());
+  REQUIRE(Deadline::after(std::chrono::nanoseconds::max()).is_never());
+  REQUIRE(Deadline::after(std::chrono::duration<double>(1e300)).is_never());
+  REQUIRE(Deadline::after(std::chrono::milliseconds::min()).passed());
+  REQUIRE(Deadline::after(std::chrono::milliseconds::min()).milliseconds_left() == 0);
+  REQUIRE(!Deadline::after(std::chrono::hours(24 * 365 * 100)).passed());
+  REQUIRE(nanoseconds_to_wait(std::chrono::milliseconds(5)) == 5'000'000ns);
+  REQUIRE(nanoseconds_to_wait(std::chrono::duration<int, std::ratio<3600>>(2)) == 2h);
+  REQUIRE(nanoseconds_to_wait(std::chrono::duration<double>(0.25)) == 250ms);
+}
+
+TEST_CASE("an endless deadline is no deadline: of a call, of a wait, of the world, of a warning") {
+  Scripted scripted({.timeout = std::chrono::milliseconds::max(), .warn_after = std::chrono::milliseconds::max()});
+  Work with_own = scripted.communicator().barrier_async({.deadline = std::chrono::milliseconds::max()});
+  REQUIRE(!with_own.wait_for(50ms));
+  scripted.script->finished = 1;
+  REQUIRE(with_own.wait_for(std::chrono::hours::max()));
+  REQUIRE(with_own.error() == nullptr);
+  Work with_the_worlds = scripted.communicator().barrier_async();
+  REQUIRE(!with_the_worlds.wait_for(50ms));
+  scripted.script->finished = 2;
+  REQUIRE_NOTHROW(with_the_worlds.wait());
+  REQUIRE(scripted.logged().empty());
+}
+
+TEST_CASE("a world may be opened and run without any time limit") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
+  const auto endless = std::chrono::milliseconds::max();
+  std::atomic<int> right{0};
+  testing::run_ranks(2,
+                     [&](World& world) {
+                       std::vector<float> data(50000, 1.0f);
+                       world.communicator().all_reduce(std::span(data));
+                       world.communicator().all_reduce(std::span(data), sum, {.deadline = endless});
+                       right += data.back() == 4.0f;
+                     },
+                     {.transport = transport, .world = {.timeout = endless, .join_timeout = endless}});
+  REQUIRE(right == 2);
+}
+
+TEST_CASE("a receive posted early does not hide the deadline of a collective, nor of a receive from somebody else") {
+  std::array<float, 1> early{}, other{};
+  SECTION("of a collective") {
+    Scripted scripted({.timeout = 1h});
+    auto communicator = scripted.communicator();
+    Work receive = communicator.recv_async(TensorView(std::span<float>(early)), 0);
+    Work collective = communicator.barrier_async({.deadline = 40ms});
+    const auto error = error_of(collective);
+    REQUIRE(error->code == ErrorCode::timeout);
+    REQUIRE(has(error->message, "barrier #0"));
+    REQUIRE(error_of(receive)->message == error->message);
+  }
+  SECTION("of a receive") {
+    Scripted scripted({.timeout = 1h});
+    auto communicator = scripted.communicator();
+    Work receive = communicator.recv_async(TensorView(std::span<float>(early)), 0);
+    Work second = communicator.recv_async(TensorView(std::span<float>(other)), 2, {.deadline = 40ms, .label = "other"});
+    const auto error = error_of(second);
+    REQUIRE(error->code == ErrorCode::timeout);
+    REQUIRE(has(error->message, "send_recv #0 'other'"));
+    REQUIRE(error_of(receive)->message == error->message);
+  }
+}
+
+TEST_CASE("a receive behind another from the same rank has its time from when that has ended") {
+  std::array<float, 2> data{};
+  Scripted scripted({.timeout = 1h});
+  auto communicator = scripted.communicator();
+  Work first = communicator.recv_async(TensorView(std::span<float>(data).first(1)), 0);
+  Work second = communicator.recv_async(TensorView(std::span<float>(data).last(1)), 0, {.deadline = 40ms});
+  Work collective = communicator.barrier_async();
+  REQUIRE(!second.wait_for(200ms));
+  scripted.script->finished = 1;  // the barrier too: each has the number 0
+  REQUIRE_NOTHROW(first.wait());
+  REQUIRE_NOTHROW(collective.wait());
+  const auto error = error_of(second);
+  REQUIRE(error->code == ErrorCode::timeout);
+  REQUIRE(error->operation == "send_recv #1");
+}
+
+TEST_CASE("while one operation moves all the time the deadlines still count") {
+  Scripted scripted({.timeout = 1h});
+  scripted.script->busy = true;
+  Work work = scripted.communicator().barrier_async({.deadline = 40ms});
+  REQUIRE(work.wait_for(60s));
+  REQUIRE(work.error()->code == ErrorCode::timeout);
 }

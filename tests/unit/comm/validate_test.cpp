@@ -95,7 +95,8 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
       {Collective::reduce_scatter, invalid, "input must have 4 times output's 4 elements, has 15",
        [](Request& r) { r.input.count = 15; }},
       {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data(); }},
-      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 4; }},
+      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 5; }},
+      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 8; }},
       {Collective::all_gather, invalid, "output must have 4 times input's 4 elements, has 4",
        [](Request& r) { r.output.count = 4; }},
       {Collective::all_gather, invalid, "differ in dtype", [](Request& r) { r.input.dtype = DType::i32; }},
@@ -141,6 +142,12 @@ TEST_CASE("buffers may be the same, or next to each other") {
     gather.input.data = other_memory.data() + 4 * rank;
     REQUIRE(!refusal(gather, rank));
     REQUIRE(refusal(gather, (rank + 1) % ranks).code == ErrorCode::invalid_argument);
+  }
+  Request scatter = request_of(Collective::reduce_scatter);
+  for (int rank = 0; rank < ranks; ++rank) {
+    scatter.output.data = memory.data() + 4 * rank;
+    REQUIRE(!refusal(scatter, rank));
+    REQUIRE(refusal(scatter, (rank + 1) % ranks).code == ErrorCode::invalid_argument);
   }
 }
 

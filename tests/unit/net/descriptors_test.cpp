@@ -30,10 +30,9 @@ TEST_CASE("Descriptors arrive in order, as new descriptors of the same files, cl
   auto received = receive_descriptors(pair.right, 3, soon());
   REQUIRE(received.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
-    Socket owner(received[i]);
-    CHECK(received[i] != sent[i]);
-    CHECK(inode_of(received[i]) == inode_of(sent[i]));
-    CHECK((::fcntl(received[i], F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(received[i].descriptor() != sent[i]);
+    CHECK(inode_of(received[i].descriptor()) == inode_of(sent[i]));
+    CHECK((::fcntl(received[i].descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
   }
 }
 
@@ -43,7 +42,7 @@ TEST_CASE("None and the most descriptors can be passed, one more cannot") {
   CHECK(receive_descriptors(pair.right, 0, soon()).empty());
   std::vector<int> sixteen(16, pair.left.descriptor());
   send_descriptors(pair.left, sixteen, soon());
-  for (int descriptor : receive_descriptors(pair.right, 16, soon())) Socket(descriptor).close();
+  CHECK(receive_descriptors(pair.right, 16, soon()).size() == 16);
   std::vector<int> seventeen(17, pair.left.descriptor());
   CHECK(code_of([&] { send_descriptors(pair.left, seventeen, soon()); }) == ErrorCode::invalid_argument);
   CHECK(code_of([&] { receive_descriptors(pair.right, 17, soon()); }) == ErrorCode::invalid_argument);
@@ -109,6 +108,6 @@ TEST_CASE("Bytes before and behind descriptors stay apart from them") {
   send_descriptors(pair.left, one, soon());
   send_message(pair.left, bytes_of("behind"), soon());
   CHECK(receive_message(pair.right, 16, soon()).size() == 6);
-  for (int descriptor : receive_descriptors(pair.right, 1, soon())) Socket(descriptor).close();
+  CHECK(receive_descriptors(pair.right, 1, soon()).size() == 1);
   CHECK(receive_message(pair.right, 16, soon()).size() == 6);
 }

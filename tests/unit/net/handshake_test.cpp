@@ -79,6 +79,8 @@ TEST_CASE("A field that must be equal and is not is named on both sides with bot
       {"epoch", [](Identity& identity) { identity.epoch = 5; }, "4", "5"},
       {"protocol", [](Identity& identity) { identity.protocol = 77; }, "1", "77"},
       {"build", [](Identity& identity) { identity.build = "9.9\n"; }, "'0", "'9.9\\x0a'"},
+      {"byte order", [](Identity& identity) { identity.isa = "s390x-big/portable"; }, "-little/",
+       "'s390x-big/portable'"},
   }));
   CAPTURE(one.field);
   JobKey key = JobKey::random();
@@ -112,7 +114,8 @@ TEST_CASE("The longest identities fit") {
   JobKey key = JobKey::random();
   std::string longest(identity_text_limit, 'x');
   Party client{key, make_identity(longest, longest, longest, 4, 1)};
-  client.identity.build = client.identity.isa = longest;
+  client.identity.build = longest;
+  client.identity.isa.resize(identity_text_limit, 'x');
   Outcome outcome = shake_hands(make_pair(), client, client, soon());
   CHECK_FALSE(outcome.client_error);
   CHECK_FALSE(outcome.server_error);

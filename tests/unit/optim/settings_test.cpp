@@ -62,6 +62,7 @@ TEST_CASE("a refused learning rate leaves the one there was") {
     const double before = each->learning_rate();
     REQUIRE_THROWS_WITH(each->set_learning_rate(-1.0), Contains(std::string(each->name()) + ": learning_rate is -1"));
     REQUIRE_THROWS_AS(each->set_learning_rate(std::nan("")), Exception);
+    REQUIRE_THROWS_WITH(each->set_learning_rate(-1.0), !Contains("inf"));  // a limit that is none is not named
     REQUIRE(each->learning_rate() == before);
     each->set_learning_rate(0.0);
     REQUIRE(each->learning_rate() == 0.0);

@@ -173,6 +173,17 @@ TEST_CASE("Children of trireme run know their launcher and that it serves the st
     REQUIRE(spec.store_port == 29500);
     REQUIRE(spec.job_id == "job-7");
   }
+  SECTION("store at an address of its own") {
+    auto own = with(with(set, "TRIREME_STORE", "1"), "TRIREME_STORE_ADDR", "[::1]:4711");
+    auto spec = detect(own);
+    REQUIRE(spec.master == "host-a");
+    REQUIRE(spec.port == 29500);
+    REQUIRE(spec.store_host == "::1");
+    REQUIRE(spec.store_port == 4711);
+    REQUIRE(detect(with(own, "TRIREME_STORE_ADDR", "host-c:4711")).store_host == "host-c");
+    const char* bad = GENERATE("", "host-c", ":4711", "host-c:", "host-c:70000", "host-c:http");
+    REQUIRE_THAT(failure(with(own, "TRIREME_STORE_ADDR", bad)), Contains(std::string("TRIREME_STORE_ADDR=") + bad));
+  }
   SECTION("a bad mark of the store is refused") {
     REQUIRE_THAT(failure(with(set, "TRIREME_STORE", "yes")), Contains("TRIREME_STORE=yes"));
   }
@@ -213,4 +224,12 @@ TEST_CASE("One of several processes of a launcher that cannot be joined is refus
   REQUIRE_THAT(failure(Environment({{variable, "4"}}), ErrorCode::unsupported), Contains(std::string(variable) + "=4"));
   REQUIRE(detect(Environment({{variable, "1"}})).world == 1);
   REQUIRE(detect(with(torchrun_set(), variable, "4")).launcher == "torchrun");
+}
+
+TEST_CASE("A task of a Slurm job of several is refused by name, a shell in an allocation is not") {
+  const Environment task{{"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "0"}};
+  REQUIRE_THAT(failure(task, ErrorCode::unsupported), Contains("SLURM_NTASKS=2: started by srun"));
+  REQUIRE(detect(with(task, "SLURM_NTASKS", "1")).world == 1);
+  REQUIRE(detect(without(task, "SLURM_PROCID")).world == 1);
+  REQUIRE(detect(with(with(with(task, "RANK", "0"), "WORLD_SIZE", "1"), "LOCAL_RANK", "0")).launcher == "torchrun");
 }

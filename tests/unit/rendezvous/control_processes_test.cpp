@@ -121,7 +121,7 @@ TEST_CASE("A killed launcher is named, a stopped one keeps nobody from leaving")
   SECTION("killed") {
     launcher.kill();
     REQUIRE(ear.heard().code == ErrorCode::peer_lost);
-    REQUIRE(ear.heard().message == "the launcher (or rank 0) at " + address.to_string() + " is gone");
+    REQUIRE(ear.heard().message == "the launcher at " + address.to_string() + " is gone");
   }
   SECTION("stopped") {
     auto second = connect_control(rank_of(address, 1), other, soon());

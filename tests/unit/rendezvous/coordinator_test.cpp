@@ -93,6 +93,25 @@ TEST_CASE("Of several accounts of a death the first that says something counts")
   REQUIRE(world.verdict().message == "rank 1 (host-b) died: killed by signal 9");
 }
 
+TEST_CASE("A broken link reported outside of any operation does not hide the one that the death interrupted") {
+  SimulatedWorld world(3);
+  world.waits(0, 17, {2});
+  Cause broken{.code = ErrorCode::peer_lost, .epoch = 5, .member = 2, .message = "its connection broke"};
+  world.coordinator.reported(1, broken, world.now);
+  world.lose(2, "killed by signal 9");
+  Cause verdict = world.verdict();
+  REQUIRE(verdict.operation_name == "all_reduce #17");
+  REQUIRE(verdict.message == "rank 2 (host-c) died: killed by signal 9, during all_reduce #17");
+}
+
+TEST_CASE("Broken links alone name no operation") {
+  SimulatedWorld world(3);
+  Cause broken{.code = ErrorCode::peer_lost, .epoch = 5, .member = 2, .message = "its connection broke"};
+  world.coordinator.reported(1, broken, world.now);
+  world.lose(2, "killed by signal 9");
+  REQUIRE(world.verdict().message == "rank 2 (host-c) died: killed by signal 9");
+}
+
 TEST_CASE("A rank that dies between operations is named without one") {
   SimulatedWorld world(2);
   world.idles(0, 3);
@@ -107,7 +126,7 @@ TEST_CASE("A rank that dies before it joined is named") {
   world.lose(2, "exited with code 127");
   Cause verdict = world.verdict();
   REQUIRE(verdict.member == 2);
-  REQUIRE(verdict.message == "rank 2 died before it joined: exited with code 127");
+  REQUIRE(verdict.message == "rank 2 ended before it joined: exited with code 127");
 }
 
 TEST_CASE("The verdict comes once, when the collection is over and not before") {

@@ -128,5 +128,5 @@ TEST_CASE("Joining ends at once when a rank dies before it joined") {
   world.server->process_ended(1, "exited with code 127");
   joiner.join();
   REQUIRE(error.code == ErrorCode::peer_lost);
-  REQUIRE_THAT(error.message, Contains("rank 1 died before it joined"));
+  REQUIRE_THAT(error.message, Contains("rank 1 ended before it joined"));
 }

@@ -18,7 +18,7 @@ const Cause some_cause{ErrorCode::peer_lost, 1, 2, 3, 4, "host", "all_reduce #3"
 const Status some_status{7, 1, std::numeric_limits<std::uint64_t>::max(), true, "broadcast #9", {0, 3, -1}};
 
 std::vector<ClientMessage> client_messages() {
-  return {Hello{Hello::Service::control, "host-b"},
+  return {Hello{Hello::Service::control, "host-b", 3},
           SetRequest{1, "key", "value"},
           SetRequest{1, std::string(key_limit, 'k'), std::string(value_limit, 'v')},
           GetRequest{std::numeric_limits<std::uint64_t>::max(), "key"},

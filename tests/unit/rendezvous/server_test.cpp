@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ear.hpp"
 #include "rendezvous/dial.hpp"
+#include "rendezvous/sparing_log.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/net/handshake.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -81,7 +83,7 @@ TEST_CASE("A member that stops speaking the protocol is dropped; on a control ch
   bool needs_second = false;
   SECTION("with a message of no kind") { member.queue(std::vector<std::byte>(5, std::byte{0xff})); }
   SECTION("with an empty message") { member.queue({}); }
-  SECTION("with a second greeting") { member.queue(encode(ClientMessage(Hello{service, "host"}))); }
+  SECTION("with a second greeting") { member.queue(encode(ClientMessage(Hello{service, "host", 0}))); }
   SECTION("with a message of the other service") {
     member.queue(service == Hello::Service::store ? encode(ClientMessage(Leave{}))
                                                   : encode(ClientMessage(GetRequest{1, "key"})));
@@ -92,11 +94,12 @@ TEST_CASE("A member that stops speaking the protocol is dropped; on a control ch
   }
   std::thread sender([&] {
     // The server may close before it has read everything.
-    error_of([&] { send_queued(member, server->address(), soon()); });
+    error_of([&] { send_queued(member, rank_of(server->address(), 1), soon()); });
   });
   REQUIRE_THAT(lines.find("dropped a connection"), Contains(needs_second ? "limit" : "not of this protocol"));
   sender.join();
-  REQUIRE(error_of([&] { receive_message(member, server->address(), soon()); }).code == ErrorCode::peer_lost);
+  REQUIRE(error_of([&] { receive_message(member, rank_of(server->address(), 1), soon()); }).code ==
+          ErrorCode::peer_lost);
   if (service == Hello::Service::control) {
     REQUIRE(ear.heard().member == 1);
   } else {
@@ -114,12 +117,12 @@ TEST_CASE("Nobody answers for another rank") {
   Ear honest(idle(3));
   auto second = connect_control(rank_of(server->address(), 2), honest, soon());
   channel->report(failure(ErrorCode::timeout, 4, 2));
-  REQUIRE(std::holds_alternative<Query>(receive_message(liar, server->address(), soon())));
+  REQUIRE(std::holds_alternative<Query>(receive_message(liar, rank_of(server->address(), 1), soon())));
   Status status = waiting(4, {1});
   status.rank = 2;
   liar.queue(encode(ClientMessage(Answer{status})));
-  send_queued(liar, server->address(), soon());
-  ServerMessage message = receive_message(liar, server->address(), soon());
+  send_queued(liar, rank_of(server->address(), 1), soon());
+  ServerMessage message = receive_message(liar, rank_of(server->address(), 1), soon());
   REQUIRE(std::holds_alternative<Verdict>(message));
   REQUIRE(ear.heard().message == std::get<Verdict>(message).cause.message);
   REQUIRE(ear.heard().member == 2);
@@ -145,11 +148,11 @@ TEST_CASE("A client that asks for much and reads nothing keeps nobody waiting") 
   int little = 1 << 16;
   REQUIRE(::setsockopt(greedy.descriptor(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
   for (std::uint64_t id = 1; id <= requests; ++id) greedy.queue(encode(ClientMessage(GetRequest{id, "big"})));
-  send_queued(greedy, server->address(), soon());
+  send_queued(greedy, rank_of(server->address(), 1), soon());
   for (int i = 0; i < 50; ++i) store->add("n", 1);
   // And once it reads, it gets all it asked for.
   for (std::uint64_t id = 1; id <= requests; ++id) {
-    ServerMessage message = receive_message(greedy, server->address(), soon());
+    ServerMessage message = receive_message(greedy, rank_of(server->address(), 1), soon());
     REQUIRE(std::holds_alternative<ValueReply>(message));
     REQUIRE(std::get<ValueReply>(message).id == id);
     REQUIRE(std::get<ValueReply>(message).value.size() == big.size());
@@ -165,7 +168,7 @@ TEST_CASE("Who waits for a key of a world that has failed hears why") {
   server->process_ended(2, "exited with code 127");
   waiter.join();
   REQUIRE(error.code == ErrorCode::peer_lost);
-  REQUIRE(error.message == "rank 2 died before it joined: exited with code 127");
+  REQUIRE(error.message == "rank 2 ended before it joined: exited with code 127");
   REQUIRE(error_of([&] { store->get("another", soon()); }).code == ErrorCode::peer_lost);
   REQUIRE(store->get("present", soon()) == "value");
 }
@@ -198,4 +201,171 @@ TEST_CASE("A port that is taken is refused by name") {
   Server::Options options = options_for(1);
   options.bind = server->address();
   REQUIRE(error_of([&] { Server::start(options); }).code == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("A server that stops without a failure lets its ranks go on without it") {
+  Server::Options options = options_for(3);
+  options.linger = std::chrono::milliseconds(20);
+  auto server = Server::start(options);
+  Ear first, second;
+  auto leaver = connect_control(rank_of(server->address(), 0), first, soon());
+  auto stayer = connect_control(rank_of(server->address(), 1), second, soon());
+  leaver->leave();
+  server.reset();
+  stayer->report(failure(ErrorCode::timeout, 4, 2));
+  stayer->leave();
+  REQUIRE(first.times() == 0);
+  REQUIRE(second.times() == 0);
+}
+
+TEST_CASE("A server that stops waits for ranks that are about to leave, and hears of those that fail") {
+  Server::Options options = options_for(2);
+  options.linger = std::chrono::seconds(20);
+  auto server = Server::start(options);
+  Ear first, second;
+  auto failing = connect_control(rank_of(server->address(), 0), first, soon());
+  auto stayer = connect_control(rank_of(server->address(), 1), second, soon());
+  std::thread stop([&] { server.reset(); });
+  failing->abandon();
+  failing.reset();
+  const Cause heard = second.heard();
+  stayer->leave();
+  stop.join();
+  REQUIRE(heard.member == 0);
+}
+
+TEST_CASE("A rank that ended well without joining is named to those who came, whoever was first") {
+  const bool ends_first = GENERATE(true, false);
+  auto server = Server::start(options_for(3));
+  Ear ear;
+  if (ends_first) server->process_succeeded(1);
+  auto channel = connect_control(rank_of(server->address(), 0), ear, soon());
+  if (!ends_first) server->process_succeeded(1);
+  Cause verdict = ear.heard();
+  REQUIRE(verdict.code == ErrorCode::peer_lost);
+  REQUIRE(verdict.member == 1);
+  REQUIRE(verdict.message == "rank 1 ended before it joined");
+}
+
+TEST_CASE("A rank that ended well without leaving is named as such, once its connection has ended") {
+  Server::Options options = options_for(2);
+  options.collection = std::chrono::milliseconds(500);
+  auto server = Server::start(options);
+  Ear ear;
+  auto stayer = connect_control(rank_of(server->address(), 0), ear, soon());
+  const bool ends_first = GENERATE(true, false);
+  {
+    FramedSocket leaver = dial(rank_of(server->address(), 1), Hello::Service::control, soon());
+    if (ends_first) server->process_succeeded(1);
+  }
+  if (!ends_first) server->process_succeeded(1);
+  const Cause verdict = ear.heard();
+  REQUIRE(verdict.code == ErrorCode::peer_lost);
+  REQUIRE(verdict.member == 1);
+  REQUIRE_THAT(verdict.message, Contains(") exited with code 0 without closing its world"));
+  stayer->leave();
+  server->settle();
+  REQUIRE(server->left_open(1));
+  REQUIRE_FALSE(server->left_open(0));
+}
+
+TEST_CASE("A rank that was told another world size is refused, and those who wait for it hear why") {
+  Server::Options options = options_for(3);
+  options.serving_rank = GENERATE(-1, 0);
+  auto server = Server::start(options);
+  Ear ear;
+  auto channel = connect_control(rank_of(server->address(), 0), ear, soon());
+  ServerAddress other = rank_of(server->address(), 1);
+  other.world_size = 2;
+  const Error error = error_of([&] { connect_store(other, soon()); });
+  REQUIRE(error.code == ErrorCode::mismatch);
+  REQUIRE_THAT(error.message, Contains("rank 1 was started with WORLD_SIZE 2, " +
+                                       std::string(options.serving_rank == 0 ? "rank 0" : "the launcher") + " with 3"));
+  const Cause verdict = ear.heard();
+  REQUIRE(verdict.code == ErrorCode::mismatch);
+  REQUIRE(verdict.member == 1);
+  REQUIRE(verdict.message == error.message);
+}
+
+TEST_CASE("A world in which all are is not disturbed by one that was told another size") {
+  auto server = Server::start(options_for(1));
+  Ear ear;
+  auto channel = connect_control(rank_of(server->address(), 0), ear, soon());
+  ServerAddress stranger = rank_of(server->address(), 1);
+  stranger.world_size = 2;
+  REQUIRE(error_of([&] { connect_store(stranger, soon()); }).code == ErrorCode::mismatch);
+  channel->leave();
+  server->settle();
+  REQUIRE_FALSE(server->verdict());
+}
+
+TEST_CASE("A rank that ended well after it had left is missed by nobody") {
+  auto server = Server::start(options_for(2));
+  Ear ear, other;
+  auto stayer = connect_control(rank_of(server->address(), 0), ear, soon());
+  connect_control(rank_of(server->address(), 1), other, soon())->leave();
+  server->process_succeeded(1);
+  auto store = connect_store(rank_of(server->address(), 0), soon());
+  store->set("key", "value");  // a round trip: the news above has been dealt with
+  REQUIRE_FALSE(server->verdict());
+}
+
+TEST_CASE("Where a rank serves, its death is named with the operation that this rank saw it interrupt") {
+  net::Socket listener = net::listen_tcp({"127.0.0.1", 0});
+  const net::Address address = net::local_address(listener);
+  Ear ear;
+  std::unique_ptr<ControlChannel> channel;
+  ServerAddress server = rank_of(address, 1);
+  server.serving_rank = 0;
+  std::thread serving([&] {
+    // Accepts, welcomes, and is gone.
+    auto connection = net::accept(listener, soon());
+    net::handshake_as_server(*connection, test_key(), net::make_identity("job-1", "rendezvous", "rendezvous", 0, -1),
+                             soon());
+    net::receive_message(*connection, 1u << 20, soon());
+    FramedSocket socket(std::move(*connection));
+    socket.queue(encode(ServerMessage(Welcome{})));
+    send_queued(socket, server, soon());
+  });
+  channel = connect_control(server, ear, soon());
+  const bool has_seen = GENERATE(true, false);
+  if (has_seen) channel->report(failure(ErrorCode::peer_lost, 7, 0));
+  serving.join();
+  const Cause verdict = ear.heard();
+  REQUIRE(verdict.code == ErrorCode::peer_lost);
+  REQUIRE(verdict.member == 0);
+  REQUIRE_THAT(verdict.message,
+               Contains("rank 0, which served the rendezvous at " + address.to_string() + ", is gone"));
+  REQUIRE(verdict.operation_name == (has_seen ? "all_reduce #7 'bucket 0'" : ""));
+}
+
+TEST_CASE("A client says for whom it looks while nobody answers") {
+  net::Address address;
+  {
+    net::Socket listener = net::listen_tcp({"127.0.0.1", 0});
+    address = net::local_address(listener);
+  }
+  Lines lines;
+  ServerAddress server = rank_of(address, 3);
+  server.serving_rank = 0;
+  server.log = lines.log();
+  server.first_reminder = std::chrono::milliseconds(20);
+  error_of([&] { connect_store(server, Deadline::after(std::chrono::milliseconds(200))); });
+  REQUIRE_THAT(lines.find("rank 3 looks for rank 0"), Contains(address.to_string()));
+}
+
+TEST_CASE("Strangers by the hundred cost a few lines and a number") {
+  std::vector<std::string> lines;
+  const Log log(LogLevel::warning, [&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  {
+    SparingLog sparing(log, "more connections were dropped");
+    const auto start = SparingLog::Clock::now();
+    for (int i = 0; i < 300; ++i) sparing.warn("dropped a connection", start);
+    REQUIRE(lines.size() == SparingLog::lines_per_window);
+    sparing.warn("dropped another", start + SparingLog::window);
+    REQUIRE(lines[lines.size() - 2] == "295 more connections were dropped");
+    REQUIRE(lines.back() == "dropped another");
+    for (int i = 0; i < 10; ++i) sparing.warn("dropped a connection", start + SparingLog::window);
+  }
+  REQUIRE(lines.back() == "6 more connections were dropped");
 }

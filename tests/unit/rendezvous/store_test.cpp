@@ -157,7 +157,7 @@ TEST_CASE("A store whose server has gone says so, with the address") {
     for (int i = 0; i < 3; ++i) {
       Error error = error_of([&] { store->set("key", "x"); });
       REQUIRE(error.code == ErrorCode::peer_lost);
-      REQUIRE_THAT(error.message, Contains("the launcher (or rank 0) at " + address + " is gone"));
+      REQUIRE_THAT(error.message, Contains("the launcher at " + address + " is gone"));
     }
   }
 }

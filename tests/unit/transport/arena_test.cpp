@@ -142,6 +142,12 @@ TEST_CASE("an exhausted reserve says so and names the option") {
   REQUIRE(arena.allocate(2048).data() == most.data());
 }
 
+TEST_CASE("unless told otherwise an arena reserves no more than every rank of a large host can map of every other") {
+  Arena arena;
+  REQUIRE(arena.reserve() > 0);
+  REQUIRE(arena.reserve() <= std::size_t{64} << 30);
+}
+
 TEST_CASE("the arena knows its own memory") {
   Arena arena(Bytes{reserve});
   const auto range = arena.allocate(1000);

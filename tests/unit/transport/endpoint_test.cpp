@@ -27,7 +27,7 @@ constexpr MessageKey key{1, 0, 5};
 
 /// An endpoint with one raw link, a posted receive of 1000 bytes (streamed) and a send of 1000 (offered), both under way.
 struct Session {
-  explicit Session(Endpoint::Options options = {.eager_bytes = 256, .piece_bytes = 128, .unexpected_limit = 4})
+  explicit Session(Endpoint::Options options = {.eager_bytes = 256, .piece_bytes = 128, .unexpected_bytes = 2048})
       : endpoint(0, 2, std::make_shared<transport::Doorbell>(), options) {
     auto made = std::make_unique<ByteLink>();
     link = made.get();
@@ -152,10 +152,6 @@ TEST_CASE("what is not this protocol gives up the peer, fails its requests and s
          auto offer = Session::frame(FrameType::offer, key, 1000, 0, 1001);
          offer.flags = FrameHeader::lent;
          s.feed(offer);
-       }},
-      {"more messages than it may have under way",
-       [](Session& s) {
-         for (std::uint32_t i = 0; i < 5; ++i) s.feed(Session::frame(FrameType::message, {2, i, 0}, 10, 10), 10);
        }},
   };
   for (const auto& each : violations) {
@@ -336,6 +332,56 @@ TEST_CASE("a peer may run thousands of small messages ahead") {
   }
 }
 
+TEST_CASE("a peer that runs too far ahead is given up without being called broken") {
+  Session session;
+  std::uint32_t sent = 0;
+  for (; sent < 100 && session.heard.overrun_by.empty(); ++sent) {
+    session.feed(Session::frame(FrameType::message, {2, sent, 0}, 10, 10), 10);
+  }
+  // Not fewer than what 2048 bytes can hold of messages with their headers, and not many more.
+  REQUIRE(session.heard.overrun_by == std::vector<std::size_t>{sent - 1});
+  REQUIRE(sent >= 3);
+  REQUIRE(sent <= 32);
+  REQUIRE(session.heard.corrupt.empty());
+  REQUIRE(session.receive.state == RequestState::failed);
+  REQUIRE(session.send.state == RequestState::failed);
+}
+
+TEST_CASE("what is received makes room for what comes next") {
+  Session session;
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    const std::size_t bytes = i % 2 == 0 ? 10 : 256;
+    session.feed(Session::frame(FrameType::message, {2, i, 0}, bytes, static_cast<std::uint32_t>(bytes)), bytes);
+    std::vector<std::byte> target(bytes);
+    ReceiveRequest request;
+    request.peer = 1;
+    request.key = {2, i, 0};
+    request.stamp = stamp;
+    request.destination = target.data();
+    request.bytes = bytes;
+    session.endpoint.receive(request);
+    REQUIRE(request.state == RequestState::done);
+    REQUIRE(target == std::vector<std::byte>(bytes, std::byte{7}));
+  }
+  REQUIRE(session.heard.overrun_by.empty());
+}
+
+TEST_CASE("a hundred thousand small messages ahead are no fault") {
+  Session session(Endpoint::Options{});
+  constexpr std::uint32_t ahead = 100000;
+  const std::vector<std::byte> payload(8, std::byte{7});
+  for (std::uint32_t i = 0; i < ahead; ++i) {
+    const auto message = Session::frame(FrameType::message, {2, 0, i}, 8, 8);
+    session.link->feed({reinterpret_cast<const std::byte*>(&message), sizeof message});
+    session.link->feed(payload);
+  }
+  for (int i = 0; i < 4000; ++i) session.endpoint.progress();
+  REQUIRE(session.link->unread() == 0);
+  REQUIRE(session.heard.unexpected_from.size() == ahead);
+  REQUIRE(session.heard.overrun_by.empty());
+  REQUIRE(session.heard.corrupt.empty());
+}
+
 TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's promises") {
   std::mt19937 random(4711);
   std::size_t corrupted = 0, received = 0, sent = 0, mismatched = 0;
@@ -396,4 +442,71 @@ TEST_CASE("no sequence of frames, almost-frames and noise breaks an endpoint's p
   REQUIRE(received > 500);
   REQUIRE(sent > 100);
   REQUIRE(mismatched > 10);
+}
+
+TEST_CASE("an abort gives back the link of a peer that had been given up before") {
+  struct Counted final : transport::Link {
+    explicit Counted(int& alive) : alive_(alive) { ++alive_; }
+    ~Counted() override { --alive_; }
+    std::size_t write(std::span<const std::span<const std::byte>>) noexcept override { return 0; }
+    std::size_t read(std::span<std::byte> into) noexcept override {
+      std::fill(into.begin(), into.end(), std::byte{0xff});
+      return into.size();
+    }
+    bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
+    const std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    int descriptor() const noexcept override { return -1; }
+    bool arm(bool) noexcept override { return false; }
+    void disarm() noexcept override {}
+    void check() noexcept override {}
+    transport::LinkState state() const noexcept override { return transport::LinkState::open; }
+    int errno_value() const noexcept override { return 0; }
+    void close() noexcept override {}
+    int& alive_;
+  };
+  int alive = 0;
+  testing::Heard heard;
+  Endpoint endpoint(0, 2, std::make_shared<transport::Doorbell>(), {});
+  endpoint.attach(1, std::make_unique<Counted>(alive));
+  endpoint.set_listener(&heard);
+  for (int i = 0; i < 100; ++i) endpoint.progress();
+  REQUIRE(heard.corrupt.size() == 1);
+  endpoint.abort();
+  REQUIRE(alive == 0);
+}
+
+TEST_CASE("closing ends at its deadline, whether the peer takes nothing or talks on for ever, and does not spin") {
+  struct Stubborn final : transport::Link {
+    Stubborn(bool talks, int& rounds) : talks_(talks), rounds_(rounds) {}
+    std::size_t write(std::span<const std::span<const std::byte>>) noexcept override {
+      ++rounds_;
+      return 0;
+    }
+    std::size_t read(std::span<std::byte> into) noexcept override { return talks_ ? into.size() : 0; }
+    bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
+    const std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    int descriptor() const noexcept override { return -1; }
+    bool arm(bool) noexcept override { return true; }
+    void disarm() noexcept override {}
+    void check() noexcept override {}
+    transport::LinkState state() const noexcept override { return transport::LinkState::open; }
+    int errno_value() const noexcept override { return 0; }
+    void close() noexcept override {}
+    bool talks_;
+    int& rounds_;
+  };
+  const bool talks = GENERATE(false, true);
+  CAPTURE(talks);
+  int rounds = 0;
+  Endpoint endpoint(0, 2, std::make_shared<transport::Doorbell>(), {});
+  endpoint.attach(1, std::make_unique<Stubborn>(talks, rounds));
+  SendRequest send;
+  std::byte byte{};
+  send.peer = 1;
+  send.data = &byte;
+  send.bytes = 1;
+  if (!talks) endpoint.send(send);
+  endpoint.close(Deadline::after(std::chrono::milliseconds(200)));
+  REQUIRE(send.state == (talks ? RequestState::idle : RequestState::failed));
+  REQUIRE(rounds < 200);  // ten sleeps
 }

@@ -216,6 +216,30 @@ TEST_CASE("a timeout is rounded up, never to nothing") {
   }
 }
 
+TEST_CASE("the limit of joining comes from its variable where no option says otherwise") {
+  REQUIRE(settle({}, {{"TRIREME_JOIN_TIMEOUT_S", "2.5"}}).join_timeout == 2500ms);
+  REQUIRE(settle({.join_timeout = 7s}, {{"TRIREME_JOIN_TIMEOUT_S", "2.5"}}).join_timeout == 7s);
+  REQUIRE(has(refusal({}, {{"TRIREME_JOIN_TIMEOUT_S", "soon"}}).message, "TRIREME_JOIN_TIMEOUT_S"));
+}
+
+TEST_CASE("only rank 0 warns of a missing key, and under trireme run its absence is an error that says what to do") {
+  auto environment = launched();
+  environment.erase("TRIREME_JOB_KEY");
+  std::vector<std::string> lines;
+  Options options;
+  options.log = Log(LogLevel::warning, [&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  environment.set("RANK", "1");
+  environment.set("LOCAL_RANK", "1");
+  settle(options, environment);
+  REQUIRE(lines.empty());
+  environment.set("TRIREME_PROGRESS", "plain");
+  environment.set("TRIREME_STORE", "1");
+  const auto error = refusal(options, environment);
+  REQUIRE(error.code == ErrorCode::invalid_argument);
+  REQUIRE(has(error.message, "TRIREME_JOB_KEY"));
+  REQUIRE(has(error.message, "keep that World open"));
+}
+
 TEST_CASE("the key comes from the file before the variable, and without either from the job, with a warning") {
   auto environment = launched();
   char path[] = "/tmp/trireme-key-XXXXXX";
@@ -231,6 +255,8 @@ TEST_CASE("the key comes from the file before the variable, and without either f
 
   environment = launched();
   environment.erase("TRIREME_JOB_KEY");
+  environment.set("RANK", "0");  // it alone warns
+  environment.set("LOCAL_RANK", "0");
   std::vector<std::string> lines;
   Options options;
   options.log = Log(LogLevel::warning, [&](LogLevel, std::string_view line) { lines.emplace_back(line); });

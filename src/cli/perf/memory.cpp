@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/perf/memory.hpp"
+
+#include "cli/doctor/machine.hpp"
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+namespace {
+
+constexpr std::uint64_t vectors_per_rank = 2;  // what is reduced, and what the yardstick copies or sends it to
+constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+
+std::uint64_t limit_of_container() {
+  std::uint64_t limit = 0;
+  std::ifstream file("/sys/fs/cgroup/memory.max");  // "max" without a limit
+  return file >> limit ? limit : std::numeric_limits<std::uint64_t>::max();
+}
+
+}  // namespace
+
+Bytes available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (std::uint64_t kib = 0; file >> name >> kib && std::getline(file, unit);) {
+    if (name == "MemAvailable:") return Bytes{std::min(kib << 10, limit_of_container())};
+  }
+  return Bytes{0};
+}
+
+Bytes perf_arena_reserve(Bytes largest) {
+  constexpr std::uint64_t enough_by_default = 512 * mib;
+  if (largest.value <= enough_by_default) return Bytes{0};
+  // Not more than can ever be had: require_memory refuses that in better words than a failed reservation.
+  const std::uint64_t physical = describe_machine().memory_bytes;
+  const std::uint64_t most = physical == 0 ? std::numeric_limits<std::uint64_t>::max() : 2 * physical;
+  return Bytes{std::min((vectors_per_rank + 2) * largest.value + enough_by_default, most)};
+}
+
+void require_memory(const World& world, Bytes largest) {
+  const auto ranks_here = static_cast<std::uint64_t>(world.local_size());
+  const std::array<std::int64_t, 2> mine{
+      static_cast<std::int64_t>(ranks_here * vectors_per_rank * (largest.value / mib)),
+      static_cast<std::int64_t>(available_memory().value / mib)};  // needed, free
+  std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world.size()));
+  world.communicator().all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
+                                  {.label = "memory"});
+  for (std::size_t at = 0; at < all.size(); at += 2) {
+    if (all[at + 1] == 0 || all[at] <= all[at + 1]) continue;
+    const int rank = static_cast<int>(at / 2);
+    fail(ErrorCode::invalid_argument, "--max-bytes is too large: the ranks on " + world.host(rank) +
+                                          " hold two such vectors each, " + std::to_string(all[at]) +
+                                          " MiB in all, and " + std::to_string(all[at + 1]) + " MiB are free");
+  }
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "rendezvous/doorbell.hpp"
+#include "trireme/base/deadline.hpp"
+#include "trireme/transport/transport.hpp"
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace trireme {
+
+/// Where connections of peers prove who they are. Handshakes block, and a stranger may say nothing at all: so each runs on a
+/// short-lived thread, for at most 10 s and `most_guests` at once, and keeps nobody waiting.
+/// Threads: all calls come from one thread.
+class Admissions {
+ public:
+  struct Guest {
+    std::string transport;
+    int peer = -1;
+    std::unique_ptr<transport::Link> link{};
+    std::string refusal{};  ///< why there is no link
+  };
+
+  Admissions() = default;
+  Admissions(const Admissions&) = delete;
+  /// Cuts the connections of those who are not ready, and joins their threads.
+  ~Admissions();
+
+  /// Whether there is room for one more. If there is none, the oldest guests are cut off when they have taken more than a
+  /// second; peers try again.
+  bool has_room();
+  /// Errors: system when no thread can be had.
+  void admit(const transport::SocketTransport& transport, net::Socket socket, Deadline deadline);
+  /// Readable when a guest is ready.
+  int descriptor() const { return bell_.descriptor(); }
+  /// Those who are ready now.
+  std::vector<Guest> ready();
+
+ private:
+  static constexpr std::size_t most_guests = 64;
+  struct Visit {
+    Guest guest;
+    net::Socket socket;     ///< until its thread takes it
+    net::Socket duplicate;  ///< to cut it off by
+    Deadline::Clock::time_point since;
+    bool cut_off = false;
+    bool done = false;  ///< guarded by mutex_; from then on the guest is the owner's
+    std::thread thread;
+  };
+
+  rendezvous::Doorbell bell_;
+  std::mutex mutex_;
+  std::list<Visit> visits_;  ///< oldest first
+};
+
+}  // namespace trireme
