@@ -149,7 +149,7 @@ class TrainStepBench {
         world_.size(), options_.alone ? 1 : 0, world_.size() > 1 ? world_.transport(1).c_str() : "none",
         set_.name.c_str(), set_.size(), options_.batch_per_rank, parameters, data_parallel_.buckets().size(),
         models::blas_description().c_str());
-    if (world_.size() > 1) std::printf("# %s\n", all_.explain(parameters).c_str());
+    if (world_.size() > 1) std::printf("# %s\n", all_.explain(parameters).text.c_str());
   }
 
   void verify() {

@@ -50,9 +50,10 @@ V sum_of(V a, V b, V c, V d) {
   return (a + b) + (c + d);
 }
 
-template <Shape shape, class S, class D, bool divide>
+template <Shape shape, class S, class D, bool divide, bool twice>
 void sum_few(const ReduceTask& task, const FewSources& few) {
   typename D::Raw* out = static_cast<typename D::Raw*>(task.destination);
+  typename D::Raw* also = static_cast<typename D::Raw*>(twice ? task.also : task.destination);
   constexpr int last = shape == Shape::pair ? 1 : shape == Shape::four ? 3 : 2;
   const typename S::Raw* a = static_cast<const typename S::Raw*>(task.sources[few.order[0]].data);
   const typename S::Raw* b = static_cast<const typename S::Raw*>(task.sources[few.order[1]].data);
@@ -63,41 +64,50 @@ void sum_few(const ReduceTask& task, const FewSources& few) {
   const std::size_t count = task.count;  // a local: `out` may alias anything, the task too as far as is known
 #if defined(__AVX2__) && defined(__F16C__)
   const __m256 divisors = _mm256_set1_ps(divisor);
-  auto eight = [&](typename D::Raw* to, const typename S::Raw* p, const typename S::Raw* q, const typename S::Raw* r,
-                   const typename S::Raw* s) {
+  auto eight = [&](typename D::Raw* to, typename D::Raw* also_to, const typename S::Raw* p, const typename S::Raw* q,
+                   const typename S::Raw* r, const typename S::Raw* s) {
     __m256 value = sum_of<shape>(Pack<S>::load(p), Pack<S>::load(q), Pack<S>::load(r), Pack<S>::load(s));
     if constexpr (divide) value = value / divisors;
     Pack<D>::store(to, value);
+    if constexpr (twice) Pack<D>::store(also_to, value);
   };
   std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) eight(out + i, a + i, b + i, c + i, d + i);
+  for (; i + 8 <= count; i += 8) eight(out + i, also + i, a + i, b + i, c + i, d + i);
   if (i == count) return;
   // The last few elements, in arrays of eight.
   typename S::Raw rest[4][8] = {};
-  typename D::Raw result[8];
+  typename D::Raw result[2][8];
   const std::size_t size = (count - i) * sizeof(rest[0][0]);
   __builtin_memcpy(rest[0], a + i, size);
   __builtin_memcpy(rest[1], b + i, size);
   __builtin_memcpy(rest[2], c + i, size);
   __builtin_memcpy(rest[3], d + i, size);
-  eight(result, rest[0], rest[1], rest[2], rest[3]);
-  __builtin_memcpy(out + i, result, (count - i) * sizeof(result[0]));
+  eight(result[0], result[1], rest[0], rest[1], rest[2], rest[3]);
+  __builtin_memcpy(out + i, result[0], (count - i) * sizeof(result[0][0]));
+  if (twice) __builtin_memcpy(also + i, result[1], (count - i) * sizeof(result[0][0]));
 #else
   TRIREME_KERNELS_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
     float value = sum_of<shape>(S::widen(a[i]), S::widen(b[i]), S::widen(c[i]), S::widen(d[i]));
     out[i] = D::narrow(divide ? value / divisor : value);
+    if (twice) also[i] = out[i];
   }
 #endif
 }
 
+/// Two destinations occur with two ranks, each of which combines its part for both.
 template <class S, class D, bool divide>
 bool sum_few_by_shape(const ReduceTask& task, const FewSources& few) {
+  if (task.also != nullptr) {
+    if (few.shape != Shape::pair) return false;
+    sum_few<Shape::pair, S, D, divide, true>(task, few);
+    return true;
+  }
   switch (few.shape) {
-    case Shape::pair: sum_few<Shape::pair, S, D, divide>(task, few); return true;
-    case Shape::left_of_three: sum_few<Shape::left_of_three, S, D, divide>(task, few); return true;
-    case Shape::right_of_three: sum_few<Shape::right_of_three, S, D, divide>(task, few); return true;
-    case Shape::four: sum_few<Shape::four, S, D, divide>(task, few); return true;
+    case Shape::pair: sum_few<Shape::pair, S, D, divide, false>(task, few); return true;
+    case Shape::left_of_three: sum_few<Shape::left_of_three, S, D, divide, false>(task, few); return true;
+    case Shape::right_of_three: sum_few<Shape::right_of_three, S, D, divide, false>(task, few); return true;
+    case Shape::four: sum_few<Shape::four, S, D, divide, false>(task, few); return true;
     case Shape::other: break;
   }
   return false;

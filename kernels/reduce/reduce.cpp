@@ -45,7 +45,8 @@ void reduce(const ReduceCall& call, Isa isa) noexcept {
                   call.program.data(),
                   call.program.size(),
                   intermediates_of(call.program, call.sources.size()),
-                  is_floating(call.accumulator) ? call.divisor : 1.0};
+                  is_floating(call.accumulator) ? call.divisor : 1.0,
+                  call.also};
   isa == Isa::avx2 ? avx2::reduce(task) : portable::reduce(task);
 }
 

@@ -28,6 +28,7 @@ struct ReduceCall {
   std::span<const std::int16_t> program;  ///< postfix over sources; -1 combines. Every source exactly once
   double divisor = 1.0;  ///< the combined value is divided by it, in the accumulator type, before rounding;
                          ///< 1 divides nothing. Floating types only
+  void* also = nullptr;  ///< the result once more: as destination, and may be the memory of another source
 };
 
 /// destination[i] = round(combine(program, sources[..][i]) / divisor): elementwise, so the same bits on every Isa and

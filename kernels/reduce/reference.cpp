@@ -70,6 +70,17 @@ void reduce_as(const ReduceCall& call) {
 }  // namespace
 
 void reduce(const ReduceCall& call) {
+  if (call.also != nullptr) {
+    // All sources are read before either destination is written.
+    std::vector<std::byte> result(call.count * size_of(call.output));
+    ReduceCall once = call;
+    once.also = nullptr;
+    once.destination = result.data();
+    reference::reduce(once);
+    std::memcpy(call.destination, result.data(), result.size());
+    std::memcpy(call.also, result.data(), result.size());
+    return;
+  }
   switch (call.accumulator) {
     case DType::f64: return reduce_as<double>(call);
     case DType::f32: return reduce_as<float>(call);

@@ -57,6 +57,10 @@ class Evaluation {
     for (begin_ = 0; begin_ < task_.count; begin_ += size_) {
       size_ = task_.count - begin_ < slot_elements_ ? task_.count - begin_ : slot_elements_;
       block();
+      if (task_.also != nullptr) {
+        auto* also = static_cast<unsigned char*>(task_.also) + begin_ * width_of(task_.output);
+        __builtin_memcpy(also, destination(), size_ * width_of(task_.output));
+      }
     }
   }
 

@@ -17,6 +17,7 @@ struct ReduceTask {
   std::size_t program_size;
   std::size_t intermediates;  ///< combined values on the stack at most at a time
   double divisor;
+  void* also;  ///< null: one destination
 };
 
 /// Values on the evaluation stack at most at a time: what 1024 sources can need in any brackets.

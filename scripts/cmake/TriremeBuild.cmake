@@ -25,6 +25,9 @@ if(TRIREME_SANITIZE)
   endif()
 endif()
 
+# For code that is never hot: under sanitizers optimising it takes longer than all that it is run for.
+set(TRIREME_COLD $<$<CONFIG:Debug>:-O0>)
+
 # trireme_add_room(NAME SOURCES … HEADERS … DEPENDS rooms-and-public-libraries PRIVATE_DEPENDS …)
 # One static library per room: target trireme_NAME, alias and installed name trireme::NAME. Static whatever
 # BUILD_SHARED_LIBS says: all symbols are hidden and no public header has export macros.

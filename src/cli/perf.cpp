@@ -44,7 +44,7 @@ PerfEnvironment describe_world(const World& world, BoundKind bound) {
 
 void check_algorithm(const PerfBench& bench, const PerfOptions& options, std::size_t count) {
   try {
-    bench.explain(count);
+    static_cast<void>(bench.explain(count));
   } catch (const Exception& refusal) {
     fail(refusal.error().code, (options.algorithm ? "--algorithm: " : "TRIREME_ALGORITHM: ") + refusal.error().message);
   }
@@ -77,7 +77,7 @@ int perf(const Invocation& invocation) {
   std::vector<PerfRow> rows;
   std::uint64_t wrong = 0;
   for (const std::size_t count : counts) {
-    if (prints && options->explain) show("# " + bench.explain(count) + "\n");
+    if (prints && options->explain) show("# " + bench.explain(count).text + "\n");
     rows.push_back(bench.measure(count));
     wrong += rows.back().wrong;
     if (prints) show(perf_line(*options, rows.back()) + "\n");

@@ -71,7 +71,7 @@ plan::Algorithm choose(const ChoiceInput& input) {
   return best;
 }
 
-std::string explain_choice(const ChoiceInput& input) {
+Explanation explain_choice(const ChoiceInput& input) {
   const auto chosen = choose(input);
   std::string text(plan::name_of(input.shape.collective));
   text += " of " + std::to_string(input.count) + " elements on " + std::to_string(input.shape.ranks) + " ranks (" +
@@ -89,7 +89,7 @@ std::string explain_choice(const ChoiceInput& input) {
     text += part;
     text += algorithm == all_algorithms.back() ? "" : ",";
   }
-  return text;
+  return {std::string(plan::name_of(chosen)), text};
 }
 
 }  // namespace trireme::comm

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/comm/explanation.hpp"
 #include "trireme/comm/request.hpp"
 #include "trireme/plan/plans.hpp"
 
@@ -24,6 +25,6 @@ struct ChoiceInput {
 plan::Algorithm choose(const ChoiceInput& input);
 
 /// One line: the choice, its predicted time, and those of the others.
-std::string explain_choice(const ChoiceInput& input);
+Explanation explain_choice(const ChoiceInput& input);
 
 }  // namespace trireme::comm

@@ -196,12 +196,20 @@ std::optional<Communicator> Communicator::split(int color, int key) {
     if (chosen[i].rank == rank()) own = static_cast<int>(i);
     members.push_back(group_->members()[static_cast<std::size_t>(chosen[i].rank)]);
   }
-  auto engine = group_->engine().split(static_cast<std::uint32_t>(id), members, own);
+  context->lock();
+  std::unique_ptr<comm::Engine> engine;
+  try {
+    engine = group_->engine().split(static_cast<std::uint32_t>(id), members, own);
+  } catch (...) {
+    context->unlock();
+    throw;
+  }
+  context->unlock();
   return Communicator(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members), own,
                                                     std::move(engine)));
 }
 
-std::string Communicator::explain(std::size_t count, DType dtype, const CallOptions& options) const {
+Explanation Communicator::explain(std::size_t count, DType dtype, const CallOptions& options) const {
   Request request = make_request(Collective::all_reduce, *group_, options);
   request.input = ConstTensorView(nullptr, count, dtype);
   request.output = TensorView(nullptr, count, dtype);

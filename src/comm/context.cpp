@@ -37,6 +37,11 @@ void relax() noexcept {
 /// How long to spin before sleeping. Waking an idle core takes tens of microseconds, a scheduler tick milliseconds.
 constexpr std::chrono::microseconds spin_time{300};
 
+/// A peer that writes a flag at the very moment this rank goes to sleep may not ring: the first nap is short, and what
+/// was written before it is seen after it.
+constexpr std::chrono::milliseconds shortest_nap{1};
+constexpr std::chrono::milliseconds longest_nap{50};
+
 transport::Endpoint::Options endpoint_options(const ContextOptions& options) {
   transport::Endpoint::Options result;
   if (options.eager_bytes) result.eager_bytes = *options.eager_bytes;
@@ -49,6 +54,7 @@ Context::Context(ContextOptions options, std::vector<std::unique_ptr<transport::
     : options_(std::move(options)),
       endpoint_(options_.rank, options_.world_size, options_.doorbell, endpoint_options(options_)),
       scratch_(options_.arena),
+      cells_(std::make_shared<shared::Cells>(options_.arena)),
       failure_(options_.verdict_wait) {
   waiting_.reserve(1024);
   early_notes_.reserve(most_early_notes);
@@ -73,6 +79,16 @@ void Context::lock() noexcept {
 
 // ------------------------------------------------------------------------------------------------------------ driving
 
+/// While the ranks disagree on an operation nothing may still succeed: a rank could otherwise leave with the result of
+/// the next one and never hear of it. After other failures what has all its bytes is done.
+bool Context::poll_groups() noexcept {
+  bool moved = false;
+  if (!failure_.disputed()) {
+    for (Group* group : groups_) moved |= group->poll();
+  }
+  return moved;
+}
+
 bool Context::poll_everything() noexcept {
   if (failure_.aborted()) {
     if (!links_aborted_) {
@@ -83,11 +99,7 @@ bool Context::poll_everything() noexcept {
     return true;
   }
   bool moved = endpoint_.progress();
-  // While the ranks disagree on an operation nothing may still succeed: a rank could otherwise leave with the result of
-  // the next one and never hear of it. After other failures what has all its bytes is done.
-  if (!failure_.disputed()) {
-    for (Group* group : groups_) moved |= group->poll();
-  }
+  moved |= poll_groups();
   // Every round counts: while bytes of one communicator move for ever, another's operations must still end in time.
   rounds_ += moved ? busy_round : idle_round;
   if (rounds_ >= look_at_clock) {
@@ -113,6 +125,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
   unsigned refused = 0;
   bool woken = false;
   Deadline::Clock::time_point idle_since{};
+  std::chrono::milliseconds nap = shortest_nap;
   for (;;) {
     if (operation.done()) return true;
     if (!lock_.wanted() && lock_.try_lock()) {
@@ -128,7 +141,9 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       }
       if (sleep && !lock_.wanted() && !until.passed()) {
         publish_status(true, &operation.group->head_of(operation));
-        endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + std::chrono::milliseconds(50))));
+        endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + nap)),
+                        [this] { return poll_groups(); });
+        nap = std::min(2 * nap, longest_nap);
         rounds_ = look_at_clock;  // the next round looks at the clock
       }
       lock_.unlock();
@@ -213,6 +228,13 @@ Group* Context::find(std::uint32_t communicator) const {
     if (group->id() == communicator) return group;
   }
   return nullptr;
+}
+
+std::vector<bool> Context::shares_memory() const {
+  std::vector<bool> result(static_cast<std::size_t>(options_.world_size), false);
+  for (std::size_t r = 0; r < result.size() && r < options_.transports.size(); ++r)
+    result[r] = options_.transports[r] != "tcp";
+  return result;
 }
 
 std::string Context::host_of(int world_rank) const {
@@ -392,7 +414,11 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
   const int rank = context->options().rank;
   auto engine = std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
                                              HostEngine::Settings{.crosses_network = context->options().crosses_network,
-                                                                  .algorithm = context->options().algorithm},
+                                                                  .algorithm = context->options().algorithm,
+                                                                  .epoch = context->options().epoch,
+                                                                  .shares_memory = context->shares_memory(),
+                                                                  .cells = context->cells(),
+                                                                  .listener = context.get()},
                                              0, members, rank);
   return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
 }

@@ -64,6 +64,7 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
 Group::~Group() {
   context_->lock();
   context_->strike(*this);
+  engine_.reset();  // what it shares with other engines of the world is under the lock
   context_->unlock();
 }
 

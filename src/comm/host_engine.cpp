@@ -22,6 +22,7 @@ struct HostState final : EngineState {
   Execution execution;
   transport::SendRequest send;
   transport::ReceiveRequest receive;
+  shared::Run run;
 };
 
 HostState& state_of(Operation& operation) { return static_cast<HostState&>(*operation.state); }
@@ -38,7 +39,25 @@ double divisor_of(const Request& request, std::size_t ranks) {
 
 HostEngine::HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Settings settings, std::uint32_t id,
                        std::vector<int> members, int rank)
-    : endpoint_(endpoint), pool_(pool), settings_(settings), id_(id), members_(std::move(members)), rank_(rank) {}
+    : endpoint_(endpoint),
+      pool_(pool),
+      settings_(std::move(settings)),
+      id_(id),
+      members_(std::move(members)),
+      rank_(rank) {
+  const bool share = settings_.cells != nullptr && members_.size() > 1 &&
+                     std::all_of(members_.begin(), members_.end(),
+                                 [&](int member) { return settings_.shares_memory[static_cast<std::size_t>(member)]; });
+  if (share) {
+    tier_ = std::make_unique<shared::Tier>(endpoint_, settings_.cells, *settings_.listener, settings_.epoch, id_,
+                                           members_, rank_);
+  }
+}
+
+bool HostEngine::through_tier(const Request& request) const {
+  if (!tier_ || is_transfer(request)) return false;
+  return request.collective != plan::Collective::all_reduce || !settings_.algorithm;
+}
 
 std::unique_ptr<EngineState> HostEngine::make_state() { return std::make_unique<HostState>(members_.size()); }
 
@@ -104,6 +123,10 @@ void HostEngine::start(Operation& operation) {
     start_transfer(operation);
     return;
   }
+  if (through_tier(operation.request)) {
+    tier_->start(state_of(operation).run, operation, divisor_of(operation.request, members_.size()));
+    return;
+  }
   const auto& recipe = recipe_for(operation.request);
   auto& execution = state_of(operation).execution;
   execution.start({.plan = recipe.plan,
@@ -162,6 +185,9 @@ Progress HostEngine::poll(Operation& operation) noexcept {
       progress = Progress::failed;
       failed_peer = operation.request.root;
     }
+  } else if (state.run.operation != nullptr) {
+    progress = tier_->poll(state.run);
+    failed_peer = state.run.failed_peer;
   } else {
     progress = state.execution.poll(endpoint_);
     failed_peer = state.execution.failed_peer();
@@ -171,6 +197,7 @@ Progress HostEngine::poll(Operation& operation) noexcept {
 }
 
 void HostEngine::finish(Operation& operation) noexcept {
+  if (tier_) tier_->finish(state_of(operation).run);
   auto& execution = state_of(operation).execution;
   if (execution.active()) execution.finish(pool_);
 }
@@ -180,6 +207,8 @@ void HostEngine::waiting_for(const Operation& operation, std::vector<int>& world
   const std::size_t first = world_ranks.size();
   if (is_transfer(operation.request)) {
     world_ranks.push_back(operation.request.root);
+  } else if (state.run.operation != nullptr) {
+    tier_->missing(state.run, world_ranks);
   } else if (state.execution.active()) {
     state.execution.missing(world_ranks);
   }
@@ -188,7 +217,14 @@ void HostEngine::waiting_for(const Operation& operation, std::vector<int>& world
   }
 }
 
-std::string HostEngine::explain(const Request& request) const {
+Explanation HostEngine::explain(const Request& request) const {
+  if (through_tier(request)) {
+    return {"shared_memory", std::string(plan::name_of(request.collective)) + " of " +
+                                 std::to_string(request.logical_count()) + " elements on " +
+                                 std::to_string(members_.size()) + " ranks (" + std::to_string(request.leaves) +
+                                 " leaves, " + std::string(name_of(request.order)) + ", one host): shared_memory, " +
+                                 std::string(shared::describe_way(request))};
+  }
   const std::size_t element = size_of(request.output.dtype);
   return explain_choice(
       {.shape = shape_of(request),

@@ -3,6 +3,7 @@
 
 #include "comm/execution.hpp"
 #include "comm/scratch_pool.hpp"
+#include "comm/shared/tier.hpp"
 #include "trireme/comm/engine.hpp"
 #include "trireme/transport/endpoint.hpp"
 
@@ -17,6 +18,10 @@ class HostEngine final : public Engine {
   struct Settings {
     bool crosses_network = false;
     std::optional<plan::Algorithm> algorithm{};
+    std::uint64_t epoch = 0;
+    std::vector<bool> shares_memory{};                ///< per world rank; itself included
+    std::shared_ptr<shared::Cells> cells{};           ///< null: never use the ranks' common memory
+    transport::EndpointListener* listener = nullptr;  ///< told of signatures that differ
   };
   /// `endpoint` and `pool` are the world's and outlive the engine.
   HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Settings settings, std::uint32_t id,
@@ -29,7 +34,7 @@ class HostEngine final : public Engine {
   void waiting_for(const Operation& operation, std::vector<int>& world_ranks) const override;
   Capabilities capabilities() const override { return {.name = "host", .device = DeviceKind::cpu, .canonical = true}; }
   std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
-  std::string explain(const Request& request) const override;
+  Explanation explain(const Request& request) const override;
 
  private:
   /// How operations of one shape run; made once, then looked up.
@@ -53,6 +58,7 @@ class HostEngine final : public Engine {
   const ExecutablePlan& plan_for(plan::Algorithm algorithm, const plan::Shape& shape);
   plan::Shape shape_of(const Request& request) const;
   void start_transfer(Operation& operation) noexcept;
+  bool through_tier(const Request& request) const;
 
   transport::Endpoint& endpoint_;
   ScratchPool& pool_;
@@ -60,6 +66,7 @@ class HostEngine final : public Engine {
   std::uint32_t id_;
   std::vector<int> members_;
   int rank_;
+  std::unique_ptr<shared::Tier> tier_;  ///< if all members see each other's memory
   std::vector<CachedPlan> plans_;
   std::vector<Recipe> recipes_;
   std::size_t last_recipe_ = 0;

@@ -5,6 +5,7 @@
 #include "comm/parking.hpp"
 #include "comm/progress_lock.hpp"
 #include "comm/scratch_pool.hpp"
+#include "comm/shared/cells.hpp"
 #include "comm/status_board.hpp"
 #include "trireme/comm/context.hpp"
 #include "trireme/transport/endpoint.hpp"
@@ -32,6 +33,9 @@ class Context final : public rendezvous::ControlListener,
   const ContextOptions& options() const { return options_; }
   transport::Endpoint& endpoint() { return endpoint_; }
   ScratchPool& scratch() { return scratch_; }
+  const std::shared_ptr<shared::Cells>& cells() const { return cells_; }
+  /// Per world rank: whether its arena is mapped here, and this one's there.
+  std::vector<bool> shares_memory() const;
   Failure& failure() { return failure_; }
   rendezvous::ControlChannel* control() { return control_.get(); }
   const std::shared_ptr<transport::Arena>& arena() const { return options_.arena; }
@@ -91,6 +95,7 @@ class Context final : public rendezvous::ControlListener,
   };
   void raise_against(int peer, ErrorCode code, std::string message) noexcept;
   bool poll_everything() noexcept;
+  bool poll_groups() noexcept;
   bool drive_until(Operation& operation, Deadline until) noexcept;
   void await_driver(const Operation& operation, Deadline until, unsigned slept) noexcept;
   void run_progress_thread() noexcept;
@@ -99,6 +104,7 @@ class Context final : public rendezvous::ControlListener,
   ContextOptions options_;
   transport::Endpoint endpoint_;
   ScratchPool scratch_;
+  std::shared_ptr<shared::Cells> cells_;
   Failure failure_;
   ProgressLock lock_;
   Parking parking_;

@@ -48,6 +48,13 @@ Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.val
                 reason);
   }
   base_ = static_cast<std::byte*>(base);
+  try {
+    extend(directory_bytes);
+  } catch (...) {
+    ::munmap(base_, reserve_);
+    ::close(descriptor_);
+    throw;
+  }
 }
 
 Arena::~Arena() {
@@ -128,7 +135,7 @@ PeerArena::PeerArena(int descriptor, std::size_t reserve) : descriptor_(descript
     ::close(descriptor);
     fail(ErrorCode::corrupt, "the peer's arena is not a memfd sealed against shrinking");
   }
-  void* base = ::mmap(nullptr, reserve_, PROT_READ, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
+  void* base = ::mmap(nullptr, reserve_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
   if (base == MAP_FAILED) {
     const int reason = errno;
     ::close(descriptor);
@@ -136,15 +143,15 @@ PeerArena::PeerArena(int descriptor, std::size_t reserve) : descriptor_(descript
                     " MiB of a peer's arena (Options::arena_reserve there sets how much)",
                 reason);
   }
-  base_ = static_cast<const std::byte*>(base);
+  base_ = static_cast<std::byte*>(base);
 }
 
 PeerArena::~PeerArena() {
-  ::munmap(const_cast<std::byte*>(base_), reserve_);
+  ::munmap(base_, reserve_);
   ::close(descriptor_);
 }
 
-const std::byte* PeerArena::at(std::uint64_t offset, std::size_t bytes) noexcept {
+std::byte* PeerArena::at(std::uint64_t offset, std::size_t bytes) noexcept {
   if (offset > reserve_ || bytes > reserve_ - offset) return nullptr;
   if (offset + bytes > known_size_) {
     struct stat status {};

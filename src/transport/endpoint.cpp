@@ -564,7 +564,7 @@ bool Endpoint::progress() noexcept {
   return moved;
 }
 
-void Endpoint::sleep(Deadline until) noexcept {
+void Endpoint::sleep(Deadline until, const std::function<bool()>& moved) noexcept {
   bool may_sleep = true;
   for (auto& slot : peers_) {
     Peer& peer = *slot;
@@ -581,6 +581,7 @@ void Endpoint::sleep(Deadline until) noexcept {
       break;
     }
   }
+  if (may_sleep && moved && moved()) may_sleep = false;
   if (may_sleep) {
     epoll_event events[16];
     const int count = ::epoll_wait(epoll_, events, 16, until.milliseconds_left(100));
@@ -599,6 +600,16 @@ void Endpoint::sleep(Deadline until) noexcept {
 }
 
 void Endpoint::wake() const noexcept { doorbell_->ring(); }
+
+std::byte* Endpoint::peer_memory(int peer, std::uint64_t offset, std::size_t bytes) noexcept {
+  auto& slot = *peers_[static_cast<std::size_t>(peer)];
+  return slot.link ? slot.link->borrow(offset, bytes) : nullptr;
+}
+
+void Endpoint::nudge(int peer) noexcept {
+  auto& slot = *peers_[static_cast<std::size_t>(peer)];
+  if (slot.link && !slot.ended) slot.link->nudge();
+}
 
 void Endpoint::abort() noexcept {
   for (auto& slot : peers_) {

@@ -48,6 +48,10 @@ class RingLink : public Link {
     out_.set_sleeping(false);
   }
 
+  void nudge() noexcept final {
+    if (out_.reader_must_wake()) Doorbell::ring(peer_doorbell_);
+  }
+
   LinkState state() const noexcept final { return state_; }
   int errno_value() const noexcept final { return state_ == LinkState::lost ? ECONNRESET : 0; }
   void close() noexcept final { end(RingEnd::closed); }

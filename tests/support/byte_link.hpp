@@ -23,8 +23,8 @@ class ByteLink final : public transport::Link {
   std::size_t write_budget = std::numeric_limits<std::size_t>::max();
   /// At most so many bytes come back per read.
   std::size_t read_piece = std::numeric_limits<std::size_t>::max();
-  std::span<const std::byte> lendable;     ///< own memory that can be lent
-  std::span<const std::byte> peer_memory;  ///< what tokens, as offsets, point into
+  std::span<const std::byte> lendable;  ///< own memory that can be lent
+  std::span<std::byte> peer_memory;     ///< what tokens, as offsets, point into
 
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override {
     if (state_ != transport::LinkState::open) return 0;
@@ -54,10 +54,11 @@ class ByteLink final : public transport::Link {
     token = static_cast<std::uint64_t>(first - lendable.data());
     return true;
   }
-  const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
+  std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
     if (token > peer_memory.size() || bytes > peer_memory.size() - token) return nullptr;
     return peer_memory.data() + token;
   }
+  void nudge() noexcept override {}
   int descriptor() const noexcept override { return -1; }
   bool arm(bool) noexcept override { return unread() == 0 && state_ == transport::LinkState::open; }
   void disarm() noexcept override {}

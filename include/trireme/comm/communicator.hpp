@@ -4,6 +4,7 @@
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/base/work.hpp"
 #include "trireme/comm/call_options.hpp"
+#include "trireme/comm/explanation.hpp"
 #include "trireme/comm/memory.hpp"
 
 #include <cstdint>
@@ -118,8 +119,8 @@ class Communicator {
   /// Arena memory: what collectives read in place.
   Memory memory() const;
 
-  /// Which algorithm an all_reduce of `count` elements would take and why, in one line.
-  std::string explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
+  /// Which algorithm an all_reduce of `count` elements would take, and why.
+  Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
 
   /// Moves what can move, without blocking: for loops that compute while operations are under way.
   void progress();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/device.hpp"
+#include "trireme/comm/explanation.hpp"
 #include "trireme/comm/request.hpp"
 
 #include <memory>
@@ -45,7 +46,7 @@ class Engine {
   virtual Capabilities capabilities() const = 0;
   /// The engine for a sub-communicator: `members` are world ranks, `rank` the own index.
   virtual std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) = 0;
-  virtual std::string explain(const Request& request) const = 0;
+  virtual Explanation explain(const Request& request) const = 0;
 };
 
 }  // namespace trireme::comm

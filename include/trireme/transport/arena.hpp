@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/bytes.hpp"
+#include "trireme/transport/arena_directory.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,7 @@ namespace trireme::transport {
 class Arena {
  public:
   static constexpr std::size_t alignment = 128;
+  static constexpr std::size_t directory_bytes = (sizeof(ArenaDirectory) + alignment - 1) / alignment * alignment;
 
   /// Reserves address space (not memory) for `reserve`; 0: the machine's physical memory, 64 GiB at most.
   /// Errors: system.
@@ -34,6 +36,9 @@ class Arena {
 
   /// Whether [data, data + bytes) lies in the arena; sets its offset.
   bool contains(const void* data, std::size_t bytes, std::uint64_t& offset) const noexcept;
+
+  /// At the arena's first bytes.
+  ArenaDirectory& directory() noexcept { return *reinterpret_cast<ArenaDirectory*>(base_); }
 
   int descriptor() const { return descriptor_; }
   std::size_t reserve() const { return reserve_; }
@@ -53,7 +58,8 @@ class Arena {
   std::map<std::size_t, std::size_t> taken_;  ///< offset -> bytes
 };
 
-/// A peer's arena, mapped read only. Growth of the peer's file needs no new mapping.
+/// A peer's arena, mapped for reading and writing: the owner of a part of a reduction writes it where the result is
+/// wanted. Growth of the peer's file needs no new mapping.
 class PeerArena {
  public:
   /// Takes ownership of `descriptor`. Errors: system; corrupt when the descriptor is not a sealed memfd.
@@ -63,11 +69,11 @@ class PeerArena {
   PeerArena& operator=(const PeerArena&) = delete;
 
   /// Null when the range lies outside the peer's file as it is now.
-  const std::byte* at(std::uint64_t offset, std::size_t bytes) noexcept;
+  std::byte* at(std::uint64_t offset, std::size_t bytes) noexcept;
 
  private:
   int descriptor_;
-  const std::byte* base_ = nullptr;
+  std::byte* base_ = nullptr;
   std::size_t reserve_;
   std::size_t known_size_ = 0;
 };

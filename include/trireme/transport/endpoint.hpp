@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -119,7 +120,8 @@ class Endpoint {
   /// Moves what can move; true if anything did.
   bool progress() noexcept;
   /// Sleeps until something may move, a wake() comes or `until`; at most 100 ms. Returns at once if something can move.
-  void sleep(Deadline until) noexcept;
+  /// `moved`, if given, is asked once more when the peers have been told to wake this rank.
+  void sleep(Deadline until, const std::function<bool()>& moved = {}) noexcept;
   /// Ends a sleep from another thread.
   void wake() const noexcept;
 
@@ -127,6 +129,12 @@ class Endpoint {
   void abort() noexcept;
   /// Ends all links in good order: flushes, then waits, until the deadline at most, for the peers to end theirs.
   void close(Deadline deadline) noexcept;
+
+  /// Where [offset, offset + bytes) of the peer's arena is in this process; null when it is not mapped here, or not
+  /// that large.
+  std::byte* peer_memory(int peer, std::uint64_t offset, std::size_t bytes) noexcept;
+  /// See Link::nudge.
+  void nudge(int peer) noexcept;
 
   LinkState link_state(int peer) const noexcept;
   /// Payload sent to peers so far, headers apart; and received.

@@ -28,7 +28,10 @@ class Link {
   /// If the peer can read [data, data + bytes) in place (arena memory, mapped by both), sets the token it needs.
   virtual bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept = 0;
   /// Where the peer's lent bytes are in this process; null when the token is not of this peer's arena.
-  virtual const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept = 0;
+  virtual std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept = 0;
+  /// Ends the peer's sleep if it has armed its side; for what was written into memory both share, outside the stream.
+  /// Order: none beyond the caller's own stores; a peer about to sleep may miss it and wakes by its own clock.
+  virtual void nudge() noexcept = 0;
 
   /// A descriptor that becomes readable when something happened, for sleeping; -1 if only the doorbell tells.
   virtual int descriptor() const noexcept = 0;

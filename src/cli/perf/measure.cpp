@@ -24,18 +24,6 @@ bool reaches_by_network(const World& world) {
 
 }  // namespace
 
-std::string algorithm_in(std::string_view explanation) {
-  constexpr std::string_view before = "): ";
-  const std::size_t at = explanation.find(before);
-  if (at != std::string_view::npos) {
-    std::string_view name = explanation.substr(at + before.size());
-    name = name.substr(0, name.find(','));
-    plan::Algorithm known{};
-    if (plan::parse_algorithm(name, known)) return std::string(name);
-  }
-  fail(ErrorCode::unsupported, "no algorithm is named in '" + std::string(explanation) + "'");
-}
-
 PerfBench::PerfBench(World& world, const PerfOptions& options, std::size_t largest_count)
     : options_(options),
       communicator_(world.communicator()),
@@ -46,7 +34,7 @@ PerfBench::PerfBench(World& world, const PerfOptions& options, std::size_t large
 
 CallOptions PerfBench::call_options() const { return {.order = options_.order, .label = "perf"}; }
 
-std::string PerfBench::explain(std::size_t count) const {
+Explanation PerfBench::explain(std::size_t count) const {
   return communicator_.explain(count, options_.dtype, call_options());
 }
 
@@ -64,7 +52,7 @@ double PerfBench::call(std::size_t count, std::uint64_t iteration, std::uint64_t
 
 PerfRow PerfBench::measure(std::size_t count) {
   const Bytes size{count * size_of(options_.dtype)};
-  PerfRow row{.count = count, .algorithm = algorithm_in(explain(count)), .iterations = options_.iterations_for(size)};
+  PerfRow row{.count = count, .algorithm = explain(count).algorithm, .iterations = options_.iterations_for(size)};
   std::uint64_t iteration = 0;
   std::uint64_t wrong = 0;
   while (iteration < options_.warmup) call(count, iteration++, wrong);

@@ -8,13 +8,8 @@
 #include "trireme/world/world.hpp"
 
 #include <string>
-#include <string_view>
 
 namespace trireme::cli {
-
-/// The algorithm that Communicator::explain() names: "all_reduce of 4 elements … (…): direct, the least …" is "direct".
-/// Errors: unsupported when the text names none.
-std::string algorithm_in(std::string_view explanation);
 
 /// Measures one operation in a world, size after size. Collective throughout.
 class PerfBench {
@@ -23,9 +18,9 @@ class PerfBench {
   PerfBench(World& world, const PerfOptions& options, std::size_t largest_count);
 
   BoundKind bound() const { return bound_.kind(); }
-  /// Which algorithm a vector of this size takes and why: one line.
+  /// Which algorithm a vector of this size takes, and why.
   /// Errors: invalid_argument for an algorithm that is not defined here or does not keep the order; alike on all ranks.
-  std::string explain(std::size_t count) const;
+  Explanation explain(std::size_t count) const;
   /// Verifies, then times, each call on inputs of its own.
   PerfRow measure(std::size_t count);
 

@@ -78,7 +78,7 @@ class MemLink final : public RingLink {
   bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept override {
     return self_.arena->contains(data, bytes, token);
   }
-  const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
+  std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
     const std::size_t reserve = peer_.arena->reserve();
     return token <= reserve && bytes <= reserve - token ? peer_.arena->base() + token : nullptr;
   }

@@ -83,9 +83,7 @@ class ShmLink final : public RingLink {
   bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept override {
     return arena_->contains(data, bytes, token);
   }
-  const std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
-    return peer_arena_->at(token, bytes);
-  }
+  std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override { return peer_arena_->at(token, bytes); }
   int descriptor() const noexcept override { return socket_.descriptor(); }
   /// Nothing is ever sent on the socket: readable means that the peer's process has closed it or is gone.
   void check() noexcept override {

@@ -123,7 +123,7 @@ TEST_CASE("small messages take few rounds, large ones little volume") {
 
 TEST_CASE("the explanation is one line that names the choice, its reason and the others") {
   auto input = all_reduce_of(1000, 4);
-  const auto text = comm::explain_choice(input);
+  const auto text = comm::explain_choice(input).text;
   CAPTURE(text);
   REQUIRE(has(text, "all_reduce of 1000 elements on 4 ranks"));
   REQUIRE(has(text, ": " + std::string(plan::name_of(choose(input)))));
@@ -131,5 +131,5 @@ TEST_CASE("the explanation is one line that names the choice, its reason and the
   REQUIRE(has(text, "ring not usable"));
   REQUIRE(std::count(text.begin(), text.end(), '\n') == 0);
   input.forced = Algorithm::tree;
-  REQUIRE(has(comm::explain_choice(input), "tree, as asked for"));
+  REQUIRE(has(comm::explain_choice(input).text, "tree, as asked for"));
 }

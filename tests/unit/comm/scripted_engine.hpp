@@ -43,7 +43,7 @@ class ScriptedEngine final : public comm::Engine {
   std::unique_ptr<comm::Engine> split(std::uint32_t, std::vector<int>, int) override {
     return std::make_unique<ScriptedEngine>(script_);
   }
-  std::string explain(const comm::Request&) const override { return {}; }
+  Explanation explain(const comm::Request&) const override { return {}; }
 
  private:
   std::shared_ptr<Script> script_;

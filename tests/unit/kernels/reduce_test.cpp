@@ -203,6 +203,47 @@ TEST_CASE("The destination may be exactly one of the sources") {
   }
 }
 
+TEST_CASE("A second destination gets the same bits, and may be the memory of another source") {
+  for (const Types& types : all_types) {
+    for (int n : {2, 3, 4, 7}) {
+      for (std::size_t count : {1u, 7u, 64u, 513u, 1100u}) {
+        for (double divisor : {1.0, 3.0}) {
+          if (divisor != 1.0 && !is_floating(types.accumulator)) continue;
+          const Program program = contracted(n, n);
+          const auto sources = make_sources(types, n, count);
+          Array expected(types.output, count);
+          auto source_views = views(sources);
+          ReduceCall call{ReduceKind::sum, types.accumulator, expected.data(), types.output,
+                          count,           source_views,      program,         divisor};
+          reference::reduce(call);
+          for (Isa isa : samples::isas()) {
+            CAPTURE(describe(call), name_of(isa));
+            Array one(types.output, count, 1), two(types.output, count, 3);
+            call.destination = one.data();
+            call.also = two.data();
+            reduce(call, isa);
+            REQUIRE(samples::same(expected, one));
+            REQUIRE(samples::same(expected, two));
+            REQUIRE(one.guards_intact());
+            REQUIRE(two.guards_intact());
+            // In place on both sides: what two ranks do to each other's memory.
+            if (types.first != types.output || types.second != types.output) continue;
+            auto in_place = make_sources(types, n, count);
+            auto in_place_views = views(in_place);
+            ReduceCall both = call;
+            both.sources = in_place_views;
+            both.destination = in_place[0].data();
+            both.also = in_place[1].data();
+            reduce(both, isa);
+            REQUIRE(samples::same(expected, in_place[0]));
+            REQUIRE(samples::same(expected, in_place[1]));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("Splitting a range gives the same bits") {
   constexpr std::size_t count = 3001;
   for (const Types& types : all_types) {

@@ -16,6 +16,7 @@
 
 using namespace trireme;
 using transport::Arena;
+using transport::ArenaDirectory;
 using transport::PeerArena;
 
 namespace {
@@ -125,12 +126,12 @@ TEST_CASE("a random history never hands out overlapping or dirty ranges") {
     }
   }
   for (const auto& range : held) arena.release(range);
-  REQUIRE(arena.allocate(50000).data() == arena.base());  // one hole at the beginning
+  REQUIRE(arena.allocate(50000).data() == arena.base() + Arena::directory_bytes);  // one hole at the beginning
 }
 
 TEST_CASE("an exhausted reserve says so and names the option") {
   Arena arena(Bytes{reserve});
-  const auto most = arena.allocate(arena.reserve() - 1024);
+  const auto most = arena.allocate(arena.reserve() - Arena::directory_bytes - 1024);
   const auto error = error_of([&] { arena.allocate(2048); });
   REQUIRE(error.code == ErrorCode::system);
   REQUIRE(error.message.find("exhausted") != std::string::npos);
@@ -196,7 +197,9 @@ TEST_CASE("a peer sees the arena's bytes, also those of ranges made after it was
 TEST_CASE("a peer's token reaches no byte outside the file") {
   Arena arena(Bytes{reserve});
   PeerArena peer(duplicate(arena), arena.reserve());
-  REQUIRE(peer.at(0, 1) == nullptr);  // nothing allocated yet: touching it would be SIGBUS
+  // Behind the directory nothing is allocated yet: touching what lies beyond the file would be SIGBUS.
+  REQUIRE(peer.at(0, Arena::directory_bytes) != nullptr);
+  REQUIRE(peer.at(arena.reserve() - 1, 1) == nullptr);
   const auto range = arena.allocate(100);
   REQUIRE(range.size() == 100);
   struct stat status {};
@@ -211,6 +214,25 @@ TEST_CASE("a peer's token reaches no byte outside the file") {
   REQUIRE(peer.at(1, arena.reserve()) == nullptr);
   REQUIRE(peer.at(~std::uint64_t{0}, 2) == nullptr);
   REQUIRE(peer.at(2, ~std::size_t{0}) == nullptr);
+}
+
+TEST_CASE("peers find in the directory what the owner has published, and nothing else") {
+  Arena arena(Bytes{reserve});
+  PeerArena peer(duplicate(arena), arena.reserve());
+  const auto& seen = *reinterpret_cast<const ArenaDirectory*>(peer.at(0, sizeof(ArenaDirectory)));
+  std::uint64_t offset = 0;
+  REQUIRE(!seen.find(7, offset));
+  REQUIRE(arena.directory().publish(7, 4096));
+  REQUIRE(arena.directory().publish(8, 8192));
+  REQUIRE(seen.find(7, offset));
+  REQUIRE(offset == 4096);
+  REQUIRE(seen.find(8, offset));
+  REQUIRE(offset == 8192);
+  arena.directory().withdraw(7);
+  REQUIRE(!seen.find(7, offset));
+  REQUIRE(seen.find(8, offset));
+  for (std::uint64_t key = 9; key < 8 + ArenaDirectory::capacity; ++key) REQUIRE(arena.directory().publish(key, key));
+  REQUIRE(!arena.directory().publish(~std::uint64_t{0}, 1));  // full, and says so
 }
 
 TEST_CASE("a descriptor that could shrink under the reader is refused and closed") {

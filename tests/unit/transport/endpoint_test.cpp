@@ -454,7 +454,8 @@ TEST_CASE("an abort gives back the link of a peer that had been given up before"
       return into.size();
     }
     bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
-    const std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    void nudge() noexcept override {}
     int descriptor() const noexcept override { return -1; }
     bool arm(bool) noexcept override { return false; }
     void disarm() noexcept override {}
@@ -484,7 +485,8 @@ TEST_CASE("closing ends at its deadline, whether the peer takes nothing or talks
     }
     std::size_t read(std::span<std::byte> into) noexcept override { return talks_ ? into.size() : 0; }
     bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
-    const std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    void nudge() noexcept override {}
     int descriptor() const noexcept override { return -1; }
     bool arm(bool) noexcept override { return true; }
     void disarm() noexcept override {}

@@ -85,7 +85,7 @@ TEST_CASE("without a launcher every call works in a world of one and moves nothi
   REQUIRE(half->size() == 1);
   REQUIRE(!communicator.split(-1));
   communicator.progress();
-  REQUIRE(communicator.explain(1000).find("1 ranks") != std::string::npos);
+  REQUIRE(communicator.explain(1000).text.find("1 ranks") != std::string::npos);
   REQUIRE(communicator.flight_recorder_json().find("\"outcome\": \"done\"") != std::string::npos);
   REQUIRE(communicator.payload_bytes_sent() == 0);
   REQUIRE(!world.failure());

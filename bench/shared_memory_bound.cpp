@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can processes of one host reach at all? Two stand-alone kernels without any library: no matching, no errors, no
+// choice of algorithm. `zero_copy` is the bound for memory that all processes map: each combines its part of all inputs
+// into all outputs, a barrier before and after. `staged` is what is attainable on private memory: the part that another
+// process combines passes through a shared slot in chunks; who reads a slot also writes the result into it, because
+// stores to lines that the other side has written are several times faster than to lines it has only read.
+// Inputs are rewritten before each call; a call takes as long as its slowest process; every result is checked.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define TARGET
+#endif
+
+namespace {
+
+constexpr std::size_t most_processes = 8;
+constexpr std::size_t slots = 4;
+
+struct Options {
+  bool staged = false;
+  std::size_t processes = 2, min_bytes = 4, max_bytes = 256 << 20, factor = 4, chunk = 128 << 10, iterations = 0;
+};
+
+struct Shared {
+  struct alignas(128) Flag {
+    std::atomic<std::uint64_t> value;
+  };
+  Flag arrived[most_processes], filled[most_processes], combined[most_processes];
+  double seconds[most_processes];
+  std::uint64_t wrong[most_processes];
+};
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+void wait_for(const std::atomic<std::uint64_t>& flag, std::uint64_t value, bool crowded) {
+  for (unsigned spins = 0; flag.load(std::memory_order_acquire) < value; ++spins) {
+    if (crowded) sched_yield();
+    pause_briefly();
+  }
+}
+
+TARGET void add_two(float* __restrict a, float* __restrict b, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) a[i] = b[i] = a[i] + b[i];
+}
+
+/// Own contribution `mine` (result goes there too) plus the one in the slot, which takes the result as well.
+TARGET void add_slot(float* __restrict mine, float* __restrict slot, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) mine[i] = slot[i] = mine[i] + slot[i];
+}
+
+TARGET void add_to(float* __restrict sum, const float* __restrict other, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) sum[i] += other[i];
+}
+
+class Process {
+ public:
+  Process(const Options& options, std::size_t rank, Shared& shared, std::vector<float*> arenas,
+          std::vector<float*> staging)
+      : options_(options),
+        rank_(rank),
+        shared_(shared),
+        arenas_(std::move(arenas)),
+        staging_(std::move(staging)),
+        crowded_(options.processes > static_cast<std::size_t>(sysconf(_SC_NPROCESSORS_ONLN))) {
+    if (options.staged) own_.resize(options.max_bytes / sizeof(float));
+  }
+
+  void run() {
+    for (std::size_t bytes = options_.min_bytes; bytes <= options_.max_bytes; bytes *= options_.factor) measure(bytes);
+  }
+
+ private:
+  float* data() { return options_.staged ? own_.data() : arenas_[rank_]; }
+  std::size_t begin_of(std::size_t part, std::size_t count) const {
+    return part == options_.processes ? count : count * part / options_.processes / 16 * 16;
+  }
+
+  void barrier() {
+    ++round_;
+    shared_.arrived[rank_].value.store(round_, std::memory_order_release);
+    for (std::size_t r = 0; r < options_.processes; ++r) wait_for(shared_.arrived[r].value, round_, crowded_);
+  }
+
+  void zero_copy(std::size_t count) {
+    barrier();
+    const std::size_t part = (rank_ + calls_) % options_.processes;  // owners change: no part stays in one cache
+    const std::size_t begin = begin_of(part, count), n = begin_of(part + 1, count) - begin;
+    if (options_.processes == 2) {
+      add_two(arenas_[0] + begin, arenas_[1] + begin, n);
+    } else {
+      constexpr std::size_t tile = 2048;
+      for (std::size_t at = 0; at < n; at += tile) {
+        const std::size_t now = std::min(tile, n - at);
+        for (std::size_t r = 1; r < options_.processes; ++r)
+          add_to(arenas_[0] + begin + at, arenas_[r] + begin + at, now);
+        for (std::size_t r = 1; r < options_.processes; ++r)
+          std::memcpy(arenas_[r] + begin + at, arenas_[0] + begin + at, now * sizeof(float));
+      }
+    }
+    barrier();
+  }
+
+  float* slot(std::size_t owner, std::uint64_t chunk) const {
+    return staging_[owner] + chunk % slots * (options_.chunk / sizeof(float));
+  }
+
+  /// Two processes only.
+  void staged(std::size_t count) {
+    const std::size_t per_chunk = options_.chunk / sizeof(float);
+    const std::size_t chunks = (count + per_chunk - 1) / per_chunk;
+    const std::size_t other = 1 - rank_;
+    std::uint64_t in = 0, add = 0, out = 0;
+    const auto range = [&](std::uint64_t chunk, std::size_t owner) {
+      const std::size_t first = chunk * per_chunk, n = std::min(per_chunk, count - first);
+      const std::size_t half = n / 2;
+      return owner == 0 ? std::pair(first, half) : std::pair(first + half, n - half);
+    };
+    while (out < chunks) {
+      if (in < chunks && in < out + slots) {
+        const auto [at, n] = range(in, other);
+        std::memcpy(slot(rank_, chunk_ + in), own_.data() + at, n * sizeof(float));
+        shared_.filled[rank_].value.store(chunk_ + ++in, std::memory_order_release);
+      }
+      if (add < in && shared_.filled[other].value.load(std::memory_order_acquire) > chunk_ + add) {
+        const auto [at, n] = range(add, rank_);
+        add_slot(own_.data() + at, slot(other, chunk_ + add), n);
+        shared_.combined[rank_].value.store(chunk_ + ++add, std::memory_order_release);
+      }
+      if (out < add && shared_.combined[other].value.load(std::memory_order_acquire) > chunk_ + out) {
+        const auto [at, n] = range(out, other);
+        std::memcpy(own_.data() + at, slot(rank_, chunk_ + out), n * sizeof(float));
+        ++out;
+      }
+    }
+    chunk_ += chunks;
+  }
+
+  void measure(std::size_t bytes) {
+    const std::size_t count = bytes / sizeof(float);
+    std::size_t iterations = options_.iterations;
+    if (iterations == 0) iterations = std::clamp<std::size_t>((std::size_t{1} << 30) / bytes, 12, 2000);
+    std::vector<double> times;
+    std::uint64_t wrong = 0;
+    for (std::size_t i = 0; i < iterations + 3; ++i, ++calls_) {
+      for (std::size_t e = 0; e < count; ++e) data()[e] = static_cast<float>((e + calls_) % 1021 + rank_);
+      barrier();
+      const auto begin = std::chrono::steady_clock::now();
+      options_.staged ? staged(count) : zero_copy(count);
+      shared_.seconds[rank_] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      barrier();
+      if (i >= 3) times.push_back(*std::max_element(shared_.seconds, shared_.seconds + options_.processes));
+      barrier();
+      if (i >= 3) continue;
+      const float ranks = static_cast<float>(options_.processes * (options_.processes - 1) / 2);
+      for (std::size_t e = 0; e < count; ++e) {
+        const float expected = static_cast<float>(options_.processes * ((e + calls_) % 1021)) + ranks;
+        wrong += data()[e] != expected;
+      }
+    }
+    shared_.wrong[rank_] = wrong;
+    barrier();
+    if (rank_ != 0) return;
+    std::sort(times.begin(), times.end());
+    for (std::size_t r = 1; r < options_.processes; ++r) wrong += shared_.wrong[r];
+    std::printf("bound kind=%s processes=%zu bytes=%zu time_us=%.3f least_us=%.3f p99_us=%.3f wrong=%llu\n",
+                options_.staged ? "staged" : "zero_copy", options_.processes, bytes, 1e6 * times[times.size() / 2],
+                1e6 * times.front(), 1e6 * times[times.size() * 99 / 100], static_cast<unsigned long long>(wrong));
+    std::fflush(stdout);
+  }
+
+  Options options_;
+  std::size_t rank_;
+  Shared& shared_;
+  std::vector<float*> arenas_, staging_;
+  std::vector<float> own_;
+  bool crowded_;
+  std::uint64_t round_ = 0, calls_ = 0, chunk_ = 0;
+};
+
+void* map(std::size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    std::perror("shared_memory_bound: mmap");
+    std::exit(1);
+  }
+  return memory;
+}
+
+[[noreturn]] void usage(const char* what) {
+  std::fprintf(stderr,
+               "shared_memory_bound: %s\nusage: shared_memory_bound [--kind zero_copy|staged] [--processes N] "
+               "[--min-bytes B] [--max-bytes B] [--factor F] [--chunk B] [--iterations N]\n",
+               what);
+  std::exit(2);
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view name = argv[i];
+    if (i + 1 == argc) usage("a flag without a value");
+    const std::string value = argv[i + 1];
+    char* end = nullptr;
+    const std::size_t number = std::strtoull(value.c_str(), &end, 10);
+    if (name == "--kind") {
+      if (value != "zero_copy" && value != "staged") usage("--kind is zero_copy or staged");
+      options.staged = value == "staged";
+      continue;
+    }
+    if (value.empty() || *end != '\0' || (number == 0 && name != "--iterations"))
+      usage("a value is not a number above 0");
+    if (name == "--processes") {
+      options.processes = number;
+    } else if (name == "--min-bytes") {
+      options.min_bytes = number;
+    } else if (name == "--max-bytes") {
+      options.max_bytes = number;
+    } else if (name == "--factor") {
+      options.factor = number;
+    } else if (name == "--chunk") {
+      options.chunk = number;
+    } else if (name == "--iterations") {
+      options.iterations = number;
+    } else {
+      usage("unknown flag");
+    }
+  }
+  if (options.processes < 2 || options.processes > most_processes) usage("--processes is 2 to 8");
+  if (options.staged && options.processes != 2) usage("--kind staged is for 2 processes");
+  if (options.factor < 2 || options.min_bytes < sizeof(float) || options.chunk % 128 != 0) usage("sizes do not fit");
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  auto& shared = *static_cast<Shared*>(map(sizeof(Shared)));
+  std::vector<float*> arenas(options.processes, nullptr), staging;
+  for (std::size_t r = 0; r < options.processes; ++r) {
+    if (!options.staged) arenas[r] = static_cast<float*>(map(options.max_bytes + 4096));
+    staging.push_back(static_cast<float*>(map(slots * options.chunk)));
+  }
+  std::vector<pid_t> children;
+  for (std::size_t r = 0; r < options.processes; ++r) {
+    const pid_t child = fork();
+    if (child < 0) {
+      std::perror("shared_memory_bound: fork");
+      return 1;
+    }
+    if (child == 0) {
+      cpu_set_t core;
+      CPU_ZERO(&core);
+      CPU_SET(r % static_cast<std::size_t>(sysconf(_SC_NPROCESSORS_ONLN)), &core);
+      sched_setaffinity(0, sizeof core, &core);
+      Process(options, r, shared, arenas, staging).run();
+      return 0;
+    }
+    children.push_back(child);
+  }
+  int result = 0;
+  for (const pid_t child : children) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (status != 0) result = 1;
+  }
+  for (std::size_t r = 0; r < options.processes; ++r) {
+    if (shared.wrong[r] != 0) result = 1;
+  }
+  return result;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace trireme::comm::shared {
+
+/// Operations of one communicator that a rank may have announced before the slowest rank has finished the first of them.
+inline constexpr std::size_t slots = 8;
+/// Contributions up to this size always travel inside the slot: copying them costs less than a second hand-off.
+inline constexpr std::size_t always_copied = 1024;
+/// Up to this size they do if no rank's memory can be mapped by the others.
+inline constexpr std::size_t slot_payload = 8 * 1024;
+/// Memory the peers cannot map passes through the cell, in pieces of this size.
+inline constexpr std::size_t piece_bytes = 128 * 1024;
+/// Pieces under way at once.
+inline constexpr std::size_t pieces = 4;
+/// In place of an offset: the memory is not in the arena.
+inline constexpr std::uint64_t foreign = ~std::uint64_t{0};
+
+/// One announced operation. Written by its rank before `announced`, read by the peers after it, and left alone until
+/// every rank has finished the operation.
+struct Slot {
+  static constexpr std::size_t words = 3;
+  alignas(128) std::atomic<std::uint64_t> announced;  ///< number of the operation, plus 1
+  std::uint64_t sequence;                             ///< its number among all collectives of the communicator
+  std::array<std::uint64_t, 3> stamp;
+  /// A payload of up to 24 bytes, in the line of the flag; or the offsets of input and output in the arena.
+  std::array<std::uint64_t, words> word;
+  alignas(64) std::array<std::byte, slot_payload> payload;
+};
+
+/// What one rank shows its peers of one communicator: in its arena, listed in the arena's directory. Every word has one
+/// writer, that rank; counters only grow. Zero bytes are a valid fresh cell.
+struct Cell {
+  alignas(128) std::atomic<std::uint64_t> finished;  ///< operations: the peers' memory is no longer looked at
+  alignas(128) std::atomic<std::uint64_t> filled;    ///< pieces whose input may be read
+  std::atomic<std::uint64_t> reduced;                ///< pieces of which this rank's part is done, everywhere
+  alignas(128) std::array<Slot, slots> slot;
+  alignas(128) std::array<std::array<std::byte, piece_bytes>, pieces> staging;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+}  // namespace trireme::comm::shared

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/shared/flags.hpp"
+
+#include <cstdint>
+
+namespace trireme::comm::shared {
+
+/// How far one operation is that goes piece by piece. Pieces are numbered over all operations of the communicator.
+struct Stages {
+  std::uint64_t first = 0;
+  std::uint64_t end = 0;
+  std::uint64_t to_fill = 0;  ///< the next piece of each stage
+  std::uint64_t to_combine = 0;
+  std::uint64_t to_take_out = 0;
+  bool takes_out = false;  ///< the result comes out of this rank's own staging, when all have done their parts
+  bool looked_at =
+      false;  ///< the others look at this rank's own memory: it is free when they all have done their parts
+
+  Stages() = default;
+  Stages(std::uint64_t first_piece, std::uint64_t end_piece)
+      : first(first_piece), end(end_piece), to_fill(first), to_combine(first), to_take_out(first) {}
+};
+
+/// Does whatever can be done of `stages` now: job.fill(k) puts this rank's input of piece k in place, job.combine(k) does
+/// its part of piece k, job.take_out(k) brings the result home. True if anything was done.
+/// A place in the staging is free again when every rank has done its part of the piece that was there, and its result
+/// has been taken out.
+template <class Atomics, class Job>
+bool advance(Flags<Atomics>& flags, Stages& stages, Job&& job) {
+  bool moved = false;
+  for (bool again = true; again;) {
+    again = false;
+    const auto before = stages.to_fill - pieces;  // the piece in the same place; wraps below `pieces`
+    const bool taken_out = !stages.takes_out || before < stages.first || before < stages.to_take_out;
+    if (stages.to_fill < stages.end && (stages.to_fill < pieces || (taken_out && flags.all_reduced(before)))) {
+      job.fill(stages.to_fill);
+      flags.fill(stages.to_fill++);
+      job.tell();
+      again = true;
+    }
+    if (stages.to_combine < stages.to_fill && flags.all_filled(stages.to_combine)) {
+      job.combine(stages.to_combine);
+      flags.reduce(stages.to_combine++);
+      job.tell();
+      again = true;
+    }
+    if (stages.to_take_out < stages.to_combine && (!stages.takes_out || flags.all_reduced(stages.to_take_out))) {
+      if (stages.takes_out) job.take_out(stages.to_take_out);
+      ++stages.to_take_out;
+      again = true;
+    }
+    moved |= again;
+  }
+  return moved;
+}
+
+/// Whether nothing is left to do or to wait for.
+template <class Atomics>
+bool ended(Flags<Atomics>& flags, const Stages& stages) {
+  return stages.to_take_out == stages.end &&
+         (!stages.looked_at || stages.end == stages.first || flags.all_reduced(stages.end - 1));
+}
+
+}  // namespace trireme::comm::shared

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/shared/tier.hpp"
+
+#include "comm/message_space.hpp"
+#include "comm/operation.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace trireme::comm::shared {
+namespace {
+
+using plan::Collective;
+
+constexpr unsigned look_for_death_every = 64;  // idle polls
+
+/// What the other ranks read of this rank's memory.
+std::size_t contribution_bytes(const Request& request) {
+  switch (request.collective) {
+    case Collective::broadcast: return request.output.size_bytes();
+    case Collective::barrier:
+    case Collective::send_recv: return 0;
+    default: return request.input.size_bytes();
+  }
+}
+
+const std::byte* contribution(const Request& request) {
+  return static_cast<const std::byte*>(request.collective == Collective::broadcast ? request.output.data
+                                                                                   : request.input.data);
+}
+
+/// Elements over which pieces are counted: of one block, where there are several.
+std::size_t elements(const Request& request) {
+  return request.collective == Collective::all_gather ? request.input.count : request.output.count;
+}
+
+std::size_t input_size(const Request& request) {
+  return size_of(request.collective == Collective::broadcast ? request.output.dtype : request.input.dtype);
+}
+
+bool shows_memory(const Request& request, std::size_t rank) {
+  return request.collective != Collective::broadcast || static_cast<std::size_t>(request.root) == rank;
+}
+
+std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
+
+}  // namespace
+
+std::string_view describe_way(const Request& request) {
+  const std::size_t bytes = contribution_bytes(request);
+  if (bytes <= always_copied) return "every rank combines all contributions, which travel beside the flags";
+  if (bytes <= slot_payload) {
+    return "arena memory: every rank combines its part into all outputs; foreign memory: every rank combines all "
+           "contributions, which travel beside the flags";
+  }
+  return "every rank combines its part into all outputs; foreign memory passes through the arena in pieces";
+}
+
+Tier::Tier(transport::Endpoint& endpoint, std::shared_ptr<Cells> cells, transport::EndpointListener& listener,
+           std::uint64_t epoch, std::uint32_t communicator, std::vector<int> members, int rank)
+    : endpoint_(endpoint),
+      cells_(std::move(cells)),
+      listener_(listener),
+      key_((epoch << 32) + communicator + 1),
+      communicator_(communicator),
+      members_(std::move(members)),
+      rank_(static_cast<std::size_t>(rank)),
+      own_(&cells_->open(key_)),
+      found_(members_.size(), nullptr),
+      work_(members_.size()),
+      sights_(members_.size()) {
+  found_[rank_] = own_;
+  queue_.reserve(1024);
+}
+
+Tier::~Tier() { cells_->retire(key_, *own_, std::move(flags_), next_number_); }
+
+void Tier::start(Run& run, const Operation& operation, double divisor) {
+  const auto collective = operation.request.collective;
+  if (collective == Collective::all_reduce || collective == Collective::reduce_scatter)
+    work_.prepare(operation.request.leaves);
+  run = {};
+  run.operation = &operation;
+  run.number = next_number_++;
+  run.divisor = divisor;
+  queue_.push_back(&run);
+  if (attach()) announce(run);
+}
+
+Progress Tier::poll(Run& run) noexcept {
+  if (run.done) return Progress::done;
+  const bool moved = advance();
+  if (run.done) return Progress::done;
+  if (moved) {
+    idle_ = 0;
+    return Progress::advanced;
+  }
+  if (&run == queue_.front() && !run.disputed && ++idle_ % look_for_death_every == 0) {
+    // Looked at in this order: what a rank wrote before it went is seen once its going is.
+    const int lost = lost_peer(run);
+    if (lost >= 0 && !advance()) {
+      run.failed_peer = lost;
+      return Progress::failed;
+    }
+  }
+  return Progress::idle;
+}
+
+void Tier::finish(Run& run) noexcept {
+  if (run.operation == nullptr) return;
+  run.operation = nullptr;
+  std::erase(queue_, &run);
+}
+
+// ---------------------------------------------------------------------------------------------------------- meeting
+
+/// Finds the cells of the others; each opens its own before it issues anything.
+bool Tier::attach() noexcept {
+  if (flags_) return true;
+  for (std::size_t r = 0; r < found_.size(); ++r) {
+    if (found_[r] != nullptr) continue;
+    const auto* arena = endpoint_.peer_memory(members_[r], 0, sizeof(transport::ArenaDirectory));
+    if (arena == nullptr) return false;
+    std::uint64_t offset = 0;
+    if (!reinterpret_cast<const transport::ArenaDirectory*>(arena)->find(key_, offset)) return false;
+    auto* memory = endpoint_.peer_memory(members_[r], offset, sizeof(Cell));
+    if (memory == nullptr || offset % alignof(Cell) != 0) return false;
+    found_[r] = reinterpret_cast<Cell*>(memory);
+  }
+  flags_ = std::make_unique<Flags<MachineAtomics>>(static_cast<int>(rank_), found_);
+  return true;
+}
+
+bool Tier::announce(Run& run) noexcept {
+  if (run.announced || run.number != announced_ || !flags_->may_announce(run.number)) return false;
+  const Request& request = run.operation->request;
+  Slot& slot = flags_->own_slot(run.number);
+  slot.sequence = run.operation->sequence;
+  slot.stamp = run.operation->stamp.words;
+  const std::size_t bytes = shows_memory(request, rank_) ? contribution_bytes(request) : 0;
+  if (bytes > always_copied) {
+    const auto offset = [&](const void* data, std::size_t size) {
+      std::uint64_t at = 0;
+      return cells_->arena().contains(data, size, at) ? at : foreign;
+    };
+    slot.word[0] = offset(contribution(request), bytes);
+    slot.word[1] = offset(request.output.data, request.output.size_bytes());
+    // The others write the output of an all_reduce; any other may lie anywhere.
+    if (request.collective == Collective::all_reduce && (slot.word[0] == foreign || slot.word[1] == foreign))
+      slot.word[0] = slot.word[1] = foreign;
+  }
+  if (bytes != 0 && (bytes <= always_copied || (bytes <= slot_payload && slot.word[0] == foreign))) {
+    std::memcpy(bytes <= sizeof slot.word ? static_cast<void*>(slot.word.data()) : slot.payload.data(),
+                contribution(request), bytes);
+  }
+  flags_->announce(run.number);
+  run.announced = true;
+  ++announced_;
+  tell();
+  return true;
+}
+
+/// All ranks have announced the operation: are they of one mind?
+bool Tier::agree(Run& run) noexcept {
+  if (!flags_->all_announced(run.number)) return false;
+  const Operation& operation = *run.operation;
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    const Slot& theirs = flags_->slot(r, run.number);
+    if (theirs.stamp == operation.stamp.words && theirs.sequence == operation.sequence) continue;
+    run.disputed = true;
+    listener_.mismatched(members_[r], {collective_space(communicator_), 0, operation.sequence}, operation.stamp,
+                         {theirs.stamp});
+    return false;
+  }
+  run.agreed = true;
+  return settle(run);
+}
+
+/// How the operation is done follows from what all ranks have announced, so all decide alike.
+bool Tier::settle(Run& run) noexcept {
+  const Request& request = run.operation->request;
+  const std::size_t bytes = contribution_bytes(request);
+  run.small = bytes <= always_copied;
+  if (run.small) return true;
+  bool any_staged = false, all_staged = true;
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    if (!shows_memory(request, r)) continue;
+    const auto& word = flags_->slot(r, run.number).word;
+    const bool staged = word[0] == foreign;
+    any_staged |= staged;
+    all_staged &= staged;
+    if (r == rank_) {
+      run.staged = staged;
+    } else if (!staged && (endpoint_.peer_memory(members_[r], word[0], bytes) == nullptr ||
+                           (request.collective == Collective::all_reduce &&
+                            endpoint_.peer_memory(members_[r], word[1], request.output.size_bytes()) == nullptr))) {
+      run.disputed = true;
+      listener_.corrupted(members_[r], "a place outside its arena");
+      return false;
+    }
+  }
+  run.small = all_staged && bytes <= slot_payload;
+  if (run.small) return true;
+  const std::size_t count = elements(request);
+  run.piece_count = count;
+  if (any_staged) {
+    const std::size_t in = size_of(request.input.dtype);
+    const std::size_t out = size_of(request.output.dtype);
+    std::size_t element = in;
+    if (request.collective == Collective::broadcast) element = out;
+    if (request.collective == Collective::reduce_scatter) element = in * members_.size();
+    if (request.collective == Collective::all_reduce && in != out) element = in + out;
+    const std::size_t room = piece_bytes / element;
+    run.piece_count = room > 64 ? room / 64 * 64 : std::max<std::size_t>(room, 1);
+  }
+  run.stages = Stages(next_piece_, next_piece_ + (count + run.piece_count - 1) / run.piece_count);
+  run.stages.takes_out = run.staged && request.collective == Collective::all_reduce;
+  run.stages.looked_at = !run.staged && shows_memory(request, rank_);
+  next_piece_ = run.stages.end;
+  return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------- working
+
+bool Tier::advance() noexcept {
+  if (!flags_ && !attach()) return false;
+  bool moved = false;
+  std::size_t ahead = 0;  // runs whose end has come while others before them were polled
+  while (ahead < queue_.size()) {
+    Run& run = *queue_[ahead];
+    if (run.done) {
+      ++ahead;
+      continue;
+    }
+    if (!run.announced && announce(run)) moved = true;
+    if (!run.announced || run.disputed || !step(run)) break;
+    moved = true;
+    if (!run.done) break;
+  }
+  // Announcing ahead lets the others' small operations complete without waiting for this rank's turn.
+  for (std::size_t i = ahead; i < queue_.size(); ++i) {
+    if (queue_[i]->announced) continue;
+    if (!announce(*queue_[i])) break;
+    moved = true;
+  }
+  return moved;
+}
+
+bool Tier::step(Run& run) noexcept {
+  if (!run.agreed && !agree(run)) return false;
+  return run.small ? small_step(run) : piece_step(run);
+}
+
+bool Tier::small_step(Run& run) noexcept {
+  const Request& request = run.operation->request;
+  const std::size_t bytes = contribution_bytes(request);
+  if (bytes != 0) {
+    const std::size_t block =
+        request.collective == Collective::reduce_scatter
+            ? rank_ * request.output.size_bytes() / size_of(request.output.dtype) * size_of(request.input.dtype)
+            : 0;
+    for (std::size_t r = 0; r < members_.size(); ++r) {
+      const Slot& slot = flags_->slot(r, run.number);
+      const auto* payload =
+          bytes <= sizeof slot.word ? reinterpret_cast<const std::byte*>(slot.word.data()) : slot.payload.data();
+      sights_[r] = {payload + block, nullptr};
+    }
+    work_.whole(request, sights_, rank_, run.divisor, static_cast<std::byte*>(request.output.data));
+  }
+  complete(run);
+  return true;
+}
+
+Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcept {
+  const Request& request = run.operation->request;
+  if (!shows_memory(request, rank)) return {};
+  const std::size_t in = input_size(request);
+  const std::size_t out = size_of(request.output.dtype);
+  const auto range = range_of(run, piece);
+  const bool scatter = request.collective == Collective::reduce_scatter;
+  const auto& slot = flags_->slot(rank, run.number);
+  if (slot.word[0] == foreign) {
+    auto* staging = flags_->cell(rank).staging[piece % pieces].data();
+    // Where types differ the results have a place of their own behind the contributions.
+    const bool apart = request.collective == Collective::all_reduce && in != out;
+    return {staging + (scatter ? rank_ * range.size() * in : 0),
+            staging + (apart ? round_up(run.piece_count * in, 64) : 0)};
+  }
+  const std::size_t block = scatter ? rank_ * request.output.count : 0;
+  const auto base = [&](std::uint64_t offset, std::size_t bytes) -> std::byte* {
+    if (offset == foreign) return nullptr;
+    return rank == rank_ ? cells_->arena().base() + offset : endpoint_.peer_memory(members_[rank], offset, bytes);
+  };
+  Sight sight;
+  if (const auto* memory = base(slot.word[0], contribution_bytes(request)))
+    sight.input = memory + (block + range.begin) * in;
+  if (request.collective == Collective::all_reduce) {
+    if (auto* memory = base(slot.word[1], request.output.size_bytes())) sight.output = memory + range.begin * out;
+  }
+  return sight;
+}
+
+Sight Tier::own_sight(const Run& run, std::uint64_t piece) const noexcept {
+  const Request& request = run.operation->request;
+  const auto range = range_of(run, piece);
+  const std::size_t block = request.collective == Collective::reduce_scatter ? rank_ * request.output.count : 0;
+  return {contribution(request) + (block + range.begin) * input_size(request),
+          static_cast<std::byte*>(request.output.data) + range.begin * size_of(request.output.dtype)};
+}
+
+layout::Interval Tier::range_of(const Run& run, std::uint64_t piece) const noexcept {
+  const std::size_t begin = static_cast<std::size_t>(piece - run.stages.first) * run.piece_count;
+  return {begin, std::min(begin + run.piece_count, elements(run.operation->request))};
+}
+
+struct Tier::PieceJob {
+  Tier& tier;
+  Run& run;
+  const Request& request;
+
+  /// What others combine goes into the staging; the own part is read and written where the caller has it.
+  void fill(std::uint64_t piece) const noexcept {
+    if (!run.staged) return;
+    const auto range = tier.range_of(run, piece);
+    const std::size_t in = input_size(request);
+    auto* staging = tier.own_->staging[piece % pieces].data();
+    const std::byte* source = contribution(request);
+    switch (request.collective) {
+      case Collective::all_reduce:
+        for_foreign_parts(range, [&](layout::Interval part) {
+          std::memcpy(staging + part.begin * in, source + (range.begin + part.begin) * in, part.size() * in);
+        });
+        return;
+      case Collective::reduce_scatter:
+        for (std::size_t b = 0; b < tier.members_.size(); ++b) {
+          if (b == tier.rank_) continue;
+          std::memcpy(staging + b * range.size() * in, source + (b * elements(request) + range.begin) * in,
+                      range.size() * in);
+        }
+        return;
+      default: std::memcpy(staging, source + range.begin * in, range.size() * in);
+    }
+  }
+  void combine(std::uint64_t piece) const noexcept {
+    for (std::size_t r = 0; r < tier.members_.size(); ++r)
+      tier.sights_[r] = r == tier.rank_ ? tier.own_sight(run, piece) : tier.sight(r, run, piece);
+    tier.work_.piece(request, tier.sights_, tier.rank_, tier.range_of(run, piece), run.divisor,
+                     static_cast<std::byte*>(request.output.data));
+  }
+  void take_out(std::uint64_t piece) const noexcept {
+    const auto range = tier.range_of(run, piece);
+    const std::size_t out = size_of(request.output.dtype);
+    auto* destination = static_cast<std::byte*>(request.output.data) + range.begin * out;
+    const std::byte* results = tier.sight(tier.rank_, run, piece).output;
+    for_foreign_parts(range, [&](layout::Interval part) {
+      std::memcpy(destination + part.begin * out, results + part.begin * out, part.size() * out);
+    });
+  }
+  /// The parts of a piece of an all_reduce that other ranks combine.
+  template <class Each>
+  void for_foreign_parts(layout::Interval range, Each each) const noexcept {
+    const std::size_t ranks = tier.members_.size();
+    const auto mine = part_of(range.size(), size_of(request.output.dtype), ranks, tier.rank_);
+    if (mine.begin != 0) each(layout::Interval{0, mine.begin});
+    if (mine.end != range.size()) each(layout::Interval{mine.end, range.size()});
+  }
+  void tell() const noexcept { tier.tell(); }
+};
+
+bool Tier::piece_step(Run& run) noexcept {
+  const bool moved = shared::advance(*flags_, run.stages, PieceJob{*this, run, run.operation->request});
+  if (!ended(*flags_, run.stages)) return moved;
+  complete(run);
+  return true;
+}
+
+void Tier::complete(Run& run) noexcept {
+  flags_->finish(run.number);
+  run.done = true;
+}
+
+void Tier::tell() noexcept {
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    if (r != rank_) endpoint_.nudge(members_[r]);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------- failing
+
+void Tier::missing(const Run& run, std::vector<int>& ranks) const {
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    if (r == rank_) continue;
+    bool lacks = found_[r] == nullptr;
+    if (!lacks) {
+      const Cell& cell = *found_[r];
+      const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
+      if (!run.announced) {
+        lacks = run.number >= slots && load(cell.finished) + slots <= run.number;
+      } else if (!run.agreed) {
+        lacks = load(cell.slot[run.number % slots].announced) <= run.number;
+      } else {
+        lacks = load(cell.filled) <= run.stages.to_combine || load(cell.reduced) <= run.stages.to_take_out;
+      }
+    }
+    if (lacks) ranks.push_back(static_cast<int>(r));
+  }
+}
+
+int Tier::lost_peer(const Run& run) const noexcept {
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    if (r == rank_ || endpoint_.link_state(members_[r]) == transport::LinkState::open) continue;
+    if (found_[r] == nullptr) return static_cast<int>(r);
+    const Cell& cell = *found_[r];
+    const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
+    const bool lacks = !run.agreed ? load(cell.slot[run.number % slots].announced) <= run.number
+                                   : load(cell.reduced) < run.stages.end || load(cell.filled) < run.stages.end;
+    if (lacks) return static_cast<int>(r);
+  }
+  return -1;
+}
+
+}  // namespace trireme::comm::shared

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// One seed, one program of random collectives on all ranks: shapes at the edges where the way changes, every rank with
+// memory of its own kind, several in flight. A failing seed is named and replays.
+#include "support/exact_inputs.hpp"
+#include "trireme/world/run_ranks.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <deque>
+#include <numeric>
+#include <optional>
+
+using namespace trireme;
+using namespace trireme::testing;
+
+namespace {
+
+/// What all ranks agree on about one operation.
+struct Call {
+  enum class Kind { all_reduce, reduce_scatter, all_gather, broadcast, barrier } kind;
+  std::size_t count;
+  int root;
+};
+
+constexpr std::array<std::size_t, 18> counts{0,    1,    5,    6,    7,     255,   256,   257,   2047,
+                                             2048, 2049, 5000, 8191, 16384, 32767, 32768, 32769, 140001};
+
+template <class T>
+struct Pending {
+  Call call;
+  std::uint64_t number;
+  std::optional<ArenaBuffer> input_arena, output_arena;
+  std::vector<T> input_foreign, output_foreign;
+  std::span<T> input, output;
+  Work work;
+};
+
+/// Memory of `count` elements, in the arena or not.
+template <class T>
+std::span<T> take(World& world, bool arena, std::size_t count, std::optional<ArenaBuffer>& in, std::vector<T>& out) {
+  if (!arena) {
+    out.resize(count);
+    return out;
+  }
+  in = world.memory().allocate<T>(std::max<std::size_t>(count, 1));
+  return in->as<T>().first(count);
+}
+
+template <class T>
+class Program {
+ public:
+  Program(World& world, std::uint64_t seed) : world_(world), seed_(seed), communicator_(world.communicator()) {}
+
+  std::string run(std::uint64_t operations) {
+    for (std::uint64_t i = 0; i < operations && complaint_.empty(); ++i) {
+      issue(i);
+      // The same on all ranks or not, as chance has it: when a rank looks at its results is its own affair.
+      const std::size_t may_fly = mix(seed_ + 77 * i + static_cast<std::uint64_t>(world_.rank())) % 13;
+      while (flying_.size() > may_fly) finish();
+    }
+    while (!flying_.empty()) finish();
+    return complaint_;
+  }
+
+ private:
+  void issue(std::uint64_t i) {
+    const std::uint64_t dice = mix(seed_ * 1000003 + i);
+    const std::uint64_t own = mix(dice + 1 + static_cast<std::uint64_t>(world_.rank()));
+    const auto p = static_cast<std::size_t>(world_.size());
+    flying_.emplace_back();
+    Pending<T>& each = flying_.back();
+    each.number = i;
+    each.call = {static_cast<typename Call::Kind>(dice % 5), counts[(dice >> 8) % counts.size()],
+                 static_cast<int>((dice >> 20) % p)};
+    std::size_t in = each.call.count, out = each.call.count;
+    if (each.call.kind == Call::Kind::reduce_scatter) in *= p;
+    if (each.call.kind == Call::Kind::all_gather) out *= p;
+    const bool in_place = (own >> 4) % 2 == 0;
+    each.output = take(world_, own % 2 == 0, std::max(in, out), each.output_arena, each.output_foreign);
+    const auto rank = static_cast<std::size_t>(world_.rank());
+    if (!in_place) {
+      each.input = take(world_, (own >> 2) % 2 == 0, in, each.input_arena, each.input_foreign);
+      each.output = each.output.first(out);
+    } else if (each.call.kind == Call::Kind::all_gather) {
+      each.input = each.output.subspan(rank * in, in);
+    } else if (each.call.kind == Call::Kind::reduce_scatter) {
+      each.input = each.output;
+      each.output = each.input.subspan(rank * out, out);
+    } else {
+      each.input = each.output;
+    }
+    for (std::size_t e = 0; e < in; ++e) each.input[e] = value(i, world_.rank(), e);
+    const std::span<const T> input = each.input;
+    switch (each.call.kind) {
+      case Call::Kind::all_reduce: each.work = communicator_.all_reduce_async(input, each.output); return;
+      case Call::Kind::reduce_scatter: each.work = communicator_.reduce_scatter_async(input, each.output); return;
+      case Call::Kind::all_gather: each.work = communicator_.all_gather_async(input, each.output); return;
+      case Call::Kind::broadcast:
+        each.output = each.input;
+        each.work = communicator_.broadcast_async(each.output, each.call.root);
+        return;
+      case Call::Kind::barrier: communicator_.barrier(); return;
+    }
+  }
+
+  void finish() {
+    Pending<T>& each = flying_.front();
+    each.work.wait();
+    const std::size_t count = each.call.count;
+    for (std::size_t e = 0; e < each.output.size() && complaint_.empty(); ++e) {
+      double expected = 0;
+      switch (each.call.kind) {
+        case Call::Kind::all_reduce: expected = total(each.number, e); break;
+        case Call::Kind::reduce_scatter:
+          expected = total(each.number, static_cast<std::size_t>(world_.rank()) * count + e);
+          break;
+        case Call::Kind::all_gather:
+          expected = to_double(value(each.number, static_cast<int>(e / count), e % count));
+          break;
+        case Call::Kind::broadcast: expected = to_double(value(each.number, each.call.root, e)); break;
+        case Call::Kind::barrier: continue;
+      }
+      if (to_double(each.output[e]) != expected) {
+        complaint_ = "rank " + std::to_string(world_.rank()) + ", operation " + std::to_string(each.number) +
+                     " of kind " + std::to_string(static_cast<int>(each.call.kind)) + ", count " +
+                     std::to_string(count) + ": element " + std::to_string(e) + " is " +
+                     std::to_string(to_double(each.output[e])) + ", not " + std::to_string(expected);
+      }
+    }
+    flying_.pop_front();
+  }
+
+  T value(std::uint64_t number, int rank, std::size_t element) const {
+    return exact_value<T>(rank + static_cast<int>(number % 1000) * 8, element);
+  }
+  double total(std::uint64_t number, std::size_t element) const {
+    double sum = 0;
+    for (int r = 0; r < world_.size(); ++r) sum += to_double(value(number, r, element));
+    return sum;
+  }
+
+  World& world_;
+  std::uint64_t seed_;
+  Communicator communicator_;
+  std::deque<Pending<T>> flying_;
+  std::string complaint_;
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a random program of collectives gives every rank the right elements", "", float, double, BFloat16,
+                   std::int32_t) {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const int ranks = GENERATE(1, 2, 3, 5);
+  if (transport == "tcp" && ranks == 5) return;
+  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+    std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
+    run_ranks(ranks,
+              [&](World& world) {
+                complaints[static_cast<std::size_t>(world.rank())] = Program<TestType>(world, seed).run(60);
+              },
+              {.transport = transport});
+    CAPTURE(transport, ranks, seed);
+    REQUIRE(std::accumulate(complaints.begin(), complaints.end(), std::string()) == "");
+  }
+}
