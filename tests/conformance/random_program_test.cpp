@@ -24,7 +24,7 @@ struct Call {
 };
 
 constexpr std::array<std::size_t, 18> counts{0,    1,    5,    6,    7,     255,   256,   257,   2047,
-                                             2048, 2049, 5000, 8191, 16384, 32767, 32768, 32769, 140001};
+                                             2048, 2049, 5000, 8191, 16384, 32767, 32768, 32769, 70001};
 
 template <class T>
 struct Pending {
@@ -131,8 +131,9 @@ class Program {
     flying_.pop_front();
   }
 
+  /// 0 to 3: sums of a few stay exact in every type.
   T value(std::uint64_t number, int rank, std::size_t element) const {
-    return exact_value<T>(rank + static_cast<int>(number % 1000) * 8, element);
+    return from_double<T>(static_cast<double>((element + number * 7 + static_cast<std::uint64_t>(rank) * 5) % 11 % 4));
   }
   double total(std::uint64_t number, std::size_t element) const {
     double sum = 0;
@@ -154,11 +155,11 @@ TEMPLATE_TEST_CASE("a random program of collectives gives every rank the right e
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
   const int ranks = GENERATE(1, 2, 3, 5);
   if (transport == "tcp" && ranks == 5) return;
-  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 1; ++seed) {
     std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
     run_ranks(ranks,
               [&](World& world) {
-                complaints[static_cast<std::size_t>(world.rank())] = Program<TestType>(world, seed).run(60);
+                complaints[static_cast<std::size_t>(world.rank())] = Program<TestType>(world, seed).run(40);
               },
               {.transport = transport});
     CAPTURE(transport, ranks, seed);

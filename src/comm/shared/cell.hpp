@@ -26,15 +26,21 @@ inline constexpr std::uint64_t foreign = ~std::uint64_t{0};
 struct Slot {
   static constexpr std::size_t words = 3;
   alignas(128) std::atomic<std::uint64_t> announced;  ///< number of the operation, plus 1
-  std::uint64_t sequence;                             ///< its number among all collectives of the communicator
+  std::uint64_t identity;                             ///< identity_of the operation
   std::array<std::uint64_t, 3> stamp;
   /// A payload of up to 24 bytes, in the line of the flag; or the offsets of input and output in the arena.
   std::array<std::uint64_t, words> word;
   alignas(64) std::array<std::byte, slot_payload> payload;
 };
 
+/// Which operation of which communicator: a cell is used again when its communicator has gone, and a rank that still asks
+/// it for an operation must not take another's for it.
+constexpr std::uint64_t identity_of(std::uint64_t key, std::uint64_t sequence) {
+  return key * 0x9e3779b97f4a7c15u + sequence;
+}
+
 /// What one rank shows its peers of one communicator: in its arena, listed in the arena's directory. Every word has one
-/// writer, that rank; counters only grow. Zero bytes are a valid fresh cell.
+/// writer, that rank; counters only grow while the communicator lives. Zero bytes are a valid fresh cell.
 struct Cell {
   alignas(128) std::atomic<std::uint64_t> finished;  ///< operations: the peers' memory is no longer looked at
   alignas(128) std::atomic<std::uint64_t> filled;    ///< pieces whose input may be read

@@ -4,13 +4,22 @@
 #include "comm/shared/flags.hpp"
 #include "trireme/transport/arena.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
 namespace trireme::comm::shared {
 
+/// What a rank knows of its peers' cells of one communicator; the own one is among them.
+struct Peers {
+  std::vector<Cell*> cells;
+  std::vector<const transport::ArenaDirectory*> directories;  ///< of the arenas the cells lie in; null for the own one
+};
+
 /// The cells of one World's communicators in its arena. A communicator may be gone here while a slower rank still reads
-/// what its cell said last: such a cell is given back later. Under the progress lock.
+/// what its cell said last: such a cell is used again later. Its memory stays a cell for as long as the world lives, since
+/// a peer that has not looked yet may still load its flags. Under the progress lock.
 class Cells {
  public:
   explicit Cells(std::shared_ptr<transport::Arena> arena) : arena_(std::move(arena)) {}
@@ -22,21 +31,23 @@ class Cells {
   /// A fresh cell, listed for the peers under `key`.
   /// Errors: system when the arena or its directory is full.
   Cell& open(std::uint64_t key);
-  /// The communicator of `key` has gone after `operations` operations; `flags` is null if it never met its peers.
-  void retire(std::uint64_t key, Cell& cell, std::unique_ptr<Flags<MachineAtomics>> flags, std::uint64_t operations);
+  /// The communicator of `key` has gone after `operations` operations.
+  void retire(std::uint64_t key, Cell& cell, Peers peers, std::uint64_t operations);
+  std::size_t waiting() const { return retired_.size(); }
 
  private:
   struct Retired {
     std::uint64_t key;
     Cell* cell;
-    std::unique_ptr<Flags<MachineAtomics>> flags;
+    Peers peers;
     std::uint64_t operations;
   };
-  void release(std::uint64_t key, Cell& cell) noexcept;
-  void sweep() noexcept;
+  static bool left_alone(const Retired& retired) noexcept;
+  void sweep();
 
   std::shared_ptr<transport::Arena> arena_;
   std::vector<Retired> retired_;
+  std::vector<Cell*> free_;
 };
 
 }  // namespace trireme::comm::shared

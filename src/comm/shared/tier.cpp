@@ -66,14 +66,15 @@ Tier::Tier(transport::Endpoint& endpoint, std::shared_ptr<Cells> cells, transpor
       members_(std::move(members)),
       rank_(static_cast<std::size_t>(rank)),
       own_(&cells_->open(key_)),
-      found_(members_.size(), nullptr),
+      peers_{std::vector<Cell*>(members_.size(), nullptr),
+             std::vector<const transport::ArenaDirectory*>(members_.size(), nullptr)},
       work_(members_.size()),
       sights_(members_.size()) {
-  found_[rank_] = own_;
+  peers_.cells[rank_] = own_;
   queue_.reserve(1024);
 }
 
-Tier::~Tier() { cells_->retire(key_, *own_, std::move(flags_), next_number_); }
+Tier::~Tier() { cells_->retire(key_, *own_, std::move(peers_), next_number_); }
 
 void Tier::start(Run& run, const Operation& operation, double divisor) {
   const auto collective = operation.request.collective;
@@ -117,17 +118,19 @@ void Tier::finish(Run& run) noexcept {
 /// Finds the cells of the others; each opens its own before it issues anything.
 bool Tier::attach() noexcept {
   if (flags_) return true;
-  for (std::size_t r = 0; r < found_.size(); ++r) {
-    if (found_[r] != nullptr) continue;
+  for (std::size_t r = 0; r < peers_.cells.size(); ++r) {
+    if (peers_.cells[r] != nullptr) continue;
     const auto* arena = endpoint_.peer_memory(members_[r], 0, sizeof(transport::ArenaDirectory));
     if (arena == nullptr) return false;
+    const auto* directory = reinterpret_cast<const transport::ArenaDirectory*>(arena);
     std::uint64_t offset = 0;
-    if (!reinterpret_cast<const transport::ArenaDirectory*>(arena)->find(key_, offset)) return false;
+    if (!directory->find(key_, offset)) return false;
     auto* memory = endpoint_.peer_memory(members_[r], offset, sizeof(Cell));
     if (memory == nullptr || offset % alignof(Cell) != 0) return false;
-    found_[r] = reinterpret_cast<Cell*>(memory);
+    peers_.directories[r] = directory;
+    peers_.cells[r] = reinterpret_cast<Cell*>(memory);
   }
-  flags_ = std::make_unique<Flags<MachineAtomics>>(static_cast<int>(rank_), found_);
+  flags_ = std::make_unique<Flags<MachineAtomics>>(static_cast<int>(rank_), peers_.cells);
   return true;
 }
 
@@ -135,7 +138,7 @@ bool Tier::announce(Run& run) noexcept {
   if (run.announced || run.number != announced_ || !flags_->may_announce(run.number)) return false;
   const Request& request = run.operation->request;
   Slot& slot = flags_->own_slot(run.number);
-  slot.sequence = run.operation->sequence;
+  slot.identity = identity_of(key_, run.operation->sequence);
   slot.stamp = run.operation->stamp.words;
   const std::size_t bytes = shows_memory(request, rank_) ? contribution_bytes(request) : 0;
   if (bytes > always_copied) {
@@ -166,7 +169,7 @@ bool Tier::agree(Run& run) noexcept {
   const Operation& operation = *run.operation;
   for (std::size_t r = 0; r < members_.size(); ++r) {
     const Slot& theirs = flags_->slot(r, run.number);
-    if (theirs.stamp == operation.stamp.words && theirs.sequence == operation.sequence) continue;
+    if (theirs.stamp == operation.stamp.words && theirs.identity == identity_of(key_, operation.sequence)) continue;
     run.disputed = true;
     listener_.mismatched(members_[r], {collective_space(communicator_), 0, operation.sequence}, operation.stamp,
                          {theirs.stamp});
@@ -390,9 +393,9 @@ void Tier::tell() noexcept {
 void Tier::missing(const Run& run, std::vector<int>& ranks) const {
   for (std::size_t r = 0; r < members_.size(); ++r) {
     if (r == rank_) continue;
-    bool lacks = found_[r] == nullptr;
+    bool lacks = peers_.cells[r] == nullptr;
     if (!lacks) {
-      const Cell& cell = *found_[r];
+      const Cell& cell = *peers_.cells[r];
       const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
       if (!run.announced) {
         lacks = run.number >= slots && load(cell.finished) + slots <= run.number;
@@ -409,8 +412,8 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
 int Tier::lost_peer(const Run& run) const noexcept {
   for (std::size_t r = 0; r < members_.size(); ++r) {
     if (r == rank_ || endpoint_.link_state(members_[r]) == transport::LinkState::open) continue;
-    if (found_[r] == nullptr) return static_cast<int>(r);
-    const Cell& cell = *found_[r];
+    if (peers_.cells[r] == nullptr) return static_cast<int>(r);
+    const Cell& cell = *peers_.cells[r];
     const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
     const bool lacks = !run.agreed ? load(cell.slot[run.number % slots].announced) <= run.number
                                    : load(cell.reduced) < run.stages.end || load(cell.filled) < run.stages.end;

@@ -84,7 +84,7 @@ class Tier {
   std::vector<int> members_;
   std::size_t rank_;
   Cell* own_;
-  std::vector<Cell*> found_;  // null: not yet
+  Peers peers_;  // cells null: not found yet
   std::unique_ptr<Flags<MachineAtomics>> flags_;
   Work work_;
   std::vector<Sight> sights_;

@@ -48,7 +48,7 @@ class Rank {
     bool moved = announce_ahead();
     if (done() || announced_ <= finished_ || !flags_.all_announced(finished_)) return moved;
     const Operation& operation = (*program_)[finished_];
-    for (std::size_t r = 0; r < flags_.ranks(); ++r) memory->read(&flags_.slot(r, finished_).sequence);
+    for (std::size_t r = 0; r < flags_.ranks(); ++r) memory->read(&flags_.slot(r, finished_).identity);
     if (operation.small) {
       finish();
       return true;
@@ -88,7 +88,7 @@ class Rank {
   bool announce_ahead() {
     bool moved = false;
     while (announced_ < program_->size() && flags_.may_announce(announced_) && memory->pick(3) != 0) {
-      memory->write(&flags_.own_slot(announced_).sequence);
+      memory->write(&flags_.own_slot(announced_).identity);
       flags_.announce(announced_++);
       moved = true;
     }
