@@ -17,7 +17,9 @@
 #include <vector>
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -269,6 +271,7 @@ int main(int argc, char** argv) {
       return 1;
     }
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       cpu_set_t core;
       CPU_ZERO(&core);
       CPU_SET(r % static_cast<std::size_t>(sysconf(_SC_NPROCESSORS_ONLN)), &core);
@@ -279,10 +282,13 @@ int main(int argc, char** argv) {
     children.push_back(child);
   }
   int result = 0;
-  for (const pid_t child : children) {
+  for (std::size_t left = children.size(); left > 0; --left) {
     int status = 0;
-    waitpid(child, &status, 0);
-    if (status != 0) result = 1;
+    const pid_t ended = waitpid(-1, &status, 0);
+    std::erase(children, ended);
+    if (status == 0) continue;
+    result = 1;
+    for (const pid_t other : children) kill(other, SIGKILL);  // they would wait for the one that failed for ever
   }
   for (std::size_t r = 0; r < options.processes; ++r) {
     if (shared.wrong[r] != 0) result = 1;

@@ -93,6 +93,7 @@ bool Context::poll_everything() noexcept {
   if (failure_.aborted()) {
     if (!links_aborted_) {
       links_aborted_ = true;
+      cells_->forget_peers();
       endpoint_.abort();
     }
     for (Group* group : groups_) group->fail_active();
@@ -203,7 +204,7 @@ void Context::run_progress_thread() noexcept {
       unattended_.store(0, std::memory_order_release);
     } else if (!moved && !lock_.wanted() && unattended_.load(std::memory_order_acquire) != 0) {
       publish_status(true);
-      endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)));
+      endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)), [this] { return poll_groups(); });
     }
     lock_.unlock();
     if (unattended_.load(std::memory_order_relaxed) == 0) parking_.wake_one();
@@ -395,6 +396,7 @@ void Context::close(bool failed) noexcept {
   if (control_) failed ? control_->abandon() : control_->leave();
   lock();
   const bool orderly = !failed && !failure_.aborted() && active_operations_.load(std::memory_order_relaxed) == 0;
+  cells_->forget_peers();
   if (orderly) endpoint_.close(Deadline::after(std::chrono::seconds(1)));
   failure_.settle({.code = ErrorCode::closed, .epoch = options_.epoch, .message = "this world was closed"});
   poll_everything();

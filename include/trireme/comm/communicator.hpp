@@ -116,7 +116,7 @@ class Communicator {
   /// takes part but gets none.
   std::optional<Communicator> split(int color, int key = 0);
 
-  /// Arena memory: what collectives read in place.
+  /// Arena memory: what collectives read and write in place.
   Memory memory() const;
 
   /// Which algorithm an all_reduce of `count` elements would take, and why.

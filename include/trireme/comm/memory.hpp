@@ -42,7 +42,8 @@ class ArenaBuffer {
   std::span<std::byte> range_;
 };
 
-/// Memory that the ranks of this host read in place: collectives on it need no copy. Outlives communicators and epochs.
+/// Memory that the ranks of this host read in place, and where they write the result of a collective that this rank has
+/// begun: collectives on it need no copy. Outlives communicators and epochs.
 /// A cheap value. Threads: any.
 class Memory {
  public:

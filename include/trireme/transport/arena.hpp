@@ -13,7 +13,7 @@
 
 namespace trireme::transport {
 
-/// Memory that the other ranks of this host can read in place: one memfd, mapped once at a fixed address over its whole
+/// Memory that the other ranks of this host can read and write in place: one memfd, mapped once at a fixed address over its whole
 /// reserve, grown as needed. Offsets never change. Neither /dev/shm's size nor any ptrace right matters.
 /// Threads: allocate and release from any; they lock, and are for set-up, not for the hot path.
 class Arena {

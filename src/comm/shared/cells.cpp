@@ -61,6 +61,7 @@ bool Cells::left_alone(const Retired& retired) noexcept {
 }
 
 void Cells::sweep() {
+  if (!peers_are_mapped_) return;
   free_.reserve(free_.size() + retired_.size());
   std::erase_if(retired_, [&](Retired& each) {
     if (!left_alone(each)) return false;

@@ -33,7 +33,8 @@ class Cells {
   Cell& open(std::uint64_t key);
   /// The communicator of `key` has gone after `operations` operations.
   void retire(std::uint64_t key, Cell& cell, Peers peers, std::uint64_t operations);
-  std::size_t waiting() const { return retired_.size(); }
+  /// The links have ended, and with them the mappings of the peers' arenas: from now on nothing is looked at there.
+  void forget_peers() noexcept { peers_are_mapped_ = false; }
 
  private:
   struct Retired {
@@ -48,6 +49,7 @@ class Cells {
   std::shared_ptr<transport::Arena> arena_;
   std::vector<Retired> retired_;
   std::vector<Cell*> free_;
+  bool peers_are_mapped_ = true;
 };
 
 }  // namespace trireme::comm::shared
