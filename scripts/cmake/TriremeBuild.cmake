@@ -12,14 +12,16 @@ add_library(trireme_build INTERFACE)
 target_compile_features(trireme_build INTERFACE cxx_std_20)
 # Contraction to fused multiply-add would change bits between instruction sets.
 target_compile_options(trireme_build INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off -fvisibility=hidden
+  # In a test compiled as one with others it would warn of names in them.
+  $<$<NOT:$<AND:$<BOOL:${CMAKE_UNITY_BUILD}>,$<BOOL:$<TARGET_PROPERTY:TRIREME_IS_TEST>>>>:-Wshadow>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 warns falsely of "literal" + std::string (its bug 105329)
   $<$<BOOL:${TRIREME_WERROR}>:-Werror>)
 if(TRIREME_SANITIZE)
   target_compile_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE})
-  if(TRIREME_SANITIZE MATCHES "thread")
+  if(TRIREME_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC's thread sanitizer warns about std::atomic_thread_fence; we use none, headers of others do.
     target_compile_options(trireme_build INTERFACE -Wno-tsan)
   endif()
@@ -27,6 +29,11 @@ endif()
 
 # For code that is never hot: under sanitizers optimising it takes longer than all that it is run for.
 set(TRIREME_COLD $<$<CONFIG:Debug>:-O0>)
+
+# With CMAKE_UNITY_BUILD (the presets that test) several sources of a target are compiled as one: most of what compiling a
+# small file costs is its headers. The release preset compiles each file by itself, so that none leans on another's
+# includes. A file whose helpers must bear the names of its twins' says SKIP_UNITY_BUILD_INCLUSION.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
 
 # trireme_add_room(NAME SOURCES … HEADERS … DEPENDS rooms-and-public-libraries PRIVATE_DEPENDS …)
 # One static library per room: target trireme_NAME, alias and installed name trireme::NAME. Static whatever

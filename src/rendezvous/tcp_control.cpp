@@ -16,7 +16,7 @@ namespace trireme::rendezvous {
 namespace {
 
 /// How long leaving waits for the server to hear it.
-constexpr std::chrono::seconds goodbye_limit{1};
+constexpr std::chrono::seconds farewell_limit{1};
 /// Where a rank serves: how long its end waits for this rank to find out in which operation it happened.
 constexpr std::chrono::milliseconds own_view_limit{300};
 /// Reports not yet sent; the first ones are those that count.
@@ -69,7 +69,7 @@ class TcpControl final : public ControlChannel {
   bool say_goodbye(const ClientMessage& message) {
     if (leaving_) return false;
     leaving_ = true;
-    goodbye_deadline_ = Deadline::after(goodbye_limit);
+    goodbye_deadline_ = Deadline::after(farewell_limit);
     outbox_.push_back(encode(message));
     return true;
   }

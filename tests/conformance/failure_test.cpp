@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The second promise: it never hangs, and the error names who is at fault.
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
 
@@ -13,6 +14,8 @@
 using namespace trireme;
 using testing::run_ranks_collecting;
 
+using testing::has;
+
 namespace {
 
 std::optional<Error> error_of(const std::exception_ptr& thrown) {
@@ -25,8 +28,6 @@ std::optional<Error> error_of(const std::exception_ptr& thrown) {
     return Error{.code = ErrorCode::none, .message = error.what()};
   }
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 testing::RunRanksOptions over(const std::string& transport,
                               std::chrono::milliseconds timeout = std::chrono::seconds(60)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real processes that die, stop or contradict each other: the survivors end soon, and say who it was.
 #include "multiprocess/launched.hpp"
+#include "support/failures.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/net/socket.hpp"
 
@@ -22,9 +23,9 @@
 using trireme::testing::Launched;
 using trireme::testing::Result;
 
-namespace {
+using trireme::testing::has;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+namespace {
 
 std::vector<std::string> program(const std::string& mode) { return {"run", "-n", "4", "--", FAULT_PROGRAM, mode}; }
 
@@ -65,25 +66,16 @@ std::unique_ptr<Launched> unlaunched(int rank, int world, int port, const std::s
 /// A port that was free a moment ago.
 int free_port() { return trireme::net::local_address(trireme::net::listen_tcp({"127.0.0.1", 0})).port; }
 
-std::set<std::string> traces() {
-  std::set<std::string> found;
-  for (const char* folder : {"/dev/shm", "/tmp"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      const std::string name = entry.path().filename();
-      if (name.find("trireme") != std::string::npos) found.insert(entry.path());
-    }
-  }
-  return found;
-}
-
 }  // namespace
 
 TEST_CASE("kill -9 of one of four ranks ends all within two seconds, under its name and the operation's") {
   const auto transport = GENERATE(as<std::string>{}, "shm", "tcp");
   const int victim = GENERATE(0, 2);
   CAPTURE(transport, victim);
-  const auto before = traces();
-  Launched job(program("loop"), {{"TRIREME_TRANSPORT", transport}});
+  const trireme::testing::LeftBehind left_behind;
+  auto environment = left_behind.environment();
+  environment["TRIREME_TRANSPORT"] = transport;
+  Launched job(program("loop"), environment);
   const auto pids = processes(job);
   const auto killed_at = std::chrono::steady_clock::now();
   REQUIRE(::kill(pids.at(victim), SIGKILL) == 0);
@@ -122,9 +114,7 @@ TEST_CASE("kill -9 of one of four ranks ends all within two seconds, under its n
     REQUIRE(!has(said[rank], "operation #0"));
   }
   for (const auto& [rank, pid] : pids) REQUIRE(!trireme::testing::is_alive(pid));
-  const auto after = traces();
-  REQUIRE(
-      std::includes(before.begin(), before.end(), after.begin(), after.end()));  // other runs may clean up meanwhile
+  REQUIRE(left_behind.files() == std::vector<std::string>{});
 }
 
 TEST_CASE("a stopped rank is named at the deadline by the others, not the neighbours that wait for it") {

@@ -183,4 +183,27 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
+namespace {
+std::set<std::string> shared_memory_of_ours() {
+  std::set<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    const std::string name = entry.path().filename();
+    if (name.find("trireme") != std::string::npos) found.insert(entry.path());
+  }
+  return found;
+}
+}  // namespace
+
+LeftBehind::LeftBehind() : shared_memory_(shared_memory_of_ours()) {}
+
+std::vector<std::string> LeftBehind::files() const {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_.path()))
+    found.push_back(entry.path());
+  for (const std::string& path : shared_memory_of_ours()) {
+    if (!shared_memory_.contains(path)) found.push_back(path);
+  }
+  return found;
+}
+
 }  // namespace trireme::testing

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,21 @@ class TemporaryFolder {
 
  private:
   std::string path_;
+};
+
+/// Where a job could leave files: a temporary folder of its own, and /dev/shm under our name. Other tests use the
+/// system's temporary folder at the same time.
+class LeftBehind {
+ public:
+  LeftBehind();
+  /// What the job's environment must hold: TMPDIR.
+  std::map<std::string, std::string> environment() const { return {{"TMPDIR", temporary_.path()}}; }
+  /// The files that are there now and were not at construction.
+  std::vector<std::string> files() const;
+
+ private:
+  TemporaryFolder temporary_;
+  std::set<std::string> shared_memory_;
 };
 
 }  // namespace trireme::testing

@@ -26,12 +26,6 @@ void await_all_ready(Launched& launched) {
   for (int rank = 0; rank < ranks; ++rank) launched.await_out(prefix_of(rank) + "ready\n");
 }
 
-std::set<std::string> names_in(const char* folder) {
-  std::set<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.insert(entry.path().filename().string());
-  return names;
-}
-
 /// The letter of /proc/PID/stat, or 0.
 char state_of(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/stat");
@@ -152,21 +146,16 @@ TEST_CASE("Killing the launcher kills its ranks and all below them") {
 }
 
 TEST_CASE("A job leaves no process and no file behind, however it ends") {
-  auto before_shm = names_in("/dev/shm");
-  auto before_tmp = names_in("/tmp");
+  const LeftBehind left_behind;
   const char* script =
       GENERATE("exit 0", "[ $RANK = 0 ] && exit 1; sleep 1000", "[ $RANK = 1 ] && kill -9 $$; sleep 1000");
   Launched launched(
-      {"run", "-n", "2", "--grace", "0.05", "--", "sh", "-c", "echo ready; sleep 0.2; " + std::string(script)});
+      {"run", "-n", "2", "--grace", "0.05", "--", "sh", "-c", "echo ready; sleep 0.2; " + std::string(script)},
+      left_behind.environment());
   launched.await_out("[0] ready\n");
   launched.await_out("[1] ready\n");
   auto all = descendants(launched.process());
   launched.wait();
   for (pid_t process : all) REQUIRE(eventually([&] { return !is_alive(process); }, std::chrono::seconds(2)));
-  // Other programs use these folders too: only what bears our name counts.
-  for (const auto& [folder, before] : {std::pair{"/dev/shm", &before_shm}, std::pair{"/tmp", &before_tmp}}) {
-    for (const std::string& name : names_in(folder)) {
-      if (name.find("trireme") != std::string::npos) REQUIRE(before->count(name) == 1);
-    }
-  }
+  REQUIRE(left_behind.files() == std::vector<std::string>{});
 }

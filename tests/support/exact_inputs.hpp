@@ -18,6 +18,8 @@ T from_double(double value) {
     return to_float16(static_cast<float>(value));
   } else if constexpr (std::is_same_v<T, BFloat16>) {
     return to_bfloat16(static_cast<float>(value));
+  } else if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(static_cast<std::int64_t>(value));  // integers wrap, as their sums do
   } else {
     return static_cast<T>(value);
   }

@@ -2,6 +2,7 @@
 // What a rank tells the coordinator of a failure: whose it is, and which operation it ended.
 #include "comm/message_space.hpp"
 #include "comm/signature.hpp"
+#include "support/failures.hpp"
 #include "unit/comm/scripted_engine.hpp"
 
 #include <catch2/catch.hpp>
@@ -13,9 +14,10 @@ using namespace trireme;
 using namespace std::chrono_literals;
 using testing::Scripted;
 
-namespace {
+using testing::error_of;
+using testing::has;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+namespace {
 
 /// A coordinator that only listens, and asks the reporter for its status when it does.
 struct Heard {
@@ -52,15 +54,6 @@ transport::Stamp stamp_of_broadcast() {
   return comm::signature_of(request, 0);
 }
 
-Error error_of(Work& work) {
-  try {
-    work.wait();
-  } catch (const Exception& caught) {
-    return caught.error();
-  }
-  return {};
-}
-
 }  // namespace
 
 TEST_CASE("a broken connection is reported with the operation it interrupts, by number, name and label") {
@@ -90,7 +83,7 @@ TEST_CASE("a broken connection is reported with the operation it interrupts, by 
   REQUIRE(has(cause.message, "during barrier #2 'epoch end'"));
   REQUIRE(heard.statuses.front().in_operation);
   REQUIRE(heard.statuses.front().operation == 2);
-  const auto error = error_of(work);
+  const auto error = error_of([&] { work.wait(); });
   REQUIRE(error.operation == "barrier #2");
   REQUIRE(error.label == "epoch end");
   REQUIRE(error.message == cause.message);
@@ -113,7 +106,7 @@ TEST_CASE("who reports a timeout answers with that operation, not with an older 
   auto communicator = scripted.communicator();
   Work early = communicator.recv_async(TensorView(std::span<float>(data)), 0);
   Work late = communicator.barrier_async({.deadline = 30ms});
-  REQUIRE(error_of(late).code == ErrorCode::timeout);
+  REQUIRE(error_of([&] { late.wait(); }).code == ErrorCode::timeout);
   REQUIRE(heard.statuses.size() == 1);
   REQUIRE(heard.statuses.front().operation_name == "barrier #0");
   REQUIRE(heard.statuses.front().waiting_for == std::vector<std::int32_t>{3});
@@ -134,7 +127,7 @@ TEST_CASE("an operation that meets another rank's different one while it starts 
           "the ranks disagree on operation #0: rank 0 called broadcast(count 0, f32, root 0) on host-a; rank 1 called "
           "barrier() 'epoch end' on host-a");
   scripted.script->finished = 1;  // even though the engine would call it done
-  REQUIRE(error_of(work).code == ErrorCode::mismatch);
+  REQUIRE(error_of([&] { work.wait(); }).code == ErrorCode::mismatch);
 }
 
 TEST_CASE("a signature that comes before its communicator is kept and compared") {
@@ -155,7 +148,7 @@ TEST_CASE("a signature that comes before its communicator is kept and compared")
   REQUIRE(heard.causes.front().code == ErrorCode::mismatch);
   REQUIRE(heard.causes.front().communicator == 5);
   REQUIRE(heard.causes.front().operation == 1);
-  REQUIRE(error_of(work).code == ErrorCode::mismatch);
+  REQUIRE(error_of([&] { work.wait(); }).code == ErrorCode::mismatch);
 }
 
 TEST_CASE("a rank that cannot start an operation for reasons of its own tells the others, and its caller") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/choose.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,6 +15,8 @@ using comm::ChoiceInput;
 using comm::choose;
 using plan::Algorithm;
 using plan::Collective;
+
+using testing::has;
 
 namespace {
 
@@ -31,8 +34,6 @@ std::string refusal(const ChoiceInput& input) {
   }
   return "";
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

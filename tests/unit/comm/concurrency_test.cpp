@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "support/failures.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "unit/comm/scripted_engine.hpp"
 
@@ -20,11 +21,7 @@ using namespace trireme;
 using namespace std::chrono_literals;
 using testing::Scripted;
 
-namespace {
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-}  // namespace
+using testing::has;
 
 TEST_CASE("two threads that issue at the same time on one communicator are told so") {
   Scripted scripted;

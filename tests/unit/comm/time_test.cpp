@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deadlines, warnings and numbers, without peers: the engine does nothing until it is told to.
+#include "support/failures.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "unit/comm/scripted_engine.hpp"
 
@@ -14,42 +15,30 @@ using namespace trireme;
 using namespace std::chrono_literals;
 using testing::Scripted;
 
-namespace {
-
-std::optional<Error> error_of(Work& work) {
-  try {
-    work.wait();
-  } catch (const Exception& caught) {
-    return caught.error();
-  }
-  return std::nullopt;
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-}  // namespace
+using testing::error_of;
+using testing::has;
 
 TEST_CASE("a call's own deadline counts, and its end names operation, label and who is missing") {
   Scripted scripted({.timeout = 1h});
   scripted.script->missing = {3, 2};
   Work work = scripted.communicator().barrier_async({.deadline = 60ms, .label = "epoch end"});
-  const auto error = error_of(work);
+  const auto error = error_of([&] { work.wait(); });
   REQUIRE(error);
-  REQUIRE(error->code == ErrorCode::timeout);
-  REQUIRE(error->operation == "barrier #0");
-  REQUIRE(error->label == "epoch end");
-  REQUIRE(error->peer_rank == 3);
-  REQUIRE(error->peer_host == "host-a");
-  REQUIRE(error->elapsed >= 60ms);
-  REQUIRE(has(error->message, "barrier #0 'epoch end' has not finished after"));
-  REQUIRE(has(error->message, "waiting for rank 3, 2"));
+  REQUIRE(error.code == ErrorCode::timeout);
+  REQUIRE(error.operation == "barrier #0");
+  REQUIRE(error.label == "epoch end");
+  REQUIRE(error.peer_rank == 3);
+  REQUIRE(error.peer_host == "host-a");
+  REQUIRE(error.elapsed >= 60ms);
+  REQUIRE(has(error.message, "barrier #0 'epoch end' has not finished after"));
+  REQUIRE(has(error.message, "waiting for rank 3, 2"));
   REQUIRE(scripted.script->let_go == 1);
 }
 
 TEST_CASE("without a deadline of its own a call has the world's") {
   Scripted scripted({.timeout = 40ms});
   Work work = scripted.communicator().barrier_async();
-  REQUIRE(error_of(work)->code == ErrorCode::timeout);
+  REQUIRE(error_of([&] { work.wait(); }).code == ErrorCode::timeout);
 }
 
 TEST_CASE("an operation's time begins when it is the oldest") {
@@ -60,10 +49,10 @@ TEST_CASE("an operation's time begins when it is the oldest") {
   scripted.script->finished = 1;
   REQUIRE(first.wait_for(10s));
   REQUIRE(first.error() == nullptr);
-  const auto error = error_of(second);
+  const auto error = error_of([&] { second.wait(); });
   REQUIRE(error);
-  REQUIRE(error->code == ErrorCode::timeout);
-  REQUIRE(error->operation == "barrier #1");
+  REQUIRE(error.code == ErrorCode::timeout);
+  REQUIRE(error.operation == "barrier #1");
 }
 
 TEST_CASE("a slow operation is warned about once, by name, and may still end well") {
@@ -87,7 +76,7 @@ TEST_CASE("a crowd of missing ranks is counted, not listed") {
   Scripted scripted({.timeout = 30ms}, 64);
   for (int rank = 0; rank < 20; ++rank) scripted.script->missing.push_back(rank);
   Work work = scripted.communicator().barrier_async();
-  REQUIRE(has(error_of(work)->message, "waiting for rank 0, 1, 2, 3, 4, 5, 6, 7 and 12 more"));
+  REQUIRE(has(error_of([&] { work.wait(); }).message, "waiting for rank 0, 1, 2, 3, 4, 5, 6, 7 and 12 more"));
 }
 
 TEST_CASE("collectives are numbered together, sends and receives by peer, and a refused call takes no number") {
@@ -126,17 +115,17 @@ TEST_CASE("after a timeout every call fails at once with that cause, and so do o
   auto communicator = scripted.communicator();
   Work first = communicator.barrier_async({.deadline = 30ms});
   Work second = communicator.barrier_async();
-  const auto cause = error_of(first);
-  const auto other = error_of(second);
-  REQUIRE(cause->code == ErrorCode::timeout);
-  REQUIRE(other->code == ErrorCode::timeout);
-  REQUIRE(other->message == cause->message);
-  REQUIRE(other->operation == "barrier #1");
+  const auto cause = error_of([&] { first.wait(); });
+  const auto other = error_of([&] { second.wait(); });
+  REQUIRE(cause.code == ErrorCode::timeout);
+  REQUIRE(other.code == ErrorCode::timeout);
+  REQUIRE(other.message == cause.message);
+  REQUIRE(other.operation == "barrier #1");
   try {
     communicator.barrier({.label = "late"});
     FAIL("did not throw");
   } catch (const Exception& caught) {
-    REQUIRE(caught.error().message == cause->message);
+    REQUIRE(caught.error().message == cause.message);
     REQUIRE(caught.error().label == "late");
   }
 }
@@ -190,20 +179,20 @@ TEST_CASE("a receive posted early does not hide the deadline of a collective, no
     auto communicator = scripted.communicator();
     Work receive = communicator.recv_async(TensorView(std::span<float>(early)), 0);
     Work collective = communicator.barrier_async({.deadline = 40ms});
-    const auto error = error_of(collective);
-    REQUIRE(error->code == ErrorCode::timeout);
-    REQUIRE(has(error->message, "barrier #0"));
-    REQUIRE(error_of(receive)->message == error->message);
+    const auto error = error_of([&] { collective.wait(); });
+    REQUIRE(error.code == ErrorCode::timeout);
+    REQUIRE(has(error.message, "barrier #0"));
+    REQUIRE(error_of([&] { receive.wait(); }).message == error.message);
   }
   SECTION("of a receive") {
     Scripted scripted({.timeout = 1h});
     auto communicator = scripted.communicator();
     Work receive = communicator.recv_async(TensorView(std::span<float>(early)), 0);
     Work second = communicator.recv_async(TensorView(std::span<float>(other)), 2, {.deadline = 40ms, .label = "other"});
-    const auto error = error_of(second);
-    REQUIRE(error->code == ErrorCode::timeout);
-    REQUIRE(has(error->message, "send_recv #0 'other'"));
-    REQUIRE(error_of(receive)->message == error->message);
+    const auto error = error_of([&] { second.wait(); });
+    REQUIRE(error.code == ErrorCode::timeout);
+    REQUIRE(has(error.message, "send_recv #0 'other'"));
+    REQUIRE(error_of([&] { receive.wait(); }).message == error.message);
   }
 }
 
@@ -218,9 +207,9 @@ TEST_CASE("a receive behind another from the same rank has its time from when th
   scripted.script->finished = 1;  // the barrier too: each has the number 0
   REQUIRE_NOTHROW(first.wait());
   REQUIRE_NOTHROW(collective.wait());
-  const auto error = error_of(second);
-  REQUIRE(error->code == ErrorCode::timeout);
-  REQUIRE(error->operation == "send_recv #1");
+  const auto error = error_of([&] { second.wait(); });
+  REQUIRE(error.code == ErrorCode::timeout);
+  REQUIRE(error.operation == "send_recv #1");
 }
 
 TEST_CASE("while one operation moves all the time the deadlines still count") {

@@ -18,17 +18,17 @@ using plan::Collective;
 namespace {
 
 constexpr int ranks = 4;
-alignas(64) std::array<float, 64> memory{};
-alignas(64) std::array<float, 64> other_memory{};
+alignas(64) std::array<float, 64> values{};
+alignas(64) std::array<float, 64> other_values{};
 
-Request request_of(Collective collective) {
+Request call_of(Collective collective) {
   Request request;
   request.collective = collective;
   request.leaves = ranks;
   const std::size_t in = collective == Collective::reduce_scatter ? 4 * ranks : 4;
   const std::size_t out = collective == Collective::all_gather ? 4 * ranks : 4;
-  request.input = ConstTensorView(memory.data(), in, DType::f32);
-  request.output = TensorView(other_memory.data(), out, DType::f32);
+  request.input = ConstTensorView(values.data(), in, DType::f32);
+  request.output = TensorView(other_values.data(), out, DType::f32);
   if (collective == Collective::broadcast) request.input = request.output;
   return request;
 }
@@ -46,7 +46,7 @@ Error refusal(const Request& request, int rank = 1) {
 
 TEST_CASE("a right call of every collective passes") {
   for (int i = 0; i <= static_cast<int>(Collective::send_recv); ++i) {
-    Request request = request_of(static_cast<Collective>(i));
+    Request request = call_of(static_cast<Collective>(i));
     CAPTURE(plan::name_of(request.collective), refusal(request).message);
     REQUIRE(!refusal(request));
     request.outgoing = true;
@@ -70,7 +70,7 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
       {Collective::all_reduce, invalid, "impossible count",
        [](Request& r) { r.input.count = r.output.count = std::numeric_limits<std::size_t>::max() / 2; }},
       {Collective::all_reduce, invalid, "not aligned",
-       [](Request& r) { r.input.data = reinterpret_cast<const std::byte*>(memory.data()) + 1; }},
+       [](Request& r) { r.input.data = reinterpret_cast<const std::byte*>(values.data()) + 1; }},
       {Collective::all_reduce, unsupported, "i8", [](Request& r) { r.input.dtype = r.output.dtype = DType::i8; }},
       {Collective::all_reduce, unsupported, "bool",
        [](Request& r) { r.input.dtype = r.output.dtype = DType::boolean; }},
@@ -83,10 +83,10 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
        }},
       {Collective::all_reduce, invalid, "input is f32 but output i32", [](Request& r) { r.output.dtype = DType::i32; }},
       {Collective::all_reduce, invalid, "input is f16 but output f32", [](Request& r) { r.input.dtype = DType::f16; }},
-      {Collective::all_reduce, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 1; }},
+      {Collective::all_reduce, invalid, "overlap in part", [](Request& r) { r.output.data = values.data() + 1; }},
       {Collective::all_reduce, invalid, "overlap in part",
        [](Request& r) {
-         r.output.data = memory.data();
+         r.output.data = values.data();
          r.output.dtype = DType::f16;
        }},
       {Collective::all_reduce, invalid, "leaves is 3", [](Request& r) { r.leaves = 3; }},
@@ -94,14 +94,14 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
       {Collective::all_reduce, invalid, "leaves is -1", [](Request& r) { r.leaves = -1; }},
       {Collective::reduce_scatter, invalid, "input must have 4 times output's 4 elements, has 15",
        [](Request& r) { r.input.count = 15; }},
-      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data(); }},
-      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 5; }},
-      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = memory.data() + 8; }},
+      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = values.data(); }},
+      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = values.data() + 5; }},
+      {Collective::reduce_scatter, invalid, "overlap in part", [](Request& r) { r.output.data = values.data() + 8; }},
       {Collective::all_gather, invalid, "output must have 4 times input's 4 elements, has 4",
        [](Request& r) { r.output.count = 4; }},
       {Collective::all_gather, invalid, "differ in dtype", [](Request& r) { r.input.dtype = DType::i32; }},
       {Collective::all_gather, invalid, "overlap in part",
-       [](Request& r) { r.input.data = other_memory.data(); }},  // rank 0's place
+       [](Request& r) { r.input.data = other_values.data(); }},  // rank 0's place
       {Collective::broadcast, invalid, "root 4 is not a rank of 0..3", [](Request& r) { r.root = 4; }},
       {Collective::broadcast, invalid, "root -1", [](Request& r) { r.root = -1; }},
       {Collective::broadcast, invalid, "data is null", [](Request& r) { r.output.data = nullptr; }},
@@ -114,7 +114,7 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
       {Collective::barrier, invalid, "leaves is 0", [](Request& r) { r.leaves = 0; }},
   };
   for (const auto& each : wrongs) {
-    Request request = request_of(each.collective);
+    Request request = call_of(each.collective);
     each.make(request);
     const std::string label = "layer1.bias";
     std::copy(label.begin(), label.end(), request.label.begin());
@@ -127,25 +127,25 @@ TEST_CASE("a wrong argument is refused before any byte moves, by the operation's
 }
 
 TEST_CASE("buffers may be the same, or next to each other") {
-  Request in_place = request_of(Collective::all_reduce);
-  in_place.output.data = memory.data();
+  Request in_place = call_of(Collective::all_reduce);
+  in_place.output.data = values.data();
   REQUIRE(!refusal(in_place));
-  Request behind = request_of(Collective::all_reduce);
-  behind.output.data = memory.data() + 4;
+  Request behind = call_of(Collective::all_reduce);
+  behind.output.data = values.data() + 4;
   REQUIRE(!refusal(behind));
-  Request before = request_of(Collective::all_reduce);
-  before.input.data = memory.data() + 4;
-  before.output.data = memory.data();
+  Request before = call_of(Collective::all_reduce);
+  before.input.data = values.data() + 4;
+  before.output.data = values.data();
   REQUIRE(!refusal(before));
-  Request gather = request_of(Collective::all_gather);
+  Request gather = call_of(Collective::all_gather);
   for (int rank = 0; rank < ranks; ++rank) {
-    gather.input.data = other_memory.data() + 4 * rank;
+    gather.input.data = other_values.data() + 4 * rank;
     REQUIRE(!refusal(gather, rank));
     REQUIRE(refusal(gather, (rank + 1) % ranks).code == ErrorCode::invalid_argument);
   }
-  Request scatter = request_of(Collective::reduce_scatter);
+  Request scatter = call_of(Collective::reduce_scatter);
   for (int rank = 0; rank < ranks; ++rank) {
-    scatter.output.data = memory.data() + 4 * rank;
+    scatter.output.data = values.data() + 4 * rank;
     REQUIRE(!refusal(scatter, rank));
     REQUIRE(refusal(scatter, (rank + 1) % ranks).code == ErrorCode::invalid_argument);
   }
@@ -154,7 +154,7 @@ TEST_CASE("buffers may be the same, or next to each other") {
 TEST_CASE("nothing is a legal amount, wherever it lies") {
   for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather,
                                 Collective::broadcast, Collective::send_recv}) {
-    Request request = request_of(collective);
+    Request request = call_of(collective);
     request.input = ConstTensorView(nullptr, 0, DType::f32);
     request.output = TensorView(nullptr, 0, DType::f32);
     REQUIRE(!refusal(request));
@@ -162,7 +162,7 @@ TEST_CASE("nothing is a legal amount, wherever it lies") {
 }
 
 TEST_CASE("partial sums in the accumulator type are a legal input of a 16-bit result") {
-  Request request = request_of(Collective::all_reduce);
+  Request request = call_of(Collective::all_reduce);
   for (const DType half : {DType::f16, DType::bf16}) {
     request.output.dtype = half;
     REQUIRE(!refusal(request));

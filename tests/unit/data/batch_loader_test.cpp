@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/batch_loader.hpp"
 
-#include "unit/data/failure_of.hpp"
+#include "support/failures.hpp"
 #include "unit/data/heap_counter.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,7 +12,7 @@
 
 using namespace trireme;
 using data::BatchLoader;
-using testing::failure_of;
+using testing::error_of;
 using Indices = std::vector<std::uint32_t>;
 
 namespace {
@@ -110,21 +110,21 @@ TEST_CASE("a bad sample index surfaces at its own next() and harms no other requ
   loader.request(Indices{3, 200});
   loader.request(Indices{4});
   matches<float>(loader.next(), images, {1, 2});
-  const Error error = failure_of([&] { loader.next(); });
+  const Error error = error_of([&] { loader.next(); });
   CHECK(error.code == ErrorCode::invalid_argument);
   CHECK_THAT(error.message, Catch::Contains("sample 200") && Catch::Contains("made-up"));
   matches<float>(loader.next(), images, {4});
-  CHECK(failure_of([&] { loader.request(layout::Interval{199, 201}); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { loader.request(layout::Interval{199, 201}); }).code == ErrorCode::invalid_argument);
 }
 
 TEST_CASE("BatchLoader refuses one request too many and a next() nobody asked for") {
   const auto images = some_images();
   const int threads = GENERATE(0, 1);
   BatchLoader loader(images, {.depth = 2, .threads = threads});
-  CHECK(failure_of([&] { loader.next(); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { loader.next(); }).code == ErrorCode::invalid_argument);
   loader.request(Indices{1});
   loader.request(Indices{2});
-  CHECK(failure_of([&] { loader.request(Indices{3}); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { loader.request(Indices{3}); }).code == ErrorCode::invalid_argument);
   matches<float>(loader.next(), images, {1});
   matches<float>(loader.next(), images, {2});
 }
@@ -168,7 +168,7 @@ TEST_CASE("BatchLoader starts no thread of its own accord where every core is bu
 TEST_CASE("BatchLoader refuses options and images that make no sense") {
   auto images = some_images(3);
   const auto code_of = [&](const data::BatchLoaderOptions& options) {
-    return failure_of([&] { BatchLoader loader(images, options); }).code;
+    return error_of([&] { BatchLoader loader(images, options); }).code;
   };
   CHECK(code_of({.threads = 2}) == ErrorCode::invalid_argument);
   CHECK(code_of({.threads = -1}) == ErrorCode::invalid_argument);

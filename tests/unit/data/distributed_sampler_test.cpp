@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/distributed_sampler.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/data/evaluation_share.hpp"
-#include "unit/data/failure_of.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,7 +14,7 @@
 using namespace trireme;
 using data::DistributedSampler;
 using data::SamplerCursor;
-using testing::failure_of;
+using testing::error_of;
 using Indices = std::vector<std::uint32_t>;
 
 namespace {
@@ -139,7 +139,7 @@ TEST_CASE("a sampler refuses what it cannot continue, naming the difference") {
   const auto refused = [&](auto change, const std::string& word) {
     data::SamplerState state = sampler.state();
     change(state);
-    const Error error = failure_of([&] { sampler.restore(state); });
+    const Error error = error_of([&] { sampler.restore(state); });
     CHECK(error.code == ErrorCode::invalid_argument);
     CHECK_THAT(error.message, Catch::Contains(word));
     CHECK(sampler.cursor() == SamplerCursor{});
@@ -149,14 +149,14 @@ TEST_CASE("a sampler refuses what it cannot continue, naming the difference") {
   refused([](auto& state) { state.seed = 9; }, "seed 9");
   refused([](auto& state) { state.shuffle = false; }, "shuffle");
   refused([](auto& state) { state.cursor = {4, 10}; }, "step 10");
-  CHECK(failure_of([&] { sampler.batch(0, 10); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { sampler.batch(0, 10); }).code == ErrorCode::invalid_argument);
   const auto batch = sampler.batch(0, 0);
-  CHECK(failure_of([&] { DistributedSampler::leaf(batch, 4, 4); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([&] { DistributedSampler::leaf(batch, 4, -1); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([&] { DistributedSampler::leaf(batch, 0, 0); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { DistributedSampler({.count = 0, .global_batch = 1}); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { DistributedSampler({.count = 1, .global_batch = 0}); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { DistributedSampler({.count = std::size_t{1} << 32, .global_batch = 1}); }).code ==
+  CHECK(error_of([&] { DistributedSampler::leaf(batch, 4, 4); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { DistributedSampler::leaf(batch, 4, -1); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([&] { DistributedSampler::leaf(batch, 0, 0); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { DistributedSampler({.count = 0, .global_batch = 1}); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { DistributedSampler({.count = 1, .global_batch = 0}); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { DistributedSampler({.count = std::size_t{1} << 32, .global_batch = 1}); }).code ==
         ErrorCode::invalid_argument);
 }
 
@@ -177,8 +177,8 @@ TEST_CASE("the shares of an evaluation cover every sample exactly once, cut at b
 }
 
 TEST_CASE("evaluation_share refuses ranks outside the world") {
-  CHECK(failure_of([] { data::evaluation_share(10, 2, 2); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { data::evaluation_share(10, -1, 2); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { data::evaluation_share(10, 0, 0); }).code == ErrorCode::invalid_argument);
-  CHECK(failure_of([] { data::evaluation_share(10, 0, 1, 0); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { data::evaluation_share(10, 2, 2); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { data::evaluation_share(10, -1, 2); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { data::evaluation_share(10, 0, 0); }).code == ErrorCode::invalid_argument);
+  CHECK(error_of([] { data::evaluation_share(10, 0, 1, 0); }).code == ErrorCode::invalid_argument);
 }

@@ -8,7 +8,27 @@
 
 namespace {
 std::atomic<std::uint64_t> calls{0};
+}  // namespace
 
+namespace trireme::testing {
+std::uint64_t heap_calls() noexcept { return calls.load(std::memory_order_relaxed); }
+}  // namespace trireme::testing
+
+#ifdef TRIREME_SANITIZED
+
+// The sanitizers bring their own allocator, and tell of each call.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, std::size_t),
+                                                         void (*on_free)(const volatile void*));
+
+namespace {
+const int installed = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { calls.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*) {});
+}  // namespace
+
+#else
+
+namespace {
 void* allocate(std::size_t size, std::size_t alignment) noexcept {
   calls.fetch_add(1, std::memory_order_relaxed);
   void* memory = nullptr;
@@ -22,11 +42,6 @@ void* counted(std::size_t size, std::size_t alignment) {
 }
 }  // namespace
 
-namespace trireme::testing {
-std::uint64_t heap_calls() noexcept { return calls.load(std::memory_order_relaxed); }
-}  // namespace trireme::testing
-
-// Every form is replaced: a sanitizer's own versions of those left out would not match operator delete here.
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new[](std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
@@ -51,3 +66,5 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+#endif

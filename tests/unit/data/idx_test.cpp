@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/idx.hpp"
 
-#include "unit/data/failure_of.hpp"
+#include "support/failures.hpp"
 #include "unit/data/idx_bytes.hpp"
 #include "unit/data/temporary_folder.hpp"
 
@@ -16,7 +16,7 @@ using namespace trireme::literals;
 using data::IdxFile;
 using testing::ByteVector;
 using testing::counting_bytes;
-using testing::failure_of;
+using testing::error_of;
 using testing::gzip;
 using testing::idx_bytes;
 
@@ -29,7 +29,7 @@ IdxFile parse(const ByteVector& bytes, Bytes limit = data::idx_limit) {
 
 void refuses(const ByteVector& bytes, ErrorCode code, const std::string& word, Bytes limit = data::idx_limit) {
   for (const ByteVector& form : {bytes, gzip(bytes)}) {
-    const Error error = failure_of([&] { parse(form, limit); });
+    const Error error = error_of([&] { parse(form, limit); });
     CAPTURE(error.message);
     CHECK(error.code == code);
     CHECK_THAT(error.message, Catch::Contains("some-file"));
@@ -114,7 +114,7 @@ TEST_CASE("IdxFile refuses sizes that overflow or exceed the limit before it ask
 TEST_CASE("IdxFile finds damage anywhere in a gzip file") {
   const ByteVector good = gzip(idx_bytes({40, 10}, counting_bytes(400, 17)));
   const auto refused = [&](const ByteVector& bytes) {
-    const Error error = failure_of([&] { parse(bytes); });
+    const Error error = error_of([&] { parse(bytes); });
     CAPTURE(error.message);
     CHECK(error.code != ErrorCode::none);  // damage may show in the IDX header before the checksum is reached
     CHECK_THAT(error.message, Catch::Contains("some-file"));
@@ -151,7 +151,7 @@ TEST_CASE("IdxFile names files that are missing, directories or no regular files
   const auto fifo = folder.path() / "fifo";
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
   for (const auto& path : {folder.path() / "missing", folder.path(), fifo}) {
-    const Error error = failure_of([&] { IdxFile::read(path); });
+    const Error error = error_of([&] { IdxFile::read(path); });
     CAPTURE(error.message);
     CHECK(error.code == ErrorCode::invalid_argument);
     CHECK_THAT(error.message, Catch::Contains(path.string()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/labelled_images.hpp"
 
-#include "unit/data/failure_of.hpp"
+#include "support/failures.hpp"
 #include "unit/data/idx_bytes.hpp"
 #include "unit/data/temporary_folder.hpp"
 
@@ -11,7 +11,7 @@
 
 using namespace trireme;
 using testing::counting_bytes;
-using testing::failure_of;
+using testing::error_of;
 using testing::gzip;
 using testing::idx_bytes;
 
@@ -46,7 +46,7 @@ TEST_CASE("load_fashion_mnist reads its four files, each plain or gzipped") {
 TEST_CASE("load_fashion_mnist says what is wrong with the data folder in one line") {
   const testing::TemporaryFolder folder;
   const auto message_of = [&](const std::filesystem::path& path) {
-    const Error error = failure_of([&] { data::load_fashion_mnist(path); });
+    const Error error = error_of([&] { data::load_fashion_mnist(path); });
     CHECK(error.code == ErrorCode::invalid_argument);
     CHECK(error.message.find('\n') == std::string::npos);
     return error.message;
@@ -73,7 +73,7 @@ TEST_CASE("load_labelled_images refuses sets that contradict themselves, naming 
   const auto images = folder.write("images", idx_bytes({4, 2, 2}, counting_bytes(16)));
   const auto labels = folder.write("labels", idx_bytes({4}, {0, 1, 2, 3}));
   const auto refused = [&](const std::filesystem::path& i, const std::filesystem::path& l, const std::string& file) {
-    const Error error = failure_of([&] { data::load_labelled_images(i, l, 4, "set"); });
+    const Error error = error_of([&] { data::load_labelled_images(i, l, 4, "set"); });
     CAPTURE(error.message);
     CHECK(error.code == ErrorCode::corrupt);
     CHECK_THAT(error.message, Catch::Contains(file));

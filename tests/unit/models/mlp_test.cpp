@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/models/mlp.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
-#include "unit/data/failure_of.hpp"
 #include "unit/data/heap_counter.hpp"
 
 #include <catch2/catch.hpp>
@@ -18,7 +18,7 @@
 
 using namespace trireme;
 using models::Mlp;
-using testing::failure_of;
+using testing::error_of;
 
 namespace {
 
@@ -357,7 +357,7 @@ TEST_CASE("evaluate counts and sums as forward_backward does, block by block, an
   CHECK(head.correct + tail.correct == evaluation.correct);
   // A share cut at a multiple of evaluation_rows meets the same shapes: the same bits.
   CHECK(same_bits(tail_losses, std::vector<double>(row_losses.begin() + 512, row_losses.end())));
-  CHECK(failure_of([&] { model.evaluate(samples.all(), samples.labels, tail_losses); }).code ==
+  CHECK(error_of([&] { model.evaluate(samples.all(), samples.labels, tail_losses); }).code ==
         ErrorCode::invalid_argument);
 }
 
@@ -392,7 +392,7 @@ TEST_CASE("what the ready callback throws reaches the caller, and the model goes
 }
 
 TEST_CASE("Mlp refuses sizes, features and labels that do not fit") {
-  const auto refused = [](const auto& body) { return failure_of(body).code == ErrorCode::invalid_argument; };
+  const auto refused = [](const auto& body) { return error_of(body).code == ErrorCode::invalid_argument; };
   CHECK(refused([] { Mlp<float>({.sizes = {}}); }));
   CHECK(refused([] { Mlp<float>({.sizes = {784}}); }));
   CHECK(refused([] { Mlp<float>({.sizes = {784, 0, 10}}); }));
@@ -407,7 +407,7 @@ TEST_CASE("Mlp refuses sizes, features and labels that do not fit") {
   CHECK(refused([&] { model.forward_backward(wrong_type.all(), wrong_type.labels); }));
   CHECK(refused([&] { model.evaluate(samples.rows(0, 3), samples.labels); }));
   const std::vector<std::uint8_t> high = {0, 1, 4, 2};
-  const Error error = failure_of([&] { model.forward_backward(samples.all(), high); });
+  const Error error = error_of([&] { model.forward_backward(samples.all(), high); });
   CHECK(error.code == ErrorCode::invalid_argument);
   CHECK_THAT(error.message, Catch::Contains("label 4 of row 2"));
 }

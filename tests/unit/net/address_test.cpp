@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
+#include "support/failures.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace trireme;
 using namespace trireme::net;
-using trireme::net::testing::contains;
-using trireme::net::testing::failure_of;
+using trireme::testing::error_of;
+using trireme::testing::has;
 
 TEST_CASE("An address is read as host and port") {
   struct Case {
@@ -57,9 +57,9 @@ TEST_CASE("A bad address is refused by name with the reason") {
       {"http://host:1", "more than one ':'"},
   }));
   CAPTURE(text, reason);
-  Error error = failure_of([&text = text] { Address::parse(text); });
+  Error error = error_of([&text = text] { Address::parse(text); });
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, reason));
+  CHECK(has(error.message, reason));
   CHECK(error.message.find('\n') == std::string::npos);
-  if (text != "host:1\n") CHECK(contains(error.message, "'" + text + "'"));
+  if (text != "host:1\n") CHECK(has(error.message, "'" + text + "'"));
 }

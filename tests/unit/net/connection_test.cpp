@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 TEST_CASE("A socket owns its descriptor and closes it once") {
   int before = open_descriptors();

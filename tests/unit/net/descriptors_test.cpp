@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -9,7 +9,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 

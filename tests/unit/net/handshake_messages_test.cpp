@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/handshake_messages.hpp"
 
-#include "failure.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -9,7 +9,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 
@@ -72,16 +72,16 @@ TEST_CASE("A frame header says what follows, and nothing else is accepted") {
   };
   auto foreign = frame;
   foreign[3] = std::byte{'x'};
-  CHECK(contains(refused_for(foreign), "does not speak"));
+  CHECK(has(refused_for(foreign), "does not speak"));
   auto newer = frame;
   newer[7] = std::byte{2};
-  CHECK(contains(refused_for(newer), "version 2"));
-  CHECK(contains(refused_for(make_frame(static_cast<FrameKind>(5), {})), "kind 5"));
-  CHECK(contains(refused_for(make_frame(static_cast<FrameKind>(0), {})), "kind 0"));
-  CHECK(contains(refused_for(make_frame(FrameKind::proof, std::vector<std::byte>(31))), "31 bytes"));
-  CHECK(contains(refused_for(make_frame(FrameKind::refusal, std::vector<std::byte>(1))), "1 bytes"));
-  CHECK(contains(refused_for(make_frame(FrameKind::hello, std::vector<std::byte>(32))), "32 bytes"));
-  CHECK(contains(refused_for(make_frame(FrameKind::hello, std::vector<std::byte>(4097))), "4097 bytes"));
+  CHECK(has(refused_for(newer), "version 2"));
+  CHECK(has(refused_for(make_frame(static_cast<FrameKind>(5), {})), "kind 5"));
+  CHECK(has(refused_for(make_frame(static_cast<FrameKind>(0), {})), "kind 0"));
+  CHECK(has(refused_for(make_frame(FrameKind::proof, std::vector<std::byte>(31))), "31 bytes"));
+  CHECK(has(refused_for(make_frame(FrameKind::refusal, std::vector<std::byte>(1))), "1 bytes"));
+  CHECK(has(refused_for(make_frame(FrameKind::hello, std::vector<std::byte>(32))), "32 bytes"));
+  CHECK(has(refused_for(make_frame(FrameKind::hello, std::vector<std::byte>(4097))), "4097 bytes"));
 }
 
 TEST_CASE("A proof depends on the key, the side, and every part of both introductions") {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 #include "trireme/net/handshake.hpp"
 
 #include <future>
 
-namespace trireme::net::testing {
+namespace trireme::testing {
 
 /// How a handshake ended on both sides.
 struct Outcome {
@@ -31,15 +31,15 @@ inline Party store(const JobKey& key) { return {key, make_identity("job-7", "sto
 inline Outcome shake_hands(Pair pair, const Party& client, const Party& server, Deadline deadline) {
   Outcome outcome;
   auto serving = std::async(std::launch::async, [&, socket = std::move(pair.right)]() mutable {
-    outcome.server_error = failure_of(
-        [&] { outcome.seen_by_server = handshake_as_server(socket, server.key, server.identity, deadline); });
+    outcome.server_error =
+        error_of([&] { outcome.seen_by_server = handshake_as_server(socket, server.key, server.identity, deadline); });
     socket.close();
   });
-  outcome.client_error = failure_of(
-      [&] { outcome.seen_by_client = handshake_as_client(pair.left, client.key, client.identity, deadline); });
+  outcome.client_error =
+      error_of([&] { outcome.seen_by_client = handshake_as_client(pair.left, client.key, client.identity, deadline); });
   pair.left.close();
   serving.get();
   return outcome;
 }
 
-}  // namespace trireme::net::testing
+}  // namespace trireme::testing

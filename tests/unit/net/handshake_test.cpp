@@ -8,7 +8,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 TEST_CASE("Two holders of the key learn who the other is") {
   JobKey key = JobKey::random();
@@ -42,8 +42,8 @@ TEST_CASE("A wrong job key is reported as such on both sides") {
   Outcome outcome = shake_hands(make_pair(), worker(JobKey::random()), store(JobKey::random()), soon());
   CHECK(outcome.client_error.code == ErrorCode::invalid_argument);
   CHECK(outcome.server_error.code == ErrorCode::invalid_argument);
-  CHECK(contains(outcome.client_error.message, "wrong job key"));
-  CHECK(contains(outcome.server_error.message, "wrong job key"));
+  CHECK(has(outcome.client_error.message, "wrong job key"));
+  CHECK(has(outcome.server_error.message, "wrong job key"));
 }
 
 TEST_CASE("With a wrong key no field is compared and nothing of the peer is shown") {
@@ -52,8 +52,8 @@ TEST_CASE("With a wrong key no field is compared and nothing of the peer is show
   stranger.identity.role = "somebody";
   Outcome outcome = shake_hands(make_pair(), stranger, store(JobKey::random()), soon());
   CHECK(outcome.server_error.code == ErrorCode::invalid_argument);
-  CHECK_FALSE(contains(outcome.server_error.message, "another-job"));
-  CHECK_FALSE(contains(outcome.server_error.message, "somebody"));
+  CHECK_FALSE(has(outcome.server_error.message, "another-job"));
+  CHECK_FALSE(has(outcome.server_error.message, "somebody"));
 }
 
 TEST_CASE("No message of the handshake's failures holds the key") {
@@ -61,8 +61,8 @@ TEST_CASE("No message of the handshake's failures holds the key") {
   Party server = store(JobKey::random());
   Outcome outcome = shake_hands(make_pair(), client, server, soon());
   for (const Error& error : {outcome.client_error, outcome.server_error}) {
-    CHECK_FALSE(contains(error.message, client.key.to_text()));
-    CHECK_FALSE(contains(error.message, server.key.to_text()));
+    CHECK_FALSE(has(error.message, client.key.to_text()));
+    CHECK_FALSE(has(error.message, server.key.to_text()));
   }
 }
 
@@ -90,13 +90,13 @@ TEST_CASE("A field that must be equal and is not is named on both sides with bot
   for (const Error& error : {outcome.client_error, outcome.server_error}) {
     CAPTURE(error.message);
     CHECK(error.code == ErrorCode::mismatch);
-    CHECK(contains(error.message, one.field + ": "));
-    CHECK(contains(error.message, one.own));
-    CHECK(contains(error.message, one.other));
+    CHECK(has(error.message, one.field + ": "));
+    CHECK(has(error.message, one.own));
+    CHECK(has(error.message, one.other));
     CHECK(error.message.find('\n') == std::string::npos);
   }
-  CHECK(contains(outcome.client_error.message, one.other + " here"));
-  CHECK(contains(outcome.server_error.message, one.other + " there"));
+  CHECK(has(outcome.client_error.message, one.other + " here"));
+  CHECK(has(outcome.server_error.message, one.other + " there"));
 }
 
 TEST_CASE("An identity too long to send is refused before anything is sent") {
@@ -105,9 +105,9 @@ TEST_CASE("An identity too long to send is refused before anything is sent") {
   client.identity.job_id = std::string(identity_text_limit + 1, 'j');
   Outcome outcome = shake_hands(make_pair(), client, store(key), soon());
   CHECK(outcome.client_error.code == ErrorCode::invalid_argument);
-  CHECK(contains(outcome.client_error.message, "job id"));
+  CHECK(has(outcome.client_error.message, "job id"));
   CHECK(outcome.server_error.code == ErrorCode::closed);
-  CHECK(contains(outcome.server_error.message, "0 of 1 bytes"));
+  CHECK(has(outcome.server_error.message, "0 of 1 bytes"));
 }
 
 TEST_CASE("The longest identities fit") {
@@ -179,9 +179,9 @@ TEST_CASE("A client's own messages sent back to it prove nothing") {
     receive_all(pair.right, proof, soon());
     send_all(pair.right, proof, soon());
   });
-  Error error = failure_of([&] { handshake_as_client(pair.left, key, worker(key).identity, soon()); });
+  Error error = error_of([&] { handshake_as_client(pair.left, key, worker(key).identity, soon()); });
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, "wrong job key"));
+  CHECK(has(error.message, "wrong job key"));
   mirror.get();
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("A recorded handshake played again is refused") {
   auto play = [&](const Introduction& heard_before) {
     Pair pair = make_pair();
     auto serving = std::async(std::launch::async, [&] {
-      return failure_of([&] { handshake_as_server(pair.right, key, store(key).identity, soon()); });
+      return error_of([&] { handshake_as_server(pair.right, key, store(key).identity, soon()); });
     });
     send_all(pair.left, make_frame(FrameKind::hello, encode_introduction(client)), soon());
     std::vector<std::byte> bytes(frame_header_bytes + nonce_bytes + encode_identity(store(key).identity).size());

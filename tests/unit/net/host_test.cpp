@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/net/host.hpp"
 
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,7 +14,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 
@@ -66,7 +66,7 @@ TEST_CASE("The interfaces include the loopback, and every address can be listene
   CHECK(std::any_of(addresses.begin(), addresses.end(), [](const auto& each) { return each.loopback; }));
   for (const InterfaceAddress& each : addresses) {
     CAPTURE(each.interface, each.address);
-    CHECK(each.ipv6 == contains(each.address, ":"));
+    CHECK(each.ipv6 == has(each.address, ":"));
     CHECK(each.address.rfind("fe80", 0) != 0);
     CHECK(code_of([&] { listen_tcp({each.address, 0}); }) == ErrorCode::none);
   }
@@ -78,8 +78,8 @@ TEST_CASE("One interface's addresses can be asked for, and an unknown one is ref
   auto some = interface_addresses(name);
   CHECK_FALSE(some.empty());
   CHECK(std::all_of(some.begin(), some.end(), [&](const auto& each) { return each.interface == name; }));
-  Error error = failure_of([] { interface_addresses("nosuch0"); });
+  Error error = error_of([] { interface_addresses("nosuch0"); });
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, "nosuch0"));
-  CHECK(contains(error.message, name));
+  CHECK(has(error.message, "nosuch0"));
+  CHECK(has(error.message, name));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/net/job_key.hpp"
 
-#include "failure.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -14,7 +14,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 
@@ -62,9 +62,9 @@ TEST_CASE("Sixty-four hex digits are the key itself, in either case") {
 
 TEST_CASE("A text below sixteen characters is refused without being shown") {
   for (std::string text : {"", "   ", "secret", "secret-of-15-ch", "   secret-of-15-ch   "}) {
-    Error error = failure_of([&] { JobKey::from_text(text); });
+    Error error = error_of([&] { JobKey::from_text(text); });
     CHECK(error.code == ErrorCode::invalid_argument);
-    CHECK_FALSE(contains(error.message, "secret"));
+    CHECK_FALSE(has(error.message, "secret"));
   }
   CHECK(code_of([] { JobKey::from_text("secret-of-16-chr"); }) == ErrorCode::none);
 }
@@ -80,18 +80,18 @@ TEST_CASE("A key file gives the key of its first line") {
 TEST_CASE("A key file without a key is refused by name, without its content") {
   for (std::string content : {"", "\n", "  \nsecret-secret-secret\n", "secret\n"}) {
     KeyFile file(content);
-    Error error = failure_of([&] { JobKey::from_file(file.path); });
+    Error error = error_of([&] { JobKey::from_file(file.path); });
     CHECK(error.code == ErrorCode::invalid_argument);
-    CHECK(contains(error.message, file.path));
-    CHECK_FALSE(contains(error.message, "secret"));
+    CHECK(has(error.message, file.path));
+    CHECK_FALSE(has(error.message, "secret"));
   }
   KeyFile endless(std::string(5000, 's'));
   CHECK(code_of([&] { JobKey::from_file(endless.path); }) == ErrorCode::invalid_argument);
   CHECK(code_of([] { JobKey::from_file("/dev/zero"); }) == ErrorCode::invalid_argument);
   CHECK(code_of([] { JobKey::from_file("/tmp"); }) == ErrorCode::invalid_argument);
-  Error missing = failure_of([] { JobKey::from_file("/no/such/file"); });
+  Error missing = error_of([] { JobKey::from_file("/no/such/file"); });
   CHECK(missing.code == ErrorCode::invalid_argument);
-  CHECK(contains(missing.message, "/no/such/file"));
+  CHECK(has(missing.message, "/no/such/file"));
 }
 
 TEST_CASE("A key derived from a job id depends on it alone") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -11,7 +11,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 TEST_CASE("A local socket connects by name and leaves no file") {
   std::string name = own_name("echo");
@@ -36,9 +36,9 @@ TEST_CASE("A local name is free again once its listener is closed") {
 TEST_CASE("A taken local name is the caller's mistake, named") {
   std::string name = own_name("taken");
   Socket listener = listen_local(name);
-  Error error = failure_of([&] { listen_local(name); });
+  Error error = error_of([&] { listen_local(name); });
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, name));
+  CHECK(has(error.message, name));
 }
 
 TEST_CASE("Local names have 1 to 107 bytes, and a prefix is another name") {
@@ -64,15 +64,15 @@ TEST_CASE("Connecting to a local name with a full queue waits, then times out sa
   Socket listener = listen_local(name, 0);
   std::vector<Socket> queued;
   Error error;
-  while (!error) error = failure_of([&] { queued.push_back(connect_local(name, shortly())); });
+  while (!error) error = error_of([&] { queued.push_back(connect_local(name, shortly())); });
   CHECK(error.code == ErrorCode::timeout);
-  CHECK(contains(error.message, "full"));
+  CHECK(has(error.message, "full"));
 }
 
 TEST_CASE("A local connection that waits in vain times out, naming the name") {
-  Error error = failure_of([] { connect_local(own_name("nobody"), shortly()); });
+  Error error = error_of([] { connect_local(own_name("nobody"), shortly()); });
   CHECK(error.code == ErrorCode::timeout);
-  CHECK(contains(error.message, own_name("nobody")));
+  CHECK(has(error.message, own_name("nobody")));
 }
 
 TEST_CASE("A local socket has no TCP address") {

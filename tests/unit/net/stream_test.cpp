@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 #include "trireme/net/wire.hpp"
 
 #include <catch2/catch.hpp>
@@ -12,7 +12,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 
@@ -62,9 +62,9 @@ TEST_CASE("An end of stream is reported as closed, with what had arrived") {
   send_all(pair.left, bytes_of("abc"), soon());
   pair.left.close();
   std::vector<std::byte> received(8);
-  Error error = failure_of([&] { receive_all(pair.right, received, soon()); });
+  Error error = error_of([&] { receive_all(pair.right, received, soon()); });
   CHECK(error.code == ErrorCode::closed);
-  CHECK(contains(error.message, "3 of 8 bytes"));
+  CHECK(has(error.message, "3 of 8 bytes"));
 }
 
 TEST_CASE("Sending to a peer that has closed is an error, not a signal") {
@@ -79,7 +79,7 @@ TEST_CASE("A reset connection is a lost peer") {
   REQUIRE(::setsockopt(pair.left.descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
   pair.left.close();
   std::vector<std::byte> received(1);
-  Error error = failure_of([&] { receive_all(pair.right, received, soon()); });
+  Error error = error_of([&] { receive_all(pair.right, received, soon()); });
   CHECK(error.code == ErrorCode::peer_lost);
 }
 
@@ -87,9 +87,9 @@ TEST_CASE("Receiving ends at the deadline, also when bytes keep trickling in") {
   Pair pair = make_pair();
   std::vector<std::byte> received(1000000);
   SECTION("silence") {
-    Error error = failure_of([&] { receive_all(pair.right, received, shortly()); });
+    Error error = error_of([&] { receive_all(pair.right, received, shortly()); });
     CHECK(error.code == ErrorCode::timeout);
-    CHECK(contains(error.message, "0 of 1000000 bytes"));
+    CHECK(has(error.message, "0 of 1000000 bytes"));
   }
   SECTION("a byte now and then") {
     std::atomic<bool> stop{false};
@@ -136,9 +136,9 @@ TEST_CASE("A message above the limit is refused at its header") {
   Writer header;
   header.u32(0xffffffffu);
   send_all(pair.left, header.data(), soon());
-  Error error = failure_of([&] { receive_message(pair.right, 4096, soon()); });
+  Error error = error_of([&] { receive_message(pair.right, 4096, soon()); });
   CHECK(error.code == ErrorCode::corrupt);
-  CHECK(contains(error.message, "4294967295"));
+  CHECK(has(error.message, "4294967295"));
 }
 
 TEST_CASE("A message cut off anywhere is closed") {

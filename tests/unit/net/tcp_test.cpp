@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "failure.hpp"
 #include "pair.hpp"
+#include "support/failures.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
@@ -22,7 +22,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using namespace trireme::net::testing;
+using namespace trireme::testing;
 
 namespace {
 
@@ -160,17 +160,17 @@ TEST_CASE("Both ends of a connection are non-blocking, close on exec, and carry 
 TEST_CASE("A taken port is the caller's mistake, named") {
   Socket first = listen_tcp({"127.0.0.1", 0});
   Address address = local_address(first);
-  Error error = failure_of([&] { listen_tcp(address); });
+  Error error = error_of([&] { listen_tcp(address); });
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, address.to_string()));
-  Error any = failure_of([&] { listen_tcp({"", address.port}); });
+  CHECK(has(error.message, address.to_string()));
+  Error any = error_of([&] { listen_tcp({"", address.port}); });
   CHECK(any.code == ErrorCode::invalid_argument);
 }
 
 TEST_CASE("An address of another host cannot be listened on, and the error names it") {
-  Error error = failure_of([] { listen_tcp({"203.0.113.7", 0}); });  // TEST-NET-3: nobody's
+  Error error = error_of([] { listen_tcp({"203.0.113.7", 0}); });  // TEST-NET-3: nobody's
   CHECK(error.code == ErrorCode::invalid_argument);
-  CHECK(contains(error.message, "203.0.113.7:0"));
+  CHECK(has(error.message, "203.0.113.7:0"));
   CHECK(code_of([] { listen_tcp({"not an address", 0}); }) == ErrorCode::invalid_argument);
 }
 
@@ -187,16 +187,16 @@ TEST_CASE("Connecting waits for a listener that starts later") {
 
 TEST_CASE("Connecting to a port where nobody listens times out, naming address and reason") {
   Address address = free_address("127.0.0.1");
-  Error error = failure_of([&] { connect_tcp(address, shortly()); });
+  Error error = error_of([&] { connect_tcp(address, shortly()); });
   CHECK(error.code == ErrorCode::timeout);
-  CHECK(contains(error.message, address.to_string()));
-  CHECK(contains(error.message, "refused"));
+  CHECK(has(error.message, address.to_string()));
+  CHECK(has(error.message, "refused"));
 }
 
 TEST_CASE("Connecting to a name that does not resolve times out, naming it") {
-  Error error = failure_of([] { connect_tcp({"no-such-host.invalid", 1}, shortly()); });
+  Error error = error_of([] { connect_tcp({"no-such-host.invalid", 1}, shortly()); });
   CHECK(error.code == ErrorCode::timeout);
-  CHECK(contains(error.message, "no-such-host.invalid:1"));
+  CHECK(has(error.message, "no-such-host.invalid:1"));
 }
 
 TEST_CASE("Connecting never joins a socket to itself") {

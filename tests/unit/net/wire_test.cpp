@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/net/wire.hpp"
 
-#include "failure.hpp"
+#include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -10,7 +10,7 @@
 
 using namespace trireme;
 using namespace trireme::net;
-using trireme::net::testing::code_of;
+using trireme::testing::code_of;
 
 namespace {
 

@@ -17,7 +17,7 @@ using namespace trireme::testing;
 
 namespace {
 
-const std::vector<std::size_t> counts{300, 7, 0, 40, 1, 85};
+const std::vector<std::size_t> bits_counts{300, 7, 0, 40, 1, 85};
 constexpr std::size_t samples = 37;  // batches of 10, 10, 10 and 7: unequal leaves, and empty ones of 8
 constexpr int epochs = 2;
 
@@ -43,7 +43,7 @@ std::vector<std::string> train(const Way& way) {
   std::vector<std::string> results(static_cast<std::size_t>(way.ranks));
   run_ranks(way.ranks,
             [&](World& world) {
-              Field<float> model(counts, static_cast<std::uint64_t>(1 + world.rank()));  // rank 0's values win
+              Field<float> model(bits_counts, static_cast<std::uint64_t>(1 + world.rank()));  // rank 0's values win
               DataParallel data_parallel(
                   world.communicator(), model.parameters(),
                   {.bucket_bytes = way.bucket_bytes, .logical_shards = way.leaves, .overlap = way.overlap});
@@ -73,9 +73,9 @@ void require_same(const std::string& expected, const Way& way) {
 
 TEST_CASE("one rank adds the leaves along the balanced tree, weighted, and divides once") {
   const int leaves = GENERATE(4, 8);
-  Field<float> model(counts);
+  Field<float> model(bits_counts);
   std::vector<std::vector<float>> expected;
-  for (std::size_t p = 0; p < counts.size(); ++p) expected.push_back(model.value(p));
+  for (std::size_t p = 0; p < bits_counts.size(); ++p) expected.push_back(model.value(p));
   DistributedSampler sampler({.count = samples, .global_batch = 10, .seed = 5}), walker = sampler;
   constexpr float rate = 0.0625f;
   run_ranks(1, [&](World& world) {
@@ -89,21 +89,21 @@ TEST_CASE("one rank adds the leaves along the balanced tree, weighted, and divid
   });
   for (std::uint64_t step = 0; step < walker.steps_per_epoch(); ++step) {
     const auto batch = walker.batch(0, step);
-    for (std::size_t p = 0; p < counts.size(); ++p) {
+    for (std::size_t p = 0; p < bits_counts.size(); ++p) {
       const auto before = expected[p];
-      for (std::size_t e = 0; e < counts[p]; ++e) {
-        const float sum = tree_sum<float>(0, leaves, [&](int leaf) {
+      for (std::size_t e = 0; e < bits_counts[p]; ++e) {
+        const float total = tree_sum<float>(0, leaves, [&](int leaf) {
           const auto part = DistributedSampler::leaf(batch, leaves, leaf);
           return part.empty() ? -0.0f
                               : Field<float>::gradient_of(p, e, before[e], part) * static_cast<float>(part.size());
         });
-        const float mean = sum / static_cast<float>(batch.size());
+        const float mean = total / static_cast<float>(batch.size());
         const float change = rate * mean;
         expected[p][e] = before[e] - change;
       }
     }
   }
-  for (std::size_t p = 0; p < counts.size(); ++p) REQUIRE((model.value(p) == expected[p]));
+  for (std::size_t p = 0; p < bits_counts.size(); ++p) REQUIRE((model.value(p) == expected[p]));
 }
 
 TEST_CASE("any number of ranks gives the same bits, whatever the buckets and with or without overlap") {

@@ -17,7 +17,7 @@ using namespace trireme::testing;
 
 namespace {
 
-const std::vector<std::size_t> counts{9000, 3, 4096, 1};
+const std::vector<std::size_t> clip_counts{9000, 3, 4096, 1};
 
 /// Squares by the contract: blocks of 4096, eight lanes, balanced trees; written apart from the library.
 double squares(std::span<const float> values) {
@@ -47,7 +47,7 @@ struct Result {
 Result clipped_step(int ranks, double clip_norm, Complaints& complaints) {
   Result result;
   run_ranks(ranks, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(clip_counts);
     Sgd sgd({.learning_rate = 1.0});
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 1_KiB, .logical_shards = 4});
     DistributedSampler sampler({.count = 6, .global_batch = 6});
@@ -58,7 +58,7 @@ Result clipped_step(int ranks, double clip_norm, Complaints& complaints) {
       const double expected = norm_of(gradients);
       double plain = 0;
       std::vector<std::vector<float>> before;
-      for (std::size_t p = 0; p < counts.size(); ++p) {
+      for (std::size_t p = 0; p < clip_counts.size(); ++p) {
         before.push_back(model.value(p));
         for (const float g : TensorView(gradients[p]).as<float>())
           plain += static_cast<double>(g) * static_cast<double>(g);
@@ -68,9 +68,9 @@ Result clipped_step(int ranks, double clip_norm, Complaints& complaints) {
       step.apply(sgd, {.clip_norm = clip_norm});
       complaints.expect(world.rank(), step.gradient_norm() == (clip_norm > 0 ? expected : 0.0), "norm");
       const float scale = clip_norm > 0 && expected > clip_norm ? static_cast<float>(clip_norm / expected) : 1.0f;
-      for (std::size_t p = 0; p < counts.size(); ++p) {
+      for (std::size_t p = 0; p < clip_counts.size(); ++p) {
         const auto gradient = TensorView(gradients[p]).as<float>();
-        for (std::size_t e = 0; e < counts[p]; ++e) {
+        for (std::size_t e = 0; e < clip_counts[p]; ++e) {
           const float change = gradient[e] * scale;
           if (model.value(p)[e] == before[p][e] - change) continue;
           complaints.expect(world.rank(), false, "scaled update");

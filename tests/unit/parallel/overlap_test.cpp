@@ -65,7 +65,7 @@ bool drive_to_the_end(Communicator& communicator, const std::string& label) {
   return false;
 }
 
-const std::vector<std::size_t> counts{100, 16, 500, 33};
+const std::vector<std::size_t> overlap_counts{100, 16, 500, 33};
 
 }  // namespace
 
@@ -77,7 +77,7 @@ TEST_CASE("with overlap a bucket is under way before the last gradient is ready;
   Complaints complaints(ranks);
   Meeting meeting(ranks);
   run_ranks(ranks, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(overlap_counts);
     DataParallel data_parallel(world.communicator(), model.parameters(),
                                {.bucket_bytes = 64_B, .logical_shards = leaves, .overlap = overlap});
     auto communicator = data_parallel.communicator();
@@ -87,7 +87,7 @@ TEST_CASE("with overlap a bucket is under way before the last gradient is ready;
       int pass = 0;
       for (auto& shard : step.shards()) {
         const bool is_last = pass++ == last;
-        for (std::size_t p = counts.size(); p-- > 0;) {
+        for (std::size_t p = overlap_counts.size(); p-- > 0;) {
           model.backward(p, shard.samples());
           shard.ready(p);
           if (!is_last) {
@@ -122,7 +122,7 @@ TEST_CASE("with overlap a bucket is under way before the last gradient is ready;
 TEST_CASE("buckets() names the parameters of each bucket in the order of reduction") {
   Complaints complaints(2);
   run_ranks(2, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(overlap_counts);
     using Lists = std::vector<std::vector<std::size_t>>;
     const auto buckets = [&](Bytes first, Bytes rest) {
       return DataParallel(world.communicator(), model.parameters(), {.bucket_bytes = rest, .first_bucket_bytes = first})
@@ -164,14 +164,14 @@ TEST_CASE("a step sends the buckets and two small reductions, and not a byte mor
   run_ranks(ranks,
             [&](World& world) {
               auto communicator = world.communicator();
-              Field<float> model(counts);
+              Field<float> model(overlap_counts);
               DataParallel data_parallel(communicator, model.parameters(),
                                          {.bucket_bytes = 512_B, .logical_shards = 4, .overlap = overlap});
               std::size_t expected = promised_bytes(algorithm, world.rank(), ranks, 1, 8) +
-                                     promised_bytes(algorithm, world.rank(), ranks, counts.size() + 1, 4);
+                                     promised_bytes(algorithm, world.rank(), ranks, overlap_counts.size() + 1, 4);
               for (const auto& bucket : data_parallel.buckets()) {
                 std::size_t elements = 0;
-                for (const std::size_t p : bucket) elements += (counts[p] + 15) / 16 * 16;  // whole cache lines
+                for (const std::size_t p : bucket) elements += (overlap_counts[p] + 15) / 16 * 16;  // whole cache lines
                 expected += promised_bytes(algorithm, world.rank(), ranks, elements, 4);
               }
               DistributedSampler sampler({.count = 20, .global_batch = 8});

@@ -17,7 +17,7 @@ using namespace trireme::testing;
 
 namespace {
 
-const std::vector<std::size_t> counts{20, 3, 50};
+const std::vector<std::size_t> step_counts{20, 3, 50};
 
 void backward(Field<float>& model, Step& step) {
   for (auto& shard : step.shards()) model.backward(shard.samples(), [&](std::size_t p) { shard.ready(p); });
@@ -30,7 +30,7 @@ TEST_CASE("misuse of a step is refused in one line, and the step can still be fi
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
     const int rank = world.rank();
-    Field<float> model(counts), correct(counts);
+    Field<float> model(step_counts), correct(step_counts);
     Sgd sgd({.learning_rate = 0.1}), correct_sgd({.learning_rate = 0.1});
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B, .logical_shards = 2});
     DistributedSampler sampler({.count = 8, .global_batch = 4}), correct_sampler = sampler;
@@ -86,8 +86,8 @@ TEST_CASE("one leaf in all: the gradient becomes the mean in place, with the bit
       step.reduce();
       complaints.expect(0, step.gradient(0).data == gradient.data(), "where the mean is");
       for (std::size_t i = 0; i < gradient.size(); ++i) {
-        const float product = (0.1f * static_cast<float>(i) + 0.01f) * 7.0f;
-        complaints.expect(0, gradient[i] == product / 7.0f, "element " + std::to_string(i));
+        const float weighted = (0.1f * static_cast<float>(i) + 0.01f) * 7.0f;
+        complaints.expect(0, gradient[i] == weighted / 7.0f, "element " + std::to_string(i));
       }
       complaints.expect(0, !step.used(1) && never == std::vector<float>(9, 5.0f),
                         "a gradient never ready is left alone");
@@ -101,7 +101,7 @@ TEST_CASE("the caller's communicator stays the caller's: it reduces a loss at an
   Complaints complaints(3);
   run_ranks(3, [&](World& world) {
     auto communicator = world.communicator();
-    Field<float> model(counts);
+    Field<float> model(step_counts);
     DataParallel data_parallel(communicator, model.parameters(), {.bucket_bytes = 64_B});
     Sgd sgd({.learning_rate = 0.1});
     DistributedSampler sampler({.count = 60, .global_batch = 6});
@@ -136,7 +136,7 @@ TEST_CASE("rebind() goes on with other ranks, with the bits of the same leaves")
   };
   run_ranks(3, [&](World& world) {
     auto all = world.communicator();
-    Field<float> model(counts), expected(counts);
+    Field<float> model(step_counts), expected(step_counts);
     Sgd sgd({.learning_rate = 0.1}), expected_sgd({.learning_rate = 0.1});
     DistributedSampler sampler({.count = 24, .global_batch = 8}), expected_sampler = sampler;
     DataParallel moving(all, model.parameters(), {.logical_shards = 4});
@@ -159,7 +159,7 @@ TEST_CASE("rebind() goes on with other ranks, with the bits of the same leaves")
 TEST_CASE("reduce() before all shards have been passed is refused") {
   Complaints complaints(1);
   run_ranks(1, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(step_counts);
     DataParallel data_parallel(world.communicator(), model.parameters(), {.logical_shards = 4});
     DistributedSampler sampler({.count = 8, .global_batch = 8});
     for (auto& step : data_parallel.steps(sampler)) {
@@ -176,7 +176,7 @@ TEST_CASE("reduce() before all shards have been passed is refused") {
 TEST_CASE("a step reduced but not applied changes no parameter, and the cursor advances") {
   Complaints complaints(3);
   run_ranks(3, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(step_counts);
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B});
     const std::string before = model.bytes();
     DistributedSampler sampler({.count = 20, .global_batch = 6});
@@ -206,7 +206,7 @@ TEST_CASE("break leaves the cursor at the step under way, and the next loop take
   const int ranks = GENERATE(1, 2, 3);
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
-    Field<float> model(counts), straight(counts);
+    Field<float> model(step_counts), straight(step_counts);
     Sgd sgd({.learning_rate = 0.1}), straight_sgd({.learning_rate = 0.1});
     const DataParallelOptions options{.bucket_bytes = 64_B, .logical_shards = 4, .overlap = overlap};
     DataParallel data_parallel(world.communicator(), model.parameters(), options);
@@ -217,7 +217,7 @@ TEST_CASE("break leaves the cursor at the step under way, and the next loop take
       bool left = false;
       for (auto& shard : step.shards()) {
         // Ranks get to different points of their reductions before they leave.
-        for (std::size_t p = counts.size(); p-- > 0;) {
+        for (std::size_t p = step_counts.size(); p-- > 0;) {
           model.backward(p, shard.samples());
           shard.ready(p);
           if (leave && where == Where::in_shards && p == 2u - static_cast<std::size_t>(world.rank())) left = true;
@@ -258,7 +258,7 @@ TEST_CASE("request_stop on one rank ends the loop on all at the same step") {
   const int asks = GENERATE_COPY(range(0, ranks));
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
-    Field<float> model(counts);
+    Field<float> model(step_counts);
     Sgd sgd({.learning_rate = 0.1});
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B});
     DistributedSampler sampler({.count = 40, .global_batch = 4});
@@ -288,7 +288,7 @@ TEST_CASE("request_stop on one rank ends the loop on all at the same step") {
 TEST_CASE("step.gradients() are what apply() uses") {
   Complaints complaints(3);
   run_ranks(3, [&](World& world) {
-    Field<float> model(counts), foreign(counts);
+    Field<float> model(step_counts), foreign(step_counts);
     AdamW adamw({.learning_rate = 0.1}), same({.learning_rate = 0.1});
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B});
     DistributedSampler sampler({.count = 20, .global_batch = 6});
@@ -296,8 +296,9 @@ TEST_CASE("step.gradients() are what apply() uses") {
       backward(model, step);
       step.reduce();
       const auto gradients = step.gradients();
-      for (std::size_t p = 0; p < counts.size(); ++p) {
-        complaints.expect(world.rank(), gradients[p].count == counts[p] && gradients[p].dtype == DType::f32, "shape");
+      for (std::size_t p = 0; p < step_counts.size(); ++p) {
+        complaints.expect(world.rank(), gradients[p].count == step_counts[p] && gradients[p].dtype == DType::f32,
+                          "shape");
         same.apply(model.parameters()[p].name, foreign.parameters()[p].value, gradients[p]);
       }
       step.apply(adamw);
@@ -325,7 +326,7 @@ TEST_CASE("steps() goes on from a restored sampler in the middle of an epoch, wi
       }
     };
     const data::SamplerOptions options{.count = 23, .global_batch = 5, .seed = 9};  // five steps an epoch
-    Field<float> straight(counts), resumed(counts);
+    Field<float> straight(step_counts), resumed(step_counts);
     Sgd straight_sgd({.learning_rate = 0.1, .momentum = 0.9}), resumed_sgd({.learning_rate = 0.1, .momentum = 0.9});
     DistributedSampler one(options), before(options), after(options);
     train(straight, one, straight_sgd, 9);
@@ -341,7 +342,7 @@ TEST_CASE("steps() goes on from a restored sampler in the middle of an epoch, wi
 TEST_CASE("two models train beside each other on communicators of their own, and a DataParallel may move") {
   Complaints complaints(2);
   run_ranks(2, [&](World& world) {
-    Field<float> first(counts), second({7}, 5);
+    Field<float> first(step_counts), second({7}, 5);
     std::optional<DataParallel> a;
     a.emplace(*world.communicator().split(0), first.parameters(), DataParallelOptions{.bucket_bytes = 64_B});
     DataParallel b(*world.communicator().split(0), second.parameters());
@@ -371,7 +372,7 @@ TEST_CASE("two models train beside each other on communicators of their own, and
 TEST_CASE("an exception out of backward leaves no rank waiting for ever") {
   const auto thrown = run_ranks_collecting(3,
                                            [&](World& world) {
-                                             Field<float> model(counts);
+                                             Field<float> model(step_counts);
                                              DataParallel data_parallel(world.communicator(), model.parameters(),
                                                                         {.bucket_bytes = 64_B});
                                              DistributedSampler sampler({.count = 12, .global_batch = 6});

@@ -46,14 +46,14 @@ TEST_CASE("shard.weight() weighs each shard's mean gradient; the mean is over th
       for (std::size_t p = 0; p < 2; ++p) {
         const auto gradient = step.gradient(p).as<double>();
         for (std::size_t e = 0; e < gradient.size(); ++e) {
-          double sum = 0;
+          double weighted = 0;
           for (int leaf = 0; leaf < 4; ++leaf) {
             const auto part = DistributedSampler::leaf(batch, 4, leaf);
             double weight = 0;
             for (const auto sample : part) weight += tokens(sample);
-            sum += weight * Field<double>::gradient_of(p, e, model.value(p)[e], part);
+            weighted += weight * Field<double>::gradient_of(p, e, model.value(p)[e], part);
           }
-          complaints.expect(world.rank(), std::fabs(gradient[e] - sum / total) <= 1e-14, "gradient");
+          complaints.expect(world.rank(), std::fabs(gradient[e] - weighted / total) <= 1e-14, "gradient");
         }
       }
     }

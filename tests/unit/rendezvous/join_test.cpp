@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ear.hpp"
 #include "rendezvous/join_reminding.hpp"
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,16 +15,9 @@ using namespace trireme::rendezvous::testing;
 using Catch::Matchers::Contains;
 using std::chrono::milliseconds;
 
-namespace {
+using trireme::testing::error_of;
 
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Exception& exception) {
-    return exception.error();
-  }
-  return {};
-}
+namespace {
 
 /// A few handles on one store.
 struct Stores {

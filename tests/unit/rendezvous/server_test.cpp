@@ -2,6 +2,7 @@
 #include "ear.hpp"
 #include "rendezvous/dial.hpp"
 #include "rendezvous/sparing_log.hpp"
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/handshake.hpp"
 
@@ -16,18 +17,7 @@ using namespace trireme::rendezvous;
 using namespace trireme::rendezvous::testing;
 using Catch::Matchers::Contains;
 
-namespace {
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Exception& exception) {
-    return exception.error();
-  }
-  return {};
-}
-
-}  // namespace
+using trireme::testing::error_of;
 
 TEST_CASE("A wrong job key is refused, on both sides, and disturbs nobody") {
   Lines lines;

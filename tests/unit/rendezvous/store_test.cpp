@@ -2,6 +2,7 @@
 #include "trireme/rendezvous/store.hpp"
 
 #include "ear.hpp"
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,6 +15,8 @@ using namespace trireme;
 using namespace trireme::rendezvous;
 using namespace trireme::rendezvous::testing;
 using Catch::Matchers::Contains;
+
+using trireme::testing::error_of;
 
 namespace {
 
@@ -28,15 +31,6 @@ std::vector<Backend> backends() {
              std::shared_ptr<Server> server = Server::start(options_for(world_size));
              return [server](int rank) { return connect_store(rank_of(server->address(), rank), soon()); };
            }}};
-}
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Exception& exception) {
-    return exception.error();
-  }
-  return {};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/transport/arena.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -19,22 +20,14 @@ using transport::Arena;
 using transport::ArenaDirectory;
 using transport::PeerArena;
 
+using testing::error_of;
+
 namespace {
 
 constexpr std::size_t reserve = 16u << 20;
 
 bool all_zero(std::span<const std::byte> range) {
   return std::all_of(range.begin(), range.end(), [](std::byte b) { return b == std::byte{}; });
-}
-
-template <class Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Exception& caught) {
-    return caught.error();
-  }
-  return {};
 }
 
 int duplicate(const Arena& arena) { return ::fcntl(arena.descriptor(), F_DUPFD_CLOEXEC, 0); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "world/links.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/transport/arena.hpp"
@@ -14,6 +15,8 @@
 
 using namespace trireme;
 using Catch::Matchers::Contains;
+
+using testing::error_of;
 
 namespace {
 
@@ -61,15 +64,6 @@ Transports transports_of(int rank, int world, const std::string& name) {
 
 PeerCard card_of(const std::string& name, const std::string& card) {
   return {.host = "host-b", .host_identity = net::host_identity(), .settings = "", .transports = {{name, card}}};
-}
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Exception& exception) {
-    return exception.error();
-  }
-  return {};
 }
 
 /// Where the one transport of `transports` listens, of tcp.

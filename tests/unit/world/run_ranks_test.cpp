@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/world/run_ranks.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,34 +15,22 @@ using namespace trireme;
 using testing::run_ranks;
 using testing::run_ranks_collecting;
 
-namespace {
-
-template <class Call>
-Error refusal(Call call) {
-  try {
-    call();
-  } catch (const Exception& caught) {
-    return caught.error();
-  }
-  return {};
-}
-
-}  // namespace
+using testing::error_of;
 
 TEST_CASE("run_ranks refuses a number of ranks or a transport that is none") {
   bool ran = false;
   const auto body = [&](World&) { ran = true; };
   for (const int ranks : {0, -1}) {
-    const auto error = refusal([&] { run_ranks(ranks, body); });
+    const auto error = error_of([&] { run_ranks(ranks, body); });
     REQUIRE(error.code == ErrorCode::invalid_argument);
     REQUIRE(error.message.find(std::to_string(ranks)) != std::string::npos);
   }
   for (const char* transport : {"", "auto", "MEM", "udp"}) {
-    const auto error = refusal([&] { run_ranks(2, body, {.transport = transport}); });
+    const auto error = error_of([&] { run_ranks(2, body, {.transport = transport}); });
     REQUIRE(error.code == ErrorCode::invalid_argument);
     REQUIRE(error.message.find("'" + std::string(transport) + "'") != std::string::npos);
   }
-  REQUIRE(refusal([&] { run_ranks(2, body, {.world = {.algorithm = "quantum"}}); }).code ==
+  REQUIRE(error_of([&] { run_ranks(2, body, {.world = {.algorithm = "quantum"}}); }).code ==
           ErrorCode::invalid_argument);
   REQUIRE(!ran);
 }

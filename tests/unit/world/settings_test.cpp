@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "world/settings.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,6 +15,8 @@ using namespace trireme;
 using platform::Environment;
 using namespace std::chrono_literals;
 
+using testing::has;
+
 namespace {
 
 Error refusal(const Options& options, const Environment& environment) {
@@ -24,8 +27,6 @@ Error refusal(const Options& options, const Environment& environment) {
   }
   return {};
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// What a launcher sets for rank 1 of 4.
 Environment launched() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/world/world.hpp"
 
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
 
@@ -12,6 +13,8 @@
 #include <optional>
 
 using namespace trireme;
+
+using testing::error_of;
 
 namespace {
 
@@ -27,16 +30,6 @@ void forget_launcher() {
 World alone() {
   forget_launcher();
   return World::open({.arena_reserve = Bytes{64u << 20}, .log = Log()});
-}
-
-template <class Call>
-Error refusal(Call call) {
-  try {
-    call();
-  } catch (const Exception& caught) {
-    return caught.error();
-  }
-  return {};
 }
 
 }  // namespace
@@ -97,14 +90,15 @@ TEST_CASE("a rank that is none is refused") {
   std::array<float, 2> data{};
   for (const int rank : {-1, 1}) {
     CAPTURE(rank);
-    REQUIRE(refusal([&] { world.transport(rank); }).code == ErrorCode::invalid_argument);
-    REQUIRE(refusal([&] { world.host(rank); }).code == ErrorCode::invalid_argument);
-    REQUIRE(refusal([&] { communicator.member(rank); }).code == ErrorCode::invalid_argument);
-    REQUIRE(refusal([&] { communicator.broadcast(std::span<float>(data), rank); }).code == ErrorCode::invalid_argument);
-    REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), rank); }).code ==
+    REQUIRE(error_of([&] { world.transport(rank); }).code == ErrorCode::invalid_argument);
+    REQUIRE(error_of([&] { world.host(rank); }).code == ErrorCode::invalid_argument);
+    REQUIRE(error_of([&] { communicator.member(rank); }).code == ErrorCode::invalid_argument);
+    REQUIRE(error_of([&] { communicator.broadcast(std::span<float>(data), rank); }).code ==
+            ErrorCode::invalid_argument);
+    REQUIRE(error_of([&] { communicator.send(std::span<const float>(data), rank); }).code ==
             ErrorCode::invalid_argument);
   }
-  REQUIRE(refusal([&] { communicator.send(std::span<const float>(data), 0); }).message.find("this rank itself") !=
+  REQUIRE(error_of([&] { communicator.send(std::span<const float>(data), 0); }).message.find("this rank itself") !=
           std::string::npos);
   REQUIRE(!world.failure());  // a refused call harms nobody
   communicator.barrier();
@@ -120,7 +114,7 @@ TEST_CASE("opening takes the job key out of the environment") {
 TEST_CASE("opening with a broken description says what is broken") {
   forget_launcher();
   ::setenv("TRIREME_TIMEOUT_S", "soon", 1);
-  const auto error = refusal([] { const World world = World::open({.log = Log()}); });
+  const auto error = error_of([] { const World world = World::open({.log = Log()}); });
   ::unsetenv("TRIREME_TIMEOUT_S");
   REQUIRE(error.code == ErrorCode::invalid_argument);
   REQUIRE(error.message.find("TRIREME_TIMEOUT_S is 'soon'") != std::string::npos);
@@ -137,16 +131,16 @@ TEST_CASE("closing twice is closing once, and communicators that outlive their w
     world.close();
     REQUIRE(world.size() == 1);
     std::array<float, 2> data{};
-    const auto error = refusal([&] { kept->all_reduce(std::span<float>(data), sum, {.label = "w"}); });
+    const auto error = error_of([&] { kept->all_reduce(std::span<float>(data), sum, {.label = "w"}); });
     REQUIRE(error.code == ErrorCode::closed);
     REQUIRE(error.label == "w");
     REQUIRE(error.operation == "all_reduce");
   }
   REQUIRE(kept->size() == 1);
-  REQUIRE(refusal([&] { kept->barrier(); }).code == ErrorCode::closed);
-  REQUIRE(refusal([&] { part->barrier(); }).code == ErrorCode::closed);
-  REQUIRE(refusal([&] { Work work = kept->barrier_async(); }).code == ErrorCode::closed);
-  REQUIRE(refusal([&] { kept->split(0); }).code == ErrorCode::closed);
+  REQUIRE(error_of([&] { kept->barrier(); }).code == ErrorCode::closed);
+  REQUIRE(error_of([&] { part->barrier(); }).code == ErrorCode::closed);
+  REQUIRE(error_of([&] { Work work = kept->barrier_async(); }).code == ErrorCode::closed);
+  REQUIRE(error_of([&] { kept->split(0); }).code == ErrorCode::closed);
   kept->progress();
   REQUIRE(kept->flight_recorder_json().find("\"rank\": 0") != std::string::npos);
 }
@@ -162,7 +156,7 @@ TEST_CASE("communicators of several ranks outlive their world too") {
                      {.transport = transport});
   for (auto& communicator : kept) {
     REQUIRE(communicator->size() == 2);
-    REQUIRE(refusal([&] { communicator->barrier(); }).code == ErrorCode::closed);
+    REQUIRE(error_of([&] { communicator->barrier(); }).code == ErrorCode::closed);
   }
 }
 
@@ -179,7 +173,7 @@ TEST_CASE("arena memory is zero, aligned, known to its world and outlives it") {
     std::vector<double> foreign(10);
     REQUIRE(!memory->contains(foreign.data(), Bytes{80}));
     for (const double x : buffer.as<double>()) REQUIRE(x == 0);
-    REQUIRE(refusal([&] { memory->allocate(Bytes{std::uint64_t{1} << 40}); }).code == ErrorCode::system);
+    REQUIRE(error_of([&] { memory->allocate(Bytes{std::uint64_t{1} << 40}); }).code == ErrorCode::system);
   }
   buffer.as<double>()[999] = 3;
   REQUIRE(buffer.as<double>()[999] == 3);
@@ -193,6 +187,6 @@ TEST_CASE("a world that is moved from has gone to its new place; one that is ass
   moved.communicator().barrier();
   auto before = moved.communicator();
   moved = alone();
-  REQUIRE(refusal([&] { before.barrier(); }).code == ErrorCode::closed);
+  REQUIRE(error_of([&] { before.barrier(); }).code == ErrorCode::closed);
   moved.communicator().barrier();
 }
