@@ -33,7 +33,12 @@ Bytes random(DType dtype, std::size_t count, unsigned seed) {
   std::mt19937 generator(seed);
   std::uniform_real_distribution<float> distribution(0.5f, 2.0f);
   std::size_t fresh = std::min(count, in_cache);
-  for (std::size_t i = 0; i < fresh; ++i) reference::store(bytes.data(), dtype, i, distribution(generator));
+  for (std::size_t i = 0; i < fresh * size_of(dtype); ++i) {
+    bytes[i] = static_cast<std::byte>(dtype == DType::boolean ? generator() % 2 : generator());
+  }
+  for (std::size_t i = 0; i < fresh && is_floating(dtype); ++i) {
+    reference::store(bytes.data(), dtype, i, distribution(generator));
+  }
   for (std::size_t done = fresh; done < count; done += fresh) {
     std::memcpy(bytes.data() + done * size_of(dtype), bytes.data(), std::min(fresh, count - done) * size_of(dtype));
   }
@@ -53,28 +58,38 @@ void finish(benchmark::State& state, std::size_t bytes) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(bytes));
 }
 
-void reduce_bench(benchmark::State& state, int sources, DType dtype, double divisor, Isa isa) {
+struct ReduceBench {
+  int sources = 2;
+  DType dtype = DType::f32;
+  ReduceKind kind = ReduceKind::sum;
+  double divisor = 1.0;
+  bool twice = false;  ///< both sources take the result: what each of two ranks does to memory that both map
+};
+
+void reduce_bench(benchmark::State& state, const ReduceBench& what, Isa isa) {
+  const DType dtype = what.dtype;
   auto count = static_cast<std::size_t>(state.range(0));
   std::vector<std::int16_t> program{0, 1, -1};
-  if (sources == 4) program.insert(program.end(), {2, 3, -1, -1});
+  if (what.sources == 4) program.insert(program.end(), {2, 3, -1, -1});
   std::vector<Bytes> inputs;
   std::vector<ReduceSource> views;
-  for (int k = 0; k < sources; ++k) inputs.push_back(random(dtype, count, static_cast<unsigned>(k)));
+  for (int k = 0; k < what.sources; ++k) inputs.push_back(random(dtype, count, static_cast<unsigned>(k)));
   for (const Bytes& input : inputs) views.push_back({input.data(), dtype});
   Bytes output(count * size_of(dtype));
   Bytes expected(checked * size_of(dtype)), actual(expected.size());
-  ReduceCall call{ReduceKind::sum, DType::f32, expected.data(), dtype, checked, views, program, divisor};
+  ReduceCall call{what.kind, accumulator_of(dtype), expected.data(), dtype, checked, views, program, what.divisor};
   reference::reduce(call);
   call.destination = actual.data();
   reduce(call, isa);
   if (!check(state, expected, actual)) return;
-  call.destination = output.data();
+  call.destination = what.twice ? inputs[0].data() : output.data();
+  call.also = what.twice ? inputs[1].data() : nullptr;
   call.count = count;
   for (auto _ : state) {
     reduce(call, isa);
     benchmark::ClobberMemory();
   }
-  finish(state, (inputs.size() + 1) * count * size_of(dtype));
+  finish(state, (inputs.size() + (what.twice ? 2 : 1)) * count * size_of(dtype));
 }
 
 void cast_bench(benchmark::State& state, DType to, DType from, Isa isa) {
@@ -145,9 +160,9 @@ void norm_bench(benchmark::State& state, Isa isa) {
 }
 
 /// What memory gives to the C library: the bound to compare with.
-void copy_bench(benchmark::State& state) {
+void copy_bench(benchmark::State& state, DType dtype) {
   auto count = static_cast<std::size_t>(state.range(0));
-  Bytes source = random(DType::f32, count, 1);
+  Bytes source = random(dtype, count, 1);
   Bytes destination(source.size());
   for (auto _ : state) {
     std::memcpy(destination.data(), source.data(), source.size());
@@ -162,23 +177,32 @@ void register_all() {
         ->Arg(static_cast<std::int64_t>(in_cache))
         ->Arg(static_cast<std::int64_t>(in_memory));
   };
-  add("memcpy", copy_bench);
-  std::vector<Isa> isas{Isa::portable};
-  if (best_isa() != Isa::portable) isas.push_back(best_isa());
-  for (Isa isa : isas) {
+  // The bound of as many elements of 8, 4, 2 and 1 bytes.
+  for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::u8}) {
+    add("memcpy/" + std::to_string(8 * size_of(dtype)) + "_bits", [=](benchmark::State& s) { copy_bench(s, dtype); });
+  }
+  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa > best_isa()) continue;
     const std::string end = std::string("/").append(name_of(isa));
-    for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-      for (int sources : {2, 4}) {
-        add("reduce/" + std::to_string(sources) + "/" + std::string(name_of(dtype)) + end,
-            [=](benchmark::State& state) { reduce_bench(state, sources, dtype, 1.0, isa); });
-      }
+    const auto add_reduce = [&](const std::string& name, const ReduceBench& what) {
+      add("reduce/" + name + end, [=](benchmark::State& state) { reduce_bench(state, what, isa); });
+    };
+    for (int d = 0; d < dtype_count; ++d) {
+      const auto dtype = static_cast<DType>(d);
+      const std::string name(name_of(dtype));
+      const ReduceKind kind = dtype == DType::boolean ? ReduceKind::max : ReduceKind::sum;
+      add_reduce("2/" + name, {2, dtype, kind});
+      if (is_floating(dtype)) add_reduce("4/" + name, {4, dtype, kind});
+      if (is_floating(dtype)) add_reduce("2/" + name + "/twice", {2, dtype, kind, 1.0, true});
+      if (!is_floating(dtype)) add_reduce("2/" + name + "/min", {2, dtype, ReduceKind::min});
     }
-    add("reduce/4/f32/average" + end, [=](benchmark::State& s) { reduce_bench(s, 4, DType::f32, 3.0, isa); });
-    for (DType narrow : {DType::bf16, DType::f16}) {
+    add_reduce("4/f32/average", {4, DType::f32, ReduceKind::average, 3.0});
+    for (DType narrow : {DType::bf16, DType::f16, DType::f8e4m3, DType::f8e5m2}) {
       std::string name(name_of(narrow));
       add("cast/f32_to_" + name + end, [=](benchmark::State& s) { cast_bench(s, narrow, DType::f32, isa); });
       add("cast/" + name + "_to_f32" + end, [=](benchmark::State& s) { cast_bench(s, DType::f32, narrow, isa); });
     }
+    if (isa == Isa::avx512) continue;  // the others take AVX2 there
     add("scale_add/f32" + end, [=](benchmark::State& state) { scale_add_bench(state, isa); });
     add("adamw/f32" + end, [=](benchmark::State& state) { adamw_bench(state, isa); });
     add("sum_of_squares/f32" + end, [=](benchmark::State& state) { norm_bench(state, isa); });

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How elements of each type are read and written. Included by every simd.cpp, and only there: all of it lies in an
 // unnamed namespace of the instruction set, and it calls no inline function of the standard library, so that nothing
-// compiled for AVX2 can be taken by the linker for portable code.
+// compiled for a newer instruction set can be taken by the linker for portable code.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__AVX2__) && defined(__F16C__)
-#include <immintrin.h>
-#endif
-
 #if !defined(TRIREME_KERNELS_ISA)
-#error "compile with -DTRIREME_KERNELS_ISA=portable or avx2"
+#error "compile with -DTRIREME_KERNELS_ISA=portable, avx2 or avx512"
 #endif
 
 // The iterations of the next loop are independent: the destination is apart from every source or exactly one of them.
@@ -96,6 +92,48 @@ struct F16 {
   static std::uint16_t narrow(double value) { return narrow(F32::narrow_to_odd(value)); }
 };
 
+/// A binary float of 8 bits: bias 2^(7 - mantissa_bits - 1) - 1; patterns from `top` on are infinity or NaN, and what
+/// rounds beyond the finite values becomes `top`. No branch, no f32 subnormal: loops over these are vectorised.
+template <int mantissa_bits, std::int32_t top>
+struct Float8 {
+  typedef std::uint8_t Raw __attribute__((aligned(1), may_alias));
+  using Value = float;
+  static constexpr int shift = 23 - mantissa_bits;
+  static constexpr int bias = (1 << (6 - mantissa_bits)) - 1;
+  static constexpr std::int32_t rebias = (127 - bias) << 23;
+  static constexpr std::int32_t least_normal = (128 - bias) << 23;             ///< as f32
+  static constexpr std::int32_t quantum = (128 - bias - mantissa_bits) << 23;  ///< of subnormals, as f32
+  static constexpr bool has_infinity = top != 0x7f;
+  /// Added to a magnitude below the least normal number, it puts the quantum at the last mantissa bit of f32.
+  static constexpr std::int32_t aligner = quantum + (23 << 23);
+
+  static float widen(std::uint8_t raw) {
+    std::int32_t magnitude = raw & 0x7f;
+    float subnormal = static_cast<float>(magnitude) * __builtin_bit_cast(float, quantum);
+    std::int32_t normal = (magnitude << shift) + rebias;
+    std::int32_t bits = magnitude < 1 << mantissa_bits ? __builtin_bit_cast(std::int32_t, subnormal) : normal;
+    bits = magnitude >= top ? 0x7f800000 : bits;
+    bits = magnitude > top || (!has_infinity && magnitude == top) ? 0x7fc00000 : bits;
+    return __builtin_bit_cast(float, static_cast<std::uint32_t>(bits) | (raw & 0x80u) << 24);
+  }
+  static std::uint8_t narrow(float value) {
+    auto all = __builtin_bit_cast(std::uint32_t, value);
+    auto bits = static_cast<std::int32_t>(all & 0x7fffffffu);
+    float shifted = __builtin_bit_cast(float, bits) + __builtin_bit_cast(float, aligner);
+    std::int32_t subnormal = __builtin_bit_cast(std::int32_t, shifted) - aligner;
+    // Half a quantum less one; an odd last bit makes it the half.
+    std::int32_t normal = (bits - rebias + ((1 << (shift - 1)) - 1) + ((bits >> shift) & 1)) >> shift;
+    std::int32_t result = bits < least_normal ? subnormal : normal;
+    result = result > top ? top : result;
+    if (has_infinity) result = bits > 0x7f800000 ? 0x7e : result;
+    return static_cast<std::uint8_t>(static_cast<std::uint32_t>(result) | ((all >> 24) & 0x80u));
+  }
+  static std::uint8_t narrow(double value) { return narrow(F32::narrow_to_odd(value)); }
+};
+
+using F8E4M3 = Float8<3, 0x7f>;  // no infinity: `top` is NaN
+using F8E5M2 = Float8<2, 0x7c>;
+
 template <class T>
 struct Integer;
 template <>
@@ -119,111 +157,32 @@ struct Integer<std::uint8_t> {
   static Value widen(Value raw) { return raw; }
   static Value narrow(Value value) { return value; }
 };
+template <>
+struct Integer<std::int8_t> {
+  typedef std::int8_t Raw __attribute__((aligned(1), may_alias));
+  using Value = std::int8_t;
+  static Value widen(Value raw) { return raw; }
+  static Value narrow(Value value) { return value; }
+};
+template <>
+struct Integer<std::uint64_t> {
+  typedef std::uint64_t Raw __attribute__((aligned(1), may_alias));
+  using Value = std::uint64_t;
+  static Value widen(Value raw) { return raw; }
+  static Value narrow(Value value) { return value; }
+};
+template <>
+struct Integer<std::uint32_t> {
+  typedef std::uint32_t Raw __attribute__((aligned(1), may_alias));
+  using Value = std::uint32_t;
+  static Value widen(Value raw) { return raw; }
+  static Value narrow(Value value) { return value; }
+};
 
 template <class A, class B>
 inline constexpr bool same_format = false;
 template <class A>
 inline constexpr bool same_format<A, A> = true;
-
-/// Eight elements as f32 at once, where compilers do not find the instructions by themselves: 16-bit types on AVX2. The
-/// same bits as widen and narrow.
-template <class Format>
-struct Pack {
-  static constexpr bool exists = false;
-};
-
-#if defined(__AVX2__) && defined(__F16C__)
-
-template <>
-struct Pack<F32> {
-  static constexpr bool exists = true;
-  static __m256 load(const F32::Raw* raw) {
-    __m256 value;
-    __builtin_memcpy(&value, raw, sizeof value);
-    return value;
-  }
-  static void store(F32::Raw* raw, __m256 value) { __builtin_memcpy(raw, &value, sizeof value); }
-};
-
-template <>
-struct Pack<BF16> {
-  static constexpr bool exists = true;
-  static __m256 load(const BF16::Raw* raw) {
-    __m128i bits;
-    __builtin_memcpy(&bits, raw, sizeof bits);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-  }
-  static void store(BF16::Raw* raw, __m256 value) {
-    __m256i bits = _mm256_castps_si256(value);
-    __m256i high = _mm256_srli_epi32(bits, 16);
-    __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(high, _mm256_set1_epi32(1)));
-    __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
-    __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
-    __m256i undefined = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
-    __m256i result = _mm256_blendv_epi8(rounded, quiet, undefined);
-    __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1));
-    __builtin_memcpy(raw, &packed, sizeof packed);
-  }
-};
-
-template <>
-struct Pack<F16> {
-  static constexpr bool exists = true;
-  static __m256 load(const F16::Raw* raw) {
-    __m128i bits;
-    __builtin_memcpy(&bits, raw, sizeof bits);
-    return _mm256_cvtph_ps(bits);
-  }
-  static void store(F16::Raw* raw, __m256 value) {
-    __m128i bits = _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __builtin_memcpy(raw, &bits, sizeof bits);
-  }
-};
-
-#endif
-
-/// `count` elements of type From at `source` to type To at `destination`: one rounding at most.
-template <class To, class From>
-struct Convert {
-  static void run(void* destination, const void* source, std::size_t count) noexcept {
-    typename To::Raw* d = static_cast<typename To::Raw*>(destination);
-    const typename From::Raw* s = static_cast<const typename From::Raw*>(source);
-    if constexpr (Pack<To>::exists && Pack<From>::exists) {
-      std::size_t whole = count - count % 8;
-      for (std::size_t i = 0; i < whole; i += 8) Pack<To>::store(d + i, Pack<From>::load(s + i));
-      for (std::size_t i = whole; i < count; ++i) d[i] = To::narrow(From::widen(s[i]));
-    } else {
-      TRIREME_KERNELS_INDEPENDENT
-      for (std::size_t i = 0; i < count; ++i) d[i] = To::narrow(From::widen(s[i]));
-    }
-  }
-};
-
-/// Conversions that pass through f32, a chunk at a time; from f64 by way of rounding to odd.
-template <class To, class From>
-struct ConvertByF32 {
-  static void run(void* destination, const void* source, std::size_t count) noexcept {
-    typename To::Raw* d = static_cast<typename To::Raw*>(destination);
-    const typename From::Raw* s = static_cast<const typename From::Raw*>(source);
-    alignas(64) float middle[chunk];
-    for (std::size_t begin = 0; begin < count; begin += chunk) {
-      std::size_t n = count - begin < chunk ? count - begin : chunk;
-      if constexpr (same_format<From, F64>) {
-        for (std::size_t i = 0; i < n; ++i) middle[i] = F32::narrow_to_odd(s[begin + i]);
-      } else {
-        Convert<F32, From>::run(middle, s + begin, n);
-      }
-      Convert<To, F32>::run(d + begin, middle, n);
-    }
-  }
-};
-
-template <>
-struct Convert<F64, F16> : ConvertByF32<F64, F16> {};
-template <>
-struct Convert<F64, BF16> : ConvertByF32<F64, BF16> {};
-template <>
-struct Convert<F16, F64> : ConvertByF32<F16, F64> {};
 
 }  // namespace
 }  // namespace trireme::kernels::TRIREME_KERNELS_ISA

@@ -5,12 +5,14 @@
 
 namespace trireme::kernels {
 
-/// The instruction sets a CPU kernel is compiled for. `portable` is plain C++ for the baseline of the architecture.
-enum class Isa : unsigned char { portable, avx2 };
+/// The instruction sets a CPU kernel is compiled for, each better than the one before: `portable` is plain C++ for the
+/// baseline of the architecture, avx2 stands for AVX2 with F16C, avx512 for AVX-512 F, BW, VL and DQ. A kernel that is
+/// not compiled for the one asked for takes the next lower.
+enum class Isa : unsigned char { portable, avx2, avx512 };
 
 std::string_view name_of(Isa isa) noexcept;
 
-/// The best this CPU has: avx2 stands for AVX2 with F16C. Found once; immutable.
+/// The best this CPU and its operating system have. Found once; immutable.
 Isa best_isa() noexcept;
 
 }  // namespace trireme::kernels

@@ -33,7 +33,7 @@ void adamw(const AdamWCall& call, Isa isa) noexcept {
                        call.learning_rate / (1.0 - power(call.beta1, call.step)),
                        std::sqrt(1.0 - power(call.beta2, call.step)),
                        call.epsilon};
-  isa == Isa::avx2 ? avx2::adamw(call, scalars) : portable::adamw(call, scalars);
+  isa >= Isa::avx2 ? avx2::adamw(call, scalars) : portable::adamw(call, scalars);
 }
 
 }  // namespace trireme::kernels

@@ -12,8 +12,12 @@ bool cast(void* destination, DType to, const void* source, DType from, std::size
     if (count != 0) std::memcpy(destination, source, count * size_of(to));
     return true;
   }
-  return isa == Isa::avx2 ? avx2::cast(destination, to, source, from, count)
-                          : portable::cast(destination, to, source, from, count);
+  switch (isa) {
+    case Isa::avx512: return avx512::cast(destination, to, source, from, count);
+    case Isa::avx2: return avx2::cast(destination, to, source, from, count);
+    case Isa::portable: break;
+  }
+  return portable::cast(destination, to, source, from, count);
 }
 
 }  // namespace trireme::kernels

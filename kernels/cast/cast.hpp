@@ -9,7 +9,7 @@
 namespace trireme::kernels {
 
 /// destination[i] = source[i] converted: exact when widening, rounded to nearest even when narrowing (overflow gives
-/// infinity, NaN stays NaN). Among f64 f32 f16 bf16, and any type to itself (a copy).
+/// infinity, in f8e4m3, which has none, NaN; NaN stays NaN). Among floating types, and any type to itself (a copy).
 /// Shape:   count elements each; no overlap; any alignment.
 /// Returns: false, having written nothing, when the pair of types is not one of these.
 bool cast(void* destination, DType to, const void* source, DType from, std::size_t count,

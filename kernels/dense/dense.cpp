@@ -9,31 +9,31 @@ namespace trireme::kernels {
 
 template <class T>
 void add_bias(T* values, const T* bias, std::size_t rows, std::size_t columns, Isa isa) noexcept {
-  isa == Isa::avx2 ? avx2::add_bias(values, bias, rows, columns) : portable::add_bias(values, bias, rows, columns);
+  isa >= Isa::avx2 ? avx2::add_bias(values, bias, rows, columns) : portable::add_bias(values, bias, rows, columns);
 }
 
 template <class T>
 void add_bias_relu(T* values, const T* bias, std::size_t rows, std::size_t columns, Isa isa) noexcept {
-  isa == Isa::avx2 ? avx2::add_bias_relu(values, bias, rows, columns)
+  isa >= Isa::avx2 ? avx2::add_bias_relu(values, bias, rows, columns)
                    : portable::add_bias_relu(values, bias, rows, columns);
 }
 
 template <class T>
 void relu_backward(T* dx, const T* dy, const T* activation, std::size_t count, Isa isa) noexcept {
-  isa == Isa::avx2 ? avx2::relu_backward(dx, dy, activation, count)
+  isa >= Isa::avx2 ? avx2::relu_backward(dx, dy, activation, count)
                    : portable::relu_backward(dx, dy, activation, count);
 }
 
 template <class T>
 void column_sum(T* result, const T* matrix, std::size_t rows, std::size_t columns, Isa isa) noexcept {
-  isa == Isa::avx2 ? avx2::column_sum(result, matrix, rows, columns)
+  isa >= Isa::avx2 ? avx2::column_sum(result, matrix, rows, columns)
                    : portable::column_sum(result, matrix, rows, columns);
 }
 
 template <class T>
 std::size_t softmax_cross_entropy(const SoftmaxCrossEntropyCall<T>& call, Isa isa) noexcept {
   assert(call.classes >= 1 && call.classes <= 256);
-  return isa == Isa::avx2 ? avx2::softmax_cross_entropy(call) : portable::softmax_cross_entropy(call);
+  return isa >= Isa::avx2 ? avx2::softmax_cross_entropy(call) : portable::softmax_cross_entropy(call);
 }
 
 template void add_bias(float*, const float*, std::size_t, std::size_t, Isa) noexcept;

@@ -8,7 +8,7 @@
 
 namespace trireme::kernels {
 
-/// destination[i] = A(source[i] * A(weight)), A the accumulator type: f32 for f32, f16, bf16 sources, f64 for f64.
+/// destination[i] = A(source[i] * A(weight)), A the accumulator type: f64 for f64 sources, f32 for the other floating types.
 /// The product is rounded to A once. Shape: count elements; destination in A; no partial overlap.
 void scale(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
            Isa isa = best_isa()) noexcept;

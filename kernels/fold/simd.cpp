@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/fold/simd.hpp"
 
-#include "kernels/formats.hpp"
+#include "kernels/convert.hpp"
 
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
 namespace {
@@ -48,25 +48,27 @@ void fold_divide(void* destination, const void* source, double weight, double di
   }
 }
 
-void fold_divide_f16(void* destination, const void* source, double weight, double divisor, std::size_t count) noexcept {
+template <class S>
+void fold_divide_widened(void* destination, const void* source, double weight, double divisor,
+                         std::size_t count) noexcept {
   F32::Raw* d = static_cast<F32::Raw*>(destination);
-  const F16::Raw* s = static_cast<const F16::Raw*>(source);
+  const typename S::Raw* s = static_cast<const typename S::Raw*>(source);
   alignas(64) float widened[chunk];
   for (std::size_t begin = 0; begin < count; begin += chunk) {
     std::size_t n = count - begin < chunk ? count - begin : chunk;
-    Convert<F32, F16>::run(widened, s + begin, n);
+    Convert<F32, S>::run(widened, s + begin, n);
     fold_divide<F32, F32>(d + begin, widened, weight, divisor, n);
   }
 }
 
-template <bool add>
-void fold_f16(void* destination, const void* source, double weight, std::size_t count) noexcept {
+template <class S, bool add>
+void fold_widened(void* destination, const void* source, double weight, std::size_t count) noexcept {
   F32::Raw* d = static_cast<F32::Raw*>(destination);
-  const F16::Raw* s = static_cast<const F16::Raw*>(source);
+  const typename S::Raw* s = static_cast<const typename S::Raw*>(source);
   alignas(64) float widened[chunk];
   for (std::size_t begin = 0; begin < count; begin += chunk) {
     std::size_t n = count - begin < chunk ? count - begin : chunk;
-    Convert<F32, F16>::run(widened, s + begin, n);
+    Convert<F32, S>::run(widened, s + begin, n);
     fold<F32, F32, add>(d + begin, widened, weight, n);
   }
 }
@@ -76,8 +78,10 @@ void fold_any(void* destination, const void* source, DType dtype, double weight,
   switch (dtype) {
     case DType::f64: fold<F64, F64, add>(destination, source, weight, count); break;
     case DType::f32: fold<F32, F32, add>(destination, source, weight, count); break;
-    case DType::f16: fold_f16<add>(destination, source, weight, count); break;
+    case DType::f16: fold_widened<F16, add>(destination, source, weight, count); break;
     case DType::bf16: fold<F32, BF16, add>(destination, source, weight, count); break;
+    case DType::f8e4m3: fold_widened<F8E4M3, add>(destination, source, weight, count); break;
+    case DType::f8e5m2: fold_widened<F8E5M2, add>(destination, source, weight, count); break;
     default: break;
   }
 }
@@ -97,8 +101,10 @@ void scale_divide(void* destination, const void* source, DType dtype, double wei
   switch (dtype) {
     case DType::f64: fold_divide<F64, F64>(destination, source, weight, divisor, count); break;
     case DType::f32: fold_divide<F32, F32>(destination, source, weight, divisor, count); break;
-    case DType::f16: fold_divide_f16(destination, source, weight, divisor, count); break;
+    case DType::f16: fold_divide_widened<F16>(destination, source, weight, divisor, count); break;
     case DType::bf16: fold_divide<F32, BF16>(destination, source, weight, divisor, count); break;
+    case DType::f8e4m3: fold_divide_widened<F8E4M3>(destination, source, weight, divisor, count); break;
+    case DType::f8e5m2: fold_divide_widened<F8E5M2>(destination, source, weight, divisor, count); break;
     default: break;
   }
 }

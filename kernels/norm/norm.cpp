@@ -10,13 +10,13 @@ namespace trireme::kernels {
 
 double block_sum_of_squares(const void* data, DType dtype, std::size_t count, Isa isa) noexcept {
   assert(count <= layout::reduction_block && is_floating(dtype) && is_supported(dtype));
-  return isa == Isa::avx2 ? avx2::block_sum_of_squares(data, dtype, count)
+  return isa >= Isa::avx2 ? avx2::block_sum_of_squares(data, dtype, count)
                           : portable::block_sum_of_squares(data, dtype, count);
 }
 
 double block_sum(const double* data, std::size_t count, Isa isa) noexcept {
   assert(count <= layout::reduction_block);
-  return isa == Isa::avx2 ? avx2::block_sum(data, count) : portable::block_sum(data, count);
+  return isa >= Isa::avx2 ? avx2::block_sum(data, count) : portable::block_sum(data, count);
 }
 
 double sum_of_squares(const void* data, DType dtype, std::size_t count, Isa isa) noexcept {

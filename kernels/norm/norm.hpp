@@ -11,7 +11,7 @@ namespace trireme::kernels {
 
 /// The sum of the squares of one block of a tensor, in f64. A square of f64 is rounded before it is added; those of
 /// narrower types are exact.
-/// Shape:   count <= layout::reduction_block elements of f64, f32, f16 or bf16, starting at a block edge of the logical
+/// Shape:   count <= layout::reduction_block elements of a floating type, starting at a block edge of the logical
 ///          tensor; any alignment.
 /// Order:   lane j of 8 takes the elements congruent to j mod 8 in ascending order, from +0; then
 ///          ((0+1)+(2+3))+((4+5)+(6+7)). The same bits on every Isa.

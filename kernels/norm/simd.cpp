@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/norm/simd.hpp"
 
-#include "kernels/formats.hpp"
+#include "kernels/convert.hpp"
 
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
 namespace {
@@ -49,7 +49,7 @@ class Lanes {
     }
   }
 
-  /// Feeds 16-bit elements by way of f32.
+  /// Feeds narrow elements by way of f32.
   template <class S>
   void feed_widened(const void* data, std::size_t count) {
     const typename S::Raw* s = static_cast<const typename S::Raw*>(data);
@@ -79,6 +79,8 @@ double block_sum_of_squares(const void* data, DType dtype, std::size_t count) no
     case DType::f32: lanes.feed<F32>(data, count); break;
     case DType::f16: lanes.feed_widened<F16>(data, count); break;
     case DType::bf16: lanes.feed_widened<BF16>(data, count); break;
+    case DType::f8e4m3: lanes.feed_widened<F8E4M3>(data, count); break;
+    case DType::f8e5m2: lanes.feed_widened<F8E5M2>(data, count); break;
     default: break;
   }
   return lanes.sum();

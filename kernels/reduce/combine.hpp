@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/formats.hpp"
+#include "kernels/reduce/simd.hpp"
 
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
 namespace {
@@ -41,15 +42,12 @@ T pick(T a, T b) {
   return __builtin_bit_cast(T, picked);
 }
 
+/// Integers wrap: in unsigned types, to which those of signed types have the same bits.
 struct Sum {
   static float of(float a, float b) { return a + b; }
   static double of(double a, double b) { return a + b; }
-  static std::int64_t of(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-  }
-  static std::int32_t of(std::int32_t a, std::int32_t b) {
-    return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
-  }
+  static std::uint64_t of(std::uint64_t a, std::uint64_t b) { return a + b; }
+  static std::uint32_t of(std::uint32_t a, std::uint32_t b) { return a + b; }
   static std::uint8_t of(std::uint8_t a, std::uint8_t b) {
     return static_cast<std::uint8_t>(unsigned{a} + unsigned{b});
   }
@@ -58,12 +56,8 @@ struct Sum {
 struct Product {
   static float of(float a, float b) { return a * b; }
   static double of(double a, double b) { return a * b; }
-  static std::int64_t of(std::int64_t a, std::int64_t b) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-  }
-  static std::int32_t of(std::int32_t a, std::int32_t b) {
-    return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) * static_cast<std::uint32_t>(b));
-  }
+  static std::uint64_t of(std::uint64_t a, std::uint64_t b) { return a * b; }
+  static std::uint32_t of(std::uint32_t a, std::uint32_t b) { return a * b; }
   static std::uint8_t of(std::uint8_t a, std::uint8_t b) {
     return static_cast<std::uint8_t>(unsigned{a} * unsigned{b});
   }
@@ -99,22 +93,65 @@ void combine(void* destination, const void* left, const void* right, std::size_t
   for (std::size_t i = 0; i < count; ++i) d[i] = Op::of(L::widen(l[i]), R::widen(r[i]));
 }
 
-/// The loops of one operation by the formats of the operands: [left is bf16][right is bf16]. f16 arrives widened.
+/// The loops of one operation by the formats of the operands: [left is bf16][right is bf16]. Other narrow floats arrive
+/// widened.
 struct CombineTable {
   Combine loops[2][2];
 };
 
+template <class Op, class T>
+CombineTable integer_table() {
+  constexpr Combine loop = combine<Op, Integer<T>, Integer<T>, Integer<T>>;
+  return {{{loop, loop}, {loop, loop}}};
+}
+
 template <class Op>
-CombineTable combine_table(DType accumulator) {
-  auto same = [](Combine loop) { return CombineTable{{{loop, loop}, {loop, loop}}}; };
+CombineTable floating_table(DType accumulator) {
+  if (accumulator == DType::f64) {
+    constexpr Combine loop = combine<Op, F64, F64, F64>;
+    return {{{loop, loop}, {loop, loop}}};
+  }
+  return {{{combine<Op, F32, F32, F32>, combine<Op, F32, F32, BF16>},
+           {combine<Op, F32, BF16, F32>, combine<Op, F32, BF16, BF16>}}};
+}
+
+/// Sum and Product.
+template <class Op>
+CombineTable wrapping_table(DType accumulator) {
   switch (accumulator) {
-    case DType::f64: return same(combine<Op, F64, F64, F64>);
-    case DType::i64: return same(combine<Op, Integer<std::int64_t>, Integer<std::int64_t>, Integer<std::int64_t>>);
-    case DType::i32: return same(combine<Op, Integer<std::int32_t>, Integer<std::int32_t>, Integer<std::int32_t>>);
-    case DType::u8: return same(combine<Op, Integer<std::uint8_t>, Integer<std::uint8_t>, Integer<std::uint8_t>>);
-    default:
-      return {{{combine<Op, F32, F32, F32>, combine<Op, F32, F32, BF16>},
-               {combine<Op, F32, BF16, F32>, combine<Op, F32, BF16, BF16>}}};
+    case DType::i64:
+    case DType::u64: return integer_table<Op, std::uint64_t>();
+    case DType::i32:
+    case DType::u32: return integer_table<Op, std::uint32_t>();
+    case DType::i8:
+    case DType::u8: return integer_table<Op, std::uint8_t>();
+    default: return floating_table<Op>(accumulator);
+  }
+}
+
+/// Min and Max. Of bools, 0 and 1, these are "all" and "any".
+template <class Op>
+CombineTable ordering_table(DType accumulator) {
+  switch (accumulator) {
+    case DType::i64: return integer_table<Op, std::int64_t>();
+    case DType::u64: return integer_table<Op, std::uint64_t>();
+    case DType::i32: return integer_table<Op, std::int32_t>();
+    case DType::u32: return integer_table<Op, std::uint32_t>();
+    case DType::i8: return integer_table<Op, std::int8_t>();
+    case DType::u8:
+    case DType::boolean: return integer_table<Op, std::uint8_t>();
+    default: return floating_table<Op>(accumulator);
+  }
+}
+
+/// bool knows two operations: a product is "all", and a sum, which the calls of users refuse, "any".
+CombineTable combine_table(ReduceKind kind, DType accumulator) {
+  const bool boolean = accumulator == DType::boolean;
+  switch (kind) {
+    case ReduceKind::min: return ordering_table<Min>(accumulator);
+    case ReduceKind::max: return ordering_table<Max>(accumulator);
+    case ReduceKind::product: return boolean ? ordering_table<Min>(accumulator) : wrapping_table<Product>(accumulator);
+    default: return boolean ? ordering_table<Max>(accumulator) : wrapping_table<Sum>(accumulator);
   }
 }
 

@@ -3,7 +3,7 @@
 // reduce/simd.cpp only.
 #pragma once
 
-#include "kernels/formats.hpp"
+#include "kernels/pack.hpp"
 #include "kernels/reduce/simd.hpp"
 
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
@@ -62,29 +62,37 @@ void sum_few(const ReduceTask& task, const FewSources& few) {
   if constexpr (shape == Shape::four) c = static_cast<const typename S::Raw*>(task.sources[few.order[2]].data);
   const auto divisor = static_cast<float>(task.divisor);
   const std::size_t count = task.count;  // a local: `out` may alias anything, the task too as far as is known
-#if defined(__AVX2__) && defined(__F16C__)
-  const __m256 divisors = _mm256_set1_ps(divisor);
-  auto eight = [&](typename D::Raw* to, typename D::Raw* also_to, const typename S::Raw* p, const typename S::Raw* q,
-                   const typename S::Raw* r, const typename S::Raw* s) {
-    __m256 value = sum_of<shape>(Pack<S>::load(p), Pack<S>::load(q), Pack<S>::load(r), Pack<S>::load(s));
+#if defined(TRIREME_KERNELS_PACKS)
+  const Vector divisors = vector_of(divisor);
+  auto pack = [&](typename D::Raw* to, typename D::Raw* also_to, const typename S::Raw* p, const typename S::Raw* q,
+                  const typename S::Raw* r, const typename S::Raw* s) {
+    Vector value = sum_of<shape>(load<S>(p), load<S>(q), load<S>(r), load<S>(s));
     if constexpr (divide) value = value / divisors;
-    Pack<D>::store(to, value);
-    if constexpr (twice) Pack<D>::store(also_to, value);
+    const typename Pack<D>::Packed packed = Pack<D>::narrow(value);
+    store<D>(to, packed);
+    if constexpr (twice) store<D>(also_to, packed);
+  };
+  // Fewer elements than a pack, in arrays of one.
+  auto part = [&](std::size_t begin, std::size_t n) {
+    typename S::Raw rest[4][pack_width] = {};
+    typename D::Raw result[2][pack_width];
+    const std::size_t size = n * sizeof(rest[0][0]);
+    __builtin_memcpy(rest[0], a + begin, size);
+    __builtin_memcpy(rest[1], b + begin, size);
+    __builtin_memcpy(rest[2], c + begin, size);
+    __builtin_memcpy(rest[3], d + begin, size);
+    pack(result[0], result[1], rest[0], rest[1], rest[2], rest[3]);
+    __builtin_memcpy(out + begin, result[0], n * sizeof(result[0][0]));
+    if (twice) __builtin_memcpy(also + begin, result[1], n * sizeof(result[0][0]));
   };
   std::size_t i = 0;
-  for (; i + 8 <= count; i += 8) eight(out + i, also + i, a + i, b + i, c + i, d + i);
-  if (i == count) return;
-  // The last few elements, in arrays of eight.
-  typename S::Raw rest[4][8] = {};
-  typename D::Raw result[2][8];
-  const std::size_t size = (count - i) * sizeof(rest[0][0]);
-  __builtin_memcpy(rest[0], a + i, size);
-  __builtin_memcpy(rest[1], b + i, size);
-  __builtin_memcpy(rest[2], c + i, size);
-  __builtin_memcpy(rest[3], d + i, size);
-  eight(result[0], result[1], rest[0], rest[1], rest[2], rest[3]);
-  __builtin_memcpy(out + i, result[0], (count - i) * sizeof(result[0][0]));
-  if (twice) __builtin_memcpy(also + i, result[1], (count - i) * sizeof(result[0][0]));
+  if (count > 8 * pack_width) {
+    // Up to where stores no longer cross the edge of a cache line.
+    i = (0 - reinterpret_cast<std::uintptr_t>(out)) % sizeof(typename Pack<D>::Packed) / sizeof(typename D::Raw);
+    if (i != 0) part(0, i);
+  }
+  for (; i + pack_width <= count; i += pack_width) pack(out + i, also + i, a + i, b + i, c + i, d + i);
+  if (i != count) part(i, count - i);
 #else
   TRIREME_KERNELS_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
@@ -113,12 +121,16 @@ bool sum_few_by_shape(const ReduceTask& task, const FewSources& few) {
   return false;
 }
 
-/// The pairs of types that occur: one type throughout, partial sums in f32, and rounding those. f16 without its
-/// instructions is left to the general evaluation.
+/// Converting takes longer without its instructions than a further pass through the first-level cache.
+template <class Format>
+inline constexpr bool is_slow = !same_format<Format, F32> && !same_format<Format, BF16>;
+
+/// The pairs of types that occur: one type throughout, partial sums in f32, and rounding those. f16 and f8 without their
+/// instructions are left to the general evaluation.
 template <class S, class D>
 bool sum_few_as(const ReduceTask& task, const FewSources& few) {
   constexpr bool occurs = same_format<S, D> || same_format<S, F32> || same_format<D, F32>;
-  constexpr bool slow = !Pack<F16>::exists && (same_format<S, F16> || same_format<D, F16>);
+  constexpr bool slow = !Pack<F16>::exists && (is_slow<S> || is_slow<D>);
   if constexpr (occurs && !slow) {
     return task.divisor == 1.0 ? sum_few_by_shape<S, D, false>(task, few) : sum_few_by_shape<S, D, true>(task, few);
   } else {
@@ -132,6 +144,8 @@ bool sum_few_from(const ReduceTask& task, const FewSources& few) {
     case DType::f32: return sum_few_as<S, F32>(task, few);
     case DType::bf16: return sum_few_as<S, BF16>(task, few);
     case DType::f16: return sum_few_as<S, F16>(task, few);
+    case DType::f8e4m3: return sum_few_as<S, F8E4M3>(task, few);
+    case DType::f8e5m2: return sum_few_as<S, F8E5M2>(task, few);
     default: return false;
   }
 }
@@ -151,6 +165,8 @@ bool reduce_few_sources(const Task& task) {
     case DType::f32: return sum_few_from<F32>(task, few);
     case DType::bf16: return sum_few_from<BF16>(task, few);
     case DType::f16: return sum_few_from<F16>(task, few);
+    case DType::f8e4m3: return sum_few_from<F8E4M3>(task, few);
+    case DType::f8e5m2: return sum_few_from<F8E5M2>(task, few);
     default: return false;
   }
 }

@@ -47,7 +47,11 @@ void reduce(const ReduceCall& call, Isa isa) noexcept {
                   intermediates_of(call.program, call.sources.size()),
                   is_floating(call.accumulator) ? call.divisor : 1.0,
                   call.also};
-  isa == Isa::avx2 ? avx2::reduce(task) : portable::reduce(task);
+  switch (isa) {
+    case Isa::avx512: return avx512::reduce(task);
+    case Isa::avx2: return avx2::reduce(task);
+    case Isa::portable: return portable::reduce(task);
+  }
 }
 
 }  // namespace trireme::kernels

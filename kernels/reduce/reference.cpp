@@ -12,6 +12,9 @@
 namespace trireme::kernels::reference {
 namespace {
 
+/// A bool as stored: 0 or 1. bool itself may not be read from a byte that is neither.
+enum class Truth : unsigned char { no, yes };
+
 template <class T>
 T read(const ReduceSource& source, std::size_t index) {
   if constexpr (std::is_floating_point_v<T>) return static_cast<T>(load(source.data, source.dtype, index));
@@ -31,6 +34,10 @@ T combine(ReduceKind kind, T a, T b) {
       case ReduceKind::max: return undefined ? std::numeric_limits<T>::quiet_NaN() : a_is_less ? b : a;
       default: return a + b;
     }
+  } else if constexpr (std::is_same_v<T, Truth>) {
+    const bool all = kind == ReduceKind::min || kind == ReduceKind::product;
+    const bool left = a == Truth::yes, right = b == Truth::yes;
+    return (all ? left && right : left || right) ? Truth::yes : Truth::no;
   } else {
     auto a64 = static_cast<std::uint64_t>(a);
     auto b64 = static_cast<std::uint64_t>(b);
@@ -86,6 +93,10 @@ void reduce(const ReduceCall& call) {
     case DType::f32: return reduce_as<float>(call);
     case DType::i64: return reduce_as<std::int64_t>(call);
     case DType::i32: return reduce_as<std::int32_t>(call);
+    case DType::i8: return reduce_as<std::int8_t>(call);
+    case DType::u64: return reduce_as<std::uint64_t>(call);
+    case DType::u32: return reduce_as<std::uint32_t>(call);
+    case DType::boolean: return reduce_as<Truth>(call);
     default: return reduce_as<std::uint8_t>(call);
   }
 }

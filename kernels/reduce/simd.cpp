@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/reduce/simd.hpp"
 
-#include "kernels/formats.hpp"
+#include "kernels/convert.hpp"
 #include "kernels/reduce/combine.hpp"
 #include "kernels/reduce/few_sources.hpp"
 
@@ -11,21 +11,33 @@ namespace {
 std::size_t width_of(DType dtype) {
   switch (dtype) {
     case DType::f64:
-    case DType::i64: return 8;
+    case DType::i64:
+    case DType::u64: return 8;
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+    case DType::u32: return 4;
     case DType::f16:
     case DType::bf16: return 2;
     default: return 1;
   }
 }
 
-CombineTable table_of(ReduceKind kind, DType accumulator) {
-  switch (kind) {
-    case ReduceKind::product: return combine_table<Product>(accumulator);
-    case ReduceKind::min: return combine_table<Min>(accumulator);
-    case ReduceKind::max: return combine_table<Max>(accumulator);
-    default: return combine_table<Sum>(accumulator);
+/// `count` elements of a narrow float other than bf16 as f32.
+void widen(float* destination, DType dtype, const void* source, std::size_t count) {
+  switch (dtype) {
+    case DType::f16: return Convert<F32, F16>::run(destination, source, count);
+    case DType::f8e4m3: return Convert<F32, F8E4M3>::run(destination, source, count);
+    default: return Convert<F32, F8E5M2>::run(destination, source, count);
+  }
+}
+
+/// `count` elements of f32 rounded to a narrow float.
+void narrow(void* destination, DType dtype, const void* source, std::size_t count) {
+  switch (dtype) {
+    case DType::f16: return Convert<F16, F32>::run(destination, source, count);
+    case DType::bf16: return Convert<BF16, F32>::run(destination, source, count);
+    case DType::f8e4m3: return Convert<F8E4M3, F32>::run(destination, source, count);
+    default: return Convert<F8E5M2, F32>::run(destination, source, count);
   }
 }
 
@@ -45,7 +57,7 @@ using Operand = std::int16_t;
 class Evaluation {
  public:
   explicit Evaluation(const ReduceTask& task)
-      : task_(task), width_(width_of(task.accumulator)), table_(table_of(task.kind, task.accumulator)) {
+      : task_(task), width_(width_of(task.accumulator)), table_(combine_table(task.kind, task.accumulator)) {
     std::size_t slots = task.intermediates > 0 ? task.intermediates : 1;
     slot_elements_ = sizeof(slots_) / (slots * width_);
     // A chunk of f32 at most, whatever the type; whole vectors when there is room for them.
@@ -94,12 +106,10 @@ class Evaluation {
     if (value < 0) return slots_ + static_cast<std::size_t>(-1 - value) * slot_elements_ * width_;
     const ReduceSource& source = task_.sources[value];
     const auto* data = static_cast<const unsigned char*>(source.data) + begin_ * width_of(source.dtype);
-    if (source.dtype == DType::f16) {
-      Convert<F32, F16>::run(widened, data, size_);
-      return widened;
-    }
     bf16 = source.dtype == DType::bf16 ? 1 : 0;
-    return data;
+    if (task_.accumulator != DType::f32 || source.dtype == DType::f32 || bf16 != 0) return data;
+    widen(widened, source.dtype, data, size_);
+    return widened;
   }
 
   /// Divides and rounds the value of the whole program into the destination.
@@ -120,8 +130,7 @@ class Evaluation {
           divide<F32, F32>(widened_[1], data, static_cast<float>(task_.divisor), size_);
           data = widened_[1];
         }
-        if (task_.output == DType::bf16) return Convert<BF16, F32>::run(destination(), data, size_);
-        if (task_.output == DType::f16) return Convert<F16, F32>::run(destination(), data, size_);
+        if (task_.output != DType::f32) return narrow(destination(), task_.output, data, size_);
         break;
       default: break;
     }

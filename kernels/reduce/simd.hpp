@@ -30,5 +30,8 @@ void reduce(const ReduceTask& task) noexcept;
 namespace avx2 {
 void reduce(const ReduceTask& task) noexcept;
 }
+namespace avx512 {
+void reduce(const ReduceTask& task) noexcept;
+}
 
 }  // namespace trireme::kernels

@@ -19,15 +19,15 @@ constexpr std::array<Traits, dtype_count> traits{{
     {"f32", 4, true, true, DType::f32},
     {"f16", 2, true, true, DType::f32},
     {"bf16", 2, true, true, DType::f32},
-    {"f8e4m3", 1, true, false, DType::f32},
-    {"f8e5m2", 1, true, false, DType::f32},
+    {"f8e4m3", 1, true, true, DType::f32},
+    {"f8e5m2", 1, true, true, DType::f32},
     {"i64", 8, false, true, DType::i64},
     {"i32", 4, false, true, DType::i32},
-    {"i8", 1, false, false, DType::i8},
-    {"u64", 8, false, false, DType::u64},
-    {"u32", 4, false, false, DType::u32},
+    {"i8", 1, false, true, DType::i8},
+    {"u64", 8, false, true, DType::u64},
+    {"u32", 4, false, true, DType::u32},
     {"u8", 1, false, true, DType::u8},
-    {"bool", 1, false, false, DType::boolean},
+    {"bool", 1, false, true, DType::boolean},
 }};
 
 constexpr const Traits& of(DType dtype) { return traits[static_cast<std::size_t>(dtype)]; }

@@ -10,6 +10,7 @@ std::string_view name_of(ReduceKind kind) noexcept {
     case ReduceKind::min: return "min";
     case ReduceKind::max: return "max";
     case ReduceKind::average: return "average";
+    case ReduceKind::premultiplied_sum: return "premultiplied_sum";
   }
   return "?";
 }

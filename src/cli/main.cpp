@@ -18,7 +18,7 @@ using trireme::cli::Subcommand;
 constexpr std::array<Subcommand, 4> subcommands{{
     {"run", "start N ranks of any program on this host", trireme::cli::run},
     {"train", "train a model, alone or as one of the ranks of a job", trireme::cli::train},
-    {"perf", "measure a collective beside what plain copies or sockets take here", trireme::cli::perf},
+    {"perf", "measure a collective beside what memory or sockets allow here", trireme::cli::perf},
     {"doctor", "show what Trireme sees here, and what is wrong", trireme::cli::doctor},
 }};
 

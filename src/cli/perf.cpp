@@ -1,29 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor/machine.hpp"
+#include "cli/perf/compare.hpp"
+#include "cli/perf/json_file.hpp"
 #include "cli/perf/measure.hpp"
 #include "cli/perf/memory.hpp"
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <memory>
+#include <optional>
 
 namespace trireme::cli {
 namespace {
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, CloseFile>;
-
-/// Opened before anything is measured: a wrong path is better known now.
-File open_json(const std::string& path) {
-  File file(std::fopen(path.c_str(), "we"));
-  if (!file) fail(ErrorCode::invalid_argument, "--json: cannot write '" + path + "': " + std::strerror(errno));
-  return file;
-}
 
 PerfEnvironment describe_world(const World& world, BoundKind bound) {
   PerfEnvironment environment{.version = TRIREME_VERSION,
@@ -55,47 +43,53 @@ void show(const std::string& text) {
   std::fflush(stdout);
 }
 
+/// As one of the ranks of a world. Returns how many elements were wrong.
+std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json) {
+  World world = World::open({.transport = options.transport,
+                             .algorithm = options.algorithm,
+                             .arena_reserve = perf_arena_reserve(options.max_bytes)});
+  if (options.root >= world.size()) {
+    fail(ErrorCode::invalid_argument, "--root is " + std::to_string(options.root) + ": the last of " +
+                                          std::to_string(world.size()) + " ranks is " +
+                                          std::to_string(world.size() - 1));
+  }
+  const auto counts = perf_counts(options, world.size());
+  require_memory(world, Bytes{perf_memory(options, counts, world.size()).all()});
+  PerfBench bench(world, options, counts);
+  check_algorithm(bench, options, counts.front());
+  const bool prints = world.rank() == 0;
+  const PerfEnvironment environment = describe_world(world, bench.bound());
+  if (prints) show(perf_heading(options, environment));
+
+  std::vector<PerfRow> rows;
+  std::uint64_t wrong = 0;
+  if (json) json->write(perf_json(options, environment, rows));
+  for (const std::size_t count : counts) {
+    if (prints && options.explain) show("# " + bench.explain(count).text + "\n");
+    rows.push_back(bench.measure(count));
+    wrong += rows.back().wrong;
+    if (prints) show(perf_line(options, rows.back()) + "\n");
+    if (json) json->write(perf_json(options, environment, rows));
+  }
+  if (json) json->finish();
+  world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
+  world.close();
+  return prints ? wrong : 0;
+}
+
 }  // namespace
 
 int perf(const Invocation& invocation) {
   const auto options = parse_perf_options(invocation.arguments);
   if (!options) return 0;
-  const auto counts = perf_counts(*options);
+  if (options->compare) return compare(*options, invocation.environment);
   const bool writes = invocation.environment.find("RANK").value_or("0") == "0";
-  File json = options->json && writes ? open_json(*options->json) : File();
-
-  const Bytes largest{counts.back() * size_of(options->dtype)};
-  World world = World::open(
-      {.transport = options->transport, .algorithm = options->algorithm, .arena_reserve = perf_arena_reserve(largest)});
-  require_memory(world, largest);
-  PerfBench bench(world, *options, counts.back());
-  check_algorithm(bench, *options, counts.front());
-  const bool prints = world.rank() == 0;
-  const PerfEnvironment environment = describe_world(world, bench.bound());
-  if (prints) show(perf_heading(*options, environment));
-
-  std::vector<PerfRow> rows;
-  std::uint64_t wrong = 0;
-  for (const std::size_t count : counts) {
-    if (prints && options->explain) show("# " + bench.explain(count).text + "\n");
-    rows.push_back(bench.measure(count));
-    wrong += rows.back().wrong;
-    if (prints) show(perf_line(*options, rows.back()) + "\n");
-  }
-  if (json) {
-    const std::string text = perf_json(*options, environment, rows);
-    const bool written =
-        std::fwrite(text.data(), 1, text.size(), json.get()) == text.size() && std::fflush(json.get()) == 0;
-    if (!written) fail_system("--json: writing '" + *options->json + "'", errno);
-  }
-  world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
-  world.close();
-  if (wrong != 0) {
-    if (prints)
-      std::fprintf(stderr, "trireme perf: %llu elements were wrong\n", static_cast<unsigned long long>(wrong));
-    return 1;
-  }
-  return 0;
+  std::optional<JsonFile> json;
+  if (options->json && writes) json.emplace(*options->json);
+  const std::uint64_t wrong = measure(*options, json);
+  if (wrong != 0)
+    std::fprintf(stderr, "trireme perf: %llu elements were wrong\n", static_cast<unsigned long long>(wrong));
+  return wrong != 0;
 }
 
 }  // namespace trireme::cli

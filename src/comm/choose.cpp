@@ -9,21 +9,28 @@
 namespace trireme::comm {
 namespace {
 
-constexpr std::array<plan::Algorithm, 4> all_algorithms{plan::Algorithm::direct, plan::Algorithm::recursive_doubling,
-                                                        plan::Algorithm::tree, plan::Algorithm::ring};
+constexpr auto all_algorithms = [] {
+  std::array<plan::Algorithm, plan::algorithm_count> all{};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<plan::Algorithm>(i);
+  return all;
+}();
 
 // Orders of magnitude of one machine's memory and of TCP. They rank the algorithms, nothing more.
 constexpr plan::Machine shared_memory{.alpha_s = 0.5e-6, .beta_s_per_byte = 1.0e-10, .gamma_s_per_element = 1.0e-10};
 constexpr plan::Machine network{.alpha_s = 20e-6, .beta_s_per_byte = 4.0e-10, .gamma_s_per_element = 1.0e-10};
 
 double seconds(const ChoiceInput& input, plan::Algorithm algorithm) {
-  // Rank 0 stands for all: the choice must be the same everywhere.
-  const auto cost = plan::cost_of(algorithm, input.shape, 0, input.count, input.element);
+  // One rank stands for all, the busiest where there is one: the choice must be the same everywhere.
+  const int rank = has_root(input.shape.collective) ? input.shape.root : 0;
+  const auto cost = plan::cost_of(algorithm, input.shape, rank, input.count, input.element);
   return plan::predicted_seconds(cost, input.crosses_network ? network : shared_memory);
 }
 
 bool usable(const ChoiceInput& input, plan::Algorithm algorithm) {
   const auto definedness = plan::definedness(algorithm, input.shape);
+  // Blocks of one rank pass through others' working memory, which is cut evenly.
+  if (input.uneven && input.shape.collective == plan::Collective::all_to_all && algorithm == plan::Algorithm::bruck)
+    return false;
   return definedness.defined && (definedness.canonical || input.order == ReductionOrder::fastest);
 }
 
@@ -78,16 +85,18 @@ Explanation explain_choice(const ChoiceInput& input) {
           std::to_string(input.shape.leaves) + " leaves, " + std::string(name_of(input.order)) + ", " +
           (input.crosses_network ? "network" : "one host") + "): " + std::string(plan::name_of(chosen));
   text += input.forced ? ", as asked for;" : ", the least predicted time;";
+  const char* separator = "";
   for (auto algorithm : all_algorithms) {
+    if (!plan::definedness(algorithm, input.shape).defined) continue;
     char part[96];
     if (usable(input, algorithm)) {
-      std::snprintf(part, sizeof part, " %s %.1f us", std::string(plan::name_of(algorithm)).c_str(),
+      std::snprintf(part, sizeof part, "%s %s %.1f us", separator, std::string(plan::name_of(algorithm)).c_str(),
                     1e6 * seconds(input, algorithm));
     } else {
-      std::snprintf(part, sizeof part, " %s not usable", std::string(plan::name_of(algorithm)).c_str());
+      std::snprintf(part, sizeof part, "%s %s not usable", separator, std::string(plan::name_of(algorithm)).c_str());
     }
     text += part;
-    text += algorithm == all_algorithms.back() ? "" : ",";
+    separator = ",";
   }
   return {std::string(plan::name_of(chosen)), text};
 }

@@ -42,9 +42,13 @@ constexpr std::chrono::microseconds spin_time{300};
 constexpr std::chrono::milliseconds shortest_nap{1};
 constexpr std::chrono::milliseconds longest_nap{50};
 
+/// What arrives for an engine that does not ring is found by looking: yields longer before it sleeps, and never for long.
+constexpr std::chrono::milliseconds yield_time_without_ring{5};
+constexpr std::chrono::milliseconds progress_nap{20};
+
 transport::Endpoint::Options endpoint_options(const ContextOptions& options) {
   transport::Endpoint::Options result;
-  if (options.eager_bytes) result.eager_bytes = *options.eager_bytes;
+  if (options.eager_bytes) result.eager_bytes = result.stream_eager_bytes = *options.eager_bytes;
   return result;
 }
 
@@ -54,6 +58,7 @@ Context::Context(ContextOptions options, std::vector<std::unique_ptr<transport::
     : options_(std::move(options)),
       endpoint_(options_.rank, options_.world_size, options_.doorbell, endpoint_options(options_)),
       scratch_(options_.arena),
+      staging_(options_.arena),
       cells_(std::make_shared<shared::Cells>(options_.arena)),
       failure_(options_.verdict_wait) {
   waiting_.reserve(1024);
@@ -138,13 +143,13 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       if (!done && !moved && ++idle % 64 == 0) {
         const auto now = Deadline::Clock::now();
         if (idle == 64) idle_since = now;
-        sleep = now - idle_since > spin_time;
+        sleep = now - idle_since > (options_.engine_rings ? spin_time : yield_time_without_ring);
       }
       if (sleep && !lock_.wanted() && !until.passed()) {
         publish_status(true, &operation.group->head_of(operation));
         endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + nap)),
                         [this] { return poll_groups(); });
-        nap = std::min(2 * nap, longest_nap);
+        if (options_.engine_rings) nap = std::min(2 * nap, longest_nap);
         rounds_ = look_at_clock;  // the next round looks at the clock
       }
       lock_.unlock();
@@ -155,7 +160,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       if (++refused >= refusals_until_parked) await_driver(operation, until, refused - refusals_until_parked);
     }
     if (!until.is_never() && until.passed()) return operation.done();
-    if (options_.ranks_fit_cores) {
+    if (options_.ranks_fit_cores && (options_.engine_rings || idle < 64)) {
       relax();
     } else {
       ::sched_yield();
@@ -204,7 +209,8 @@ void Context::run_progress_thread() noexcept {
       unattended_.store(0, std::memory_order_release);
     } else if (!moved && !lock_.wanted() && unattended_.load(std::memory_order_acquire) != 0) {
       publish_status(true);
-      endpoint_.sleep(Deadline::after(std::chrono::milliseconds(20)), [this] { return poll_groups(); });
+      endpoint_.sleep(Deadline::after(options_.engine_rings ? progress_nap : shortest_nap),
+                      [this] { return poll_groups(); });
     }
     lock_.unlock();
     if (unattended_.load(std::memory_order_relaxed) == 0) parking_.wake_one();
@@ -414,6 +420,17 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
   std::vector<int> members(static_cast<std::size_t>(context->options().world_size));
   std::iota(members.begin(), members.end(), 0);
   const int rank = context->options().rank;
+  if (const auto& make_engine = context->options().make_engine) {
+    auto engine = make_engine({.endpoint = context->endpoint(),
+                               .scratch = context->scratch(),
+                               .listener = *context,
+                               .aborted = [&failure = context->failure()] { return failure.aborted(); },
+                               .patience = context->options().timeout,
+                               .id = 0,
+                               .members = members,
+                               .rank = rank});
+    return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
+  }
   auto engine = std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
                                              HostEngine::Settings{.crosses_network = context->options().crosses_network,
                                                                   .algorithm = context->options().algorithm,

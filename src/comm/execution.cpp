@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/execution.hpp"
 
+#include "comm/signature.hpp"
 #include "kernels/float_environment.hpp"
 
 #include <array>
@@ -31,9 +32,29 @@ DType role_dtype(const Request& request, Role role) {
   return request.output.dtype;
 }
 
+/// The elements of `range` in the caller's input or output; scratch is cut as the input is.
+layout::Interval whole_range(const ExecutablePlan& plan, const Request& request, Space space, plan::BlockRange range) {
+  if (!request.uneven) return plan::elements_of(range, request.logical_count(), plan.plan.blocks);
+  const auto edges = space == Space::output ? request.output_blocks : request.input_blocks;
+  return {edges[static_cast<std::size_t>(range.first)], edges[static_cast<std::size_t>(range.first + range.count)]};
+}
+
 std::size_t slot_bytes(const ExecutablePlan& plan, const plan::ScratchSlot& slot, const Request& request) {
-  return align(plan::elements_of(slot.blocks, request.logical_count(), plan.plan.blocks).size() *
+  return align(whole_range(plan, request, Space::scratch, slot.blocks).size() *
                size_of(role_dtype(request, slot.role)));
+}
+
+/// The memory whose blocks a step names: the two ends of an uneven all_to_all's message name different ones.
+Space space_of(const plan::Step& step) {
+  const bool reads = step.kind == StepKind::send || step.kind == StepKind::copy;
+  return (reads ? step.source : step.destination).space;
+}
+
+/// Whether messages without elements travel all the same: a barrier's are all there is, and those of an uneven all_to_all
+/// tell the other side that it is right to expect nothing.
+bool sends_empty(const Request& request) {
+  return request.collective == plan::Collective::barrier ||
+         (request.uneven && request.collective == plan::Collective::all_to_all);
 }
 
 }  // namespace
@@ -136,29 +157,32 @@ void Execution::complete(std::size_t index) noexcept {
   }
 }
 
-layout::Interval Execution::elements(plan::BlockRange blocks, std::size_t index) const {
-  return plan::elements_of(blocks, setup_.request.logical_count(), setup_.plan->plan.blocks, setup_.segments,
-                           static_cast<int>(index / steps()));
+layout::Interval Execution::whole(Space space, plan::BlockRange blocks) const {
+  return whole_range(*setup_.plan, setup_.request, space, blocks);
+}
+
+layout::Interval Execution::elements(Space space, plan::BlockRange blocks, std::size_t index) const {
+  return layout::piece(whole(space, blocks), static_cast<std::size_t>(setup_.segments), index / steps());
 }
 
 DType Execution::dtype_of_role(Role role) const { return role_dtype(setup_.request, role); }
 
 std::byte* Execution::slot_memory(std::size_t slot, plan::BlockRange blocks, DType dtype, std::size_t index) const {
   const auto& held = setup_.plan->slots[slot];
-  const auto all = plan::elements_of(held.blocks, setup_.request.logical_count(), setup_.plan->plan.blocks);
-  return scratch_.data() + slot_offset_[slot] + (elements(blocks, index).begin - all.begin) * size_of(dtype);
+  const auto all = whole(Space::scratch, held.blocks);
+  return scratch_.data() + slot_offset_[slot] +
+         (elements(Space::scratch, blocks, index).begin - all.begin) * size_of(dtype);
 }
 
 Execution::Place Execution::place(const plan::Operand& operand, plan::BlockRange blocks, std::size_t index) const {
-  const auto range = elements(blocks, index);
+  const auto range = elements(operand.space, blocks, index);
   const DType dtype = dtype_of_role(operand.role);
   if (operand.space == Space::scratch) {
     return {slot_memory(static_cast<std::size_t>(operand.slot), blocks, dtype, index), range.size(), dtype};
   }
   const auto& mine = setup_.plan->plan.mine;
   const bool input = operand.space == Space::input;
-  const auto held = plan::elements_of(input ? mine.input_blocks : mine.output_blocks, setup_.request.logical_count(),
-                                      setup_.plan->plan.blocks);
+  const auto held = whole(operand.space, input ? mine.input_blocks : mine.output_blocks);
   auto* base = input ? static_cast<std::byte*>(const_cast<void*>(setup_.request.input.data))
                      : static_cast<std::byte*>(setup_.request.output.data);
   return {base + (range.begin - held.begin) * size_of(dtype), range.size(), dtype};
@@ -167,9 +191,10 @@ Execution::Place Execution::place(const plan::Operand& operand, plan::BlockRange
 void Execution::begin(std::size_t index, transport::Endpoint& endpoint) noexcept {
   const auto& what = step(index);
   auto& instance = instances_[index];
-  const auto range = elements(what.blocks, index);
+  const auto range = elements(space_of(what), what.blocks, index);
   const bool empty = range.size() == 0;
-  if (empty && setup_.request.collective != plan::Collective::barrier) {
+  const bool moves = what.kind != StepKind::copy && what.kind != StepKind::load_reduce;
+  if (empty && !(moves && sends_empty(setup_.request))) {
     complete(index);
     return;
   }
@@ -183,7 +208,7 @@ void Execution::begin(std::size_t index, transport::Endpoint& endpoint) noexcept
       const Place source = empty ? Place{nullptr, 0, DType::u8} : place(what.source, what.blocks, index);
       instance.send.peer = setup_.members[static_cast<std::size_t>(what.peer)];
       instance.send.key = key;
-      instance.send.stamp = setup_.stamp;
+      instance.send.stamp = of_message(setup_.stamp, range.size());
       instance.send.data = source.memory;
       instance.send.bytes = source.count * size_of(source.dtype);
       endpoint.send(instance.send);
@@ -206,7 +231,7 @@ void Execution::begin(std::size_t index, transport::Endpoint& endpoint) noexcept
       }
       instance.receive.peer = setup_.members[static_cast<std::size_t>(what.peer)];
       instance.receive.key = key;
-      instance.receive.stamp = setup_.stamp;
+      instance.receive.stamp = of_message(setup_.stamp, range.size());
       instance.receive.destination = destination.memory;
       instance.receive.bytes = destination.count * size_of(destination.dtype);
       instance.receive.may_borrow = folding || setup_.plan->borrowable[own];
@@ -298,7 +323,7 @@ bool Execution::sends_to(int peer) const {
   const auto& all = setup_.plan->plan.mine.steps;
   for (const auto& each : all) {
     if (each.kind == StepKind::send && each.peer == peer &&
-        (setup_.request.collective == plan::Collective::barrier || elements(each.blocks, 0).size() != 0)) {
+        (sends_empty(setup_.request) || elements(space_of(each), each.blocks, 0).size() != 0)) {
       return true;
     }
   }

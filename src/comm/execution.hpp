@@ -71,7 +71,8 @@ class Execution {
   };
   std::size_t steps() const { return setup_.plan->plan.mine.steps.size(); }
   const plan::Step& step(std::size_t instance) const { return setup_.plan->plan.mine.steps[instance % steps()]; }
-  layout::Interval elements(plan::BlockRange blocks, std::size_t instance) const;
+  layout::Interval whole(plan::Space space, plan::BlockRange blocks) const;
+  layout::Interval elements(plan::Space space, plan::BlockRange blocks, std::size_t instance) const;
   DType dtype_of_role(plan::Role role) const;
   Place place(const plan::Operand& operand, plan::BlockRange blocks, std::size_t instance) const;
   std::byte* slot_memory(std::size_t slot, plan::BlockRange blocks, DType dtype, std::size_t instance) const;

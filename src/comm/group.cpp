@@ -72,6 +72,7 @@ void Group::grow() {
   for (std::size_t i = 0; i < operations_at_start; ++i) {
     pool_.push_back(std::make_unique<Operation>());
     pool_.back()->state = engine_->make_state();
+    pool_.back()->staging = Staging(members_.size());
     free_.push_back(pool_.back().get());
   }
 }
@@ -91,6 +92,7 @@ Group::Numbering& Group::numbering_of(const Request& request) {
 /// Undoes the entry of an operation that did not start.
 void Group::withdraw(Operation& operation) noexcept {
   --numbering_of(operation.request).active;
+  operation.staging.give_back(context_->staging());
   std::erase(active_, &operation);
   operation.set_phase(Operation::Phase::free);
   free_.push_back(&operation);
@@ -146,6 +148,7 @@ Operation& Group::issue(const Request& request) {
   active_.push_back(&operation);
   ++numbering.active;
   try {
+    operation.staging.take_in(operation.request, context_->staging());
     engine_->start(operation);
   } catch (const Exception& caught) {
     if (caught.error().code == ErrorCode::invalid_argument || caught.error().code == ErrorCode::unsupported) {
@@ -166,7 +169,7 @@ Operation& Group::issue(const Request& request) {
     recorder_.issued(operation.sequence, operation.stamp, request.label, nanoseconds_of(operation.issued_at));
     // What peers have said of this operation before it was issued here.
     for (const auto& each : heard_) {
-      if (each.sequence == operation.sequence && each.stamp != operation.stamp) {
+      if (each.sequence == operation.sequence && !same_call(operation.stamp, each.stamp)) {
         mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
       }
     }
@@ -174,7 +177,7 @@ Operation& Group::issue(const Request& request) {
     context_->endpoint().for_each_unexpected(
         collective_space(id_), operation.sequence,
         [&](int peer, const transport::MessageKey& key, const transport::Stamp& theirs) {
-          if (theirs != operation.stamp) mismatch(peer, key.operation, operation.stamp, theirs, false);
+          if (!same_call(operation.stamp, theirs)) mismatch(peer, key.operation, operation.stamp, theirs, false);
         });
   }
   context_->publish_status(false);
@@ -204,7 +207,11 @@ bool Group::poll() noexcept {
       finish(operation, false);
       continue;
     }
-    if (progress == Progress::failed) {
+    if (progress == Progress::failed && operation.failure) {  // the engine knows what failed
+      raise(operation, operation.failure.code, operation.failure.peer_rank,
+            "rank " + std::to_string(context_->options().rank) + " (" + context_->host_of(context_->options().rank) +
+                ") cannot go on with " + operation.title() + ": " + operation.failure.message);
+    } else if (progress == Progress::failed) {
       // A mismatch or a corrupt frame has raised its own cause already; then this one is ignored.
       const int member = operation.failure.peer_rank;
       const bool closed = member >= 0 && context_->endpoint().link_state(member) == transport::LinkState::closed;
@@ -277,6 +284,8 @@ void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
 
 void Group::finish(Operation& operation, bool failed) noexcept {
   engine_->finish(operation);
+  if (!failed) operation.staging.bring_out(operation.request);
+  operation.staging.give_back(context_->staging());
   const auto next = active_.erase(std::find(active_.begin(), active_.end(), &operation));
   const auto now = Deadline::Clock::now();
   if (operation.request.collective != plan::Collective::send_recv) {
@@ -320,7 +329,7 @@ void Group::heard(int world_peer, std::uint64_t sequence, const transport::Stamp
     return;
   }
   const auto ours = recorder_.signature(sequence);
-  if (ours && *ours != theirs) mismatch(world_peer, sequence, *ours, theirs, false);
+  if (ours && !same_call(*ours, theirs)) mismatch(world_peer, sequence, *ours, theirs, false);
 }
 
 void Group::mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours,

@@ -30,11 +30,6 @@ const HostState& state_of(const Operation& operation) { return static_cast<const
 
 bool is_transfer(const Request& request) { return request.collective == plan::Collective::send_recv; }
 
-double divisor_of(const Request& request, std::size_t ranks) {
-  if (request.op.kind != ReduceKind::average) return 1.0;
-  return request.op.scalar != 0.0 ? request.op.scalar : static_cast<double>(ranks);
-}
-
 }  // namespace
 
 HostEngine::HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Settings settings, std::uint32_t id,
@@ -56,6 +51,7 @@ HostEngine::HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Setting
 
 bool HostEngine::through_tier(const Request& request) const {
   if (!tier_ || is_transfer(request)) return false;
+  if (request.uneven) return false;  // only the two ends of a message know its size
   return request.collective != plan::Collective::all_reduce || !settings_.algorithm;
 }
 
@@ -85,8 +81,8 @@ const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
   const std::size_t count = request.logical_count();
   const auto fits = [&](const Recipe& each) {
     return each.collective == request.collective && each.order == request.order && each.leaves == request.leaves &&
-           each.root == request.root && each.count == count && each.input == request.input.dtype &&
-           each.output == request.output.dtype;
+           each.root == request.root && each.uneven == request.uneven && each.count == count &&
+           each.input == request.input.dtype && each.output == request.output.dtype;
   };
   if (last_recipe_ < recipes_.size() && fits(recipes_[last_recipe_])) return recipes_[last_recipe_];
   const auto known = std::find_if(recipes_.begin(), recipes_.end(), fits);
@@ -102,18 +98,20 @@ const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
               .count = count,
               .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
               .crosses_network = settings_.crosses_network,
-              .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
+              .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt,
+              .uneven = request.uneven});
   const auto& plan = plan_for(algorithm, shape_of(request));
   std::size_t segments = 1;
-  if (plan.plan.loopable) {
+  const bool per_pair = request.uneven && request.collective == plan::Collective::all_to_all;
+  if (plan.plan.loopable && !per_pair) {  // the segments of a message follow from what both ends know
     const std::size_t block = count / static_cast<std::size_t>(plan.plan.blocks) * element;
     segments = std::clamp<std::size_t>((block + segment_bytes - 1) / segment_bytes, 1, most_segments);
   }
   pool_.prepare(Execution::scratch_bytes(plan, request), Execution::instance_bytes(plan, static_cast<int>(segments)),
                 operations_ahead);
   if (recipes_.size() == most_recipes) recipes_.clear();  // a program of endlessly many shapes: start afresh
-  recipes_.push_back({request.collective, request.order, request.leaves, request.root, count, request.input.dtype,
-                      request.output.dtype, &plan, static_cast<int>(segments)});
+  recipes_.push_back({request.collective, request.order, request.leaves, request.root, request.uneven, count,
+                      request.input.dtype, request.output.dtype, &plan, static_cast<int>(segments)});
   last_recipe_ = recipes_.size() - 1;
   return recipes_.back();
 }
@@ -124,7 +122,7 @@ void HostEngine::start(Operation& operation) {
     return;
   }
   if (through_tier(operation.request)) {
-    tier_->start(state_of(operation).run, operation, divisor_of(operation.request, members_.size()));
+    tier_->start(state_of(operation).run, operation, divisor_of(operation.request));
     return;
   }
   const auto& recipe = recipe_for(operation.request);
@@ -135,7 +133,7 @@ void HostEngine::start(Operation& operation) {
                    .communicator = collective_space(id_),
                    .operation = operation.sequence,
                    .members = members_,
-                   .divisor = divisor_of(operation.request, members_.size()),
+                   .divisor = divisor_of(operation.request),
                    .segments = recipe.segments},
                   endpoint_, pool_);
   // Some adjacent pair must compare signatures whatever plans the ranks have chosen: the successor gets this one's, with
@@ -232,7 +230,8 @@ Explanation HostEngine::explain(const Request& request) const {
        .count = request.logical_count(),
        .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
        .crosses_network = settings_.crosses_network,
-       .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
+       .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt,
+       .uneven = request.uneven});
 }
 
 }  // namespace trireme::comm

@@ -43,6 +43,7 @@ class HostEngine final : public Engine {
     ReductionOrder order;
     int leaves;
     int root;
+    bool uneven;
     std::size_t count;
     DType input;
     DType output;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "comm/staging.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/base/work.hpp"
 #include "trireme/comm/engine.hpp"
@@ -26,6 +27,7 @@ class Operation final : public WorkState {
   transport::Stamp stamp{};
   std::shared_ptr<Group> group;  ///< while not free
   std::unique_ptr<EngineState> state;
+  Staging staging;
   Error failure{};  ///< code none: none
   Deadline::Clock::time_point issued_at{};
   Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its numbering; zero before

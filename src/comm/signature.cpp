@@ -8,19 +8,26 @@
 namespace trireme::comm {
 namespace {
 
-constexpr bool reduces(plan::Collective collective) {
-  return collective == plan::Collective::all_reduce || collective == plan::Collective::reduce_scatter;
+constexpr std::uint64_t uneven_bit = 0x80;  // of the byte that names the collective
+
+/// Of the block sizes, which every rank gives alike; in an uneven all_to_all each pair has its own.
+std::uint64_t digest_of(std::span<const std::size_t> blocks) {
+  std::uint64_t digest = 0xcbf29ce484222325u;  // FNV-1a, by words
+  for (const std::size_t block : blocks) digest = (digest ^ block) * 0x100000001b3u;
+  return digest;
 }
 
 }  // namespace
 
-// word 0: collective 8 | input dtype 8 | output dtype 8 | kind 4 | order 4 | leaves 16 | root 12 | algorithm 4
+// word 0: collective 7 | uneven 1 | input dtype 8 | output dtype 8 | kind 4 | order 4 | leaves 16 | root 12 | algorithm 4
+// word 1: the count. word 2: the scalar of the operation, or a digest of the block sizes, or of a message of an uneven
+// all_to_all how many elements go between the two.
 transport::Stamp signature_of(const Request& request, int algorithm_override) {
   const bool reducing = reduces(request.collective);
-  const bool rooted = request.collective == plan::Collective::broadcast;
   const DType dtype = request.collective == plan::Collective::send_recv && request.outgoing ? request.input.dtype
                                                                                             : request.output.dtype;
   std::uint64_t word = static_cast<std::uint64_t>(request.collective);
+  if (request.uneven) word |= uneven_bit;
   word |= static_cast<std::uint64_t>(reducing ? request.input.dtype : dtype) << 8;
   word |= static_cast<std::uint64_t>(dtype) << 16;
   if (reducing) {
@@ -28,31 +35,59 @@ transport::Stamp signature_of(const Request& request, int algorithm_override) {
     word |= static_cast<std::uint64_t>(request.order) << 28;
     word |= static_cast<std::uint64_t>(request.leaves & 0xffff) << 32;
   }
-  if (rooted) word |= static_cast<std::uint64_t>(request.root & 0xfff) << 48;
+  if (has_root(request.collective)) word |= static_cast<std::uint64_t>(request.root & 0xfff) << 48;
   if (request.collective == plan::Collective::all_reduce)
     word |= static_cast<std::uint64_t>(algorithm_override & 0xf) << 60;
-  return {{word, request.count(), reducing ? std::bit_cast<std::uint64_t>(request.op.scalar) : 0}};
+  std::uint64_t last = 0;
+  // The factor of a pre-multiplied sum is each rank's own.
+  if (reducing && request.op.kind != ReduceKind::premultiplied_sum)
+    last = std::bit_cast<std::uint64_t>(request.op.scalar);
+  if (request.uneven && request.collective != plan::Collective::all_to_all) last = digest_of(request.output_blocks);
+  return {{word, request.count(), last}};
+}
+
+transport::Stamp of_message(transport::Stamp stamp, std::size_t elements) {
+  const bool per_pair =
+      (stamp.words[0] & 0xff) == (static_cast<std::uint64_t>(plan::Collective::all_to_all) | uneven_bit);
+  if (per_pair) stamp.words[2] = elements;
+  return stamp;
+}
+
+bool same_call(const transport::Stamp& ours, const transport::Stamp& theirs) {
+  return of_message(ours, 0) == of_message(theirs, 0);
 }
 
 std::string describe(const transport::Stamp& stamp) {
   const std::uint64_t word = stamp.words[0];
   const auto field = [&](int shift, std::uint64_t mask) { return static_cast<unsigned>((word >> shift) & mask); };
-  const unsigned collective = field(0, 0xff);
+  const unsigned collective = field(0, 0x7f);
+  const bool uneven = (word & uneven_bit) != 0;
   const auto dtype = [](unsigned value) {
     return value < static_cast<unsigned>(dtype_count) ? std::string(name_of(static_cast<DType>(value)))
                                                       : std::string("?");
   };
-  if (collective > static_cast<unsigned>(plan::Collective::send_recv)) return "an unknown operation";
+  if (collective >= static_cast<unsigned>(plan::collective_count)) return "an unknown operation";
   const auto which = static_cast<plan::Collective>(collective);
   std::string text(name_of(which));
   if (which == plan::Collective::barrier) return text + "()";
-  const bool per_rank = which == plan::Collective::reduce_scatter || which == plan::Collective::all_gather;
-  text += "(count " + std::to_string(stamp.words[1]) + (per_rank ? " per rank, " : ", ") + dtype(field(16, 0xff));
+  const bool blocks = which == plan::Collective::reduce_scatter || which == plan::Collective::all_gather ||
+                      which == plan::Collective::gather || which == plan::Collective::scatter ||
+                      which == plan::Collective::all_to_all;
+  if (uneven && which == plan::Collective::all_to_all) {
+    text += "(uneven, " + std::to_string(stamp.words[2]) + " elements between the two, ";
+  } else if (uneven) {
+    char digest[20];
+    std::snprintf(digest, sizeof digest, "%016llx", static_cast<unsigned long long>(stamp.words[2]));
+    text += "(uneven, count " + std::to_string(stamp.words[1]) + " in all, counts' digest " + digest + ", ";
+  } else {
+    text += "(count " + std::to_string(stamp.words[1]) + (blocks ? " per rank, " : ", ");
+  }
+  text += dtype(field(16, 0xff));
   if (reduces(which)) {
     if (field(8, 0xff) != field(16, 0xff)) text += " from " + dtype(field(8, 0xff));
     const unsigned kind = field(24, 0xf);
     text += ", ";
-    text += kind <= static_cast<unsigned>(ReduceKind::average) ? name_of(static_cast<ReduceKind>(kind)) : "?";
+    text += kind < static_cast<unsigned>(reduce_kind_count) ? name_of(static_cast<ReduceKind>(kind)) : "?";
     if (const double scalar = std::bit_cast<double>(stamp.words[2]); scalar != 0.0) {
       char number[40];
       std::snprintf(number, sizeof number, " over %.9g", scalar);
@@ -60,12 +95,13 @@ std::string describe(const transport::Stamp& stamp) {
     }
     text += field(28, 0xf) == static_cast<unsigned>(ReductionOrder::fastest) ? ", fastest" : ", canonical";
     text += ", " + std::to_string(field(32, 0xffff)) + " leaves";
-    if (const unsigned algorithm = field(60, 0xf); algorithm != 0 && algorithm <= 4) {
+    if (const unsigned algorithm = field(60, 0xf);
+        algorithm != 0 && algorithm <= static_cast<unsigned>(plan::algorithm_count)) {
       text += ", algorithm ";
       text += plan::name_of(static_cast<plan::Algorithm>(algorithm - 1));
     }
   }
-  if (which == plan::Collective::broadcast) text += ", root " + std::to_string(field(48, 0xfff));
+  if (has_root(which)) text += ", root " + std::to_string(field(48, 0xfff));
   return text + ")";
 }
 

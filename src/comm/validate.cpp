@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <numeric>
+#include <span>
 #include <string>
 
 namespace trireme::comm {
@@ -20,8 +22,7 @@ using plan::Collective;
 void check_buffer(const Request& request, const ConstTensorView& view, const char* which) {
   if (!is_supported(view.dtype)) {
     refuse(request, ErrorCode::unsupported,
-           std::string("dtype ") + std::string(name_of(view.dtype)) +
-               " is not supported by this version; f64 f32 f16 bf16 i64 i32 u8 are");
+           std::string("dtype ") + std::string(name_of(view.dtype)) + " is not supported by this version");
   }
   if (view.device.kind != DeviceKind::cpu) {
     refuse(request, ErrorCode::unsupported,
@@ -38,6 +39,19 @@ void check_buffer(const Request& request, const ConstTensorView& view, const cha
   if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) {
     refuse(request, ErrorCode::invalid_argument, std::string(which) + " is not aligned to its elements");
   }
+}
+
+/// The tensors of a group, one by one; false if there is no group.
+bool check_group(const Request& request) {
+  for (const TensorView& piece : request.pieces) {
+    check_buffer(request, piece, "a tensor of the group");
+    if (piece.dtype != request.output.dtype) {
+      refuse(request, ErrorCode::invalid_argument,
+             "the tensors of a group must have one dtype; there are " + std::string(name_of(request.output.dtype)) +
+                 " and " + std::string(name_of(piece.dtype)));
+    }
+  }
+  return !request.pieces.empty();
 }
 
 /// Input and output are disjoint, or input begins `allowed_offset` bytes behind (negative: before) output.
@@ -59,6 +73,10 @@ void check_op(const Request& request) {
     refuse(request, ErrorCode::invalid_argument,
            "average of integers (" + std::string(name_of(dtype)) + ") is not defined; sum and divide yourself");
   }
+  if (request.op.kind == ReduceKind::premultiplied_sum && !is_floating(dtype)) {
+    refuse(request, ErrorCode::invalid_argument,
+           "premultiplied_sum of " + std::string(name_of(dtype)) + " is not defined; multiply yourself and sum");
+  }
   if (request.op.kind == ReduceKind::sum && dtype == DType::boolean) {
     refuse(request, ErrorCode::invalid_argument, "sum of bool is not defined; use max for 'any', min for 'all'");
   }
@@ -69,16 +87,154 @@ void check_op(const Request& request) {
   }
 }
 
+std::string count_of(const ConstTensorView& view) { return std::to_string(view.count); }
+
+void check_root(const Request& request, const char* what) {
+  if (request.root < 0 || request.root >= request.ranks) {
+    refuse(request, ErrorCode::invalid_argument,
+           std::string(what) + " " + std::to_string(request.root) + " is not a rank of 0.." +
+               std::to_string(request.ranks - 1));
+  }
+}
+
+void check_same_dtype(const Request& request) {
+  if (request.input.dtype != request.output.dtype)
+    refuse(request, ErrorCode::invalid_argument, "input and output differ in dtype");
+}
+
+/// `large` has `ranks` times the elements of `small`.
+void check_multiple(const Request& request, const ConstTensorView& large, const char* large_name,
+                    const ConstTensorView& small, const char* small_name) {
+  const auto size = static_cast<std::size_t>(request.ranks);
+  if (large.count / size == small.count && large.count % size == 0) return;
+  refuse(request, ErrorCode::invalid_argument,
+         std::string(large_name) + " must have " + std::to_string(request.ranks) + " times " + small_name + "'s " +
+             count_of(small) + " elements, has " + count_of(large));
+}
+
+/// The counts of an uneven call: one per rank, together `all` elements.
+void check_blocks(const Request& request, std::span<const std::size_t> counts, const char* which, std::size_t all,
+                  const char* all_name) {
+  if (counts.size() != static_cast<std::size_t>(request.ranks)) {
+    refuse(request, ErrorCode::invalid_argument,
+           std::string(which) + " has " + std::to_string(counts.size()) + " entries; give one for each of the " +
+               std::to_string(request.ranks) + " ranks");
+  }
+  std::size_t sum = 0;
+  for (const std::size_t count : counts) {
+    if (count > std::numeric_limits<std::size_t>::max() / 16 - sum) {
+      refuse(request, ErrorCode::invalid_argument, std::string(which) + " add up to an impossible count");
+    }
+    sum += count;
+  }
+  if (sum != all) {
+    refuse(request, ErrorCode::invalid_argument,
+           std::string(which) + " add up to " + std::to_string(sum) + " elements, " + all_name + " has " +
+               std::to_string(all));
+  }
+}
+
+void check_own_block(const Request& request, std::span<const std::size_t> counts, int rank, const ConstTensorView& own,
+                     const char* name) {
+  const std::size_t count = counts[static_cast<std::size_t>(rank)];
+  if (own.count == count) return;
+  refuse(request, ErrorCode::invalid_argument,
+         std::string(name) + " has " + count_of(own) + " elements, but counts gives rank " + std::to_string(rank) +
+             " " + std::to_string(count));
+}
+
+/// Bytes from the beginning of the whole to block `rank`: where the own block of an in-place call lies.
+std::ptrdiff_t block_offset(const Request& request, std::span<const std::size_t> counts, int rank, std::size_t even,
+                            DType dtype) {
+  const auto own = static_cast<std::size_t>(rank);
+  std::size_t before = even * own;
+  if (request.uneven)
+    before = std::accumulate(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(own), std::size_t{0});
+  return static_cast<std::ptrdiff_t>(before * size_of(dtype));
+}
+
+void check_all_gather(const Request& request, int rank) {
+  check_buffer(request, request.input, "input");
+  check_buffer(request, request.output, "output");
+  check_same_dtype(request);
+  if (request.uneven) {
+    check_blocks(request, request.output_blocks, "counts", request.output.count, "output");
+    check_own_block(request, request.output_blocks, rank, request.input, "input");
+  } else {
+    check_multiple(request, request.output, "output", request.input, "input");
+  }
+  check_overlap(request, block_offset(request, request.output_blocks, rank, request.input.count, request.output.dtype));
+}
+
+void check_gather(const Request& request, int rank) {
+  check_buffer(request, request.input, "input");
+  check_root(request, "root");
+  if (request.uneven) check_own_block(request, request.output_blocks, rank, request.input, "input");
+  if (rank != request.root) return;
+  check_buffer(request, request.output, "output");
+  check_same_dtype(request);
+  if (request.uneven) {
+    check_blocks(request, request.output_blocks, "counts", request.output.count, "output");
+  } else {
+    check_multiple(request, request.output, "output", request.input, "input");
+  }
+  check_overlap(request, block_offset(request, request.output_blocks, rank, request.input.count, request.output.dtype));
+}
+
+void check_scatter(const Request& request, int rank) {
+  check_buffer(request, request.output, "output");
+  check_root(request, "root");
+  if (request.uneven) check_own_block(request, request.input_blocks, rank, request.output, "output");
+  if (rank != request.root) return;
+  check_buffer(request, request.input, "input");
+  check_same_dtype(request);
+  if (request.uneven) {
+    check_blocks(request, request.input_blocks, "counts", request.input.count, "input");
+  } else {
+    check_multiple(request, request.input, "input", request.output, "output");
+  }
+  check_overlap(request,
+                -block_offset(request, request.input_blocks, rank, request.output.count, request.output.dtype));
+}
+
+void check_all_to_all(const Request& request, int rank) {
+  check_buffer(request, request.input, "input");
+  check_buffer(request, request.output, "output");
+  check_same_dtype(request);
+  if (request.uneven) {
+    check_blocks(request, request.input_blocks, "send counts", request.input.count, "input");
+    check_blocks(request, request.output_blocks, "receive counts", request.output.count, "output");
+    const auto own = static_cast<std::size_t>(rank);
+    if (request.input_blocks[own] != request.output_blocks[own]) {
+      refuse(request, ErrorCode::invalid_argument,
+             "this rank sends itself " + std::to_string(request.input_blocks[own]) + " elements but receives " +
+                 std::to_string(request.output_blocks[own]));
+    }
+  } else {
+    if (request.input.count != request.output.count) {
+      refuse(request, ErrorCode::invalid_argument,
+             "input has " + count_of(request.input) + " elements, output " + count_of(request.output));
+    }
+    if (request.input.count % static_cast<std::size_t>(request.ranks) != 0) {
+      refuse(request, ErrorCode::invalid_argument,
+             "input has " + count_of(request.input) + " elements, not a multiple of the " +
+                 std::to_string(request.ranks) + " ranks; give counts");
+    }
+  }
+  check_overlap(request, 0);
+}
+
 }  // namespace
 
-void validate(const Request& request, int ranks, int rank) {
-  const auto count_of = [](const auto& view) { return std::to_string(view.count); };
-  const auto size = static_cast<std::size_t>(ranks);
+void validate(const Request& request, int rank) {
+  if (request.collective == Collective::send_recv && request.root == rank)
+    refuse(request, ErrorCode::invalid_argument, "peer " + std::to_string(rank) + " is this rank itself");
   switch (request.collective) {
     case Collective::all_reduce:
+      check_op(request);
+      if (check_group(request)) break;
       check_buffer(request, request.input, "input");
       check_buffer(request, request.output, "output");
-      check_op(request);
       if (request.input.count != request.output.count) {
         refuse(request, ErrorCode::invalid_argument,
                "input has " + count_of(request.input) + " elements, output " + count_of(request.output));
@@ -89,45 +245,39 @@ void validate(const Request& request, int ranks, int rank) {
       check_buffer(request, request.input, "input");
       check_buffer(request, request.output, "output");
       check_op(request);
-      if (request.input.count != request.output.count * size) {
-        refuse(request, ErrorCode::invalid_argument,
-               "input must have " + std::to_string(ranks) + " times output's " + count_of(request.output) +
-                   " elements, has " + count_of(request.input));
-      }
+      check_multiple(request, request.input, "input", request.output, "output");
       check_overlap(request, -static_cast<std::ptrdiff_t>(request.output.size_bytes()) * rank);
       break;
-    case Collective::all_gather:
+    case Collective::reduce:
       check_buffer(request, request.input, "input");
+      check_root(request, "root");
+      check_op(request);
+      if (rank != request.root) break;
       check_buffer(request, request.output, "output");
-      if (request.output.count != request.input.count * size) {
+      if (request.input.count != request.output.count) {
         refuse(request, ErrorCode::invalid_argument,
-               "output must have " + std::to_string(ranks) + " times input's " + count_of(request.input) +
-                   " elements, has " + count_of(request.output));
+               "input has " + count_of(request.input) + " elements, output " + count_of(request.output));
       }
-      if (request.input.dtype != request.output.dtype)
-        refuse(request, ErrorCode::invalid_argument, "input and output differ in dtype");
-      check_overlap(request, static_cast<std::ptrdiff_t>(request.input.size_bytes()) * rank);
+      check_overlap(request, 0);
       break;
+    case Collective::all_gather: check_all_gather(request, rank); break;
+    case Collective::gather: check_gather(request, rank); break;
+    case Collective::scatter: check_scatter(request, rank); break;
+    case Collective::all_to_all: check_all_to_all(request, rank); break;
     case Collective::broadcast:
-      check_buffer(request, request.output, "data");
-      if (request.root < 0 || request.root >= ranks) {
-        refuse(request, ErrorCode::invalid_argument,
-               "root " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
-      }
+      check_root(request, "root");
+      if (!check_group(request)) check_buffer(request, request.output, "data");
       break;
     case Collective::send_recv:
       check_buffer(request, request.outgoing ? request.input : ConstTensorView(request.output), "data");
-      if (request.root < 0 || request.root >= ranks) {
-        refuse(request, ErrorCode::invalid_argument,
-               "peer " + std::to_string(request.root) + " is not a rank of 0.." + std::to_string(ranks - 1));
-      }
+      check_root(request, "peer");
       break;
     case Collective::barrier: break;
   }
-  if (request.leaves < ranks || request.leaves > 0xffff) {
+  if (request.leaves < request.ranks || request.leaves > 0xffff) {
     refuse(request, ErrorCode::invalid_argument,
            "leaves is " + std::to_string(request.leaves) + "; it must be from the number of ranks, " +
-               std::to_string(ranks) + ", to 65535");
+               std::to_string(request.ranks) + ", to 65535");
   }
 }
 

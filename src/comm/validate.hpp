@@ -7,6 +7,6 @@ namespace trireme::comm {
 
 /// Refuses what can be known to be wrong before any byte moves, from what every rank knows.
 /// Errors: invalid_argument, unsupported, naming the operation and the argument.
-void validate(const Request& request, int ranks, int rank);
+void validate(const Request& request, int rank);
 
 }  // namespace trireme::comm

@@ -33,6 +33,8 @@ class Context final : public rendezvous::ControlListener,
   const ContextOptions& options() const { return options_; }
   transport::Endpoint& endpoint() { return endpoint_; }
   ScratchPool& scratch() { return scratch_; }
+  /// Apart from the engines', or what is made for several operations of one would be used up by the other.
+  ScratchPool& staging() { return staging_; }
   const std::shared_ptr<shared::Cells>& cells() const { return cells_; }
   /// Per world rank: whether its arena is mapped here, and this one's there.
   std::vector<bool> shares_memory() const;
@@ -104,6 +106,7 @@ class Context final : public rendezvous::ControlListener,
   ContextOptions options_;
   transport::Endpoint endpoint_;
   ScratchPool scratch_;
+  ScratchPool staging_;
   std::shared_ptr<shared::Cells> cells_;
   Failure failure_;
   ProgressLock lock_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/backoff.hpp"
+#include "net/connecting.hpp"
 #include "net/quoted.hpp"
 #include "net/resolve.hpp"
 #include "trireme/base/error.hpp"
@@ -94,27 +95,17 @@ bool is_connected_to_itself(const Socket& socket) {
 
 /// One attempt. Returns the open socket, or a closed one and the reason.
 Socket try_connect(const Endpoint& endpoint, Deadline deadline, std::string& reason) {
-  auto refused = [&](int error) {
-    reason = to_address(endpoint).host + ": " + std::strerror(error);
+  const auto refused = [&](const char* why) {
+    reason = to_address(endpoint).host + ": " + why;
     return Socket();
   };
-  Socket socket(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket.is_open()) {
-    if (errno != EAFNOSUPPORT) fail_system("socket", errno);
-    return refused(EAFNOSUPPORT);
+  int error = 0;
+  Socket socket = begin_connect(endpoint, error);
+  if (error == EINPROGRESS) {
+    if (!wait_writable(socket, deadline)) return refused("no answer");
+    error = connect_result(socket);
   }
-  if (::connect(socket.descriptor(), endpoint.get(), endpoint.length) != 0) {
-    if (errno != EINPROGRESS && errno != EINTR) return refused(errno);
-    if (!wait_writable(socket, deadline)) {
-      reason = to_address(endpoint).host + ": no answer";
-      return Socket();
-    }
-    int error = 0;
-    socklen_t length = sizeof error;
-    if (::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
-    if (error != 0) return refused(error);
-  }
-  if (is_connected_to_itself(socket)) return refused(ECONNREFUSED);
+  if (error != 0) return refused(std::strerror(error));
   return socket;
 }
 
@@ -130,6 +121,29 @@ Deadline share_of(Deadline whole, std::size_t addresses_left, int round) {
 }
 
 }  // namespace
+
+Socket begin_connect(const Endpoint& endpoint, int& error) {
+  Socket socket(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.is_open()) {
+    if (errno != EAFNOSUPPORT) fail_system("socket", errno);
+    error = EAFNOSUPPORT;
+    return socket;
+  }
+  error = 0;
+  if (::connect(socket.descriptor(), endpoint.get(), endpoint.length) != 0)
+    error = errno == EINTR ? EINPROGRESS : errno;
+  if (error == 0) error = connect_result(socket);
+  if (error != 0 && error != EINPROGRESS) socket.close();
+  return socket;
+}
+
+int connect_result(const Socket& socket) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (::getsockopt(socket.descriptor(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  if (error != 0) return error;
+  return is_connected_to_itself(socket) ? ECONNREFUSED : 0;
+}
 
 void set_stream_options(const Socket& socket) {
   // Death of the other host: unacknowledged data for 5 s, or, on an idle connection, three unanswered probes.

@@ -41,6 +41,9 @@ Cost direct_reduce_scatter_cost(const CostQuery& query);
 Plan recursive_doubling_all_reduce(const Shape& shape, int rank);
 Cost recursive_doubling_all_reduce_cost(const CostQuery& query);
 
+Plan halving_doubling_all_reduce(const Shape& shape, int rank);
+Cost halving_doubling_all_reduce_cost(const CostQuery& query);
+
 Plan tree_all_reduce(const Shape& shape, int rank);
 Cost tree_all_reduce_cost(const CostQuery& query);
 
@@ -51,8 +54,37 @@ Cost ring_reduce_scatter_cost(const CostQuery& query);
 Plan ring_all_gather(const Shape& shape, int rank);
 Cost ring_all_gather_cost(const CostQuery& query);
 
+Plan direct_all_gather(const Shape& shape, int rank);
+Cost direct_all_gather_cost(const CostQuery& query);
+Plan bruck_all_gather(const Shape& shape, int rank);
+Cost bruck_all_gather_cost(const CostQuery& query);
+
+Plan ring_broadcast(const Shape& shape, int rank);
+Cost ring_broadcast_cost(const CostQuery& query);
+Plan double_tree_broadcast(const Shape& shape, int rank);
+Cost double_tree_broadcast_cost(const CostQuery& query);
+Plan double_tree_reduce(const Shape& shape, int rank);
+Cost double_tree_reduce_cost(const CostQuery& query);
+
 Plan tree_broadcast(const Shape& shape, int rank);
 Cost tree_broadcast_cost(const CostQuery& query);
+
+Plan tree_reduce(const Shape& shape, int rank);
+Cost tree_reduce_cost(const CostQuery& query);
+Plan rooted_reduce(const Shape& shape, int rank);
+Cost rooted_reduce_cost(const CostQuery& query);
+
+Plan rooted_gather(const Shape& shape, int rank);
+Cost rooted_gather_cost(const CostQuery& query);
+Plan tree_gather(const Shape& shape, int rank);
+Cost tree_gather_cost(const CostQuery& query);
+Plan rooted_scatter(const Shape& shape, int rank);
+Cost rooted_scatter_cost(const CostQuery& query);
+Plan tree_scatter(const Shape& shape, int rank);
+Cost tree_scatter_cost(const CostQuery& query);
+
+Plan direct_all_to_all(const Shape& shape, int rank);
+Cost direct_all_to_all_cost(const CostQuery& query);
 
 Plan recursive_doubling_barrier(const Shape& shape, int rank);
 Cost recursive_doubling_barrier_cost(const CostQuery& query);

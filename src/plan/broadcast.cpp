@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The binomial tree, rooted anywhere: with ranks counted from the root, rank v receives from v without its lowest set
-// bit and serves the ranks that differ from it in lower bits only, the most distant first. The whole vector is one
+// Tree: the binomial tree, rooted anywhere: with ranks counted from the root, rank v receives from v without its lowest
+// set bit and serves the ranks that differ from it in lower bits only, the most distant first. The whole vector is one
 // block in the output, which on every rank is also the input.
+// Ring: P blocks follow one another along the chain of ranks that begins at the root; every rank but the last passes
+// each block on as soon as it has it, so that the root sends the vector once whatever P is.
 // Source: Thakur, Rabenseifner, Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 19(1),
-// 2005.
+// 2005; the chain is the pipelined chain of Pjesivac-Grbovic, Angskun, Bosilca, Fagg, Gabriel, Dongarra, Performance
+// analysis of MPI collective operations, Cluster Computing 10(2), 2007.
 #include "plan/algorithms.hpp"
 
 #include <vector>
@@ -39,11 +42,29 @@ Plan tree_broadcast(const Shape& shape, int rank) {
   return builder.finish();
 }
 
+Plan ring_broadcast(const Shape& shape, int rank) {
+  const int from_root = wrap(rank - shape.root, shape.ranks);
+  GraphBuilder builder(shape.ranks, {0, shape.ranks}, {0, shape.ranks});
+  for (int block = 0; block < shape.ranks; ++block) {
+    if (from_root > 0) builder.recv(wrap(rank - 1, shape.ranks), block, caller_output);
+    if (from_root < shape.ranks - 1) builder.send(wrap(rank + 1, shape.ranks), block, caller_output);
+  }
+  return builder.finish();
+}
+
 Cost tree_broadcast_cost(const CostQuery& query) {
   const std::size_t children = family_of(query.shape, query.rank).children.size();
   return {.steps = ceil_log2(query.shape.ranks),
           .payload_bytes = children * query.count * query.element.output,
           .messages = children};
+}
+
+Cost ring_broadcast_cost(const CostQuery& query) {
+  Cost cost{.steps = 2 * (query.shape.ranks - 1)};  // P blocks over P - 1 edges
+  if (wrap(query.rank - query.shape.root, query.shape.ranks) == query.shape.ranks - 1) return cost;
+  cost.messages = static_cast<std::size_t>(query.shape.ranks);
+  cost.payload_bytes = query.count * query.element.output;
+  return cost;
 }
 
 }  // namespace trireme::plan

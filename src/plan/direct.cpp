@@ -43,12 +43,31 @@ Plan direct_all_reduce(const Shape& shape, int rank) {
   return builder.finish();
 }
 
+/// Every rank sends its block to all others: as many rounds and bytes as the ring, but nothing waits for a receipt.
+Plan direct_all_gather(const Shape& shape, int rank) {
+  GraphBuilder builder(shape.ranks, {rank, 1}, {0, shape.ranks});
+  for (int distance = 1; distance < shape.ranks; ++distance) {
+    const int from = wrap(rank - distance, shape.ranks);
+    builder.send(wrap(rank + distance, shape.ranks), rank, moved_input);
+    builder.recv(from, from, caller_output);
+  }
+  builder.copy(rank, moved_input, caller_output, false);
+  return builder.finish();
+}
+
 Cost direct_reduce_scatter_cost(const CostQuery& query) {
   const auto others = static_cast<std::size_t>(query.shape.ranks - 1);
   return {.steps = query.shape.ranks - 1,
           .payload_bytes = (query.count - query.share(query.rank)) * query.element.input,
           .messages = others,
           .reduced_elements = others * query.share(query.rank)};
+}
+
+Cost direct_all_gather_cost(const CostQuery& query) {
+  const auto others = static_cast<std::size_t>(query.shape.ranks - 1);
+  return {.steps = query.shape.ranks - 1,
+          .payload_bytes = others * query.share(query.rank) * query.element.output,
+          .messages = others};
 }
 
 Cost direct_all_reduce_cost(const CostQuery& query) {

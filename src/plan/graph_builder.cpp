@@ -6,33 +6,35 @@
 
 namespace trireme::plan {
 
-GraphBuilder::GraphBuilder(int blocks, BlockRange input_blocks, BlockRange output_blocks)
-    : caller_(static_cast<std::size_t>(blocks)) {
+GraphBuilder::GraphBuilder(int blocks, BlockRange input_blocks, BlockRange output_blocks, Buffers buffers)
+    : output_(buffers == Buffers::apart ? static_cast<std::size_t>(blocks) : 0) {
+  caller_.resize(output_ + static_cast<std::size_t>(blocks));
   plan_.blocks = blocks;
   plan_.mine.input_blocks = input_blocks;
   plan_.mine.output_blocks = output_blocks;
 }
 
-Operand GraphBuilder::scratch(int block, Role role) {
-  plan_.mine.scratch.push_back({{block, 1}, role});
-  slots_.emplace_back();
+Operand GraphBuilder::scratch(BlockRange blocks, Role role) {
+  plan_.mine.scratch.push_back({blocks, role});
+  slots_.push_back(scratch_.size());
+  scratch_.resize(scratch_.size() + static_cast<std::size_t>(blocks.count));
   return {Space::scratch, static_cast<std::int16_t>(slots_.size() - 1), role};
 }
 
-void GraphBuilder::send(int peer, int block, Operand source) {
-  Step step{.kind = StepKind::send, .peer = peer, .blocks = {block, 1}, .source = source, .wire = source.role};
+void GraphBuilder::send(int peer, BlockRange blocks, Operand source) {
+  Step step{.kind = StepKind::send, .peer = peer, .blocks = blocks, .source = source, .wire = source.role};
   append(std::move(step), {&source, 1}, nullptr);
 }
 
-void GraphBuilder::recv(int peer, int block, Operand destination) {
-  Step step{.kind = StepKind::recv, .peer = peer, .blocks = {block, 1}, .wire = destination.role};
+void GraphBuilder::recv(int peer, BlockRange blocks, Operand destination) {
+  Step step{.kind = StepKind::recv, .peer = peer, .blocks = blocks, .wire = destination.role};
   step.destination = destination;
   append(std::move(step), {}, &destination);
 }
 
-void GraphBuilder::load_reduce(int block, std::vector<Operand> sources, std::vector<std::int16_t> program,
+void GraphBuilder::load_reduce(BlockRange blocks, std::vector<Operand> sources, std::vector<std::int16_t> program,
                                Operand destination) {
-  Step step{.kind = StepKind::load_reduce, .blocks = {block, 1}, .destination = destination};
+  Step step{.kind = StepKind::load_reduce, .blocks = blocks, .destination = destination};
   step.program = std::move(program);
   step.finalize = destination.role == Role::output;
   step.sources = sources;
@@ -52,28 +54,32 @@ Plan GraphBuilder::finish() {
 }
 
 GraphBuilder::Cell& GraphBuilder::cell(Operand operand, int block) {
-  if (operand.space == Space::scratch) return slots_[static_cast<std::size_t>(operand.slot)];
-  return caller_[static_cast<std::size_t>(block)];
+  if (operand.space != Space::scratch) {
+    return caller_[(operand.space == Space::output ? output_ : 0) + static_cast<std::size_t>(block)];
+  }
+  const auto slot = static_cast<std::size_t>(operand.slot);
+  return scratch_[slots_[slot] + static_cast<std::size_t>(block - plan_.mine.scratch[slot].blocks.first)];
 }
 
 void GraphBuilder::append(Step step, std::span<const Operand> reads, const Operand* write) {
   const int index = static_cast<int>(plan_.mine.steps.size());
-  const int block = step.blocks.first;
   std::vector<int> waits;
-  for (Operand read : reads) {
-    const Cell& read_cell = cell(read, block);
-    if (read_cell.writer >= 0) waits.push_back(read_cell.writer);
-  }
-  if (write != nullptr) {
-    const Cell& written = cell(*write, block);
-    if (written.writer >= 0) waits.push_back(written.writer);
-    waits.insert(waits.end(), written.readers.begin(), written.readers.end());
-  }
-  for (Operand read : reads) cell(read, block).readers.push_back(index);
-  if (write != nullptr) {
-    Cell& written = cell(*write, block);
-    written.writer = index;
-    written.readers.clear();
+  for (int block = step.blocks.first; block < step.blocks.first + step.blocks.count; ++block) {
+    for (Operand read : reads) {
+      const Cell& read_cell = cell(read, block);
+      if (read_cell.writer >= 0) waits.push_back(read_cell.writer);
+    }
+    if (write != nullptr) {
+      const Cell& written = cell(*write, block);
+      if (written.writer >= 0) waits.push_back(written.writer);
+      waits.insert(waits.end(), written.readers.begin(), written.readers.end());
+    }
+    for (Operand read : reads) cell(read, block).readers.push_back(index);
+    if (write != nullptr) {
+      Cell& written = cell(*write, block);
+      written.writer = index;
+      written.readers.clear();
+    }
   }
   step.depends_on = without_implied(waits);
   plan_.mine.steps.push_back(std::move(step));

@@ -31,21 +31,42 @@ constexpr TableRow table[] = {
     {Algorithm::recursive_doubling, Collective::all_reduce, true, binomial, equal_blocks, recursive_doubling_all_reduce,
      recursive_doubling_all_reduce_cost},
     {Algorithm::tree, Collective::all_reduce, true, always, any_ranks, tree_all_reduce, tree_all_reduce_cost},
+    {Algorithm::halving_doubling, Collective::all_reduce, true, binomial, equal_blocks, halving_doubling_all_reduce,
+     halving_doubling_all_reduce_cost},
     {Algorithm::ring, Collective::all_reduce, false, always, any_ranks, ring_all_reduce, ring_all_reduce_cost},
     {Algorithm::direct, Collective::reduce_scatter, true, always, any_ranks, direct_reduce_scatter,
      direct_reduce_scatter_cost},
     {Algorithm::ring, Collective::reduce_scatter, false, always, any_ranks, ring_reduce_scatter,
      ring_reduce_scatter_cost},
     {Algorithm::ring, Collective::all_gather, true, always, any_ranks, ring_all_gather, ring_all_gather_cost},
+    {Algorithm::bruck, Collective::all_gather, true, always, any_ranks, bruck_all_gather, bruck_all_gather_cost},
+    {Algorithm::direct, Collective::all_gather, true, always, any_ranks, direct_all_gather, direct_all_gather_cost},
     {Algorithm::tree, Collective::broadcast, true, always, any_ranks, tree_broadcast, tree_broadcast_cost},
+    {Algorithm::double_tree, Collective::broadcast, true, always, any_ranks, double_tree_broadcast,
+     double_tree_broadcast_cost},
+    {Algorithm::ring, Collective::broadcast, true, always, any_ranks, ring_broadcast, ring_broadcast_cost},
     {Algorithm::recursive_doubling, Collective::barrier, true, power_of_two, "a power of two of ranks",
      recursive_doubling_barrier, recursive_doubling_barrier_cost},
     {Algorithm::tree, Collective::barrier, true, not_power_of_two, "a number of ranks that is not a power of two",
      tree_barrier, tree_barrier_cost},
+    {Algorithm::rooted, Collective::reduce, true, always, any_ranks, rooted_reduce, rooted_reduce_cost},
+    {Algorithm::tree, Collective::reduce, true, always, any_ranks, tree_reduce, tree_reduce_cost},
+    {Algorithm::double_tree, Collective::reduce, false, always, any_ranks, double_tree_reduce, double_tree_reduce_cost},
+    {Algorithm::rooted, Collective::gather, true, always, any_ranks, rooted_gather, rooted_gather_cost},
+    {Algorithm::tree, Collective::gather, true, always, any_ranks, tree_gather, tree_gather_cost},
+    {Algorithm::rooted, Collective::scatter, true, always, any_ranks, rooted_scatter, rooted_scatter_cost},
+    {Algorithm::tree, Collective::scatter, true, always, any_ranks, tree_scatter, tree_scatter_cost},
+    {Algorithm::direct, Collective::all_to_all, true, always, any_ranks, direct_all_to_all, direct_all_to_all_cost},
 };
 
 bool reduces(Collective collective) {
-  return collective == Collective::all_reduce || collective == Collective::reduce_scatter;
+  return collective == Collective::all_reduce || collective == Collective::reduce_scatter ||
+         collective == Collective::reduce;
+}
+
+bool has_root(Collective collective) {
+  return collective == Collective::broadcast || collective == Collective::reduce || collective == Collective::gather ||
+         collective == Collective::scatter;
 }
 
 /// What is wrong with `shape` whatever the algorithm; empty if nothing.
@@ -60,8 +81,8 @@ std::string fault_of(const Shape& shape) {
     return collective + " over " + std::to_string(shape.ranks) + " ranks with " + std::to_string(shape.leaves) +
            " leaves cannot be planned: every rank needs a leaf; use as many leaves or fewer ranks";
   }
-  if (shape.collective == Collective::broadcast && (shape.root < 0 || shape.root >= shape.ranks)) {
-    return "broadcast from root " + std::to_string(shape.root) + " cannot be planned: the ranks are 0 to " +
+  if (has_root(shape.collective) && (shape.root < 0 || shape.root >= shape.ranks)) {
+    return collective + " with root " + std::to_string(shape.root) + " cannot be planned: the ranks are 0 to " +
            std::to_string(shape.ranks - 1);
   }
   if (shape.collective == Collective::send_recv) {
@@ -99,8 +120,8 @@ std::string alternatives(const Shape& shape) {
 /// A rank without peers: its output is its own input.
 Plan plan_for_one(const Shape& shape) {
   GraphBuilder builder(1, {0, 1}, {0, 1});
-  if (reduces(shape.collective)) builder.copy(0, caller_input, caller_output, true);
-  if (shape.collective == Collective::all_gather) builder.copy(0, caller_input, caller_output, false);
+  const bool has_input = shape.collective != Collective::broadcast && shape.collective != Collective::barrier;
+  if (has_input) builder.copy(0, caller_input, caller_output, reduces(shape.collective));
   return builder.finish();
 }
 

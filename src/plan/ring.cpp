@@ -65,8 +65,8 @@ Plan ring_reduce_scatter(const Shape& shape, int rank) {
 
 Plan ring_all_gather(const Shape& shape, int rank) {
   GraphBuilder builder(shape.ranks, {rank, 1}, {0, shape.ranks});
-  // Sent before it is copied: the neighbour need not wait for the copy. Input and output have one dtype here.
-  append_ring_gather(builder, shape.ranks, rank, rank, {Space::input, 0, Role::output});
+  // Sent before it is copied: the neighbour need not wait for the copy.
+  append_ring_gather(builder, shape.ranks, rank, rank, moved_input);
   builder.copy(rank, caller_input, caller_output, false);
   return builder.finish();
 }

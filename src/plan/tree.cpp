@@ -35,7 +35,7 @@ Plan tree_all_reduce(const Shape& shape, int rank) {
       } else if (edge.near_is_raw) {
         sum = builder.scratch(half, Role::partial);
       }
-      std::vector<Operand> left_right = half == 0 ? std::vector{mine, arrived} : std::vector{arrived, mine};
+      std::vector<Operand> left_right = edge.far_is_left ? std::vector{arrived, mine} : std::vector{mine, arrived};
       builder.load_reduce(half, std::move(left_right), {0, 1, -1}, sum);
       mine = sum;
     }

@@ -31,16 +31,38 @@ TreeOrder::TreeOrder(const layout::ReductionTree& tree) : tree_(&tree) {
   height_ = height[static_cast<std::size_t>(tree.root())];
 }
 
+TreeEdge TreeOrder::edge_between(int near_child, int far_child, int keeper, int far) const {
+  const auto& far_node = tree_->nodes()[static_cast<std::size_t>(far_child)];
+  const auto& near_node = tree_->nodes()[static_cast<std::size_t>(near_child)];
+  return {.keeper = keeper,
+          .far = far,
+          .far_is_raw = far_child < tree_->ranks(),
+          .near_is_raw = near_child < tree_->ranks(),
+          .far_is_left = far_node.first_rank < near_node.first_rank,
+          .far_first = far_node.first_rank,
+          .far_last = far_node.last_rank};
+}
+
 TreeEdge TreeOrder::edge(int node, int half) const {
   const auto nodes = tree_->nodes();
   const auto& parent = nodes[static_cast<std::size_t>(node)];
-  const int far_child = half == 0 ? parent.right : parent.left;
-  const int near_child = half == 0 ? parent.left : parent.right;
-  const auto& far = nodes[static_cast<std::size_t>(far_child)];
-  return {.keeper = half == 0 ? parent.first_rank : parent.last_rank,
-          .far = half == 0 ? far.first_rank : far.last_rank,
-          .far_is_raw = far_child < tree_->ranks(),
-          .near_is_raw = near_child < tree_->ranks()};
+  if (half == 0) {
+    return edge_between(parent.left, parent.right, parent.first_rank,
+                        nodes[static_cast<std::size_t>(parent.right)].first_rank);
+  }
+  return edge_between(parent.right, parent.left, parent.last_rank,
+                      nodes[static_cast<std::size_t>(parent.left)].last_rank);
+}
+
+TreeEdge TreeOrder::edge_towards(int node, int root) const {
+  const auto nodes = tree_->nodes();
+  const auto& parent = nodes[static_cast<std::size_t>(node)];
+  const auto& right = nodes[static_cast<std::size_t>(parent.right)];
+  if (root >= right.first_rank && root <= right.last_rank) {
+    return edge_between(parent.right, parent.left, root, parent.first_rank);
+  }
+  const bool below = root >= parent.first_rank && root < right.first_rank;
+  return edge_between(parent.left, parent.right, below ? root : parent.first_rank, right.first_rank);
 }
 
 }  // namespace trireme::plan

@@ -20,6 +20,7 @@ namespace {
 
 constexpr unsigned all_links_every = 64;  // rounds between looks at links nobody waits on
 constexpr std::size_t small_payload = 256;
+constexpr std::size_t middle_payload = 8192;
 constexpr unsigned check_links_every = 4096;  // rounds between looks for peers that are gone
 
 }  // namespace
@@ -64,9 +65,13 @@ struct Endpoint::Peer {
   std::size_t waiting_bytes = 0;  // of the pools, behind `waiting`
   // Most messages that run ahead are small: with room for a large one each, they would touch a page each.
   UnexpectedPool<Waiting> small_pool;
+  UnexpectedPool<Waiting> middle_pool;
   UnexpectedPool<Waiting> pool;
+  std::size_t eager_bytes = 0;  // of this peer's link
 
-  UnexpectedPool<Waiting>& pool_for(std::size_t payload) { return payload <= small_payload ? small_pool : pool; }
+  UnexpectedPool<Waiting>& pool_for(std::size_t payload) {
+    return payload <= small_payload ? small_pool : payload <= middle_payload ? middle_pool : pool;
+  }
   Waiting* wait_for_receive(std::size_t payload, std::size_t limit) noexcept {
     auto& from = pool_for(payload);
     if (from.entry_bytes() > limit - std::min(limit, waiting_bytes)) return nullptr;
@@ -111,7 +116,9 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   slot.link = std::move(link);
   slot.control.reserve(256);
   slot.waiting.reserve(UnexpectedPool<Peer::Waiting>::entries_per_chunk);
-  if (!slot.small_pool.open(small_payload) || !slot.pool.open(options_.eager_bytes))
+  slot.eager_bytes = slot.link->streams_all() ? options_.stream_eager_bytes : options_.eager_bytes;
+  if (!slot.small_pool.open(small_payload) || !slot.middle_pool.open(middle_payload) ||
+      !slot.pool.open(slot.eager_bytes))
     fail_system("reserving address space for messages", ENOMEM);
   if (slot.link->descriptor() >= 0) {
     epoll_event event{};
@@ -249,7 +256,7 @@ bool Endpoint::flush(Peer& peer) noexcept {
           header.inline_bytes =
               static_cast<std::uint32_t>(std::min(options_.piece_bytes, request->bytes - request->streamed));
           peer.writing_payload = request->data + request->streamed;
-        } else if (request->bytes <= options_.eager_bytes) {
+        } else if (request->bytes <= peer.eager_bytes) {
           header.type = FrameType::message;
           header.inline_bytes = static_cast<std::uint32_t>(request->bytes);
           peer.writing_payload = request->data;
@@ -391,7 +398,7 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
   peer.sink_left = header.inline_bytes;
   peer.sink_request = nullptr;
   peer.sink_waiting = nullptr;
-  if (const auto fault = fault_of(header, options_.eager_bytes, options_.piece_bytes); !fault.empty()) {
+  if (const auto fault = fault_of(header, peer.eager_bytes, options_.piece_bytes); !fault.empty()) {
     corrupt(peer, fault);
     return false;
   }

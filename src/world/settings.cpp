@@ -3,7 +3,9 @@
 
 #include "trireme/base/error.hpp"
 #include "trireme/net/socket.hpp"
+#include "trireme/plan/plans.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -150,8 +152,14 @@ Settings settle(const Options& options, const platform::Environment& environment
   if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM");
       setting.text && *setting.text != "auto") {
     plan::Algorithm algorithm{};
-    if (!plan::parse_algorithm(*setting.text, algorithm))
-      refuse(setting, "give auto, direct, recursive_doubling, tree or ring");
+    const auto known =
+        plan::defined_algorithms({.collective = plan::Collective::all_reduce, .ranks = 2, .leaves = 2}, false);
+    if (!plan::parse_algorithm(*setting.text, algorithm) ||
+        std::find(known.begin(), known.end(), algorithm) == known.end()) {
+      std::string list = "give auto";
+      for (const auto each : known) list += ", " + std::string(plan::name_of(each));
+      refuse(setting, list);
+    }
     settings.algorithm = algorithm;
   }
   settings.timeout =

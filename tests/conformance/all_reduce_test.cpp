@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -50,20 +51,18 @@ std::vector<std::pair<int, int>> blocks_of(int leaves, int ranks) {
 }
 
 template <class T>
-using Accumulator = std::conditional_t<std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>, float, T>;
+using Accumulator = std::conditional_t<testing::is_narrow<T>, float, T>;
 
 template <class T>
 T round_to(Accumulator<T> value) {
-  if constexpr (std::is_same_v<T, Float16>)
-    return to_float16(value);
-  else if constexpr (std::is_same_v<T, BFloat16>)
-    return to_bfloat16(value);
+  if constexpr (testing::is_narrow<T>)
+    return testing::from_double<T>(static_cast<double>(value));
   else
     return value;
 }
 template <class T>
 Accumulator<T> widen(T value) {
-  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>)
+  if constexpr (testing::is_narrow<T>)
     return to_float(value);
   else
     return value;
@@ -85,11 +84,10 @@ std::vector<std::vector<T>> all_reduce_everywhere(const Case& which, std::size_t
               auto communicator = world.communicator();
               auto buffer_in = world.memory().allocate<T>(count + 1);
               auto buffer_out = world.memory().allocate<T>(count + 1);
-              std::vector<T> own_in(count), own_out(count);
-              const std::span<T> in = arena ? buffer_in.template as<T>().first(count) : std::span<T>(own_in);
-              const std::span<T> out = in_place ? in
-                                       : arena  ? buffer_out.template as<T>().first(count)
-                                                : std::span<T>(own_out);
+              const auto own_in = std::make_unique<T[]>(count + 1), own_out = std::make_unique<T[]>(count + 1);
+              const std::span<T> in(arena ? buffer_in.template as<T>().data() : own_in.get(), count);
+              const std::span<T> out =
+                  in_place ? in : std::span<T>(arena ? buffer_out.template as<T>().data() : own_out.get(), count);
               for (std::size_t i = 0; i < count; ++i) in[i] = value(world.rank(), i);
               if (in_place) {
                 communicator.all_reduce(in, op);
@@ -144,7 +142,8 @@ TEST_CASE("all_reduce gives the bits of the contracted tree, whatever algorithm,
   SUCCEED();
 }
 
-TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double, float, Float16, BFloat16) {
+TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double, float, Float16, BFloat16, Float8E4M3,
+                   Float8E5M2) {
   for (const int ranks : {2, 3, 5, 8}) {
     for (const auto& algorithm : canonical_algorithms(ranks, ranks)) {
       CAPTURE(ranks, algorithm);
@@ -156,14 +155,18 @@ TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double,
 }
 
 TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact inputs", "", double, float, Float16,
-                   BFloat16, std::int64_t, std::int32_t, std::uint8_t) {
+                   BFloat16, Float8E4M3, Float8E5M2, std::int64_t, std::int32_t, std::int8_t, std::uint64_t,
+                   std::uint32_t, std::uint8_t, bool) {
   const int ranks = GENERATE(1, 2, 3, 4, 7);
-  for (const ReduceKind kind :
-       {ReduceKind::sum, ReduceKind::product, ReduceKind::min, ReduceKind::max, ReduceKind::average}) {
-    if (kind == ReduceKind::average && !is_floating(dtype_of<TestType>)) continue;
+  for (int index = 0; index < reduce_kind_count; ++index) {
+    const auto kind = static_cast<ReduceKind>(index);
+    const bool scaling = kind == ReduceKind::average || kind == ReduceKind::premultiplied_sum;
+    if (scaling && !is_floating(dtype_of<TestType>)) continue;
+    if (kind == ReduceKind::sum && std::is_same_v<TestType, bool>) continue;
+    const double factor = kind == ReduceKind::premultiplied_sum ? 2.0 : 0.0;
     const auto p = static_cast<std::size_t>(ranks);
     for (const std::size_t count : {std::size_t{0}, std::size_t{1}, p - 1, p, p + 1, std::size_t{257}}) {
-      const auto results = all_reduce_everywhere<TestType>({"mem", ranks, std::nullopt}, count, {kind}, false,
+      const auto results = all_reduce_everywhere<TestType>({"mem", ranks, std::nullopt}, count, {kind, factor}, false,
                                                            count % 2 == 0, testing::exact_value<TestType>);
       for (std::size_t i = 0; i < count; ++i) {
         double expected = testing::to_double(testing::exact_value<TestType>(0, i));
@@ -171,22 +174,22 @@ TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact in
           const double v = testing::to_double(testing::exact_value<TestType>(rank, i));
           switch (kind) {
             case ReduceKind::sum:
-            case ReduceKind::average: expected += v; break;
+            case ReduceKind::average:
+            case ReduceKind::premultiplied_sum: expected += v; break;
             case ReduceKind::product: expected *= v; break;
             case ReduceKind::min: expected = std::min(expected, v); break;
             case ReduceKind::max: expected = std::max(expected, v); break;
           }
         }
+        if (kind == ReduceKind::premultiplied_sum) expected *= factor;
         TestType rounded = testing::from_double<TestType>(expected);
         if (kind == ReduceKind::average) {
           using A = Accumulator<TestType>;
           if constexpr (std::is_floating_point_v<A>)
             rounded = round_to<TestType>(static_cast<A>(expected) / static_cast<A>(ranks));
         }
-        if constexpr (std::is_same_v<TestType, std::uint8_t>)
-          rounded = static_cast<std::uint8_t>(static_cast<std::int64_t>(expected));
         for (const auto& result : results) {
-          if (!same_bits(result[i], rounded))
+          if (!same_bits<TestType>(result[i], rounded))
             FAIL(name_of(kind) << " of " << count << " on " << ranks << " ranks, element " << i);
         }
       }

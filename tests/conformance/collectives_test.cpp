@@ -241,9 +241,21 @@ TEST_CASE("wrong arguments are refused before anything moves, and the communicat
             [&] { communicator.all_gather(std::span<const float>(data), std::span(data)); });
     refused("null", ErrorCode::invalid_argument,
             [&] { communicator.all_reduce(std::span<float>(static_cast<float*>(nullptr), 3)); });
-    refused("i8", ErrorCode::unsupported, [&] {
-      std::vector<std::int8_t> bytes(4);
-      communicator.all_reduce(std::span(bytes));
+    refused("sum of bool", ErrorCode::invalid_argument, [&] {
+      std::array<bool, 4> flags{};
+      communicator.all_reduce(std::span<bool>(flags));
+    });
+    refused("root 7", ErrorCode::invalid_argument,
+            [&] { communicator.reduce(std::span<const float>(data), std::span(data), 7); });
+    refused("multiple of the 2 ranks", ErrorCode::invalid_argument,
+            [&] { communicator.all_to_all(std::span<const float>(data).first(3), std::span(data).subspan(3, 3)); });
+    refused("counts has 1 entries", ErrorCode::invalid_argument, [&] {
+      const std::array<std::size_t, 1> counts{10};
+      communicator.all_gather(ConstTensorView(std::span(data)), TensorView(std::span(data)), counts);
+    });
+    refused("one dtype", ErrorCode::invalid_argument, [&] {
+      const std::array<TensorView, 2> mixed{TensorView(std::span(data)), TensorView(std::span(integers))};
+      communicator.all_reduce_group(mixed);
     });
     communicator.all_reduce(std::span(data));
     complaints.expect(world, data[0] == 2.0f, "unusable afterwards");

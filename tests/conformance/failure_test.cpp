@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -92,6 +93,33 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
          c.broadcast(std::span(data), rank);
          std::vector<float> next(3);
          c.all_reduce(std::span(next));
+       }},
+      {"root of a reduction", "root 0", "root 1",
+       [](Communicator& c, int rank) {
+         std::vector<float> data(10);
+         c.reduce(std::span<const float>(data), std::span(data), rank);
+       }},
+      {"sizes between a pair", "7 elements between the two", "6 elements between the two",
+       [](Communicator& c, int rank) {
+         using Counts = std::array<std::size_t, 2>;
+         const Counts send = rank == 0 ? Counts{3, 7} : Counts{4, 2}, receive = rank == 0 ? Counts{3, 4} : Counts{6, 2};
+         std::vector<float> in(send[0] + send[1]), out(receive[0] + receive[1]);
+         c.all_to_all(ConstTensorView(std::span(in)), send, TensorView(std::span(out)), receive);
+         c.barrier();  // where the rank that was served learns of it
+       }},
+      {"something for nothing", "1 elements between the two", "0 elements between the two",
+       [](Communicator& c, int rank) {
+         using Counts = std::array<std::size_t, 2>;
+         const Counts send = rank == 0 ? Counts{0, 1} : Counts{0, 0}, receive{0, 0};
+         std::vector<float> in(send[0] + send[1]), out(1);
+         c.all_to_all(ConstTensorView(std::span(in)), send, TensorView(std::span(out).first(0)), receive);
+         c.barrier();
+       }},
+      {"blocks of the same sum", "count 10 in all", "count 10 in all",
+       [](Communicator& c, int rank) {
+         const std::array<std::size_t, 2> counts{rank == 0 ? 4u : 5u, rank == 0 ? 6u : 5u};
+         std::vector<float> in(rank == 0 ? 4 : 5), out(10);
+         c.all_gather(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts);
        }},
   };
   for (const auto& each : disagreements) {

@@ -18,7 +18,22 @@ namespace {
 
 /// What all ranks agree on about one operation.
 struct Call {
-  enum class Kind { all_reduce, reduce_scatter, all_gather, broadcast, barrier } kind;
+  enum class Kind {
+    all_reduce,
+    reduce_scatter,
+    all_gather,
+    broadcast,
+    barrier,
+    reduce,
+    gather,
+    scatter,
+    all_to_all,
+    uneven_all_gather,
+    uneven_all_to_all,
+    group,
+    premultiplied
+  } kind;
+  static constexpr std::uint64_t kinds = 13;
   std::size_t count;
   int root;
 };
@@ -33,6 +48,7 @@ struct Pending {
   std::optional<ArenaBuffer> input_arena, output_arena;
   std::vector<T> input_foreign, output_foreign;
   std::span<T> input, output;
+  std::vector<std::size_t> send_counts, receive_counts;
   Work work;
 };
 
@@ -71,36 +87,97 @@ class Program {
     flying_.emplace_back();
     Pending<T>& each = flying_.back();
     each.number = i;
-    each.call = {static_cast<typename Call::Kind>(dice % 5), counts[(dice >> 8) % counts.size()],
+    each.call = {static_cast<typename Call::Kind>(dice % Call::kinds), counts[(dice >> 8) % counts.size()],
                  static_cast<int>((dice >> 20) % p)};
-    std::size_t in = each.call.count, out = each.call.count;
-    if (each.call.kind == Call::Kind::reduce_scatter) in *= p;
-    if (each.call.kind == Call::Kind::all_gather) out *= p;
-    const bool in_place = (own >> 4) % 2 == 0;
-    each.output = take(world_, own % 2 == 0, std::max(in, out), each.output_arena, each.output_foreign);
+    if (each.call.kind == Call::Kind::premultiplied && !is_floating(dtype_of<T>)) each.call.kind = Call::Kind::barrier;
     const auto rank = static_cast<std::size_t>(world_.rank());
+    const bool is_root = each.call.root == world_.rank();
+    std::size_t in = each.call.count, out = each.call.count;
+    std::size_t inner = 0;  // where the smaller of input and output lies in the larger, in place
+    switch (each.call.kind) {
+      case Call::Kind::reduce_scatter:
+        in *= p;
+        inner = rank * out;
+        break;
+      case Call::Kind::all_gather:
+        out *= p;
+        inner = rank * in;
+        break;
+      case Call::Kind::reduce: out *= is_root; break;
+      case Call::Kind::gather:
+        out *= p * is_root;
+        inner = rank * in;
+        break;
+      case Call::Kind::scatter:
+        in *= p * is_root;
+        inner = rank * out;
+        break;
+      case Call::Kind::all_to_all:
+        in *= p;
+        out *= p;
+        break;
+      case Call::Kind::uneven_all_gather:
+        for (std::size_t r = 0; r < p; ++r) each.send_counts.push_back(uneven(dice, r, 0, each.call.count));
+        in = each.send_counts[rank];
+        inner = before(each.send_counts, rank);
+        out = before(each.send_counts, p);
+        break;
+      case Call::Kind::uneven_all_to_all:
+        for (std::size_t r = 0; r < p; ++r) {
+          each.send_counts.push_back(uneven(dice, rank, r, each.call.count));
+          each.receive_counts.push_back(uneven(dice, r, rank, each.call.count));
+        }
+        in = before(each.send_counts, p);
+        out = before(each.receive_counts, p);
+        break;
+      default: break;
+    }
+    // Two buffers, or one in the other; an uneven all_to_all has no place of its own in the other.
+    const bool in_place = (own >> 4) % 2 == 0 && each.call.kind != Call::Kind::uneven_all_to_all &&
+                          (in != 0 || out != 0) && (!needs_root(each.call.kind) || is_root);
+    each.output = take(world_, own % 2 == 0, std::max(in, out), each.output_arena, each.output_foreign);
     if (!in_place) {
       each.input = take(world_, (own >> 2) % 2 == 0, in, each.input_arena, each.input_foreign);
       each.output = each.output.first(out);
-    } else if (each.call.kind == Call::Kind::all_gather) {
-      each.input = each.output.subspan(rank * in, in);
-    } else if (each.call.kind == Call::Kind::reduce_scatter) {
-      each.input = each.output;
-      each.output = each.input.subspan(rank * out, out);
+    } else if (in < out) {
+      each.input = each.output.subspan(inner, in);
     } else {
       each.input = each.output;
+      each.output = each.input.subspan(in == out ? 0 : inner, out);
     }
     for (std::size_t e = 0; e < in; ++e) each.input[e] = value(i, world_.rank(), e);
     const std::span<const T> input = each.input;
+    const int root = each.call.root;
     switch (each.call.kind) {
       case Call::Kind::all_reduce: each.work = communicator_.all_reduce_async(input, each.output); return;
       case Call::Kind::reduce_scatter: each.work = communicator_.reduce_scatter_async(input, each.output); return;
       case Call::Kind::all_gather: each.work = communicator_.all_gather_async(input, each.output); return;
       case Call::Kind::broadcast:
         each.output = each.input;
-        each.work = communicator_.broadcast_async(each.output, each.call.root);
+        each.work = communicator_.broadcast_async(each.output, root);
         return;
       case Call::Kind::barrier: communicator_.barrier(); return;
+      case Call::Kind::reduce: each.work = communicator_.reduce_async(input, each.output, root); return;
+      case Call::Kind::gather: each.work = communicator_.gather_async(input, each.output, root); return;
+      case Call::Kind::scatter: each.work = communicator_.scatter_async(input, each.output, root); return;
+      case Call::Kind::all_to_all: each.work = communicator_.all_to_all_async(input, each.output); return;
+      case Call::Kind::uneven_all_gather:
+        each.work = communicator_.all_gather_async(input, each.output, each.send_counts);
+        return;
+      case Call::Kind::uneven_all_to_all:
+        each.work = communicator_.all_to_all_async(input, each.send_counts, each.output, each.receive_counts);
+        return;
+      case Call::Kind::group: {
+        each.output = each.input;
+        const std::size_t cut = each.output.size() / 3;
+        const std::array<TensorView, 3> tensors{each.output.first(cut), each.output.subspan(cut, 0),
+                                                each.output.subspan(cut)};
+        each.work = communicator_.all_reduce_group_async(tensors);
+        return;
+      }
+      case Call::Kind::premultiplied:
+        each.work = communicator_.all_reduce_async(input, each.output, premultiplied_sum(1 + world_.rank()));
+        return;
     }
   }
 
@@ -120,6 +197,34 @@ class Program {
           break;
         case Call::Kind::broadcast: expected = to_double(value(each.number, each.call.root, e)); break;
         case Call::Kind::barrier: continue;
+        case Call::Kind::reduce:
+        case Call::Kind::group: expected = total(each.number, e); break;
+        case Call::Kind::gather:
+          expected = to_double(value(each.number, static_cast<int>(e / count), e % count));
+          break;
+        case Call::Kind::scatter:
+          expected = to_double(value(each.number, each.call.root, static_cast<std::size_t>(world_.rank()) * count + e));
+          break;
+        case Call::Kind::all_to_all:
+          expected = to_double(value(each.number, static_cast<int>(e / count),
+                                     static_cast<std::size_t>(world_.rank()) * count + e % count));
+          break;
+        case Call::Kind::uneven_all_gather: {
+          const auto r = giver(each.send_counts, e);
+          expected = to_double(value(each.number, static_cast<int>(r), e - before(each.send_counts, r)));
+          break;
+        }
+        case Call::Kind::uneven_all_to_all: {
+          const auto r = giver(each.receive_counts, e);
+          const std::uint64_t dice = mix(seed_ * 1000003 + each.number);
+          std::size_t begin = 0;  // of this rank's block in theirs
+          for (std::size_t k = 0; k < static_cast<std::size_t>(world_.rank()); ++k) begin += uneven(dice, r, k, count);
+          expected = to_double(value(each.number, static_cast<int>(r), begin + e - before(each.receive_counts, r)));
+          break;
+        }
+        case Call::Kind::premultiplied:
+          for (int r = 0; r < world_.size(); ++r) expected += (1 + r) * to_double(value(each.number, r, e));
+          break;
       }
       if (to_double(each.output[e]) != expected) {
         complaint_ = "rank " + std::to_string(world_.rank()) + ", operation " + std::to_string(each.number) +
@@ -129,6 +234,23 @@ class Program {
       }
     }
     flying_.pop_front();
+  }
+
+  static bool needs_root(typename Call::Kind kind) {
+    return kind == Call::Kind::reduce || kind == Call::Kind::gather || kind == Call::Kind::scatter;
+  }
+  /// How many elements `from` has for `to` in an uneven call: the same for all who ask.
+  static std::size_t uneven(std::uint64_t dice, std::size_t from, std::size_t to, std::size_t about) {
+    const auto chance = mix(dice + 31 * from + 1009 * to);
+    return chance % 4 == 0 ? 0 : about / 2 + chance % (about + 1);
+  }
+  static std::size_t before(const std::vector<std::size_t>& sizes, std::size_t rank) {
+    return std::accumulate(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(rank), std::size_t{0});
+  }
+  static std::size_t giver(const std::vector<std::size_t>& sizes, std::size_t element) {
+    std::size_t r = 0;
+    for (; element >= sizes[r]; ++r) element -= sizes[r];
+    return r;
   }
 
   /// 0 to 3: sums of a few stay exact in every type.

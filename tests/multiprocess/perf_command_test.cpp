@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -39,7 +40,8 @@ TEST_CASE("perf all_reduce verifies and measures over shm and tcp, and writes it
 TEST_CASE("perf says in one line what it cannot measure, and ends with exit code 2") {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"perf"},
-                                             {"perf", "broadcast"},
+                                             {"perf", "all_scatter"},
+                                             {"perf", "broadcast", "--root", "7"},
                                              {"perf", "all_reduce", "--json", "/nowhere/at/all.json"},
                                              {"perf", "all_reduce", "--max-bytes", "1024G"},
                                              {"perf", "all_reduce", "--algorithm", "magic"}}) {
@@ -51,6 +53,105 @@ TEST_CASE("perf says in one line what it cannot measure, and ends with exit code
     if (arguments.size() > 2) CHECK_THAT(result.err, Contains(arguments[2]));
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
   }
+}
+
+TEST_CASE("perf measures every operation between processes") {
+  using Case = std::pair<std::string, std::string>;
+  const auto [operation, transport] =
+      GENERATE(Case{"reduce_scatter", "shm"}, Case{"all_gather", "tcp"}, Case{"broadcast", "shm"},
+               Case{"reduce", "tcp"}, Case{"gather", "shm"}, Case{"scatter", "tcp"}, Case{"all_to_all", "shm"},
+               Case{"all_to_all", "tcp"}, Case{"send_recv", "shm"}, Case{"barrier", "tcp"});
+  const auto result =
+      run_trireme({"run", "-n", "3", "--", TRIREME_PROGRAM, "perf", operation, "--max-bytes", "16K", "--factor", "64",
+                   "--iterations", "2", "--transport", transport, "--json", "/dev/stdout"});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  std::istringstream lines(result.out);
+  std::size_t rows = 0;
+  for (std::string line; std::getline(lines, line);) rows += line.find("\"wrong\": 0") != std::string::npos;
+  CHECK(rows == (operation == "barrier" ? 1 : 3));
+}
+
+namespace {
+
+void write_program(const std::string& path, const std::string& text) {
+  std::ofstream(path) << text;
+  REQUIRE(std::system(("chmod +x '" + path + "'").c_str()) == 0);
+}
+
+std::vector<std::string> compared(const std::string& peer, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> words{"perf",     "all_reduce", "--compare", peer, "--max-bytes",  "256",
+                                 "--factor", "8",          "--rounds",  "3",  "--iterations", "2"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("perf --compare starts ours and theirs in turn and prints the ratios, size by size") {
+  const TemporaryFolder folder;
+  const std::string log = folder.path() + "/log", file = folder.path() + "/rows.json";
+  write_program(
+      folder.path() + "/mpirun.mpich",
+      "#!/bin/sh\necho \"$@\" >> '" + log +
+          "'\nfor b in 4 32 256; do echo \"peer bytes=$b count=$((b/4)) time_us=1e9 p99_us=2e9 wrong=0\"; done\n");
+  write_program(folder.path() + "/mpi_all_reduce_mpich", "#!/bin/sh\n");
+  const Variables path{{"PATH", folder.path() + ":/usr/bin:/bin"}};
+  const auto result = run_trireme(
+      compared("mpich", {"--peers-dir", folder.path(), "--peer-args", "-verbose -x", "--json", file}), path);
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  std::ifstream stream(file);
+  const auto json = nlohmann::json::parse(stream);
+  REQUIRE(json["compare"].size() == 3);
+  CHECK(json["rows"].size() == 6);  // ours and theirs
+  for (const auto& size : json["compare"]) {
+    CHECK(size["theirs_us"] == 1e9);
+    CHECK(size["ratio"] > 1.0);
+    CHECK(size["ratio_low"] <= size["ratio"]);
+    CHECK(size["ours_rounds_us"].size() == 3);
+  }
+  CHECK_THAT(result.out, Contains("MPICH, as shipped: mpirun.mpich -np 2"));
+  std::ifstream called(log);
+  std::size_t calls = 0;
+  for (std::string line; std::getline(called, line); ++calls)
+    CHECK_THAT(line, Contains("-verbose -x") && Contains("mpi_all_reduce_mpich f32 cold 3 1:2:8 8:2:8 64:2:8"));
+  CHECK(calls == 3);
+}
+
+TEST_CASE("perf --compare says what failed, and how to install what is missing") {
+  const TemporaryFolder folder;
+  const Variables path{{"PATH", folder.path() + ":/usr/bin:/bin"}};
+  const std::vector<std::string> arguments = compared("mpich", {"--peers-dir", folder.path()});
+  write_program(folder.path() + "/mpirun.mpich", "#!/bin/sh\necho broken >&2\nexit 7\n");
+
+  const auto missing = run_trireme(arguments, path);
+  CHECK(missing.exit_code == 2);
+  CHECK(std::count(missing.err.begin(), missing.err.end(), '\n') == 1);
+  CHECK_THAT(missing.err, Contains("no program " + folder.path()) && Contains("scripts/bootstrap --peers"));
+
+  write_program(folder.path() + "/mpi_all_reduce_mpich", "#!/bin/sh\n");
+  const auto failed = run_trireme(arguments, path);
+  CHECK(failed.exit_code == 1);
+  CHECK_THAT(failed.err, Contains("broken") && Contains("MPICH, as shipped ended with exit code 7"));
+
+  write_program(folder.path() + "/mpirun.mpich", "#!/bin/sh\n");
+  CHECK_THAT(run_trireme(arguments, path).err, Contains("MPICH, as shipped has measured nothing"));
+  auto under_run = arguments;
+  under_run.insert(under_run.begin(), {"run", "-n", "2", "--", TRIREME_PROGRAM});
+  CHECK_THAT(run_trireme(under_run, path).err, Contains("--compare starts the ranks itself"));
+}
+
+TEST_CASE("perf --compare measures the peers that are installed", "[.peer]") {
+  const std::string peer = GENERATE("mpi", "mpich", "gloo");
+  const auto result = run_trireme(compared(peer));
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  if (result.exit_code == 2 && result.err.find("scripts/bootstrap --peers") != std::string::npos) {
+    WARN(result.err);  // not installed, or not built here
+    return;
+  }
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains("ratio"));
 }
 
 TEST_CASE("perf refuses the ring by name in canonical order and measures it in the fastest") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/float8.hpp"
 #include "trireme/base/half.hpp"
 
 #include <bit>
@@ -11,6 +12,11 @@
 
 namespace trireme::testing {
 
+/// Floating types narrower than f32: kept as bits, computed with as f32.
+template <class T>
+inline constexpr bool is_narrow = std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16> ||
+                                  std::is_same_v<T, Float8E4M3> || std::is_same_v<T, Float8E5M2>;
+
 /// A value a test can count on: T from a double, and back.
 template <class T>
 T from_double(double value) {
@@ -18,6 +24,10 @@ T from_double(double value) {
     return to_float16(static_cast<float>(value));
   } else if constexpr (std::is_same_v<T, BFloat16>) {
     return to_bfloat16(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<T, Float8E4M3>) {
+    return to_float8_e4m3(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<T, Float8E5M2>) {
+    return to_float8_e5m2(static_cast<float>(value));
   } else if constexpr (std::is_integral_v<T>) {
     return static_cast<T>(static_cast<std::int64_t>(value));  // integers wrap, as their sums do
   } else {
@@ -26,7 +36,7 @@ T from_double(double value) {
 }
 template <class T>
 double to_double(T value) {
-  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>) {
+  if constexpr (is_narrow<T>) {
     return static_cast<double>(to_float(value));
   } else {
     return static_cast<double>(value);
@@ -34,7 +44,7 @@ double to_double(T value) {
 }
 template <class T>
 bool same_bits(const T& a, const T& b) {
-  if constexpr (std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>) {
+  if constexpr (is_narrow<T>) {
     return a.bits == b.bits;
   } else if constexpr (std::is_floating_point_v<T>) {
     using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;

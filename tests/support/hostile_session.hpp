@@ -25,7 +25,10 @@ class HostileSession final : public transport::EndpointListener {
 
   HostileSession()
       : endpoint_(0, 2, std::make_shared<transport::Doorbell>(),
-                  {.eager_bytes = eager_bytes, .piece_bytes = piece_bytes, .unexpected_bytes = unexpected_bytes}),
+                  {.eager_bytes = eager_bytes,
+                   .stream_eager_bytes = eager_bytes,
+                   .piece_bytes = piece_bytes,
+                   .unexpected_bytes = unexpected_bytes}),
         own_memory_(2000, std::byte{1}),
         peer_memory_(4096, std::byte{2}) {
     auto link = std::make_unique<ByteLink>();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/float8.hpp"
 #include "trireme/base/half.hpp"
 
 #include <cstddef>
@@ -25,7 +26,7 @@ bool parse_dtype(std::string_view name, DType& dtype) noexcept;
 
 bool is_floating(DType dtype) noexcept;
 
-/// The type in which contributions are added: f32 for 16-bit floats, otherwise the type itself.
+/// The type in which contributions are added: f32 for floats of 16 and 8 bits, otherwise the type itself.
 DType accumulator_of(DType dtype) noexcept;
 
 /// Whether collectives and kernels of this version take the type.
@@ -45,6 +46,10 @@ template <>
 inline constexpr DType dtype_of<Float16> = DType::f16;
 template <>
 inline constexpr DType dtype_of<BFloat16> = DType::bf16;
+template <>
+inline constexpr DType dtype_of<Float8E4M3> = DType::f8e4m3;
+template <>
+inline constexpr DType dtype_of<Float8E5M2> = DType::f8e5m2;
 template <>
 inline constexpr DType dtype_of<std::int64_t> = DType::i64;
 template <>

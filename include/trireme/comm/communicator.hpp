@@ -7,12 +7,14 @@
 #include "trireme/comm/explanation.hpp"
 #include "trireme/comm/memory.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace trireme {
 
@@ -76,6 +78,19 @@ class Communicator {
   Work reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op = sum,
                             const CallOptions& options = {});
 
+  /// The combination of all ranks' `input` by `op`, on `root` alone; nobody else's `output` is looked at (its dtype counts
+  /// when it is not empty).
+  /// Shape: n elements; in place on the root when output is input.  Cost: tree: n per hop; rooted: n to the root.
+  template <class T>
+  void reduce(std::span<const T> input, std::span<T> output, int root = 0, ReduceOp op = sum,
+              const CallOptions& options = {}) {
+    reduce(ConstTensorView(input), TensorView(output), root, op, options);
+  }
+  void reduce(ConstTensorView input, TensorView output, int root = 0, ReduceOp op = sum,
+              const CallOptions& options = {});
+  Work reduce_async(ConstTensorView input, TensorView output, int root = 0, ReduceOp op = sum,
+                    const CallOptions& options = {});
+
   /// Elements [r*n, (r+1)*n) of every rank's `output` become rank r's `input`, n = input count.
   /// Shape: output P*n elements; in place when input is that part of output.  Cost: ring: (P-1)*n elements sent.
   template <class T>
@@ -85,6 +100,55 @@ class Communicator {
   void all_gather(ConstTensorView input, TensorView output, const CallOptions& options = {});
   Work all_gather_async(ConstTensorView input, TensorView output, const CallOptions& options = {});
 
+  /// With blocks of unequal sizes: rank r gives counts[r] elements, which stand behind those of the ranks before it.
+  /// Shape: counts has P entries, the same on all ranks; output their sum.
+  void all_gather(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
+                  const CallOptions& options = {});
+  Work all_gather_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
+                        const CallOptions& options = {});
+
+  /// As all_gather, but on `root` alone; nobody else's `output` is looked at.
+  /// Cost: rooted: n from each rank; tree: ceil(log2 P) hops.
+  template <class T>
+  void gather(std::span<const T> input, std::span<T> output, int root = 0, const CallOptions& options = {}) {
+    gather(ConstTensorView(input), TensorView(output), root, options);
+  }
+  void gather(ConstTensorView input, TensorView output, int root = 0, const CallOptions& options = {});
+  Work gather_async(ConstTensorView input, TensorView output, int root = 0, const CallOptions& options = {});
+  void gather(ConstTensorView input, TensorView output, std::span<const std::size_t> counts, int root = 0,
+              const CallOptions& options = {});
+  Work gather_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts, int root = 0,
+                    const CallOptions& options = {});
+
+  /// Rank r's `output` becomes elements [r*n, (r+1)*n) of the root's `input`, n = output count; nobody else's `input` is
+  /// looked at.  Shape: input P*n elements on the root; in place there when output is that part of input.
+  template <class T>
+  void scatter(std::span<const T> input, std::span<T> output, int root = 0, const CallOptions& options = {}) {
+    scatter(ConstTensorView(input), TensorView(output), root, options);
+  }
+  void scatter(ConstTensorView input, TensorView output, int root = 0, const CallOptions& options = {});
+  Work scatter_async(ConstTensorView input, TensorView output, int root = 0, const CallOptions& options = {});
+  void scatter(ConstTensorView input, TensorView output, std::span<const std::size_t> counts, int root = 0,
+               const CallOptions& options = {});
+  Work scatter_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts, int root = 0,
+                     const CallOptions& options = {});
+
+  /// Block j of rank i's `input` becomes block i of rank j's `output`.
+  /// Shape: P*n elements each; in place (through a copy) when output is input.
+  /// Cost: direct: (P-1)*n elements sent; bruck: ceil(log2 P) messages.
+  template <class T>
+  void all_to_all(std::span<const T> input, std::span<T> output, const CallOptions& options = {}) {
+    all_to_all(ConstTensorView(input), TensorView(output), options);
+  }
+  void all_to_all(ConstTensorView input, TensorView output, const CallOptions& options = {});
+  Work all_to_all_async(ConstTensorView input, TensorView output, const CallOptions& options = {});
+  /// With blocks of unequal sizes: send_counts[j] elements go to rank j, receive_counts[i] come from rank i. What i says it
+  /// sends j must be what j says it receives from i, else mismatch.
+  void all_to_all(ConstTensorView input, std::span<const std::size_t> send_counts, TensorView output,
+                  std::span<const std::size_t> receive_counts, const CallOptions& options = {});
+  Work all_to_all_async(ConstTensorView input, std::span<const std::size_t> send_counts, TensorView output,
+                        std::span<const std::size_t> receive_counts, const CallOptions& options = {});
+
   /// `data` of every rank becomes that of `root`.  Cost: binomial tree, ceil(log2 P) hops.
   template <class T>
   void broadcast(std::span<T> data, int root = 0, const CallOptions& options = {}) {
@@ -92,6 +156,24 @@ class Communicator {
   }
   void broadcast(TensorView data, int root = 0, const CallOptions& options = {});
   Work broadcast_async(TensorView data, int root = 0, const CallOptions& options = {});
+
+  /// Several tensors of one dtype as one operation on their concatenation: the price of one operation instead of many
+  /// small ones. Every tensor is copied in and out once; a group of one is not copied.
+  /// Shape: the same sizes in the same order on all ranks; in place.
+  void all_reduce_group(std::span<const TensorView> tensors, ReduceOp op = sum, const CallOptions& options = {});
+  Work all_reduce_group_async(std::span<const TensorView> tensors, ReduceOp op = sum, const CallOptions& options = {});
+  void broadcast_group(std::span<const TensorView> tensors, int root = 0, const CallOptions& options = {});
+  Work broadcast_group_async(std::span<const TensorView> tensors, int root = 0, const CallOptions& options = {});
+
+  /// Byte strings of any length, which only the giver need know.
+  /// Cost: two collectives each; allocates the result.
+  std::vector<std::byte> broadcast_bytes(std::span<const std::byte> object, int root = 0,
+                                         const CallOptions& options = {});
+  /// By rank; empty on all ranks but `root`.
+  std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte> object, int root = 0,
+                                                   const CallOptions& options = {});
+  std::vector<std::vector<std::byte>> all_gather_bytes(std::span<const std::byte> object,
+                                                       const CallOptions& options = {});
 
   /// Returns once every rank has called it.
   void barrier(const CallOptions& options = {});
@@ -116,6 +198,11 @@ class Communicator {
   /// takes part but gets none.
   std::optional<Communicator> split(int color, int key = 0);
 
+  /// The communicator of `ranks`, in that order. Collective over this communicator: every rank passes the same list; those
+  /// that are not in it get none.
+  /// Errors: invalid_argument for a rank that is not one or stands twice; mismatch when the lists differ.
+  std::optional<Communicator> subgroup(std::span<const int> ranks);
+
   /// Arena memory: what collectives read and write in place.
   Memory memory() const;
 
@@ -135,6 +222,12 @@ class Communicator {
   explicit Communicator(std::shared_ptr<comm::Group> group) : group_(std::move(group)) {}
 
  private:
+  struct Part {
+    int color;
+    int key;
+    std::uint64_t list;  ///< of subgroup: a digest of the ranks, the same everywhere
+  };
+  std::optional<Communicator> part(const Part& mine, const char* label);
   Work start(const comm::Request& request);
   void run(const comm::Request& request);
   std::shared_ptr<comm::Group> group_;

@@ -3,6 +3,7 @@
 
 #include "trireme/base/log.hpp"
 #include "trireme/comm/communicator.hpp"
+#include "trireme/comm/engine.hpp"
 #include "trireme/plan/graph.hpp"
 #include "trireme/rendezvous/control.hpp"
 #include "trireme/transport/arena.hpp"
@@ -33,6 +34,8 @@ struct ContextOptions {
   std::optional<plan::Algorithm> algorithm{};  ///< of all_reduce; unset: chosen by cost
   std::optional<std::size_t> eager_bytes{};
   bool progress_thread = false;
+  EngineFactory make_engine{};  ///< of the communicator of all ranks; empty: the host engine
+  bool engine_rings = true;     ///< whether what arrives for the engine ends a sleep; if not, naps stay short
   Log log{};
   std::shared_ptr<transport::Arena> arena{};
   std::shared_ptr<transport::Doorbell> doorbell{};

@@ -5,13 +5,22 @@
 #include "trireme/comm/explanation.hpp"
 #include "trireme/comm/request.hpp"
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+namespace trireme::transport {
+class Endpoint;
+class EndpointListener;
+}  // namespace trireme::transport
+
 namespace trireme::comm {
 
 class Operation;
+class ScratchPool;
 
 enum class Progress : unsigned char { idle, advanced, done, failed };
 
@@ -48,5 +57,19 @@ class Engine {
   virtual std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) = 0;
   virtual Explanation explain(const Request& request) const = 0;
 };
+
+/// What an engine finds in its world, and whom it works for: the communicator of `members`, world ranks, with the own
+/// index `rank`. What it refers to outlives the engine.
+struct EngineRoom {
+  transport::Endpoint& endpoint;
+  ScratchPool& scratch;
+  transport::EndpointListener& listener;  ///< told of signatures that differ
+  std::function<bool()> aborted;          ///< whether the world has failed; from any thread
+  std::chrono::nanoseconds patience;      ///< how long making an engine may wait for the other ranks
+  std::uint32_t id;
+  std::vector<int> members;
+  int rank;
+};
+using EngineFactory = std::function<std::unique_ptr<Engine>(EngineRoom)>;
 
 }  // namespace trireme::comm

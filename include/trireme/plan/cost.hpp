@@ -22,8 +22,9 @@ struct Cost {
   std::size_t reduced_elements = 0;  ///< combinations of two elements by this rank: the factor of gamma
 };
 
-/// The cost of `rank`'s plan; the formulas are in src/plan/README.md. `count` is that of the whole logical vector: for
-/// all_gather and reduce_scatter P times the count per rank. One rank alone costs nothing.
+/// The cost of `rank`'s plan; the formulas are in src/plan/README.md. `count` is that of the whole logical vector: P
+/// times the count per rank for all_gather, reduce_scatter, gather, scatter and all_to_all. Where there is a root the
+/// steps are the same on all ranks, the rest is not: ask for the root, or for each. One rank alone costs nothing.
 /// Errors: as make_plan.
 Cost cost_of(Algorithm algorithm, const Shape& shape, int rank, std::size_t count, ElementBytes element = {});
 

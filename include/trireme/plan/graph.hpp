@@ -11,11 +11,33 @@
 namespace trireme::plan {
 
 /// What a plan achieves. Values are part of the wire format (signatures): never renumber.
-enum class Collective : std::uint8_t { all_reduce, reduce_scatter, all_gather, broadcast, barrier, send_recv };
+enum class Collective : std::uint8_t {
+  all_reduce,
+  reduce_scatter,
+  all_gather,
+  broadcast,
+  barrier,
+  send_recv,
+  reduce,      ///< the root gets the combination
+  gather,      ///< the root gets everybody's block
+  scatter,     ///< everybody gets its block of the root's
+  all_to_all,  ///< block j of rank i becomes block i of rank j
+};
+inline constexpr int collective_count = 10;
 std::string_view name_of(Collective collective) noexcept;
 
 /// How it achieves it.
-enum class Algorithm : std::uint8_t { direct, recursive_doubling, tree, ring };
+enum class Algorithm : std::uint8_t {
+  direct,
+  recursive_doubling,
+  tree,
+  ring,
+  halving_doubling,  ///< reduce-scatter by halves, all-gather by doubles
+  rooted,            ///< everybody and the root, one message each
+  double_tree,       ///< two trees, each for half of the data; inner ranks of one are leaves of the other
+  bruck,             ///< log2 P rounds at any P
+};
+inline constexpr int algorithm_count = 8;
 std::string_view name_of(Algorithm algorithm) noexcept;
 bool parse_algorithm(std::string_view name, Algorithm& algorithm) noexcept;
 
@@ -50,7 +72,8 @@ struct BlockRange {
 };
 
 /// One step of one rank. Steps are independent of the element count: they name blocks; `elements_of` gives the range.
-/// The k-th send of rank a to rank b, counted in list order, meets the k-th recv or recv_reduce of b from a.
+/// The k-th send of rank a to rank b, counted in list order, meets the k-th recv or recv_reduce of b from a. Both name
+/// the same blocks, but for all_to_all: block b at rank a, which becomes block a at rank b.
 struct Step {
   StepKind kind = StepKind::send;
   int peer = -1;  ///< the other rank of send, recv, recv_reduce; -1 otherwise
@@ -71,12 +94,13 @@ struct ScratchSlot {
 };
 
 /// Everything one rank does. A send is complete when its source may be overwritten; the peer may read the source in
-/// place until then, so whatever overwrites it (in-place output included) depends on the send.
+/// place until then, so whatever overwrites it (in-place output included) depends on the send. all_to_all is the one
+/// collective that cannot be in place: block b of the input is there not read before block b of the output is written.
 struct RankPlan {
   std::vector<Step> steps;
   std::vector<ScratchSlot> scratch;
-  BlockRange input_blocks;   ///< the blocks the input buffer spans; broadcast uses the output only
-  BlockRange output_blocks;  ///< the blocks the output buffer spans
+  BlockRange input_blocks;   ///< the blocks the input buffer spans; broadcast uses the output only. No blocks: not used
+  BlockRange output_blocks;  ///< the blocks the output buffer spans. No blocks: not used
 };
 
 /// What a plan is made for.
@@ -85,12 +109,12 @@ struct Shape {
   int ranks = 1;
   int leaves = 1;  ///< leaves of the reduction tree; ranks <= leaves. With leaves == ranks every input is one leaf.
                    ///< Ignored where nothing is reduced
-  int root = 0;    ///< broadcast
+  int root = 0;    ///< broadcast, reduce, gather, scatter
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
-/// A plan as seen by `rank`. `loopable`: every step names one block, so the graph may be run once per segment of the
-/// blocks (elements_of with segments > 1), several segments at a time.
+/// A plan as seen by `rank`. `loopable`, the same on all ranks: every step names one block, so the graph may be run
+/// once per segment of the blocks (elements_of with segments > 1), several segments at a time.
 struct Plan {
   Algorithm algorithm = Algorithm::direct;
   Shape shape;

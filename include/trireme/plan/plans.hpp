@@ -10,10 +10,11 @@
 
 namespace trireme::plan {
 
-/// Whether `algorithm` is defined for `shape`; if not, one sentence why.
-/// all_reduce: direct, tree: any ranks and leaves; recursive_doubling: power of two, equal blocks; ring: any ranks, not
-/// canonical. reduce_scatter: direct; ring, not canonical. all_gather: ring. broadcast: tree. barrier:
-/// recursive_doubling at powers of two, tree otherwise.
+/// Whether `algorithm` is defined for `shape`; if not, one sentence why. Canonical, at any number of ranks: all_reduce:
+/// direct, tree; reduce_scatter: direct; reduce: rooted, tree. With equal blocks of leaves on a power of two of ranks
+/// also all_reduce: recursive_doubling, halving_doubling. Not canonical, any ranks: all_reduce and reduce_scatter:
+/// ring; reduce: double_tree. Nothing is added by all_gather: ring, bruck, direct; broadcast: tree, double_tree, ring;
+/// gather and scatter: rooted, tree; all_to_all: direct; barrier: recursive_doubling at powers of two, tree otherwise.
 struct Definedness {
   bool defined = false;
   bool canonical = false;

@@ -84,15 +84,17 @@ class EndpointListener {
 
 /// All links of one rank, with messages on top: tagged, matched, whole.
 ///
-/// A message of up to `eager_bytes` travels at once with its header. A larger one is offered: memory that the peer can
+/// A message of up to `eager_bytes` (`stream_eager_bytes` where nothing can be lent) travels at once with its header. A larger one is offered: memory that the peer can
 /// map is read there in place; any other is streamed, in pieces, once the receiver has posted its destination, straight
-/// into it. Unexpected messages wait in a pool, up to `unexpected_bytes` of each peer. No link is ever left unread because of another communicator's needs, so
-/// communicators cannot block each other.
+/// into it. Unexpected messages wait in a pool, up to `unexpected_bytes` of each peer. No link is ever left unread
+/// because of another communicator's needs, so communicators cannot block each other.
 /// Threads: one at a time.  Cost: no heap call once the pools have grown to their working size.
 class Endpoint {
  public:
   struct Options {
     std::size_t eager_bytes = 8192;
+    /// Of links that stream everything: asking first would cost a round trip, and posted receives take bytes in place.
+    std::size_t stream_eager_bytes = 64 * 1024;
     std::size_t piece_bytes = 256 * 1024;  ///< of a streamed message, per frame: what others wait for at most
     /// Per peer, of messages that nothing waits for yet; the peer is given up (overrun) before there are more.
     std::size_t unexpected_bytes = std::size_t{256} << 20;

@@ -27,6 +27,8 @@ class Link {
 
   /// If the peer can read [data, data + bytes) in place (arena memory, mapped by both), sets the token it needs.
   virtual bool lend(const void* data, std::size_t bytes, std::uint64_t& token) const noexcept = 0;
+  /// Whether it never lends: whatever is large goes through the stream.
+  virtual bool streams_all() const noexcept { return false; }
   /// Where the peer's lent bytes are in this process; null when the token is not of this peer's arena.
   virtual std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept = 0;
   /// Ends the peer's sleep if it has armed its side; for what was written into memory both share, outside the stream.

@@ -26,7 +26,8 @@ struct Options {
   std::optional<std::string> interface {};                  ///< TRIREME_INTERFACE: for tcp; all that are up
   std::optional<std::string> port_range{};                  ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
   std::optional<bool> progress_thread{};                    ///< unset: only with a network link
-  std::optional<Bytes> eager_bytes{};  ///< messages up to this size travel with their header; 8 KiB
+  std::optional<Bytes> eager_bytes{};  ///< messages up to this size travel with their header; 8 KiB,
+                                       ///< over TCP 64 KiB
   Bytes arena_reserve{};               ///< address space for arena memory; 0: the physical memory, 64 GiB at most
   std::optional<Log> log{};            ///< TRIREME_LOG (debug, info, warning, error, off): stderr
 };

@@ -2,8 +2,8 @@
 #include "cli/perf/measure.hpp"
 
 #include "cli/perf/statistics.hpp"
+#include "cli/perf/verify.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/plan/graph.hpp"
 
 #include <array>
 #include <chrono>
@@ -24,57 +24,110 @@ bool reaches_by_network(const World& world) {
 
 }  // namespace
 
-PerfBench::PerfBench(World& world, const PerfOptions& options, std::size_t largest_count)
+PerfBench::PerfBench(World& world, const PerfOptions& options, const std::vector<std::size_t>& counts)
+    : PerfBench(world, options, counts, perf_memory(options, counts, world.size())) {}
+
+PerfBench::PerfBench(World& world, const PerfOptions& options, const std::vector<std::size_t>& counts,
+                     const PerfMemory& sizes)
     : options_(options),
       communicator_(world.communicator()),
-      pattern_(options.dtype, options.op.kind, world.rank(), world.size()),
-      data_(world.memory(), Bytes{largest_count * size_of(options.dtype)}, options.arena),
-      other_(world.memory(), Bytes{largest_count * size_of(options.dtype)}, options.arena),
-      bound_(communicator_, reaches_by_network(world), world.local_size() == world.size()) {}
+      // For what is only moved any values do; those of max have the widest range.
+      pattern_(options.dtype, options.operation->reduces ? options.op.kind : ReduceKind::max, world.rank(),
+               world.size()),
+      input_(world.memory(), Bytes{sizes.input}, options.arena),
+      output_(world.memory(), Bytes{sizes.output}, options.arena),
+      bound_(communicator_,
+             {.operation = options.operation,
+              .dtype = options.dtype,
+              .op = options.op,
+              .root = options.root,
+              .rotates = options.cold,
+              .input_bytes = sizes.input,
+              .output_bytes = sizes.output},
+             options.operation->blocks(world.size()) * counts.back() * size_of(options.dtype),
+             reaches_by_network(world), world.local_size() == world.size()) {}
 
 CallOptions PerfBench::call_options() const { return {.order = options_.order, .label = "perf"}; }
 
 Explanation PerfBench::explain(std::size_t count) const {
+  if (!options_.operation->explains) return {};
   return communicator_.explain(count, options_.dtype, call_options());
 }
 
-double PerfBench::call(std::size_t count, std::uint64_t iteration, std::uint64_t& wrong) {
-  const std::span<std::byte> bytes = data_.first(count * size_of(options_.dtype));
-  const TensorView data(bytes.data(), count, options_.dtype);
-  pattern_.fill(bytes, iteration);
+std::span<std::byte> PerfBench::input(std::size_t count, std::uint64_t turn) const {
+  const std::size_t size = count_of(options_.operation->input, communicator_.size()) * count * size_of(options_.dtype);
+  return Rotation(size, options_.cold).of(input_.bytes(), turn);
+}
+
+std::span<std::byte> PerfBench::output(std::size_t count, std::uint64_t turn) const {
+  if (options_.in_place()) return input(count, turn);
+  const std::size_t size = count_of(options_.operation->output, communicator_.size()) * count * size_of(options_.dtype);
+  return Rotation(size, options_.cold).of(output_.bytes(), turn);
+}
+
+double PerfBench::call(std::size_t count, std::uint64_t turn) {
+  const std::span<std::byte> from = input(count, turn), to = output(count, turn);
+  const std::size_t element = size_of(options_.dtype);
+  const PerfCall call{.input = {from.data(), from.size() / element, options_.dtype},
+                      .output = {to.data(), to.size() / element, options_.dtype},
+                      .root = options_.root,
+                      .op = options_.op,
+                      .options = call_options()};
   communicator_.barrier({.label = "perf"});
   const auto begin = Clock::now();
-  communicator_.all_reduce(data, data, options_.op, call_options());
+  options_.operation->call(communicator_, call);
   const std::chrono::duration<double> took = Clock::now() - begin;
-  wrong += pattern_.wrong(bytes, iteration);
   return took.count();
 }
 
-PerfRow PerfBench::measure(std::size_t count) {
-  const Bytes size{count * size_of(options_.dtype)};
-  PerfRow row{.count = count, .algorithm = explain(count).algorithm, .iterations = options_.iterations_for(size)};
-  std::uint64_t iteration = 0;
-  std::uint64_t wrong = 0;
-  while (iteration < options_.warmup) call(count, iteration++, wrong);
-  std::vector<double> mine;
-  for (std::uint64_t i = 0; i < row.iterations; ++i) mine.push_back(call(count, iteration++, wrong));
+std::vector<double> PerfBench::time(std::size_t count, std::uint64_t iterations, std::uint64_t& wrong) {
+  const Verify verify{pattern_, *options_.operation, communicator_.rank(), communicator_.size(), options_.root};
+  std::vector<double> times;
+  std::uint64_t written = 0;
+  for (std::uint64_t i = 0; i < options_.warmup + iterations; ++i) {
+    const bool timed = i >= options_.warmup;
+    const bool rewrites = options_.cold || !timed;
+    const bool last = i + 1 == options_.warmup + iterations;
+    const std::uint64_t turn = options_.cold ? i : 0;
+    if (rewrites) pattern_.fill(input(count, turn), written = i);
+    const double took = call(count, turn);
+    if (timed) times.push_back(took);
+    if (rewrites || last) wrong += verify.wrong(output(count, turn), count, written);
+  }
+  return times;
+}
 
-  const auto ranks = static_cast<std::size_t>(communicator_.size());
-  std::vector<double> times(mine.size() * ranks);
-  communicator_.all_gather(std::span<const double>(mine), std::span<double>(times), {.label = "perf times"});
-  const std::array<std::int64_t, 1> wrong_here{static_cast<std::int64_t>(wrong)};
-  std::vector<std::int64_t> wrong_anywhere(ranks);
-  communicator_.all_gather(std::span<const std::int64_t>(wrong_here), std::span<std::int64_t>(wrong_anywhere),
+std::uint64_t PerfBench::sum_over_ranks(std::uint64_t value) {
+  const std::array<std::int64_t, 1> here{static_cast<std::int64_t>(value)};
+  std::vector<std::int64_t> anywhere(static_cast<std::size_t>(communicator_.size()));
+  communicator_.all_gather(std::span<const std::int64_t>(here), std::span<std::int64_t>(anywhere),
                            {.label = "perf wrong"});
-  for (const std::int64_t each : wrong_anywhere) row.wrong += static_cast<std::uint64_t>(each);
+  std::uint64_t all = 0;
+  for (const std::int64_t each : anywhere) all += static_cast<std::uint64_t>(each);
+  return all;
+}
 
-  times = slowest(times, ranks);
+PerfRow PerfBench::measure(std::size_t count) {
+  const PerfOperation& operation = *options_.operation;
+  const int ranks = communicator_.size();
+  const Bytes size{operation.blocks(ranks) * count * size_of(options_.dtype)};
+  PerfRow row{.bytes = size.value,
+              .count = count,
+              .algorithm = explain(count).algorithm,
+              .iterations = options_.iterations_for(size)};
+  std::uint64_t wrong = 0;
+  const std::vector<double> mine = time(count, row.iterations, wrong);
+  std::vector<double> times(mine.size() * static_cast<std::size_t>(ranks));
+  communicator_.all_gather(std::span<const double>(mine), std::span<double>(times), {.label = "perf times"});
+  row.wrong = sum_over_ranks(wrong);
+
+  times = slowest(times, static_cast<std::size_t>(ranks));
   const double median = percentile(times, 0.5);
   row.time_us = 1e6 * median;
   row.p99_us = 1e6 * percentile(times, 0.99);
   row.algbw = algorithm_bandwidth(size, median);
-  row.busbw = all_reduce_bus_bandwidth(row.algbw, communicator_.size());
-  row.bound_us = 1e6 * bound_.measure(data_.first(size.value), other_.first(size.value), row.iterations);
+  row.busbw = row.algbw * operation.bus_factor(ranks);
+  if (const auto bound = bound_.measure(pattern_, count, row.iterations)) row.bound_us = 1e6 * *bound;
   return row;
 }
 

@@ -2,6 +2,7 @@
 #include "cli/perf/memory.hpp"
 
 #include "cli/doctor/machine.hpp"
+#include "cli/perf/buffer.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -15,7 +16,6 @@
 namespace trireme::cli {
 namespace {
 
-constexpr std::uint64_t vectors_per_rank = 2;  // what is reduced, and what the yardstick copies or sends it to
 constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 
 std::uint64_t limit_of_container() {
@@ -25,6 +25,23 @@ std::uint64_t limit_of_container() {
 }
 
 }  // namespace
+
+PerfMemory perf_memory(const PerfOptions& options, const std::vector<std::size_t>& counts, int ranks) {
+  const PerfOperation& operation = *options.operation;
+  PerfMemory memory;
+  for (const std::size_t count : counts) {
+    const std::size_t block = count * size_of(options.dtype);
+    const auto rotated = [&](PerfBlocks blocks) {
+      return Rotation(count_of(blocks, ranks) * block, options.cold).bytes();
+    };
+    memory.input = std::max(memory.input, rotated(operation.input));
+    if (!options.in_place()) memory.output = std::max(memory.output, rotated(operation.output));
+  }
+  const std::size_t largest = counts.empty() ? 0 : counts.back() * size_of(options.dtype) * operation.blocks(ranks);
+  const double exchanged = operation.full_duplex ? 2 * operation.bus_factor(ranks) * static_cast<double>(largest) : 0.0;
+  if (ranks > 1) memory.yardstick = std::max(memory.input + memory.output, static_cast<std::size_t>(exchanged));
+  return memory;
+}
 
 Bytes available_memory() {
   std::ifstream file("/proc/meminfo");
@@ -41,14 +58,13 @@ Bytes perf_arena_reserve(Bytes largest) {
   // Not more than can ever be had: require_memory refuses that in better words than a failed reservation.
   const std::uint64_t physical = describe_machine().memory_bytes;
   const std::uint64_t most = physical == 0 ? std::numeric_limits<std::uint64_t>::max() : 2 * physical;
-  return Bytes{std::min((vectors_per_rank + 2) * largest.value + enough_by_default, most)};
+  return Bytes{std::min(4 * largest.value + enough_by_default, most)};
 }
 
-void require_memory(const World& world, Bytes largest) {
+void require_memory(const World& world, Bytes needed) {
   const auto ranks_here = static_cast<std::uint64_t>(world.local_size());
-  const std::array<std::int64_t, 2> mine{
-      static_cast<std::int64_t>(ranks_here * vectors_per_rank * (largest.value / mib)),
-      static_cast<std::int64_t>(available_memory().value / mib)};  // needed, free
+  const std::array<std::int64_t, 2> mine{static_cast<std::int64_t>(ranks_here * (needed.value / mib)),
+                                         static_cast<std::int64_t>(available_memory().value / mib)};  // needed, free
   std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world.size()));
   world.communicator().all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
                                   {.label = "memory"});
@@ -56,8 +72,8 @@ void require_memory(const World& world, Bytes largest) {
     if (all[at + 1] == 0 || all[at] <= all[at + 1]) continue;
     const int rank = static_cast<int>(at / 2);
     fail(ErrorCode::invalid_argument, "--max-bytes is too large: the ranks on " + world.host(rank) +
-                                          " hold two such vectors each, " + std::to_string(all[at]) +
-                                          " MiB in all, and " + std::to_string(all[at + 1]) + " MiB are free");
+                                          " and the yardstick hold " + std::to_string(all[at]) + " MiB in all, and " +
+                                          std::to_string(all[at + 1]) + " MiB are free");
   }
 }
 

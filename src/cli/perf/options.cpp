@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <sstream>
 
 namespace trireme::cli {
 namespace {
@@ -28,78 +30,153 @@ ReduceOp parse_op(const std::string& name) {
 
 struct Typed {
   std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport,
-                         engine = "host", memory = "arena", order = "canonical", json;
-  std::uint64_t factor = 4, iterations = 0, warmup = 3;
-  bool explain = false;
+                         engine = "host", memory = "arena", order = "canonical", json, compare, peer_args, peers_dir;
+  std::uint64_t factor = 4, iterations = 0, warmup = 3, rounds = 9;
+  int root = 0, ranks = 2;
+  bool explain = false, cold = false, warm = false;
 };
 
+std::string algorithms() {
+  std::string names = "auto";
+  for (int value = 0; value < plan::algorithm_count; ++value)
+    names += ", " + std::string(name_of(static_cast<plan::Algorithm>(value)));
+  return names;
+}
+
+std::string dtypes() {
+  std::string names;
+  for (int value = 0; value < dtype_count; ++value) {
+    if (!is_supported(static_cast<DType>(value))) continue;
+    if (!names.empty()) names += ", ";
+    names += name_of(static_cast<DType>(value));
+  }
+  return names;
+}
+
 void describe(Arguments& flags, Typed& typed) {
-  flags.option("OP", typed.operation, "what to measure: all_reduce");
+  flags.option("OP", typed.operation, "what to measure: " + perf_operation_names());
   flags.option("--min-bytes", typed.min_bytes,
-               "smallest vector (default 4; suffixes K, M, G; below one element: one element)");
-  flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M); every rank holds two of it");
+               "smallest vector (default 4; suffixes K, M, G; below one element per block: that)");
+  flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M)");
   flags.option("--factor", typed.factor, "between one size and the next (default 4)", {.least = 2, .most = 1 << 20});
-  flags.option("--dtype", typed.dtype, "f64, f32 (default), f16, bf16, i64, i32, u8");
+  flags.option("--dtype", typed.dtype, dtypes() + " (default f32)");
   flags.option("--op", typed.op, "sum (default), product, min, max, average");
+  flags.option("--root", typed.root, "the rank that sends or gets all (default 0)", {.least = 0});
   flags.option("--order", typed.order, "canonical (default) or fastest");
-  flags.option("--algorithm", typed.algorithm,
-               "auto, direct, recursive_doubling, tree, ring (default: TRIREME_ALGORITHM)");
+  flags.option("--algorithm", typed.algorithm, "of all_reduce: " + algorithms() + " (default: TRIREME_ALGORITHM)");
   flags.option("--engine", typed.engine, "host (default)");
   flags.option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
   flags.option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
-  flags.option("--json", typed.json, "file to write the rows to as well");
+  flags.flag("--cold", typed.cold, "inputs rewritten before every call, in buffers used in turn (default)");
+  flags.flag("--warm", typed.warm, "one buffer, not rewritten between calls");
+  flags.option("--json", typed.json, "file to write the rows to as well, row after row");
   flags.option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)",
                {.least = 1, .most = most_iterations});
   flags.option("--warmup", typed.warmup, "calls before them, verified and not timed, at least 1 (default 3)",
                {.least = 1, .most = most_iterations});
   flags.flag("--explain", typed.explain, "say for each size which algorithm was chosen and why");
+  flags.option("--compare", typed.compare,
+               "mpi, mpich or gloo: starts ranks of ours and of theirs in turn and prints the ratios (all_reduce)");
+  flags.option("-n,--ranks", typed.ranks, "with --compare: ranks to start (default 2)", {.least = 1, .most = 1024});
+  flags.option("--rounds", typed.rounds, "with --compare: how often each is started (default 9)",
+               {.least = 1, .most = 1000});
+  flags.option("--peer-args", typed.peer_args, "with --compare: more arguments for the peer's launcher, in one word");
+  flags.option("--peers-dir", typed.peers_dir,
+               "with --compare: folder of the peers' programs (default: peers/ beside this program)");
 }
 
-PerfOptions check(const Arguments& flags, const Typed& typed) {
-  const auto given = [&](const char* flag) { return flags.given(flag); };
-  constexpr const char* known = "this version measures: all_reduce";
-  if (typed.operation.empty()) refuse(std::string("no operation given; ") + known);
-  if (typed.operation != "all_reduce") refuse("unknown operation '" + typed.operation + "'; " + known);
-
-  PerfOptions options;
+void check_sizes(const Typed& typed, PerfOptions& options) {
   options.min_bytes = parse_byte_size(typed.min_bytes, "--min-bytes");
   options.max_bytes = parse_byte_size(typed.max_bytes, "--max-bytes");
   if (options.max_bytes > largest) refuse("--max-bytes must be at most 1024G");
   if (options.min_bytes > options.max_bytes) refuse("--min-bytes is above --max-bytes");
   options.factor = typed.factor;
-  if (!parse_dtype(typed.dtype, options.dtype))
-    refuse("--dtype is '" + typed.dtype + "': give f64, f32, f16, bf16, i64, i32 or u8");
-  if (!is_supported(options.dtype)) {
-    fail(ErrorCode::unsupported,
-         "unsupported --dtype " + typed.dtype + ": this version has f64, f32, f16, bf16, i64, i32 and u8");
-  }
+}
+
+void check_operation(const Arguments& flags, const Typed& typed, PerfOptions& options) {
+  const std::string known = "this version measures: " + perf_operation_names();
+  if (typed.operation.empty()) refuse("no operation given; " + known);
+  options.operation = find_perf_operation(typed.operation);
+  if (options.operation == nullptr) refuse("unknown operation '" + typed.operation + "'; " + known);
+  const PerfOperation& operation = *options.operation;
+
+  if (!parse_dtype(typed.dtype, options.dtype)) refuse("--dtype is '" + typed.dtype + "': give one of " + dtypes());
+  if (!is_supported(options.dtype))
+    fail(ErrorCode::unsupported, "unsupported --dtype " + typed.dtype + ": this version has " + dtypes());
+  if (flags.given("--op") && !operation.reduces) refuse("--op: " + typed.operation + " combines nothing");
   options.op = parse_op(typed.op);
   if (options.op.kind == ReduceKind::average && !is_floating(options.dtype))
     refuse("--op average needs a floating --dtype");
+  if (operation.reduces && options.dtype == DType::boolean && options.op.kind == ReduceKind::sum)
+    refuse("--op sum is not defined on --dtype bool: give min, max or product");
   if (typed.order != "canonical" && typed.order != "fastest")
     refuse("--order is '" + typed.order + "': give canonical or fastest");
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
-  if (typed.engine == "mpi" || typed.engine == "nccl") {
+  if (flags.given("--root") && !operation.rooted) refuse("--root: " + typed.operation + " has no root");
+  options.root = typed.root;
+
+  plan::Algorithm algorithm{};
+  if (!flags.given("--algorithm")) return;
+  if (typed.algorithm != "auto" && !plan::parse_algorithm(typed.algorithm, algorithm))
+    refuse("--algorithm is '" + typed.algorithm + "': give one of " + algorithms());
+  if (!operation.explains) refuse("--algorithm is for all_reduce: " + typed.operation + " has no choice");
+  options.algorithm = typed.algorithm;
+}
+
+void check_place(const Arguments& flags, const Typed& typed, PerfOptions& options) {
+  if (typed.engine == "mpi" || typed.engine == "nccl")
     fail(ErrorCode::unsupported, "unsupported --engine " + typed.engine + ": this version has host");
-  }
   if (typed.engine != "host") refuse("--engine is '" + typed.engine + "': give host");
   if (typed.memory != "arena" && typed.memory != "foreign")
     refuse("--memory is '" + typed.memory + "': give arena or foreign");
   options.arena = typed.memory == "arena";
-  plan::Algorithm algorithm{};
-  if (given("--algorithm") && typed.algorithm != "auto" && !plan::parse_algorithm(typed.algorithm, algorithm))
-    refuse("--algorithm is '" + typed.algorithm + "': give auto, direct, recursive_doubling, tree or ring");
-  if (given("--algorithm")) options.algorithm = typed.algorithm;
-  if (given("--transport") && typed.transport != "auto" && typed.transport != "shm" && typed.transport != "tcp")
+  if (typed.cold && typed.warm) refuse("--cold and --warm exclude each other");
+  options.cold = !typed.warm;
+  if (!flags.given("--transport")) return;
+  if (typed.transport != "auto" && typed.transport != "shm" && typed.transport != "tcp")
     refuse("--transport is '" + typed.transport + "': give auto, shm or tcp");
-  if (given("--transport")) options.transport = typed.transport;
-  if (given("--json")) {
+  options.transport = typed.transport;
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+void check_compare(const Arguments& flags, const Typed& typed, PerfOptions& options) {
+  if (!flags.given("--compare")) {
+    for (const char* flag : {"--ranks", "--rounds", "--peer-args", "--peers-dir"}) {
+      if (flags.given(flag)) refuse(std::string(flag) + " is for --compare; see --help");
+    }
+    return;
+  }
+  if (typed.compare != "mpi" && typed.compare != "mpich" && typed.compare != "gloo")
+    refuse("--compare is '" + typed.compare + "': give mpi, mpich or gloo");
+  if (typed.operation != "all_reduce") refuse("--compare: the peers measure all_reduce, not " + typed.operation);
+  if (options.dtype != DType::f32 && options.dtype != DType::f64 && options.dtype != DType::i32 &&
+      options.dtype != DType::i64)
+    refuse("--compare: the peers add f64, f32, i64 or i32, not " + typed.dtype);
+  if (options.op.kind != ReduceKind::sum) refuse("--compare: the peers measure --op sum, not " + typed.op);
+  if (typed.compare == "gloo" && options.transport == "shm") refuse("--compare gloo: Gloo has no shared memory");
+  if (typed.explain) refuse("--explain shows nothing under --compare");
+  options.compare = CompareOptions{
+      .peer = typed.compare, .ranks = typed.ranks, .rounds = typed.rounds, .peer_arguments = words_of(typed.peer_args)};
+  if (flags.given("--peers-dir")) options.compare->peers_dir = typed.peers_dir;
+}
+
+PerfOptions check(const Arguments& flags, const Typed& typed) {
+  PerfOptions options;
+  check_operation(flags, typed, options);
+  check_sizes(typed, options);
+  check_place(flags, typed, options);
+  if (flags.given("--json")) {
     if (typed.json.empty()) refuse("--json: the name of the file is empty");
     options.json = typed.json;
   }
-  if (given("--iterations")) options.iterations = typed.iterations;
+  if (flags.given("--iterations")) options.iterations = typed.iterations;
   options.warmup = typed.warmup;
   options.explain = typed.explain;
+  check_compare(flags, typed, options);
   return options;
 }
 
@@ -112,22 +189,24 @@ std::uint64_t PerfOptions::iterations_for(Bytes size) const {
 
 std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  Arguments flags("Measures a collective, verifies it, and shows it beside what plain copies or sockets take here.",
+  Arguments flags("Measures a collective, verifies it, and shows it beside what memory or sockets allow here.",
                   "trireme perf");
   flags.footer(
       "Start it on several ranks: trireme run -n 2 -- trireme perf all_reduce. Alone, nothing is exchanged.\n"
-      "bound_us is a yardstick, no limit: the line `# bound:` above the table says what was measured.");
+      "Next to other software it starts the ranks itself: trireme perf all_reduce --compare mpi -n 2.\n"
+      "The line `# bound:` above the table says what the yardstick bound_us is.");
   describe(flags, typed);
   if (!flags.parse(arguments)) return std::nullopt;
   return check(flags, typed);
 }
 
-std::vector<std::size_t> perf_counts(const PerfOptions& options) {
+std::vector<std::size_t> perf_counts(const PerfOptions& options, int ranks) {
+  if (options.operation->input == PerfBlocks::none) return {0};
   std::vector<std::size_t> counts;
-  const std::size_t element = size_of(options.dtype);
+  const std::size_t unit = size_of(options.dtype) * options.operation->blocks(ranks);
   std::uint64_t bytes = std::max<std::uint64_t>(options.min_bytes.value, 1);
   while (bytes <= options.max_bytes.value || counts.empty()) {
-    const std::size_t count = std::max<std::size_t>(bytes / element, 1);
+    const std::size_t count = std::max<std::size_t>(bytes / unit, 1);
     if (counts.empty() || counts.back() != count) counts.push_back(count);
     bytes *= options.factor;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/perf/operation.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/dtype.hpp"
 #include "trireme/base/op.hpp"
@@ -13,14 +14,24 @@
 
 namespace trireme::cli {
 
+/// What `trireme perf --compare` was asked for, checked.
+struct CompareOptions {
+  std::string peer{};  ///< mpi, mpich or gloo
+  int ranks = 2;
+  std::uint64_t rounds = 9;
+  std::vector<std::string> peer_arguments{};  ///< more for the peer's launcher
+  std::optional<std::string> peers_dir{};     ///< where the peers' programs are; unset: beside this program
+};
+
 /// What `trireme perf` was asked for, checked.
 struct PerfOptions {
-  std::string operation = "all_reduce";
+  const PerfOperation* operation = nullptr;  ///< never null
   Bytes min_bytes{4};
   Bytes max_bytes{std::uint64_t{256} << 20};
   std::uint64_t factor = 4;
   DType dtype = DType::f32;
   ReduceOp op = sum;
+  int root = 0;
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::string> algorithm{};     ///< unset: TRIREME_ALGORITHM, or chosen by predicted time
   std::optional<std::string> transport{};     ///< unset: TRIREME_TRANSPORT, or the best there is
@@ -28,7 +39,14 @@ struct PerfOptions {
   std::optional<std::string> json{};          ///< file to write
   std::optional<std::uint64_t> iterations{};  ///< timed ones; unset: by size
   std::uint64_t warmup = 3;                   ///< untimed ones before them; verified as well
+  bool cold = true;  ///< inputs rewritten before every call, in buffers used in turn; or one buffer, written once
   bool explain = false;
+  std::optional<CompareOptions> compare{};  ///< next to other software, instead of as a rank of a world
+
+  /// Whether the result replaces the input.
+  bool in_place() const {
+    return operation->place == PerfPlace::in_place || (operation->place == PerfPlace::in_place_if_rewritten && cold);
+  }
 
   /// Timed iterations for a vector of this size: about 1 GiB in all, between 8 and 200.
   std::uint64_t iterations_for(Bytes size) const;
@@ -38,7 +56,8 @@ struct PerfOptions {
 /// Errors: invalid_argument, unsupported in one line naming the flag.
 std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& arguments);
 
-/// Elements of every row: sizes min, min*factor, … up to max, in whole elements and at least one, none twice.
-std::vector<std::size_t> perf_counts(const PerfOptions& options);
+/// Elements per block of every row: sizes min, min*factor, … up to max, in whole elements and at least one, none twice.
+/// One row of 0 where nothing is moved.
+std::vector<std::size_t> perf_counts(const PerfOptions& options, int ranks);
 
 }  // namespace trireme::cli

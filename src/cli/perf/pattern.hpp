@@ -24,13 +24,16 @@ class PerfPattern {
 
   /// This rank's contribution. Shape: whole elements.
   void fill(std::span<std::byte> out, std::uint64_t iteration) const noexcept;
-  /// How many elements of `result` are not the reduction of all ranks' contributions, bit for bit.
-  std::size_t wrong(std::span<const std::byte> result, std::uint64_t iteration) const noexcept;
+  /// How many elements of `result` are not those from element `first` on of the input of `rank`, or of the combination of
+  /// all inputs (`everyone`), bit for bit.
+  std::size_t wrong(std::span<const std::byte> result, std::uint64_t iteration, int rank,
+                    std::size_t first = 0) const noexcept;
 
  private:
   std::size_t element_;
-  std::vector<std::byte> input_;     // of this rank
-  std::vector<std::byte> expected_;  // of all
+  int rank_;
+  std::vector<std::vector<std::byte>> inputs_;  // per rank
+  std::vector<std::byte> combined_;
 };
 
 }  // namespace trireme::cli

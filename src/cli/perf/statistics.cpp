@@ -28,8 +28,24 @@ double algorithm_bandwidth(Bytes size, double seconds) {
   return seconds > 0 ? static_cast<double>(size.value) / seconds / 1e9 : 0.0;
 }
 
-double all_reduce_bus_bandwidth(double algorithm_bandwidth, int ranks) {
-  return algorithm_bandwidth * 2.0 * (ranks - 1) / ranks;
+MedianInterval median_interval(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const std::size_t count = values.size();
+  // Between the k-th least and the k-th greatest: all but the chance that fewer than k values are on one side.
+  double outside = 2.0 * std::pow(0.5, static_cast<double>(count));  // for k = 1
+  double term = outside;
+  std::size_t k = 1;
+  while (2 * (k + 1) <= count) {
+    term *= static_cast<double>(count - k + 1) / static_cast<double>(k);
+    if (outside + term > 0.05) break;
+    outside += term;
+    ++k;
+  }
+  return {.low = values[k - 1],
+          .median = percentile(values, 0.5),
+          .high = values[count - k],
+          .confidence = std::max(0.0, 1.0 - outside)};
 }
 
 }  // namespace trireme::cli

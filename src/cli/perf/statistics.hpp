@@ -19,8 +19,15 @@ std::vector<double> slowest(std::span<const double> rows, std::size_t ranks);
 /// Bytes of the vector per second, in units of 1e9; 0 for no time.
 double algorithm_bandwidth(Bytes size, double seconds);
 
-/// What every rank's link must carry for it, whatever the algorithm: algorithm bandwidth times 2(P-1)/P.
-/// Source: nccl-tests, doc/PERFORMANCE.md.
-double all_reduce_bus_bandwidth(double algorithm_bandwidth, int ranks);
+/// The median of the population that `values` were drawn from lies between the two with probability `confidence`: values
+/// as far from both ends as 95 % allow, the least and the greatest where there are fewer than six.
+/// Source: order statistics; the number of values below the median is binomial with p = 1/2.
+struct MedianInterval {
+  double low = 0.0;
+  double median = 0.0;
+  double high = 0.0;
+  double confidence = 0.0;
+};
+MedianInterval median_interval(std::vector<double> values);
 
 }  // namespace trireme::cli

@@ -8,35 +8,50 @@
 namespace trireme::cli {
 namespace {
 
-constexpr const char* heading_format = "#%11s %12s %6s %8s %18s %11s %11s %11s %8s %8s %6s %11s\n";
-constexpr const char* line_format = "%12zu %12zu %6s %8s %18s %11.2f %11.2f %11.2f %8.3f %8.3f %6llu %11.2f";
+constexpr const char* heading_format = "#%11s %12s %6s %8s %5s %18s %11s %11s %11s %8s %8s %6s %11s\n";
+constexpr const char* line_format = "%12zu %12zu %6s %8s %5s %18s %11.2f %11.2f %11.2f %8.3f %8.3f %6llu %11s";
 
 std::string text_of(std::string_view view) { return std::string(view); }
+
+/// As nccl-tests has it: what combines nothing has "none", what has no root has -1.
+std::string op_of(const PerfOptions& options) {
+  return options.operation->reduces ? text_of(name_of(options.op.kind)) : "none";
+}
+int root_of(const PerfOptions& options) { return options.operation->rooted ? options.root : -1; }
+
+std::string bound_of(const PerfRow& row) {
+  if (!row.bound_us) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", *row.bound_us);
+  return text;
+}
 
 }  // namespace
 
 std::string perf_heading(const PerfOptions& options, const PerfEnvironment& environment) {
-  std::string text = "# trireme perf " + options.operation + ": " + std::to_string(environment.ranks) +
+  std::string text = "# trireme perf " + text_of(options.operation->name) + ": " + std::to_string(environment.ranks) +
                      (environment.ranks == 1 ? " rank" : " ranks") + ", " + std::to_string(environment.ranks_on_host) +
                      " on " + environment.host + " (" + std::to_string(environment.processors) +
                      " processors), engine host, transport " + environment.transport + ", memory " +
                      (options.arena ? "arena" : "foreign") + ", order " + text_of(name_of(options.order)) + "\n";
+  text += options.cold ? "# cold: inputs rewritten before every call, in buffers used in turn\n"
+                       : "# warm: one buffer, not rewritten between calls\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
   text += "# bound: " + text_of(describe(environment.bound)) + "\n";
   if (environment.ranks == 1)
     text += "# one rank: nothing is exchanged; start several with `trireme run -n 2 -- trireme perf …`\n";
   char columns[256];
-  std::snprintf(columns, sizeof columns, heading_format, "bytes", "count", "dtype", "op", "algorithm", "time_us",
-                "p50_us", "p99_us", "algbw", "busbw", "wrong", "bound_us");
+  std::snprintf(columns, sizeof columns, heading_format, "bytes", "count", "dtype", "op", "root", "algorithm",
+                "time_us", "p50_us", "p99_us", "algbw", "busbw", "wrong", "bound_us");
   return text + columns;
 }
 
 std::string perf_line(const PerfOptions& options, const PerfRow& row) {
   char line[256];
-  std::snprintf(line, sizeof line, line_format, row.count * size_of(options.dtype), row.count,
-                text_of(name_of(options.dtype)).c_str(), text_of(name_of(options.op.kind)).c_str(),
-                row.algorithm.c_str(), row.time_us, row.time_us, row.p99_us, row.algbw, row.busbw,
-                static_cast<unsigned long long>(row.wrong), row.bound_us);
+  std::snprintf(line, sizeof line, line_format, row.bytes, row.count, text_of(name_of(options.dtype)).c_str(),
+                op_of(options).c_str(), std::to_string(root_of(options)).c_str(),
+                row.algorithm.empty() ? "-" : row.algorithm.c_str(), row.time_us, row.time_us, row.p99_us, row.algbw,
+                row.busbw, static_cast<unsigned long long>(row.wrong), bound_of(row).c_str());
   return line;
 }
 
@@ -49,27 +64,33 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                          {"ranks", environment.ranks},
                          {"ranks_on_host", environment.ranks_on_host},
                          {"order", text_of(name_of(options.order))},
+                         {"cache", options.cold ? "cold" : "warm"},
                          {"warmup", options.warmup},
                          {"bound", text_of(describe(environment.bound))}};
   root["rows"] = nlohmann::ordered_json::array();
   for (const PerfRow& row : rows) {
-    root["rows"].push_back({{"operation", options.operation},
-                            {"bytes", row.count * size_of(options.dtype)},
-                            {"count", row.count},
-                            {"dtype", text_of(name_of(options.dtype))},
-                            {"op", text_of(name_of(options.op.kind))},
-                            {"algorithm", row.algorithm},
-                            {"engine", "host"},
-                            {"transport", environment.transport},
-                            {"memory", options.arena ? "arena" : "foreign"},
-                            {"ranks", environment.ranks},
-                            {"time_us", row.time_us},
-                            {"p99_us", row.p99_us},
-                            {"algbw_GBps", row.algbw},
-                            {"busbw_GBps", row.busbw},
-                            {"wrong", row.wrong},
-                            {"bound_us", row.bound_us},
-                            {"iterations", row.iterations}});
+    nlohmann::ordered_json entry{{"operation", text_of(options.operation->name)},
+                                 {"bytes", row.bytes},
+                                 {"count", row.count},
+                                 {"dtype", text_of(name_of(options.dtype))},
+                                 {"op", op_of(options)},
+                                 {"root", root_of(options)},
+                                 {"algorithm", nullptr},
+                                 {"engine", "host"},
+                                 {"transport", environment.transport},
+                                 {"memory", options.arena ? "arena" : "foreign"},
+                                 {"ranks", environment.ranks},
+                                 {"time_us", row.time_us},
+                                 {"p50_us", row.time_us},
+                                 {"p99_us", row.p99_us},
+                                 {"algbw_GBps", row.algbw},
+                                 {"busbw_GBps", row.busbw},
+                                 {"wrong", row.wrong},
+                                 {"bound_us", nullptr},
+                                 {"iterations", row.iterations}};
+    if (!row.algorithm.empty()) entry["algorithm"] = row.algorithm;
+    if (row.bound_us) entry["bound_us"] = *row.bound_us;
+    root["rows"].push_back(std::move(entry));
   }
   return root.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,15 +26,16 @@ struct PerfEnvironment {
 
 /// One size, measured.
 struct PerfRow {
-  std::size_t count = 0;
-  std::string algorithm{};
+  std::size_t bytes = 0;    ///< of the larger of input and output
+  std::size_t count = 0;    ///< elements per block
+  std::string algorithm{};  ///< empty where the library has no say
   std::uint64_t iterations = 0;
   double time_us = 0.0;  ///< median (p50) over the iterations of the slowest rank's time
   double p99_us = 0.0;
   double algbw = 0.0;       ///< GB/s
   double busbw = 0.0;       ///< GB/s
   std::uint64_t wrong = 0;  ///< elements, over all ranks and iterations
-  double bound_us = 0.0;
+  std::optional<double> bound_us{};
 };
 
 /// The lines above the rows, each starting with '#'.

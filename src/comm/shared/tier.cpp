@@ -14,10 +14,12 @@ using plan::Collective;
 
 constexpr unsigned look_for_death_every = 64;  // idle polls
 
-/// What the other ranks read of this rank's memory.
+/// Bytes of the contribution that a rank shows.
 std::size_t contribution_bytes(const Request& request) {
+  const auto ranks = static_cast<std::size_t>(request.ranks);
   switch (request.collective) {
     case Collective::broadcast: return request.output.size_bytes();
+    case Collective::scatter: return request.output.size_bytes() * ranks;
     case Collective::barrier:
     case Collective::send_recv: return 0;
     default: return request.input.size_bytes();
@@ -29,18 +31,29 @@ const std::byte* contribution(const Request& request) {
                                                                                    : request.input.data);
 }
 
-/// Elements over which pieces are counted: of one block, where there are several.
-std::size_t elements(const Request& request) {
-  return request.collective == Collective::all_gather ? request.input.count : request.output.count;
-}
-
 std::size_t input_size(const Request& request) {
   return size_of(request.collective == Collective::broadcast ? request.output.dtype : request.input.dtype);
 }
 
+/// Whether the others need memory of `rank`.
 bool shows_memory(const Request& request, std::size_t rank) {
-  return request.collective != Collective::broadcast || static_cast<std::size_t>(request.root) == rank;
+  const bool root_alone = request.collective == Collective::broadcast || request.collective == Collective::scatter;
+  return !root_alone || static_cast<std::size_t>(request.root) == rank;
 }
+
+/// Whether a contribution has one block for each rank.
+bool has_blocks(const Request& request) {
+  return request.collective == Collective::reduce_scatter || request.collective == Collective::scatter ||
+         request.collective == Collective::all_to_all;
+}
+
+/// Whether the others write into the output of `rank`.
+bool is_written(const Request& request, std::size_t rank) {
+  return request.collective == Collective::all_reduce ||
+         (request.collective == Collective::reduce && static_cast<std::size_t>(request.root) == rank);
+}
+
+std::size_t written_bytes(const Request& request) { return elements_of_block(request) * size_of(request.output.dtype); }
 
 std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -78,8 +91,7 @@ Tier::~Tier() { cells_->retire(key_, *own_, std::move(peers_), next_number_); }
 
 void Tier::start(Run& run, const Operation& operation, double divisor) {
   const auto collective = operation.request.collective;
-  if (collective == Collective::all_reduce || collective == Collective::reduce_scatter)
-    work_.prepare(operation.request.leaves);
+  if (reduces(collective)) work_.prepare(operation.request.leaves);
   run = {};
   run.operation = &operation;
   run.number = next_number_++;
@@ -148,8 +160,8 @@ bool Tier::announce(Run& run) noexcept {
     };
     slot.word[0] = offset(contribution(request), bytes);
     slot.word[1] = offset(request.output.data, request.output.size_bytes());
-    // The others write the output of an all_reduce; any other may lie anywhere.
-    if (request.collective == Collective::all_reduce && (slot.word[0] == foreign || slot.word[1] == foreign))
+    // An output that the others write must lie in the arena too; any other may lie anywhere.
+    if (is_written(request, rank_) && (slot.word[0] == foreign || slot.word[1] == foreign))
       slot.word[0] = slot.word[1] = foreign;
   }
   if (bytes != 0 && (bytes <= always_copied || (bytes <= slot_payload && slot.word[0] == foreign))) {
@@ -195,8 +207,8 @@ bool Tier::settle(Run& run) noexcept {
     if (r == rank_) {
       run.staged = staged;
     } else if (!staged && (endpoint_.peer_memory(members_[r], word[0], bytes) == nullptr ||
-                           (request.collective == Collective::all_reduce &&
-                            endpoint_.peer_memory(members_[r], word[1], request.output.size_bytes()) == nullptr))) {
+                           (is_written(request, r) &&
+                            endpoint_.peer_memory(members_[r], word[1], written_bytes(request)) == nullptr))) {
       run.disputed = true;
       listener_.corrupted(members_[r], "a place outside its arena");
       return false;
@@ -204,20 +216,20 @@ bool Tier::settle(Run& run) noexcept {
   }
   run.small = all_staged && bytes <= slot_payload;
   if (run.small) return true;
-  const std::size_t count = elements(request);
+  const std::size_t count = elements_of_block(request);
   run.piece_count = count;
   if (any_staged) {
     const std::size_t in = size_of(request.input.dtype);
     const std::size_t out = size_of(request.output.dtype);
     std::size_t element = in;
     if (request.collective == Collective::broadcast) element = out;
-    if (request.collective == Collective::reduce_scatter) element = in * members_.size();
-    if (request.collective == Collective::all_reduce && in != out) element = in + out;
+    if (has_blocks(request)) element = in * members_.size();
+    if (is_written(request, static_cast<std::size_t>(request.root)) && in != out) element = in + out;
     const std::size_t room = piece_bytes / element;
     run.piece_count = room > 64 ? room / 64 * 64 : std::max<std::size_t>(room, 1);
   }
   run.stages = Stages(next_piece_, next_piece_ + (count + run.piece_count - 1) / run.piece_count);
-  run.stages.takes_out = run.staged && request.collective == Collective::all_reduce;
+  run.stages.takes_out = run.staged && is_written(request, rank_);
   run.stages.looked_at = !run.staged && shows_memory(request, rank_);
   next_piece_ = run.stages.end;
   return true;
@@ -258,10 +270,7 @@ bool Tier::small_step(Run& run) noexcept {
   const Request& request = run.operation->request;
   const std::size_t bytes = contribution_bytes(request);
   if (bytes != 0) {
-    const std::size_t block =
-        request.collective == Collective::reduce_scatter
-            ? rank_ * request.output.size_bytes() / size_of(request.output.dtype) * size_of(request.input.dtype)
-            : 0;
+    const std::size_t block = has_blocks(request) ? rank_ * elements_of_block(request) * input_size(request) : 0;
     for (std::size_t r = 0; r < members_.size(); ++r) {
       const Slot& slot = flags_->slot(r, run.number);
       const auto* payload =
@@ -280,16 +289,16 @@ Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcep
   const std::size_t in = input_size(request);
   const std::size_t out = size_of(request.output.dtype);
   const auto range = range_of(run, piece);
-  const bool scatter = request.collective == Collective::reduce_scatter;
+  const bool blocks = has_blocks(request);
+  const bool written = is_written(request, rank);
   const auto& slot = flags_->slot(rank, run.number);
   if (slot.word[0] == foreign) {
     auto* staging = flags_->cell(rank).staging[piece % pieces].data();
     // Where types differ the results have a place of their own behind the contributions.
-    const bool apart = request.collective == Collective::all_reduce && in != out;
-    return {staging + (scatter ? rank_ * range.size() * in : 0),
-            staging + (apart ? round_up(run.piece_count * in, 64) : 0)};
+    const std::size_t behind = in != out ? round_up(run.piece_count * in, 64) : 0;
+    return {staging + (blocks ? rank_ * range.size() * in : 0), written ? staging + behind : nullptr};
   }
-  const std::size_t block = scatter ? rank_ * request.output.count : 0;
+  const std::size_t block = blocks ? rank_ * elements_of_block(request) : 0;
   const auto base = [&](std::uint64_t offset, std::size_t bytes) -> std::byte* {
     if (offset == foreign) return nullptr;
     return rank == rank_ ? cells_->arena().base() + offset : endpoint_.peer_memory(members_[rank], offset, bytes);
@@ -297,8 +306,8 @@ Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcep
   Sight sight;
   if (const auto* memory = base(slot.word[0], contribution_bytes(request)))
     sight.input = memory + (block + range.begin) * in;
-  if (request.collective == Collective::all_reduce) {
-    if (auto* memory = base(slot.word[1], request.output.size_bytes())) sight.output = memory + range.begin * out;
+  if (written) {
+    if (auto* memory = base(slot.word[1], written_bytes(request))) sight.output = memory + range.begin * out;
   }
   return sight;
 }
@@ -306,14 +315,17 @@ Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcep
 Sight Tier::own_sight(const Run& run, std::uint64_t piece) const noexcept {
   const Request& request = run.operation->request;
   const auto range = range_of(run, piece);
-  const std::size_t block = request.collective == Collective::reduce_scatter ? rank_ * request.output.count : 0;
-  return {contribution(request) + (block + range.begin) * input_size(request),
-          static_cast<std::byte*>(request.output.data) + range.begin * size_of(request.output.dtype)};
+  if (!shows_memory(request, rank_)) return {};
+  const std::size_t block = has_blocks(request) ? rank_ * elements_of_block(request) : 0;
+  Sight sight{contribution(request) + (block + range.begin) * input_size(request), nullptr};
+  if (is_written(request, rank_))
+    sight.output = static_cast<std::byte*>(request.output.data) + range.begin * size_of(request.output.dtype);
+  return sight;
 }
 
 layout::Interval Tier::range_of(const Run& run, std::uint64_t piece) const noexcept {
   const std::size_t begin = static_cast<std::size_t>(piece - run.stages.first) * run.piece_count;
-  return {begin, std::min(begin + run.piece_count, elements(run.operation->request))};
+  return {begin, std::min(begin + run.piece_count, elements_of_block(run.operation->request))};
 }
 
 struct Tier::PieceJob {
@@ -330,14 +342,17 @@ struct Tier::PieceJob {
     const std::byte* source = contribution(request);
     switch (request.collective) {
       case Collective::all_reduce:
+      case Collective::reduce:
         for_foreign_parts(range, [&](layout::Interval part) {
           std::memcpy(staging + part.begin * in, source + (range.begin + part.begin) * in, part.size() * in);
         });
         return;
       case Collective::reduce_scatter:
+      case Collective::scatter:
+      case Collective::all_to_all:
         for (std::size_t b = 0; b < tier.members_.size(); ++b) {
           if (b == tier.rank_) continue;
-          std::memcpy(staging + b * range.size() * in, source + (b * elements(request) + range.begin) * in,
+          std::memcpy(staging + b * range.size() * in, source + (b * elements_of_block(request) + range.begin) * in,
                       range.size() * in);
         }
         return;
@@ -359,7 +374,7 @@ struct Tier::PieceJob {
       std::memcpy(destination + part.begin * out, results + part.begin * out, part.size() * out);
     });
   }
-  /// The parts of a piece of an all_reduce that other ranks combine.
+  /// The parts of a piece of a reduction that other ranks combine.
   template <class Each>
   void for_foreign_parts(layout::Interval range, Each each) const noexcept {
     const std::size_t ranks = tier.members_.size();

@@ -23,6 +23,16 @@ void copy(std::byte* destination, const std::byte* source, std::size_t bytes) {
 
 }  // namespace
 
+std::size_t elements_of_block(const Request& request) {
+  switch (request.collective) {
+    case Collective::all_gather:
+    case Collective::gather:
+    case Collective::reduce: return request.input.count;
+    case Collective::all_to_all: return request.input.count / static_cast<std::size_t>(request.ranks);
+    default: return request.output.count;
+  }
+}
+
 layout::Interval part_of(std::size_t count, std::size_t element, std::size_t ranks, std::size_t rank) {
   const std::size_t unit = std::max<std::size_t>(line / element, 1);
   const std::size_t units = (count + unit - 1) / unit;
@@ -59,8 +69,16 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
   const std::size_t out = size_of(request.output.dtype);
   const std::size_t count = range.size();
   switch (request.collective) {
-    case Collective::all_reduce: {
+    case Collective::all_reduce:
+    case Collective::reduce: {
       const auto part = part_of(count, out, sights.size(), rank);
+      if (request.collective == Collective::reduce) {
+        for (std::size_t r = 0; r < sights.size(); ++r)
+          sources_[r] = {sights[r].input + part.begin * in, request.input.dtype};
+        combine(request, sights[static_cast<std::size_t>(request.root)].output + part.begin * out, part.size(),
+                divisor);
+        return;
+      }
       if (sights.size() == 2) {  // both outputs in one pass
         for (std::size_t r = 0; r < 2; ++r) sources_[r] = {sights[r].input + part.begin * in, request.input.dtype};
         combine(request, sights[rank].output + part.begin * out, part.size(), divisor,
@@ -93,6 +111,23 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
       }
       return;
     }
+    case Collective::gather:
+      if (static_cast<std::size_t>(request.root) != rank) return;
+      for (std::size_t r = 0; r < sights.size(); ++r) {
+        copy(own_output + (r * request.input.count + range.begin) * out, sights[r].input, count * out);
+      }
+      return;
+    case Collective::scatter:
+      copy(own_output + range.begin * out, sights[static_cast<std::size_t>(request.root)].input, count * out);
+      return;
+    case Collective::all_to_all: {
+      const std::size_t block = request.input.count / sights.size() * out;
+      for (std::size_t distance = 0; distance < sights.size(); ++distance) {
+        const std::size_t r = (rank + distance) % sights.size();  // not all from one rank at a time
+        copy(own_output + r * block + range.begin * out, sights[r].input, count * out);
+      }
+      return;
+    }
     case Collective::broadcast:
       if (const auto root = static_cast<std::size_t>(request.root); root != rank)
         copy(own_output + range.begin * out, sights[root].input, count * out);
@@ -104,9 +139,9 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
 
 void Work::whole(const Request& request, std::span<const Sight> sights, std::size_t rank, double divisor,
                  std::byte* own_output) {
-  if (request.collective != Collective::all_reduce) {
-    const std::size_t count = request.collective == Collective::all_gather ? request.input.count : request.output.count;
-    piece(request, sights, rank, {0, count}, divisor, own_output);
+  if (request.collective == Collective::reduce && static_cast<std::size_t>(request.root) != rank) return;
+  if (request.collective != Collective::all_reduce && request.collective != Collective::reduce) {
+    piece(request, sights, rank, {0, elements_of_block(request)}, divisor, own_output);
     return;
   }
   const kernels::FloatEnvironment environment;

@@ -19,6 +19,9 @@ struct Sight {
   std::byte* output = nullptr;
 };
 
+/// Elements over which pieces are counted: of one block, where there are several.
+std::size_t elements_of_block(const Request& request);
+
 /// The part of `count` elements that `rank` combines in an all_reduce: whole cache lines, so that no line has two writers.
 layout::Interval part_of(std::size_t count, std::size_t element, std::size_t ranks, std::size_t rank);
 

@@ -11,7 +11,8 @@
 
 namespace trireme::transport {
 namespace {
-constexpr std::size_t read_ahead = 64 * 1024;
+// Several small messages in one call; of a large one only so much is copied, the rest goes where it belongs.
+constexpr std::size_t read_ahead = 16 * 1024;
 constexpr std::chrono::milliseconds between_looks{100};
 constexpr std::size_t direct = 16 * 1024;  // from here on a copy costs more than a second call
 }  // namespace

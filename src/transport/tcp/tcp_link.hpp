@@ -21,6 +21,7 @@ class TcpLink final : public Link {
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override;
   std::size_t read(std::span<std::byte> into) noexcept override;
   bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
+  bool streams_all() const noexcept override { return true; }
   std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
   void nudge() noexcept override {}
   int descriptor() const noexcept override { return socket_.descriptor(); }

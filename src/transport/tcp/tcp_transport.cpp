@@ -61,25 +61,13 @@ class TcpTransport final : public SocketTransport {
   net::Socket reach(int peer, std::string_view peer_card, Deadline deadline) override {
     Card card;
     parse_card(peer_card, card);
-    const auto addresses = candidates(card);
-    std::string last_reason = "no address";
-    // Every candidate gets a bounded turn, again and again until the deadline.
-    const auto share =
-        (deadline.moment() - Deadline::Clock::now()) / static_cast<long>(std::max<std::size_t>(addresses.size(), 1));
-    for (auto turn = std::min<Deadline::Clock::duration>(share, std::chrono::milliseconds(500)); !deadline.passed();
-         turn *= 2) {
-      for (const auto& address : addresses) {
-        const auto turn_end = std::min(Deadline::Clock::now() + turn, deadline.moment());
-        try {
-          return net::connect_tcp(net::Address::parse(address), Deadline::at(turn_end));
-        } catch (const Exception& error) {
-          if (error.error().code != ErrorCode::timeout && error.error().code != ErrorCode::system) throw;
-          last_reason = error.error().message;
-        }
-      }
+    std::vector<net::Address> addresses;
+    for (const auto& text : candidates(card)) addresses.push_back(net::Address::parse(text));
+    try {
+      return net::race_tcp(addresses, deadline).socket;
+    } catch (const Exception& error) {
+      fail(error.error().code, "rank " + std::to_string(peer) + ": " + error.error().message);
     }
-    fail(ErrorCode::timeout,
-         "cannot connect to rank " + std::to_string(peer) + " at " + card_list(addresses) + ": " + last_reason);
   }
 
   std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
@@ -120,12 +108,6 @@ class TcpTransport final : public SocketTransport {
     }
     return !result.empty() || !same_host ? result : card.addresses;
   }
-  static std::string card_list(const std::vector<std::string>& addresses) {
-    std::string text;
-    for (const auto& address : addresses) text += (text.empty() ? "" : ", ") + address;
-    return text;
-  }
-
   Membership self_;
   std::string host_;
   net::Socket listener_;

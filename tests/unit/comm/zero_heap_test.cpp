@@ -17,6 +17,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -40,6 +41,15 @@ struct Shape {
   std::function<Work(Communicator&, const Buffers&, std::size_t count)> issue;
   std::function<void(Communicator&, const Buffers&, std::size_t count)> call;
 };
+
+/// n elements to the next rank, half as many to itself: what rank `rank` sends to and receives from each.
+std::pair<std::array<std::size_t, ranks>, std::array<std::size_t, ranks>> uneven_counts(int rank, std::size_t n) {
+  std::array<std::size_t, ranks> send{}, receive{};
+  send[static_cast<std::size_t>(rank + 1) % ranks] = n;
+  receive[static_cast<std::size_t>(rank + ranks - 1) % ranks] = n;
+  send[static_cast<std::size_t>(rank)] = receive[static_cast<std::size_t>(rank)] = n / 2;
+  return {send, receive};
+}
 
 std::vector<Shape> shapes_of(std::size_t count) {
   const CallOptions fastest{.order = ReductionOrder::fastest, .label = "a label of more than fifteen characters"};
@@ -68,6 +78,54 @@ std::vector<Shape> shapes_of(std::size_t count) {
        [](auto& c, auto& b, auto n) {
          c.reduce_scatter(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n)));
        }},
+      {"reduce", count,
+       [](auto& c, auto& b, auto n) {
+         return c.reduce_async(ConstTensorView(b.in.first(n)), TensorView(b.out.first(n)), 1);
+       },
+       [](auto& c, auto& b, auto n) { c.reduce(ConstTensorView(b.in.first(n)), TensorView(b.out.first(n)), 1); }},
+      {"gather", count,
+       [](auto& c, auto& b, auto n) {
+         return c.gather_async(ConstTensorView(b.in.first(n)), TensorView(b.out.first(ranks * n)), 1);
+       },
+       [](auto& c, auto& b, auto n) {
+         c.gather(ConstTensorView(b.in.first(n)), TensorView(b.out.first(ranks * n)), 1);
+       }},
+      {"scatter", count,
+       [](auto& c, auto& b, auto n) {
+         return c.scatter_async(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n)), 1);
+       },
+       [](auto& c, auto& b, auto n) {
+         c.scatter(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n)), 1);
+       }},
+      {"all_to_all", count,
+       [](auto& c, auto& b, auto n) {
+         return c.all_to_all_async(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(ranks * n)));
+       },
+       [](auto& c, auto& b, auto n) {
+         c.all_to_all(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(ranks * n)));
+       }},
+      {"uneven all_to_all", count,
+       [](auto& c, auto& b, auto n) {
+         const auto [send, receive] = uneven_counts(c.rank(), n);
+         return c.all_to_all_async(ConstTensorView(b.in.first(n + n / 2)), send, TensorView(b.out.first(n + n / 2)),
+                                   receive);
+       },
+       [](auto& c, auto& b, auto n) {
+         const auto [send, receive] = uneven_counts(c.rank(), n);
+         c.all_to_all(ConstTensorView(b.in.first(n + n / 2)), send, TensorView(b.out.first(n + n / 2)), receive);
+       }},
+      {"group", count,
+       [](auto& c, auto& b, auto n) {
+         const std::array<TensorView, 2> tensors{TensorView(b.out.first(n / 3)), TensorView(b.out.subspan(n / 3, n))};
+         return c.all_reduce_group_async(tensors);
+       },
+       [](auto& c, auto& b, auto n) {
+         const std::array<TensorView, 2> tensors{TensorView(b.out.first(n / 3)), TensorView(b.out.subspan(n / 3, n))};
+         c.all_reduce_group(tensors);
+       }},
+      {"pre-multiplied all_reduce", count,
+       [](auto& c, auto& b, auto n) { return c.all_reduce_async(b.out.first(n), premultiplied_sum(0.5)); },
+       [](auto& c, auto& b, auto n) { c.all_reduce(b.out.first(n), premultiplied_sum(0.5)); }},
       {"barrier", 0, [](auto& c, auto&, auto) { return c.barrier_async(); }, [](auto& c, auto&, auto) { c.barrier(); }},
       {"send and receive round the ranks", count,
        [](auto& c, auto& b, auto n) {
@@ -209,6 +267,6 @@ TEST_CASE("from the 2nd to the 1000th operation of a shape nothing touches the h
   for (const auto& text : verdicts.texts) all += text + "\n";
   INFO(all);
   REQUIRE(verdicts.texts.empty());
-  REQUIRE(measured == 21);
+  REQUIRE(measured == 3 * static_cast<int>(shapes_of(1).size()));
   REQUIRE(restless == 0);
 }

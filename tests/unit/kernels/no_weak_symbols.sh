@@ -8,4 +8,4 @@ for object in "$@"; do
   [ -s "$object" ] || { echo "$object is not there" >&2; exit 1; }
 done
 weak=$("$nm" -C --defined-only "$@" | grep -E '^[0-9a-f]+ [VWuvw] ' | grep -v -E ' (DW\.ref\.|__odr_asan|\.L)')
-[ -z "$weak" ] || { echo "weak definitions among the AVX2 objects:" >&2; echo "$weak" >&2; exit 1; }
+[ -z "$weak" ] || { echo "weak definitions among the objects of newer instruction sets:" >&2; echo "$weak" >&2; exit 1; }

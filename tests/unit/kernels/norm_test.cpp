@@ -29,7 +29,7 @@ std::vector<double> random_values(std::size_t count, unsigned seed) {
 
 TEST_CASE("Sums of squares give the reference's bits for every type, count and alignment") {
   for (Isa isa : samples::isas()) {
-    for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16}) {
+    for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::f8e4m3, DType::f8e5m2}) {
       for (std::size_t count : {0u, 1u, 7u, 8u, 9u, 31u, 511u, 513u, 4095u, 4096u, 4097u, 20000u, 5 * 4096u}) {
         Array data = samples::random(dtype, count, 21, 0, 1);
         CAPTURE(name_of(isa), name_of(dtype), count);

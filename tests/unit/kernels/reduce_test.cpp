@@ -27,14 +27,33 @@ struct Types {
 };
 
 const std::vector<Types> all_types{
-    {DType::f32, DType::f32, DType::f32, DType::f32},   {DType::f32, DType::f32, DType::f32, DType::f16},
-    {DType::f32, DType::f32, DType::f32, DType::bf16},  {DType::f32, DType::bf16, DType::bf16, DType::bf16},
-    {DType::f32, DType::bf16, DType::bf16, DType::f32}, {DType::f32, DType::f16, DType::f16, DType::f16},
-    {DType::f32, DType::f16, DType::f16, DType::f32},   {DType::f32, DType::f32, DType::bf16, DType::bf16},
-    {DType::f32, DType::bf16, DType::f32, DType::f32},  {DType::f32, DType::f16, DType::f32, DType::f16},
-    {DType::f32, DType::f32, DType::f16, DType::f32},   {DType::f64, DType::f64, DType::f64, DType::f64},
-    {DType::i64, DType::i64, DType::i64, DType::i64},   {DType::i32, DType::i32, DType::i32, DType::i32},
+    {DType::f32, DType::f32, DType::f32, DType::f32},
+    {DType::f32, DType::f32, DType::f32, DType::f16},
+    {DType::f32, DType::f32, DType::f32, DType::bf16},
+    {DType::f32, DType::bf16, DType::bf16, DType::bf16},
+    {DType::f32, DType::bf16, DType::bf16, DType::f32},
+    {DType::f32, DType::f16, DType::f16, DType::f16},
+    {DType::f32, DType::f16, DType::f16, DType::f32},
+    {DType::f32, DType::f32, DType::bf16, DType::bf16},
+    {DType::f32, DType::bf16, DType::f32, DType::f32},
+    {DType::f32, DType::f16, DType::f32, DType::f16},
+    {DType::f32, DType::f32, DType::f16, DType::f32},
+    {DType::f64, DType::f64, DType::f64, DType::f64},
+    {DType::i64, DType::i64, DType::i64, DType::i64},
+    {DType::i32, DType::i32, DType::i32, DType::i32},
     {DType::u8, DType::u8, DType::u8, DType::u8},
+    {DType::i8, DType::i8, DType::i8, DType::i8},
+    {DType::u64, DType::u64, DType::u64, DType::u64},
+    {DType::u32, DType::u32, DType::u32, DType::u32},
+    {DType::boolean, DType::boolean, DType::boolean, DType::boolean},
+    {DType::f32, DType::f8e4m3, DType::f8e4m3, DType::f8e4m3},
+    {DType::f32, DType::f8e5m2, DType::f8e5m2, DType::f8e5m2},
+    {DType::f32, DType::f8e4m3, DType::f8e4m3, DType::f32},
+    {DType::f32, DType::f8e5m2, DType::f8e5m2, DType::f32},
+    {DType::f32, DType::f32, DType::f32, DType::f8e4m3},
+    {DType::f32, DType::f32, DType::f32, DType::f8e5m2},
+    {DType::f32, DType::f8e4m3, DType::f32, DType::f8e4m3},
+    {DType::f32, DType::bf16, DType::f8e5m2, DType::f8e5m2},
 };
 
 Program contracted(int leaves, int ranks) {
@@ -103,12 +122,65 @@ TEST_CASE("Reducing along contracted trees gives the reference's bits for every 
   }
 }
 
+TEST_CASE("Every pair of 8-bit values reduces as the reference does, special values too") {
+  for (DType dtype : {DType::f8e4m3, DType::f8e5m2, DType::u8, DType::i8}) {
+    const DType accumulator = accumulator_of(dtype);
+    Array left(dtype, 65536), right(dtype, 65536);
+    for (std::size_t i = 0; i < 65536; ++i) {
+      const auto low = static_cast<std::uint8_t>(i), high = static_cast<std::uint8_t>(i >> 8);
+      std::memcpy(left.at(i), &low, 1);
+      std::memcpy(right.at(i), &high, 1);
+    }
+    for (ReduceKind kind : {ReduceKind::sum, ReduceKind::product, ReduceKind::min, ReduceKind::max}) {
+      require_as_reference(kind, {accumulator, dtype, dtype, dtype}, {0, 1, -1}, {left, right});
+    }
+    if (!is_floating(dtype)) continue;
+    require_as_reference(ReduceKind::average, {accumulator, dtype, dtype, dtype}, {0, 1, -1}, {left, right}, 2.0);
+    require_as_reference(ReduceKind::average, {accumulator, dtype, dtype, dtype}, {0, 1, -1}, {left, right}, 3.0);
+  }
+}
+
+TEST_CASE("Integers wrap and are ordered by their own sign, and bools know all and any") {
+  const auto combined = [](ReduceKind kind, auto a, auto b, Isa isa) {
+    using T = decltype(a);
+    std::vector<T> left(70, a), right(70, b), out(70);
+    std::vector<ReduceSource> sources{{left.data(), dtype_of<T>}, {right.data(), dtype_of<T>}};
+    const Program program{0, 1, -1};
+    reduce({kind, dtype_of<T>, out.data(), dtype_of<T>, out.size(), sources, program}, isa);
+    REQUIRE(out == std::vector<T>(70, out[0]));
+    return out[0];
+  };
+  for (Isa isa : samples::isas()) {
+    CAPTURE(name_of(isa));
+    REQUIRE(combined(ReduceKind::sum, std::int8_t{127}, std::int8_t{1}, isa) == -128);
+    REQUIRE(combined(ReduceKind::product, std::int8_t{-128}, std::int8_t{-1}, isa) == -128);
+    REQUIRE(combined(ReduceKind::min, std::int8_t{127}, std::int8_t{-128}, isa) == -128);
+    REQUIRE(combined(ReduceKind::max, std::uint32_t{0x80000000}, std::uint32_t{1}, isa) == 0x80000000);
+    REQUIRE(combined(ReduceKind::min, std::uint64_t{1} << 63, std::uint64_t{1}, isa) == 1);
+    REQUIRE(combined(ReduceKind::sum, ~std::uint64_t{0}, std::uint64_t{2}, isa) == 1);
+    REQUIRE(combined(ReduceKind::product, std::uint32_t{0x10001}, std::uint32_t{0x10001}, isa) == 0x20001);
+    REQUIRE(combined(ReduceKind::min, std::numeric_limits<std::int64_t>::min(), std::int64_t{1}, isa) < 0);
+    for (const std::uint8_t a : {std::uint8_t{0}, std::uint8_t{1}}) {
+      for (const std::uint8_t b : {std::uint8_t{0}, std::uint8_t{1}}) {
+        for (auto [kind, expected] :
+             {std::pair{ReduceKind::min, a & b}, {ReduceKind::product, a & b}, {ReduceKind::max, a | b}}) {
+          std::uint8_t out = 7;
+          std::vector<ReduceSource> sources{{&a, DType::boolean}, {&b, DType::boolean}};
+          const Program program{0, 1, -1};
+          reduce({kind, DType::boolean, &out, DType::boolean, 1, sources, program}, isa);
+          REQUIRE(out == expected);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("Reducing across the edges of internal blocks gives the reference's bits") {
   for (int n : {1, 2, 3, 4, 7}) {
     for (const Types& types : all_types) {
       for (ReduceKind kind : {ReduceKind::average, ReduceKind::min}) {
         if (kind == ReduceKind::average && !is_floating(types.accumulator)) continue;
-        for (std::size_t count : {4095u, 4096u, 4097u}) {
+        for (std::size_t count : {512u, 513u, 1025u}) {
           require_as_reference(kind, types, contracted(8, n), make_sources(types, n, count),
                                kind == ReduceKind::average ? 3.0 : 1.0);
         }
@@ -172,15 +244,15 @@ TEST_CASE("A thousand sources reduce in any brackets") {
 TEST_CASE("The destination may be exactly one of the sources") {
   for (const Types& types : all_types) {
     for (int n : {1, 2, 3, 4, 7}) {
-      std::vector<Array> sources = make_sources(types, n, 1501);
+      std::vector<Array> sources = make_sources(types, n, 601);
       for (int target = 0; target < n; ++target) {
         if (sources[static_cast<std::size_t>(target)].dtype() != types.output) continue;
         for (double divisor : {1.0, 3.0}) {
           if (!is_floating(types.accumulator) && divisor != 1.0) continue;
           Program program = contracted(8, n);
-          Array expected(types.output, 1501);
+          Array expected(types.output, 601);
           std::vector<ReduceSource> source_views = views(sources);
-          ReduceCall call{ReduceKind::sum, types.accumulator, expected.data(), types.output, 1501,
+          ReduceCall call{ReduceKind::sum, types.accumulator, expected.data(), types.output, 601,
                           source_views,    program,           divisor};
           reference::reduce(call);
           for (Isa isa : samples::isas()) {
@@ -206,7 +278,7 @@ TEST_CASE("The destination may be exactly one of the sources") {
 TEST_CASE("A second destination gets the same bits, and may be the memory of another source") {
   for (const Types& types : all_types) {
     for (int n : {2, 3, 4, 7}) {
-      for (std::size_t count : {1u, 7u, 64u, 513u, 1100u}) {
+      for (std::size_t count : {1u, 7u, 64u, 529u}) {
         for (double divisor : {1.0, 3.0}) {
           if (divisor != 1.0 && !is_floating(types.accumulator)) continue;
           const Program program = contracted(n, n);

@@ -13,13 +13,16 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace trireme::kernels::samples {
 
 inline std::vector<Isa> isas() {
-  std::vector<Isa> all{Isa::portable};
-  if (best_isa() != Isa::portable) all.push_back(best_isa());
+  std::vector<Isa> all;
+  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    if (isa <= best_isa()) all.push_back(isa);
+  }
   return all;
 }
 
@@ -67,6 +70,29 @@ class Array {
   std::vector<std::byte> bytes_;
 };
 
+/// The least positive and the greatest finite value of a floating type.
+inline std::pair<double, double> extremes(DType dtype) {
+  switch (dtype) {
+    case DType::f64: return {4.9e-324, 1.7e308};
+    case DType::f16: return {0x1p-24, 65504.0};
+    case DType::bf16: return {0x1p-133, 3.38e38};
+    case DType::f8e4m3: return {0x1p-9, 448.0};
+    case DType::f8e5m2: return {0x1p-16, 57344.0};
+    default: return {0x1p-149, 3.38e38};
+  }
+}
+
+/// Every pattern of a type of 1 or 2 bytes, in order.
+inline Array all_patterns(DType dtype) {
+  const std::size_t count = size_of(dtype) == 1 ? 256 : 65536;
+  Array array(dtype, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto bits = static_cast<std::uint16_t>(i);
+    std::memcpy(array.at(i), &bits, size_of(dtype));  // little endian, as every machine this is built for
+  }
+  return array;
+}
+
 /// Random elements; of floating types one in `special_every` is a special value (0: none), the others are of moderate
 /// size with full mantissas.
 inline Array random(DType dtype, std::size_t count, unsigned seed, std::size_t special_every = 4,
@@ -75,14 +101,11 @@ inline Array random(DType dtype, std::size_t count, unsigned seed, std::size_t s
   std::mt19937_64 generator(seed);
   if (!is_floating(dtype)) {
     auto* bytes = static_cast<unsigned char*>(array.data());
-    for (std::size_t i = 0; i < count * size_of(dtype); ++i) bytes[i] = static_cast<unsigned char>(generator());
+    const unsigned char mask = dtype == DType::boolean ? 1 : 0xff;
+    for (std::size_t i = 0; i < count * size_of(dtype); ++i) bytes[i] = static_cast<unsigned char>(generator() & mask);
     return array;
   }
-  const double tiny = dtype == DType::f64    ? 4.9e-324
-                      : dtype == DType::f16  ? 0x1p-24
-                      : dtype == DType::bf16 ? 0x1p-133
-                                             : 0x1p-149;
-  const double large = dtype == DType::f64 ? 1.7e308 : dtype == DType::f16 ? 65504.0 : 3.38e38;
+  const auto [tiny, large] = extremes(dtype);
   const double inf = std::numeric_limits<double>::infinity();
   const double specials[] = {0.0, -0.0,        inf,   -inf,   std::nan(""), tiny, -tiny,   3 * tiny,
                              1.0, -1.0 / 1024, large, -large, 1.0 + 0x1p-8, 1.0,  -6.2e-5, 1000 * tiny};

@@ -7,6 +7,7 @@
 using namespace trireme;
 using namespace trireme::net;
 using namespace trireme::testing;
+using namespace trireme::net::testing;
 
 TEST_CASE("A socket owns its descriptor and closes it once") {
   int before = open_descriptors();

@@ -10,6 +10,7 @@
 using namespace trireme;
 using namespace trireme::net;
 using namespace trireme::testing;
+using namespace trireme::net::testing;
 
 namespace {
 

@@ -7,7 +7,9 @@
 
 #include <future>
 
-namespace trireme::testing {
+namespace trireme::net::testing {
+
+using trireme::testing::error_of;
 
 /// How a handshake ended on both sides.
 struct Outcome {
@@ -42,4 +44,4 @@ inline Outcome shake_hands(Pair pair, const Party& client, const Party& server, 
   return outcome;
 }
 
-}  // namespace trireme::testing
+}  // namespace trireme::net::testing

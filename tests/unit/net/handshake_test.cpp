@@ -9,6 +9,7 @@
 using namespace trireme;
 using namespace trireme::net;
 using namespace trireme::testing;
+using namespace trireme::net::testing;
 
 TEST_CASE("Two holders of the key learn who the other is") {
   JobKey key = JobKey::random();

@@ -12,6 +12,7 @@
 using namespace trireme;
 using namespace trireme::net;
 using namespace trireme::testing;
+using namespace trireme::net::testing;
 
 TEST_CASE("A local socket connects by name and leaves no file") {
   std::string name = own_name("echo");

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-namespace trireme::testing {
+namespace trireme::net::testing {
 
 /// Long enough for any machine: waits that are expected to succeed.
 inline Deadline soon() { return Deadline::after(std::chrono::seconds(20)); }
@@ -61,4 +61,4 @@ inline int open_descriptors() {
   return count;
 }
 
-}  // namespace trireme::testing
+}  // namespace trireme::net::testing

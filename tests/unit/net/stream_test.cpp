@@ -13,6 +13,7 @@
 using namespace trireme;
 using namespace trireme::net;
 using namespace trireme::testing;
+using namespace trireme::net::testing;
 
 namespace {
 

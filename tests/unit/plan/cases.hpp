@@ -32,7 +32,7 @@ inline std::vector<int> leaves_for(int ranks) {
   return {leaves.begin(), leaves.end()};
 }
 
-/// Every algorithm of every collective on `ranks` ranks, with all leaves_for(ranks) and all roots.
+/// Every algorithm of every collective on `ranks` ranks, with leaves_for(ranks) and all roots.
 inline std::vector<Case> all_cases(int ranks) {
   std::vector<Case> cases;
   const auto add = [&](const Shape& shape) {
@@ -41,9 +41,17 @@ inline std::vector<Case> all_cases(int ranks) {
   for (Collective collective : {Collective::all_reduce, Collective::reduce_scatter}) {
     for (int leaves : leaves_for(ranks)) add({collective, ranks, leaves, 0});
   }
-  for (int root = 0; root < ranks; ++root) add({Collective::broadcast, ranks, ranks, root});
-  add({Collective::all_gather, ranks, ranks, 0});
-  add({Collective::barrier, ranks, ranks, 0});
+  for (Collective collective : {Collective::broadcast, Collective::gather, Collective::scatter}) {
+    for (int root = 0; root < ranks; ++root) add({collective, ranks, ranks, root});
+  }
+  for (int leaves : leaves_for(ranks)) {
+    for (int root = 0; root < ranks; ++root) {
+      if (leaves == ranks || root % 3 == leaves % 3) add({Collective::reduce, ranks, leaves, root});
+    }
+  }
+  for (Collective collective : {Collective::all_gather, Collective::all_to_all, Collective::barrier}) {
+    add({collective, ranks, ranks, 0});
+  }
   return cases;
 }
 

@@ -32,7 +32,8 @@ std::string refusal(Algorithm algorithm, const Shape& shape, int rank = 0) {
 }
 
 TEST_CASE("Names of algorithms can be read back") {
-  for (auto algorithm : {Algorithm::direct, Algorithm::recursive_doubling, Algorithm::tree, Algorithm::ring}) {
+  for (int value = 0; value < algorithm_count; ++value) {
+    const auto algorithm = static_cast<Algorithm>(value);
     Algorithm read = algorithm == Algorithm::ring ? Algorithm::direct : Algorithm::ring;
     CHECK(parse_algorithm(name_of(algorithm), read));
     CHECK(read == algorithm);
@@ -47,13 +48,18 @@ TEST_CASE("Names of algorithms can be read back") {
 TEST_CASE("Canonical algorithms are told from those that are not") {
   const Shape four{Collective::all_reduce, 4, 8, 0};
   using List = std::vector<Algorithm>;
-  CHECK(defined_algorithms(four, true) == List{Algorithm::direct, Algorithm::recursive_doubling, Algorithm::tree});
-  CHECK(defined_algorithms(four, false) ==
-        List{Algorithm::direct, Algorithm::recursive_doubling, Algorithm::tree, Algorithm::ring});
-  CHECK(defined_algorithms({Collective::all_reduce, 4, 6, 0}, true) == List{Algorithm::direct, Algorithm::tree});
-  CHECK(defined_algorithms({Collective::reduce_scatter, 4, 4, 0}, true) == List{Algorithm::direct});
-  CHECK(defined_algorithms({Collective::all_gather, 4, 1, 0}, true) == List{Algorithm::ring});
-  CHECK(defined_algorithms({Collective::broadcast, 4, 1, 3}, true) == List{Algorithm::tree});
+  using enum Algorithm;
+  CHECK(defined_algorithms(four, true) == List{direct, recursive_doubling, tree, halving_doubling});
+  CHECK(defined_algorithms(four, false) == List{direct, recursive_doubling, tree, halving_doubling, ring});
+  CHECK(defined_algorithms({Collective::all_reduce, 4, 6, 0}, true) == List{direct, tree});
+  CHECK(defined_algorithms({Collective::reduce_scatter, 4, 4, 0}, true) == List{direct});
+  CHECK(defined_algorithms({Collective::all_gather, 4, 1, 0}, true) == List{ring, bruck, direct});
+  CHECK(defined_algorithms({Collective::broadcast, 4, 1, 3}, true) == List{tree, double_tree, ring});
+  CHECK(defined_algorithms({Collective::reduce, 5, 6, 4}, true) == List{rooted, tree});
+  CHECK(defined_algorithms({Collective::reduce, 5, 6, 4}, false) == List{rooted, tree, double_tree});
+  CHECK(defined_algorithms({Collective::gather, 4, 1, 3}, true) == List{rooted, tree});
+  CHECK(defined_algorithms({Collective::scatter, 4, 1, 3}, true) == List{rooted, tree});
+  CHECK(defined_algorithms({Collective::all_to_all, 4, 1, 0}, true) == List{direct});
   CHECK(defined_algorithms({Collective::barrier, 4, 1, 0}, true) == List{Algorithm::recursive_doubling});
   CHECK(defined_algorithms({Collective::barrier, 6, 1, 0}, true) == List{Algorithm::tree});
   CHECK(defined_algorithms({Collective::send_recv, 4, 4, 0}, false).empty());
@@ -86,6 +92,10 @@ TEST_CASE("A malformed shape is refused naming what is wrong with it") {
   CHECK_THAT(refusal(Algorithm::ring, {Collective::reduce_scatter, 2, 0, 0}), Contains("2 ranks with 0 leaves"));
   CHECK_THAT(refusal(Algorithm::tree, {Collective::broadcast, 4, 4, 4}), Contains("root 4") && Contains("0 to 3"));
   CHECK_THAT(refusal(Algorithm::tree, {Collective::broadcast, 4, 4, -1}), Contains("root -1"));
+  for (Collective collective : {Collective::reduce, Collective::gather, Collective::scatter}) {
+    CHECK_THAT(refusal(Algorithm::tree, {collective, 4, 4, 4}), Contains("with root 4") && Contains("0 to 3"));
+  }
+  CHECK_THAT(refusal(Algorithm::tree, {Collective::reduce, 4, 3, 0}), Contains("every rank needs a leaf"));
   CHECK_THAT(refusal(Algorithm::direct, {Collective::all_reduce, 4, 4, 0}, 4),
              Contains("rank 4") && Contains("0 to 3"));
   CHECK_THAT(refusal(Algorithm::direct, {Collective::all_reduce, 4, 4, 0}, -1), Contains("rank -1"));

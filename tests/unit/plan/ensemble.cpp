@@ -17,6 +17,13 @@ std::vector<Plan> all_plans(Algorithm algorithm, const Shape& shape) {
   return plans;
 }
 
+/// Whether both ends of a message speak of the same blocks. In all_to_all the block for rank j at rank i is the block
+/// from rank i at rank j.
+bool same_blocks(Collective collective, int from, int to, BlockRange sent, BlockRange received) {
+  if (collective != Collective::all_to_all) return sent == received;
+  return sent == BlockRange{to, 1} && received == BlockRange{from, 1};
+}
+
 bool receives(StepKind kind) { return kind == StepKind::recv || kind == StepKind::recv_reduce; }
 
 }  // namespace
@@ -32,6 +39,10 @@ Ensemble::Ensemble(Algorithm algorithm, const Shape& wanted) : Ensemble(all_plan
 Ensemble::Ensemble(std::vector<Plan> given) : shape(given.front().shape), plans(std::move(given)) {
   for (int rank = 0; rank < static_cast<int>(plans.size()); ++rank) {
     first.push_back(static_cast<int>(nodes.size()));
+    const Plan& plan = plans[static_cast<std::size_t>(rank)];
+    if (plan.blocks != blocks() || plan.loopable != plans.front().loopable) {
+      throw Broken("rank " + std::to_string(rank) + " cuts the data another way than rank 0");
+    }
     const auto& steps = plans[static_cast<std::size_t>(rank)].mine.steps;
     for (int index = 0; index < static_cast<int>(steps.size()); ++index) {
       Node node;
@@ -75,7 +86,9 @@ void Ensemble::match() {
     for (std::size_t k = 0; k < sends.size(); ++k) {
       Node& send = nodes[static_cast<std::size_t>(sends[k])];
       Node& receipt = nodes[static_cast<std::size_t>(receipts[k])];
-      if (send.step->blocks != receipt.step->blocks || send.step->wire != receipt.step->wire) {
+      const bool agreed =
+          same_blocks(shape.collective, edge.first, edge.second, send.step->blocks, receipt.step->blocks);
+      if (!agreed || send.step->wire != receipt.step->wire) {
         throw Broken(describe(sends[k]) + " meets another message: " + describe(receipts[k]));
       }
       send.partner = receipts[k];

@@ -26,7 +26,8 @@ struct Ensemble {
   std::vector<Node> nodes;
   std::vector<int> first;  ///< of each rank, in nodes
 
-  /// Errors: Broken when a message has one end only, or its ends disagree about blocks or dtype.
+  /// Errors: Broken when a message has one end only, or its ends disagree about blocks or dtype, or ranks about how the
+  /// data is cut.
   explicit Ensemble(std::vector<Plan> plans);
   Ensemble(Algorithm algorithm, const Shape& shape);
   Ensemble(const Ensemble&) = delete;  // nodes point into plans

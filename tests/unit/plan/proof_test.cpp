@@ -112,6 +112,31 @@ TEST_CASE("Messages that meet in another order at the two ends are found when ma
   CHECK_THROWS_AS(Ensemble(plans), Broken);
 }
 
+TEST_CASE("A message of all_to_all that names any but the peer's block at one end is found when matching") {
+  const Case each{Algorithm::direct, {Collective::all_to_all, 3, 3, 0}};
+  std::vector<Plan> plans = plans_of(each);
+  CHECK_NOTHROW(Ensemble(plans));
+  for (StepKind kind : {StepKind::send, StepKind::recv}) {
+    std::vector<Plan> spoilt = plans;
+    for (Step& step : spoilt[1].mine.steps) {
+      if (step.kind == kind) step.blocks.first = 1;
+    }
+    CHECK_THROWS_AS(Ensemble(spoilt), Broken);
+  }
+}
+
+TEST_CASE("An output on another rank than the root is found") {
+  const Case each{Algorithm::rooted, {Collective::gather, 3, 3, 1}};
+  std::vector<Plan> plans = plans_of(each);
+  CHECK_FALSE(some_run_fails(plans));
+  plans[2].mine.output_blocks = {0, 3};
+  CHECK(some_run_fails(plans));
+  Plan touched = make_plan(each.algorithm, each.shape, 2);
+  CHECK_FALSE(graph_fails(touched));
+  touched.mine.steps.front().source = {Space::output, 0, Role::output};
+  CHECK(graph_fails(touched));
+}
+
 TEST_CASE("The promised sum of 8 leaves on 3 ranks is r0 + (r1 + r2), that of 3 leaves (r0 + r1) + r2") {
   Expressions expressions;
   CHECK(expressions.text(promised_sums(expressions, 8, 3, 1).at(0)) == "(r0[0] + (r1[0] + r2[0]))");

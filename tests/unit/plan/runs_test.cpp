@@ -9,19 +9,32 @@
 namespace trireme::plan::proof {
 namespace {
 
-/// Of cases with many ranks, those that differ least from the others.
+bool has_root(Collective collective) {
+  return collective == Collective::broadcast || collective == Collective::gather || collective == Collective::scatter ||
+         collective == Collective::reduce;
+}
+
+/// Of cases with many ranks, those that differ least from the others; those that differ in nothing.
 bool skipped(const Case& each) {
   const auto [collective, ranks, leaves, root] = each.shape;
-  if (ranks <= 12) return false;
-  if (collective == Collective::broadcast) return root % 7 != ranks % 7;
-  if (each.algorithm == Algorithm::tree || each.algorithm == Algorithm::recursive_doubling) {
+  const bool ignores_leaves = each.algorithm == Algorithm::ring || each.algorithm == Algorithm::double_tree;
+  if (ignores_leaves && leaves != ranks) return true;
+  if (ranks <= 6) return false;
+  if (ranks <= 12) {
+    if (has_root(collective) && root % 3 != ranks % 3) return true;
+    const bool one_pass = each.algorithm == Algorithm::direct || each.algorithm == Algorithm::rooted;
+    return one_pass && leaves != ranks && leaves != 37;
+  }
+  if (has_root(collective)) return root % 7 != ranks % 7 || (leaves != ranks && leaves != 64);
+  if (each.algorithm == Algorithm::tree || each.algorithm == Algorithm::recursive_doubling ||
+      each.algorithm == Algorithm::halving_doubling) {
     return leaves != ranks && leaves != 64;
   }
   // Who sends what to whom is the same for every number of ranks, and leaves change the program of the sum only.
   // Halves of all_reduce are proved with it.
   const bool whole = collective == Collective::all_reduce;
   if (ranks > 32 && ranks % (whole ? 3 : 8) != (whole ? 1 : 0)) return true;  // 64 stays
-  return leaves != ranks && (each.algorithm == Algorithm::ring || leaves != 64 || ranks % 8 != 3);
+  return leaves != ranks && (leaves != 64 || ranks % 8 != 3);
 }
 
 void require_runs(Algorithm algorithm, Collective collective) {
@@ -45,6 +58,10 @@ TEST_CASE("AllReduce by recursive doubling adds each contribution once, in the b
   require_runs(Algorithm::recursive_doubling, Collective::all_reduce);
 }
 
+TEST_CASE("AllReduce by halving and doubling adds each contribution once, in the brackets of the contracted tree") {
+  require_runs(Algorithm::halving_doubling, Collective::all_reduce);
+}
+
 TEST_CASE("AllReduce by tree adds each contribution once, in the brackets of the contracted tree") {
   require_runs(Algorithm::tree, Collective::all_reduce);
 }
@@ -61,12 +78,40 @@ TEST_CASE("ReduceScatter by ring adds each contribution once") {
   require_runs(Algorithm::ring, Collective::reduce_scatter);
 }
 
-TEST_CASE("AllGather by ring brings every block to every rank") {
+TEST_CASE("AllGather brings every block to every rank") {
+  require_runs(Algorithm::direct, Collective::all_gather);
+  require_runs(Algorithm::bruck, Collective::all_gather);
   require_runs(Algorithm::ring, Collective::all_gather);
 }
 
 TEST_CASE("Broadcast brings the root's values to every rank, from any root") {
   require_runs(Algorithm::tree, Collective::broadcast);
+  require_runs(Algorithm::double_tree, Collective::broadcast);
+  require_runs(Algorithm::ring, Collective::broadcast);
+}
+
+TEST_CASE(
+    "Reduce by rooted and by tree adds each contribution once on the root, in the brackets of the contracted tree") {
+  require_runs(Algorithm::rooted, Collective::reduce);
+  require_runs(Algorithm::tree, Collective::reduce);
+}
+
+TEST_CASE("Reduce by double tree adds each contribution once on the root") {
+  require_runs(Algorithm::double_tree, Collective::reduce);
+}
+
+TEST_CASE("Gather brings every block to the root, whichever it is") {
+  require_runs(Algorithm::rooted, Collective::gather);
+  require_runs(Algorithm::tree, Collective::gather);
+}
+
+TEST_CASE("Scatter brings every rank its block of the root's, whichever that is") {
+  require_runs(Algorithm::rooted, Collective::scatter);
+  require_runs(Algorithm::tree, Collective::scatter);
+}
+
+TEST_CASE("AllToAll brings block j of rank i to block i of rank j") {
+  require_runs(Algorithm::direct, Collective::all_to_all);
 }
 
 TEST_CASE("Barrier ends under every schedule") {

@@ -16,7 +16,7 @@ Simulator::Simulator(const Ensemble& ensemble, Expressions& expressions, const C
   setup->ensemble = &ensemble;
   setup->expressions = &expressions;
   setup->moves_nothing = ensemble.shape.collective == Collective::barrier;
-  setup->in_place = conditions.in_place;
+  setup->in_place = conditions.in_place && ensemble.shape.collective != Collective::all_to_all;  // never in place
   if (conditions.delivery != Delivery::rendezvous) carried_.resize(ensemble.nodes.size());
   if (conditions.ordered_edges) setup->next_on_edge.assign(ensemble.nodes.size(), -1);
   std::mt19937 random(conditions.seed);
@@ -35,7 +35,7 @@ Simulator::Simulator(const Ensemble& ensemble, Expressions& expressions, const C
     const auto blocks = static_cast<std::size_t>(plan.blocks);
     Memory memory;
     memory.input = cells_.size();
-    memory.output = conditions.in_place ? memory.input : memory.input + blocks;
+    memory.output = setup->in_place ? memory.input : memory.input + blocks;
     cells_.resize(memory.output + blocks, nothing);
     for (const ScratchSlot& slot : plan.mine.scratch) {
       memory.slots.push_back(cells_.size());
@@ -145,8 +145,9 @@ Value Simulator::evaluate(int node, int block) const {
   const Step& step = *info.step;
   if (step.kind == StepKind::recv) {
     const auto& sender = setup_->ensemble->nodes[static_cast<std::size_t>(info.partner)];
-    if (!eager(info.partner)) return read(info.partner, sender.step->source, block);
-    return carried_[static_cast<std::size_t>(info.partner)][static_cast<std::size_t>(block - step.blocks.first)];
+    const int position = block - step.blocks.first;  // the two ends may give the same bytes other numbers
+    if (!eager(info.partner)) return read(info.partner, sender.step->source, sender.step->blocks.first + position);
+    return carried_[static_cast<std::size_t>(info.partner)][static_cast<std::size_t>(position)];
   }
   if (step.kind == StepKind::copy) {
     const Value value = read(node, step.source, block);
@@ -178,8 +179,10 @@ std::string Simulator::unfinished() const {
 }
 
 std::string Simulator::fingerprint() const {
+  static_assert(sizeof(Phase) == 1);
   std::string text;
-  for (Phase each : phases_) text.push_back(static_cast<char>(each));
+  text.reserve(phases_.size() + (cells_.size() + carried_.size()) * sizeof(Value));
+  text.append(reinterpret_cast<const char*>(phases_.data()), phases_.size());
   const auto* cells = reinterpret_cast<const char*>(cells_.data());
   text.append(cells, cells_.size() * sizeof(Value));
   for (const auto& values : carried_) {
@@ -192,20 +195,30 @@ namespace {
 
 std::string where(int rank, int block) { return "rank " + std::to_string(rank) + " block " + std::to_string(block); }
 
-/// What output blocks must hold, by block; nothing where any order of adding will do.
+bool adds(Collective collective) {
+  return collective == Collective::all_reduce || collective == Collective::reduce_scatter ||
+         collective == Collective::reduce;
+}
+
+/// What output blocks must hold where contributions are added, by block; nothing where any order of adding will do.
 std::vector<Value> promised(const Ensemble& ensemble, Expressions& expressions) {
   const Shape& shape = ensemble.shape;
-  const bool moves = shape.collective == Collective::all_gather || shape.collective == Collective::broadcast;
   std::vector<Value> values(static_cast<std::size_t>(ensemble.blocks()), nothing);
-  if (!moves && ensemble.plans.front().canonical) {
+  if (adds(shape.collective) && ensemble.plans.front().canonical) {
     values = promised_sums(expressions, shape.leaves, shape.ranks, ensemble.blocks());
     for (Value& value : values) value = expressions.finalized(value);
   }
-  for (int block = 0; moves && block < ensemble.blocks(); ++block) {
-    const int source = shape.collective == Collective::broadcast ? shape.root : block;
-    values[static_cast<std::size_t>(block)] = expressions.contribution(source, block);
-  }
   return values;
+}
+
+/// What block `block` of `rank`'s output must hold where contributions are moved only.
+Value moved(const Shape& shape, Expressions& expressions, int rank, int block) {
+  switch (shape.collective) {
+    case Collective::broadcast:
+    case Collective::scatter: return expressions.contribution(shape.root, block);
+    case Collective::all_to_all: return expressions.contribution(block, rank);
+    default: return expressions.contribution(block, block);  // all_gather, gather
+  }
 }
 
 /// Sums in free order: every rank's contribution once.
@@ -217,6 +230,19 @@ void check_each_once(const Expressions& expressions, Value value, int ranks, int
   if (!each_once) throw Broken(where(rank, block) + " has " + expressions.text(value));
 }
 
+/// The blocks of the output that the collective promises to `rank`.
+BlockRange promised_output(const Ensemble& ensemble, int rank) {
+  const Shape& shape = ensemble.shape;
+  const BlockRange all{0, ensemble.blocks()};
+  switch (shape.collective) {
+    case Collective::reduce:
+    case Collective::gather: return rank == shape.root ? all : BlockRange{0, 0};
+    case Collective::reduce_scatter:
+    case Collective::scatter: return {rank, 1};
+    default: return all;
+  }
+}
+
 void check_results(const Ensemble& ensemble, Expressions& expressions, const Simulator& simulator, bool in_place) {
   if (!simulator.all_done()) throw Broken("stuck: " + simulator.unfinished());
   const Collective collective = ensemble.shape.collective;
@@ -224,8 +250,10 @@ void check_results(const Ensemble& ensemble, Expressions& expressions, const Sim
   std::vector<Value> wanted = promised(ensemble, expressions);
   for (int rank = 0; rank < ensemble.shape.ranks; ++rank) {
     const RankPlan& mine = ensemble.plans[static_cast<std::size_t>(rank)].mine;
+    if (mine.output_blocks != promised_output(ensemble, rank)) throw Broken(where(rank, 0) + " has another output");
     for (int b = mine.output_blocks.first; b < mine.output_blocks.first + mine.output_blocks.count; ++b) {
       const Value value = simulator.output(rank, b);
+      if (!adds(collective)) wanted[static_cast<std::size_t>(b)] = moved(ensemble.shape, expressions, rank, b);
       Value& want = wanted[static_cast<std::size_t>(b)];
       if (want == nothing) {
         check_each_once(expressions, value, ensemble.shape.ranks, rank, b);
@@ -302,13 +330,15 @@ std::size_t check_all_runs(const Ensemble& ensemble, Expressions& expressions, c
   begin_all(open.back());
   seen.insert(open.back().simulator.fingerprint());
   while (!open.empty()) {
-    const Branch branch = std::move(open.back());
+    Branch branch = std::move(open.back());
     open.pop_back();
     if (branch.ends.empty()) check_results(ensemble, expressions, branch.simulator, conditions.in_place);
-    for (std::size_t choice = 0; choice < branch.ends.size(); ++choice) {
-      Branch next = branch;
+    const std::size_t choices = branch.ends.size();
+    for (std::size_t choice = 0; choice < choices; ++choice) {
+      const Event chosen = branch.ends[choice];
+      Branch next = choice + 1 < choices ? branch : std::move(branch);
       next.ends.erase(next.ends.begin() + static_cast<std::ptrdiff_t>(choice));
-      next.simulator.fire(branch.ends[choice]);
+      next.simulator.fire(chosen);
       begin_all(next);
       if (!seen.insert(next.simulator.fingerprint()).second) continue;
       if (seen.size() > limit) throw Broken("more than " + std::to_string(limit) + " states");

@@ -27,7 +27,10 @@ constexpr MessageKey key{1, 0, 5};
 
 /// An endpoint with one raw link, a posted receive of 1000 bytes (streamed) and a send of 1000 (offered), both under way.
 struct Session {
-  explicit Session(Endpoint::Options options = {.eager_bytes = 256, .piece_bytes = 128, .unexpected_bytes = 2048})
+  explicit Session(Endpoint::Options options = {.eager_bytes = 256,
+                                                .stream_eager_bytes = 256,
+                                                .piece_bytes = 128,
+                                                .unexpected_bytes = 2048})
       : endpoint(0, 2, std::make_shared<transport::Doorbell>(), options) {
     auto made = std::make_unique<ByteLink>();
     link = made.get();
@@ -309,7 +312,7 @@ TEST_CASE("a message that arrives byte by byte, and is written byte by byte, is 
 }
 
 TEST_CASE("a peer may run thousands of small messages ahead") {
-  Session session({.eager_bytes = 256, .piece_bytes = 128});
+  Session session({.eager_bytes = 256, .stream_eager_bytes = 256, .piece_bytes = 128});
   constexpr std::uint32_t ahead = 3000;
   for (std::uint32_t i = 0; i < ahead; ++i) {
     const auto message = Session::frame(FrameType::message, {2, i, 0}, 8, 8);

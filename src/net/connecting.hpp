@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "net/sockaddr.hpp"
+#include "trireme/net/socket.hpp"
+
+namespace trireme::net {
+
+/// Begins to connect a fresh non-blocking socket. `error`: 0 when it stands already, EINPROGRESS while it does not yet,
+/// otherwise why it cannot (then the socket is closed).
+Socket begin_connect(const Endpoint& endpoint, int& error);
+
+/// Of a socket that has become writable: 0 when the connection stands, else why not. A connection to itself, which TCP
+/// can make on a port of the ephemeral range that nobody listens on, counts as refused.
+int connect_result(const Socket& socket);
+
+}  // namespace trireme::net
