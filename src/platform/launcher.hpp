@@ -26,6 +26,12 @@ void describe_trireme_run(const Environment& environment, ClusterSpec& spec);
 bool torchrun_present(const Environment& environment);
 void describe_torchrun(const Environment& environment, ClusterSpec& spec);
 
+bool open_mpi_present(const Environment& environment);
+void describe_open_mpi(const Environment& environment, ClusterSpec& spec);
+
+bool hydra_present(const Environment& environment);
+void describe_hydra(const Environment& environment, ClusterSpec& spec);
+
 bool no_launcher_present(const Environment& environment);
 void describe_no_launcher(const Environment& environment, ClusterSpec& spec);
 

@@ -5,9 +5,11 @@
 
 namespace trireme::platform {
 namespace {
-constexpr std::array<Launcher, 3> table{{
+constexpr std::array<Launcher, 5> table{{
     {"trireme", trireme_run_present, describe_trireme_run},
     {"torchrun", torchrun_present, describe_torchrun},
+    {"openmpi", open_mpi_present, describe_open_mpi},
+    {"hydra", hydra_present, describe_hydra},
     {"none", no_launcher_present, describe_no_launcher},
 }};
 }

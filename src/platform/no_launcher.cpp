@@ -13,9 +13,7 @@ struct ForeignSize {
   std::string_view variable;
   std::string_view launcher;
 };
-constexpr std::array<ForeignSize, 4> foreign_sizes{{
-    {"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"},
-    {"PMI_SIZE", "a PMI launcher (MPICH, Intel MPI)"},
+constexpr std::array<ForeignSize, 2> foreign_sizes{{
     {"SLURM_STEP_NUM_TASKS", "srun"},
     {"SLURM_NTASKS", "srun"},
 }};

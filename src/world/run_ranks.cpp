@@ -17,6 +17,7 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
   world.world_size.reset();
   world.master.reset();
   world.transport.reset();
+  world.engine.reset();  // MPI knows processes, not threads
   if (world.arena_reserve.value == 0) world.arena_reserve = default_reserve;
   if (!world.log) world.log = Log();
   Settings settings = settle(world, platform::Environment());

@@ -53,6 +53,7 @@ net::JobKey key_of(const platform::Environment& environment, const platform::Clu
          "TRIREME_JOB_KEY is not there: `trireme run` gives it to every rank, and the first World that a process opens "
          "takes it out of the environment; keep that World open as long as the process needs one");
   }
+  if (cluster.world > 1 && !cluster.master) return net::JobKey::random();  // rank 0's goes to all through MPI
   if (cluster.world > 1 && cluster.rank == 0) {
     log(LogLevel::warning,
         "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's address keeps jobs "
@@ -149,6 +150,12 @@ Settings settle(const Options& options, const platform::Environment& environment
     if (settings.transport != "auto" && settings.transport != "shm" && settings.transport != "tcp")
       refuse(setting, "give auto, shm or tcp");
   }
+  const auto engine = pick(options.engine, "engine", environment, "TRIREME_ENGINE");
+  if (engine.text && *engine.text != "auto") {
+    if (*engine.text != "host" && *engine.text != "mpi") refuse(engine, "give auto, host or mpi");
+    settings.engine = *engine.text;
+  }
+  settings.mpi_module = environment.find("TRIREME_MPI_MODULE").value_or("");
   if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM");
       setting.text && *setting.text != "auto") {
     plan::Algorithm algorithm{};
@@ -160,6 +167,9 @@ Settings settle(const Options& options, const platform::Environment& environment
       for (const auto each : known) list += ", " + std::string(plan::name_of(each));
       refuse(setting, list);
     }
+    if (settings.engine != "host")
+      refuse(setting, "it chooses among the plans of the host engine, but " + engine.name + " is '" + *engine.text +
+                          "'; set one of the two");
     settings.algorithm = algorithm;
   }
   settings.timeout =

@@ -17,6 +17,8 @@ struct Settings {
   platform::ClusterSpec cluster;
   net::JobKey key;
   std::string transport = "auto";  ///< auto, mem, shm, tcp
+  std::string engine = "host";     ///< host, mpi
+  std::string mpi_module{};        ///< the file; empty: where it is installed
   std::optional<plan::Algorithm> algorithm{};
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
@@ -27,6 +29,11 @@ struct Settings {
   Bytes arena_reserve{};
   Log log{};
 };
+
+/// Whether the ranks know no meeting point and must meet through MPI.
+inline bool meets_through_mpi(const Settings& settings) {
+  return settings.cluster.world > 1 && !settings.cluster.master;
+}
 
 /// Errors: invalid_argument naming the variable or option and its value.
 Settings settle(const Options& options, const platform::Environment& environment);

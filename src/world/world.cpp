@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/world/world.hpp"
 
+#include "engines/mpi/engine.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/rendezvous/join.hpp"
 #include "trireme/transport/shm.hpp"
 #include "trireme/transport/tcp.hpp"
 #include "world/links.hpp"
+#include "world/mpi_meeting.hpp"
 #include "world/world_builder.hpp"
 
 #include <algorithm>
@@ -19,9 +21,11 @@ namespace {
 
 constexpr std::uint64_t first_epoch = 0;
 
-WorldBuilder::Meeting meet(const Settings& settings, Deadline deadline) {
+/// `serving`: the server of this rank, if it serves already.
+WorldBuilder::Meeting meet(const Settings& settings, std::unique_ptr<rendezvous::Server> serving, Deadline deadline) {
   const auto& cluster = settings.cluster;
   WorldBuilder::Meeting meeting;
+  meeting.server = std::move(serving);
   rendezvous::ServerAddress server{
       .address = {cluster.store_host.value_or(*cluster.master), cluster.store_port.value_or(*cluster.port)},
       .key = settings.key,
@@ -31,7 +35,7 @@ WorldBuilder::Meeting meet(const Settings& settings, Deadline deadline) {
       .world_size = cluster.world,
       .serving_rank = cluster.store_served ? -1 : 0,
       .log = settings.log};
-  if (!cluster.store_served && cluster.rank == 0) {
+  if (!cluster.store_served && cluster.rank == 0 && !meeting.server) {
     meeting.server = rendezvous::Server::start({.bind = {"", server.address.port},
                                                 .key = settings.key,
                                                 .job_id = cluster.job_id,
@@ -50,7 +54,7 @@ WorldBuilder::Meeting meet(const Settings& settings, Deadline deadline) {
 std::string settings_text(const Settings& settings) {
   return "transport " + settings.transport + ", algorithm " +
          (settings.algorithm ? std::string(plan::name_of(*settings.algorithm)) : "auto") + ", eager bytes " +
-         std::to_string(settings.eager_bytes.value_or(0));
+         std::to_string(settings.eager_bytes.value_or(0)) + ", engine " + settings.engine;
 }
 
 std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine,
@@ -88,14 +92,22 @@ const std::string& of_rank(const std::vector<std::string>& texts, int rank) {
 
 }  // namespace
 
-World WorldBuilder::build_alone(const Settings& settings) {
+comm::EngineFactory factory_of(const Settings& settings, const std::shared_ptr<engines::mpi::Session>& mpi) {
+  return settings.engine == "mpi" ? engines::mpi::factory(mpi) : comm::EngineFactory();
+}
+
+World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
   auto contents = std::make_unique<World::Contents>();
+  contents->mpi = std::move(mpi);
+  contents->engine = settings.engine;
   contents->hosts = {net::host_name()};
   contents->transports = {"self"};
   contents->context = comm::open_context({.hosts = contents->hosts,
                                           .transports = contents->transports,
                                           .timeout = settings.timeout,
                                           .algorithm = settings.algorithm,
+                                          .make_engine = factory_of(settings, contents->mpi),
+                                          .engine_rings = settings.engine != "mpi",
                                           .log = settings.log,
                                           .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
                                           .doorbell = std::make_shared<transport::Doorbell>()},
@@ -104,10 +116,12 @@ World WorldBuilder::build_alone(const Settings& settings) {
   return World(std::move(contents));
 }
 
-World WorldBuilder::build(Settings settings, Meeting meeting) {
+World WorldBuilder::build(Settings settings, Meeting meeting, MpiSession mpi) {
   const Deadline deadline = Deadline::after(settings.join_timeout);
   auto contents = std::make_unique<World::Contents>();
   contents->server = std::move(meeting.server);
+  contents->mpi = std::move(mpi);
+  contents->engine = settings.engine;
   const auto control = ControlRelay::open(settings.cluster.rank, first_epoch, meeting.open_control);
   try {
     join(*contents, settings, meeting, *control, deadline);
@@ -167,6 +181,8 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .algorithm = settings.algorithm,
        .eager_bytes = settings.eager_bytes,
        .progress_thread = settings.progress_thread.value_or(crosses_network),
+       .make_engine = factory_of(settings, contents.mpi),
+       .engine_rings = settings.engine != "mpi",
        .log = settings.log,
        .arena = self.arena,
        .doorbell = self.doorbell,
@@ -182,9 +198,14 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
 World World::open(const Options& options) {
   Settings settings = settle(options, platform::Environment::of_process(::environ));
   scrub_secrets();
-  if (settings.cluster.world == 1) return WorldBuilder::build_alone(settings);
-  auto meeting = meet(settings, Deadline::after(settings.join_timeout));
-  return WorldBuilder::build(std::move(settings), std::move(meeting));
+  const Deadline deadline = Deadline::after(settings.join_timeout);
+  std::shared_ptr<engines::mpi::Session> mpi;
+  if (settings.engine == "mpi" || meets_through_mpi(settings)) mpi = start_mpi(settings);
+  if (settings.cluster.world == 1) return WorldBuilder::build_alone(settings, std::move(mpi));
+  std::unique_ptr<rendezvous::Server> server;
+  if (meets_through_mpi(settings)) server = meet_through_mpi(settings, *mpi, deadline);
+  auto meeting = meet(settings, std::move(server), deadline);
+  return WorldBuilder::build(std::move(settings), std::move(meeting), std::move(mpi));
 }
 
 World::World(std::unique_ptr<Contents> contents) : contents_(std::move(contents)) {}
@@ -197,12 +218,21 @@ World& World::operator=(World&& other) noexcept {
   return *this;
 }
 
+void World::leave(bool failed) {
+  const bool aborted = comm::failure_of(contents_->context).has_value();
+  comm::close_context(contents_->context, failed);
+  if (!contents_->mpi) return;
+  // Who failed, or saw another fail, must not wait for all others.
+  if (failed || aborted) contents_->mpi->abandon();
+  contents_->mpi->close();
+}
+
 World::~World() {
-  if (contents_) comm::close_context(contents_->context, std::uncaught_exceptions() > contents_->exceptions_at_open);
+  if (contents_) leave(std::uncaught_exceptions() > contents_->exceptions_at_open);
 }
 
 void World::close() {
-  if (contents_) comm::close_context(contents_->context, false);
+  if (contents_) leave(false);
 }
 
 int World::rank() const { return contents_->communicator->rank(); }
@@ -213,6 +243,7 @@ Communicator World::communicator() const { return *contents_->communicator; }
 Memory World::memory() const { return contents_->communicator->memory(); }
 std::string World::transport(int peer) const { return of_rank(contents_->transports, peer); }
 std::string World::host(int peer) const { return of_rank(contents_->hosts, peer); }
+const std::string& World::engine() const { return contents_->engine; }
 std::optional<Error> World::failure() const { return comm::failure_of(contents_->context); }
 
 }  // namespace trireme

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engines/mpi/session.hpp"
 #include "trireme/comm/context.hpp"
 #include "trireme/rendezvous/server.hpp"
 #include "trireme/rendezvous/store.hpp"
@@ -17,10 +18,12 @@ namespace trireme {
 
 struct World::Contents {
   std::unique_ptr<rendezvous::Server> server;  // of rank 0, where no launcher serves the store; ends last
+  std::shared_ptr<engines::mpi::Session> mpi;  // where MPI moves the data, or brought the ranks together
   std::shared_ptr<comm::Context> context;
   std::optional<Communicator> communicator;
   std::vector<std::string> hosts;
   std::vector<std::string> transports;
+  std::string engine = "host";
   int local_rank = 0;
   int local_size = 1;
   int exceptions_at_open = std::uncaught_exceptions();
@@ -36,8 +39,9 @@ class WorldBuilder {
     std::unique_ptr<rendezvous::Server> server;
     const transport::MemNetwork* network = nullptr;  // transport mem
   };
-  static World build(Settings settings, Meeting meeting);
-  static World build_alone(const Settings& settings);
+  using MpiSession = std::shared_ptr<engines::mpi::Session>;  // null: no MPI in this world
+  static World build(Settings settings, Meeting meeting, MpiSession mpi = {});
+  static World build_alone(const Settings& settings, MpiSession mpi = {});
 
  private:
   /// All of build() in which a failure must reach the others.

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <tuple>
 
 using namespace trireme;
 using testing::run_ranks;
@@ -67,6 +68,16 @@ Accumulator<T> widen(T value) {
   else
     return value;
 }
+
+// Under sanitizers a few stand for all: the kernels have tests of their own.
+#ifdef TRIREME_SANITIZED
+using FloatingTypes = std::tuple<float, BFloat16>;
+using AllTypes = std::tuple<double, Float8E4M3, std::int32_t, bool>;
+#else
+using FloatingTypes = std::tuple<double, float, Float16, BFloat16, Float8E4M3, Float8E5M2>;
+using AllTypes = std::tuple<double, float, Float16, BFloat16, Float8E4M3, Float8E5M2, std::int64_t, std::int32_t,
+                            std::int8_t, std::uint64_t, std::uint32_t, std::uint8_t, bool>;
+#endif
 
 struct Case {
   std::string transport;
@@ -142,8 +153,7 @@ TEST_CASE("all_reduce gives the bits of the contracted tree, whatever algorithm,
   SUCCEED();
 }
 
-TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double, float, Float16, BFloat16, Float8E4M3,
-                   Float8E5M2) {
+TEMPLATE_LIST_TEST_CASE("all_reduce keeps the tree's bits in every type", "", FloatingTypes) {
   for (const int ranks : {2, 3, 5, 8}) {
     for (const auto& algorithm : canonical_algorithms(ranks, ranks)) {
       CAPTURE(ranks, algorithm);
@@ -154,9 +164,7 @@ TEMPLATE_TEST_CASE("all_reduce keeps the tree's bits in every type", "", double,
   SUCCEED();
 }
 
-TEMPLATE_TEST_CASE("all_reduce of every operation and count is exact on exact inputs", "", double, float, Float16,
-                   BFloat16, Float8E4M3, Float8E5M2, std::int64_t, std::int32_t, std::int8_t, std::uint64_t,
-                   std::uint32_t, std::uint8_t, bool) {
+TEMPLATE_LIST_TEST_CASE("all_reduce of every operation and count is exact on exact inputs", "", AllTypes) {
   const int ranks = GENERATE(1, 2, 3, 4, 7);
   for (int index = 0; index < reduce_kind_count; ++index) {
     const auto kind = static_cast<ReduceKind>(index);

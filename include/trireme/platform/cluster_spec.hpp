@@ -17,7 +17,8 @@ namespace trireme::platform {
 /// combine freely.
 struct ClusterSpec {
   std::string platform = "plain";
-  std::string launcher = "none";  ///< "trireme" (trireme run), "torchrun" (any launcher with its variables), "none"
+  std::string launcher = "none";  ///< "trireme" (trireme run), "torchrun" (any launcher with its variables), "openmpi",
+                                  ///< "hydra" (the mpirun of MPICH and Intel MPI), "none"
   std::string level = "single";   ///< "process": the launcher started every rank; "single": a world of one
 
   int rank = 0;
@@ -27,10 +28,10 @@ struct ClusterSpec {
   std::optional<int> node_rank;    ///< index of this host
   std::optional<int> nnodes;       ///< hosts
 
-  std::optional<std::string> master;        ///< the host all ranks can reach; always known when world > 1
-  std::optional<std::uint16_t> port;        ///< as the launcher gave it; always known when world > 1
-  bool store_served = false;                ///< the launcher serves the store; otherwise rank 0 does
-  std::optional<std::string> store_host;    ///< where the store is: `master`, unless the launcher names another
+  std::optional<std::string> master;      ///< the host all ranks can reach; world > 1 without it: they meet through MPI
+  std::optional<std::uint16_t> port;      ///< as the launcher gave it; known when `master` is and world > 1
+  bool store_served = false;              ///< the launcher serves the store; otherwise rank 0 does
+  std::optional<std::string> store_host;  ///< where the store is: `master`, unless the launcher names another
   std::optional<std::uint16_t> store_port;  ///< `port`, or its neighbour where the launcher itself occupies `port`
   std::string job_id;  ///< equal on all ranks of one start of a job; empty when nothing tells jobs apart
 

@@ -12,7 +12,7 @@ namespace trireme::testing {
 
 struct RunRanksOptions {
   std::string transport = "mem";  ///< mem, shm or tcp: all three work between threads
-  Options world{};                ///< rank, world_size, master and transport in it are ignored; the environment too
+  Options world{};                ///< rank, world_size, master, transport and engine are ignored; the environment too
 };
 
 /// Runs `body` on `ranks` threads of this process, each with a World of its own that is opened and closed around it.

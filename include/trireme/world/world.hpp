@@ -20,6 +20,7 @@ struct Options {
   std::optional<int> world_size{};                     ///< WORLD_SIZE
   std::optional<std::string> master{};                 ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
   std::optional<std::string> transport{};              ///< TRIREME_TRANSPORT: auto, shm or tcp
+  std::optional<std::string> engine{};                 ///< TRIREME_ENGINE: auto (the host engine), host or mpi
   std::optional<std::string> algorithm{};              ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
   std::optional<std::chrono::milliseconds> timeout{};  ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
   std::optional<std::chrono::milliseconds> join_timeout{};  ///< TRIREME_JOIN_TIMEOUT_S: of open(); 15 minutes
@@ -60,15 +61,19 @@ class World {
   /// How `peer` is reached: "self", "mem", "shm" or "tcp".
   std::string transport(int peer) const;
   std::string host(int peer) const;
+  /// Who moves and combines: "host" or "mpi".
+  const std::string& engine() const;
   /// The cause this world failed with, if it has.
   std::optional<Error> failure() const;
 
   /// Leaves in good order: the other ranks do not take it for a failure. Operations still under way fail. Idempotent.
+  /// Where MPI was started by open(), waits for the other ranks to close, too, as MPI_Finalize does.
   void close();
 
  private:
   friend class WorldBuilder;
   struct Contents;
+  void leave(bool failed);
   explicit World(std::unique_ptr<Contents> contents);
   std::unique_ptr<Contents> contents_;
 };

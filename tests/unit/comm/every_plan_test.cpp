@@ -134,6 +134,9 @@ std::string run_on_all(const PlanCase& which, const std::string& transport) {
 
 TEST_CASE("every plan of every collective, run by the executor, gives every rank its elements") {
   const int ranks = GENERATE(1, 2, 3, 4, 5, 8);
+#ifdef TRIREME_SANITIZED
+  if (ranks != 2 && ranks != 5) return;
+#endif
   for (int c = 0; c < plan::collective_count; ++c) {
     const auto collective = static_cast<Collective>(c);
     if (collective == Collective::send_recv || collective == Collective::barrier) continue;

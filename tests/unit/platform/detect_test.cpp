@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <functional>
 #include <vector>
 
 using trireme::ErrorCode;
@@ -32,6 +33,21 @@ Environment without(Environment environment, const char* name) {
   environment.erase(name);
   return environment;
 }
+
+/// Rank 5 of 8 as the mpirun of an MPI says it: the third of the four ranks of its host.
+struct Mpirun {
+  const char* launcher;
+  const char* rank;
+  const char* size;
+  const char* local_rank;
+  const char* local_size;
+  Environment environment() const {
+    return Environment({{rank, "5"}, {size, "8"}, {local_rank, "1"}, {local_size, "4"}});
+  }
+};
+const Mpirun open_mpi{"openmpi", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+                      "OMPI_COMM_WORLD_LOCAL_SIZE"};
+const Mpirun hydra{"hydra", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
 
 /// The message of the failure, which must have `code`.
 std::string failure(const Environment& environment, ErrorCode code = ErrorCode::invalid_argument) {
@@ -220,7 +236,7 @@ TEST_CASE("A restarted torchrun job has another job id") {
 }
 
 TEST_CASE("One of several processes of a launcher that cannot be joined is refused, a single one is not") {
-  const char* variable = GENERATE("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS");
+  const char* variable = "SLURM_STEP_NUM_TASKS";
   REQUIRE_THAT(failure(Environment({{variable, "4"}}), ErrorCode::unsupported), Contains(std::string(variable) + "=4"));
   REQUIRE(detect(Environment({{variable, "1"}})).world == 1);
   REQUIRE(detect(with(torchrun_set(), variable, "4")).launcher == "torchrun");
@@ -232,4 +248,77 @@ TEST_CASE("A task of a Slurm job of several is refused by name, a shell in an al
   REQUIRE(detect(with(task, "SLURM_NTASKS", "1")).world == 1);
   REQUIRE(detect(without(task, "SLURM_PROCID")).world == 1);
   REQUIRE(detect(with(with(with(task, "RANK", "0"), "WORLD_SIZE", "1"), "LOCAL_RANK", "0")).launcher == "torchrun");
+}
+
+TEST_CASE("The ranks of an mpirun are read without a flag, and need no meeting point") {
+  const Mpirun& mpirun = GENERATE(std::cref(open_mpi), std::cref(hydra)).get();
+  const auto spec = detect(mpirun.environment());
+  REQUIRE(spec.launcher == mpirun.launcher);
+  REQUIRE(spec.level == "process");
+  REQUIRE(spec.rank == 5);
+  REQUIRE(spec.world == 8);
+  REQUIRE(spec.local_rank == 1);
+  REQUIRE(spec.local_world == 4);
+  REQUIRE(spec.node_rank == 1);
+  REQUIRE(spec.nnodes == 2);
+  REQUIRE_FALSE(spec.master.has_value());
+  REQUIRE_FALSE(spec.port.has_value());
+  REQUIRE_FALSE(spec.store_served);
+  REQUIRE(spec.warnings.empty());
+  // Ranks dealt round the hosts: which host this is cannot be told from one rank.
+  REQUIRE_FALSE(detect(with(mpirun.environment(), mpirun.local_rank, "2")).node_rank.has_value());
+}
+
+TEST_CASE("Under mpirun a meeting point of the user is taken, and half of one is refused") {
+  const Mpirun& mpirun = GENERATE(std::cref(open_mpi), std::cref(hydra)).get();
+  const auto address = with(mpirun.environment(), "MASTER_ADDR", "host-a");
+  const auto spec = detect(with(address, "MASTER_PORT", "29500"));
+  REQUIRE(spec.launcher == mpirun.launcher);
+  REQUIRE(spec.master == "host-a");
+  REQUIRE(spec.store_host == "host-a");
+  REQUIRE(spec.port == 29500);
+  REQUIRE(spec.store_port == 29500);
+  REQUIRE_THAT(failure(address), Contains("MASTER_ADDR is set but MASTER_PORT is not"));
+  REQUIRE_THAT(failure(with(mpirun.environment(), "MASTER_PORT", "29500")),
+               Contains("MASTER_PORT is set but MASTER_ADDR is not"));
+  REQUIRE_THAT(failure(with(with(address, "MASTER_ADDR", ""), "MASTER_PORT", "1")), Contains("MASTER_ADDR is empty"));
+}
+
+TEST_CASE("Half of mpirun's set is refused, naming what is there and what is missing") {
+  const Mpirun& mpirun = GENERATE(std::cref(open_mpi), std::cref(hydra)).get();
+  for (const char* missing : {mpirun.rank, mpirun.size, mpirun.local_rank, mpirun.local_size}) {
+    const char* given = missing == mpirun.rank ? mpirun.size : mpirun.rank;
+    REQUIRE_THAT(failure(without(mpirun.environment(), missing)),
+                 Contains(std::string(given) + "=") && Contains(std::string(missing) + " is not"));
+    REQUIRE_THAT(failure(with(mpirun.environment(), missing, "x")), Contains(std::string(missing) + "=x"));
+  }
+  REQUIRE_THAT(failure(with(mpirun.environment(), mpirun.rank, "8")), Contains(std::string(mpirun.size) + "=8"));
+  REQUIRE_THAT(failure(with(mpirun.environment(), mpirun.local_rank, "4")), Contains(mpirun.local_size));
+  REQUIRE_THAT(failure(with(mpirun.environment(), mpirun.local_size, "9")), Contains("must not be above"));
+}
+
+TEST_CASE("RANK and its set decide over mpirun's, and a difference is told once") {
+  const Mpirun& mpirun = GENERATE(std::cref(open_mpi), std::cref(hydra)).get();
+  auto both = torchrun_set();
+  const auto theirs = mpirun.environment();
+  for (const auto& [name, value] : theirs.variables()) both.set(name, value);
+  REQUIRE(detect(both).launcher == "torchrun");
+  REQUIRE(detect(both).warnings.empty());
+  const auto spec = detect(with(both, mpirun.rank, "2"));
+  REQUIRE(spec.rank == 5);
+  REQUIRE(spec.warnings.size() == 1);
+  REQUIRE_THAT(spec.warnings[0], Contains("RANK=5") && Contains(std::string(mpirun.rank) + "=2"));
+}
+
+TEST_CASE("Every start of mpirun has a job id of its own, unless the user gives one") {
+  const auto started = with(open_mpi.environment(), "PMIX_NAMESPACE", "1234");
+  REQUIRE_THAT(detect(started).job_id, Contains("1234"));
+  REQUIRE(detect(with(started, "TRIREME_JOB_ID", "mine")).job_id == "mine");
+  REQUIRE(detect(hydra.environment()).job_id.empty());
+}
+
+TEST_CASE("A task of srun is none of Hydra's, a rank of Hydra's inside an allocation is") {
+  const Environment task{{"PMI_RANK", "0"}, {"PMI_SIZE", "2"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "2"}};
+  REQUIRE_THAT(failure(task, ErrorCode::unsupported), Contains("srun"));
+  REQUIRE(detect(with(hydra.environment(), "SLURM_PROCID", "0")).launcher == "hydra");
 }

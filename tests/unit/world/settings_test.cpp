@@ -130,6 +130,45 @@ TEST_CASE("a launcher's half of a description is refused, never taken for a worl
   }
 }
 
+TEST_CASE(
+    "the engine is the host's unless something asks for MPI, and plans of the host engine are not asked for then") {
+  auto environment = launched();
+  REQUIRE(settle(silent(), environment).engine == "host");
+  environment.set("TRIREME_ENGINE", "auto");
+  REQUIRE(settle(silent(), environment).engine == "host");
+  environment.set("TRIREME_ENGINE", "mpi");
+  environment.set("TRIREME_MPI_MODULE", "/a/module.so");
+  REQUIRE(settle(silent(), environment).engine == "mpi");
+  REQUIRE(settle(silent(), environment).mpi_module == "/a/module.so");
+  environment.set("TRIREME_ALGORITHM", "tree");
+  REQUIRE(has(refusal(silent(), environment).message, "TRIREME_ALGORITHM is 'tree'"));
+  REQUIRE(has(refusal(silent(), environment).message, "TRIREME_ENGINE is 'mpi'"));
+  Options options = silent();
+  options.engine = "host";
+  REQUIRE(settle(options, environment).engine == "host");
+  environment.set("TRIREME_ENGINE", "pigeon");
+  REQUIRE(has(refusal(silent(), environment).message, "TRIREME_ENGINE is 'pigeon': give auto, host or mpi"));
+}
+
+TEST_CASE("ranks of mpirun without a meeting point meet through MPI, with a key that nobody can guess") {
+  const platform::Environment environment{{"OMPI_COMM_WORLD_RANK", "0"},
+                                          {"OMPI_COMM_WORLD_SIZE", "2"},
+                                          {"OMPI_COMM_WORLD_LOCAL_RANK", "0"},
+                                          {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}};
+  int warnings = 0;
+  Options options;
+  options.log = Log(LogLevel::warning, [&](LogLevel, std::string_view) { ++warnings; });
+  const auto first = settle(options, environment), second = settle(options, environment);
+  REQUIRE(meets_through_mpi(first));
+  REQUIRE(first.key.to_text() != second.key.to_text());
+  REQUIRE(warnings == 0);
+  auto with_master = environment;
+  with_master.set("MASTER_ADDR", "host-a");
+  with_master.set("MASTER_PORT", "29500");
+  REQUIRE_FALSE(meets_through_mpi(settle(options, with_master)));
+  REQUIRE_FALSE(meets_through_mpi(settle(options, {})));
+}
+
 TEST_CASE("options override the environment") {
   auto environment = launched();
   environment.set("TRIREME_TRANSPORT", "tcp");
