@@ -53,7 +53,7 @@ int doctor(const Invocation& invocation) {
   report.interface = find_interface(invocation.environment);
   report.machine = describe_machine();
   report.gpus = find_gpus("/proc/driver/nvidia/gpus");
-  report.engines = list_engines();
+  report.engines = list_engines(invocation.environment.find("TRIREME_MPI_MODULE").value_or(""));
   report.transports = probe_transports();
   report.warnings = find_warnings(report, invocation.environment);
 

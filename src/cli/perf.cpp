@@ -20,6 +20,7 @@ PerfEnvironment describe_world(const World& world, BoundKind bound) {
                               .ranks = world.size(),
                               .ranks_on_host = world.local_size(),
                               .transport = "self",
+                              .engine = world.engine(),
                               .bound = bound};
   for (int peer = 0; peer < world.size(); ++peer) {
     const std::string transport = world.transport(peer);
@@ -46,6 +47,7 @@ void show(const std::string& text) {
 /// As one of the ranks of a world. Returns how many elements were wrong.
 std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json) {
   World world = World::open({.transport = options.transport,
+                             .engine = options.engine,
                              .algorithm = options.algorithm,
                              .arena_reserve = perf_arena_reserve(options.max_bytes)});
   if (options.root >= world.size()) {

@@ -8,9 +8,14 @@
 
 #include <array>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <tuple>
+
+#include <malloc.h>
 
 using namespace trireme;
 using namespace trireme::testing;
@@ -293,4 +298,49 @@ TEMPLATE_LIST_TEST_CASE("a random program of collectives gives every rank the ri
     CAPTURE(transport, ranks, seed);
     REQUIRE(std::accumulate(complaints.begin(), complaints.end(), std::string()) == "");
   }
+}
+
+namespace {
+
+/// What a program holds that a leak would make more of.
+struct Holdings {
+  std::size_t descriptors = 0, threads = 0, mappings = 0, heap_bytes = 0;
+
+  static Holdings now() {
+    const auto entries = [](const char* folder) {
+      return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+    };
+    Holdings held{entries("/proc/self/fd"), entries("/proc/self/task")};
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);)
+      held.mappings += line.find("trireme") != std::string::npos && line.find("memfd") != std::string::npos;
+    const auto heap = ::mallinfo2();
+    held.heap_bytes = heap.uordblks + heap.hblkhd;
+    return held;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ten thousand random operations give no wrong bit and leave nothing behind", "[.full]") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const int ranks = GENERATE(2, 3);
+  const auto run = [&](std::uint64_t seed, std::uint64_t operations) {
+    std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
+    run_ranks(ranks,
+              [&](World& world) {
+                complaints[static_cast<std::size_t>(world.rank())] = Program<float>(world, seed).run(operations);
+              },
+              {.transport = transport});
+    return std::accumulate(complaints.begin(), complaints.end(), std::string());
+  };
+  CAPTURE(transport, ranks);
+  REQUIRE(run(7, 100) == "");  // what is made once and kept
+  const auto before = Holdings::now();
+  REQUIRE(run(8, 10'000) == "");
+  const auto after = Holdings::now();
+  REQUIRE(after.descriptors == before.descriptors);
+  REQUIRE(after.threads == before.threads);
+  REQUIRE(after.mappings == before.mappings);
+  REQUIRE(after.heap_bytes < before.heap_bytes + (64u << 10));  // the allocator's own caches
 }

@@ -102,7 +102,8 @@ std::string to_text(const Report& report) {
 std::vector<std::string> find_warnings(const Report& report, const platform::Environment& environment) {
   std::vector<std::string> warnings = report.cluster.warnings;
   bool has_key = environment.has("TRIREME_JOB_KEY") || environment.has("TRIREME_JOB_KEY_FILE");
-  if (report.cluster.world > 1 && !has_key) {
+  // Without a meeting point the ranks meet through MPI, and a fresh key goes with its address.
+  if (report.cluster.world > 1 && report.cluster.master && !has_key) {
     warnings.push_back(
         "no job key (TRIREME_JOB_KEY_FILE or TRIREME_JOB_KEY): one derived from the job's id prevents "
         "cross-talk, not attack");

@@ -2,11 +2,13 @@
 #include "cli/doctor/transports.hpp"
 
 #include "cli/run/descriptor.hpp"
+#include "engines/mpi/module.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <cerrno>
 #include <functional>
+#include <utility>
 
 #include <sys/mman.h>
 
@@ -46,9 +48,10 @@ std::vector<Availability> probe_transports() {
   return {{"mem", true, {}}, attempt("shm", use_shared_memory), attempt("tcp", use_loopback)};
 }
 
-std::vector<Availability> list_engines() {
+std::vector<Availability> list_engines(const std::string& mpi_module) {
+  std::string no_mpi = engines::mpi::why_no_module(mpi_module);
   return {{"host", true, {}},
-          {"mpi", false, "this version has no MPI engine"},
+          {"mpi", no_mpi.empty(), std::move(no_mpi)},
           {"nccl", false, "this version has no NCCL engine"}};
 }
 

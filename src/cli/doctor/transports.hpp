@@ -17,6 +17,7 @@ struct Availability {
 std::vector<Availability> probe_transports();
 
 /// The engines of this build.
-std::vector<Availability> list_engines();
+/// `mpi_module`: TRIREME_MPI_MODULE, empty if not set.
+std::vector<Availability> list_engines(const std::string& mpi_module);
 
 }  // namespace trireme::cli

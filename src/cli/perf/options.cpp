@@ -29,8 +29,8 @@ ReduceOp parse_op(const std::string& name) {
 }
 
 struct Typed {
-  std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport,
-                         engine = "host", memory = "arena", order = "canonical", json, compare, peer_args, peers_dir;
+  std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport, engine,
+                         memory = "arena", order = "canonical", json, compare, peer_args, peers_dir;
   std::uint64_t factor = 4, iterations = 0, warmup = 3, rounds = 9;
   int root = 0, ranks = 2;
   bool explain = false, cold = false, warm = false;
@@ -64,7 +64,7 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--root", typed.root, "the rank that sends or gets all (default 0)", {.least = 0});
   flags.option("--order", typed.order, "canonical (default) or fastest");
   flags.option("--algorithm", typed.algorithm, "of all_reduce: " + algorithms() + " (default: TRIREME_ALGORITHM)");
-  flags.option("--engine", typed.engine, "host (default)");
+  flags.option("--engine", typed.engine, "auto, host, mpi (default: TRIREME_ENGINE)");
   flags.option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
   flags.option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
   flags.flag("--cold", typed.cold, "inputs rewritten before every call, in buffers used in turn (default)");
@@ -124,9 +124,10 @@ void check_operation(const Arguments& flags, const Typed& typed, PerfOptions& op
 }
 
 void check_place(const Arguments& flags, const Typed& typed, PerfOptions& options) {
-  if (typed.engine == "mpi" || typed.engine == "nccl")
-    fail(ErrorCode::unsupported, "unsupported --engine " + typed.engine + ": this version has host");
-  if (typed.engine != "host") refuse("--engine is '" + typed.engine + "': give host");
+  if (typed.engine == "nccl") fail(ErrorCode::unsupported, "unsupported --engine nccl: this version has host and mpi");
+  if (flags.given("--engine") && typed.engine != "auto" && typed.engine != "host" && typed.engine != "mpi")
+    refuse("--engine is '" + typed.engine + "': give auto, host or mpi");
+  if (flags.given("--engine")) options.engine = typed.engine;
   if (typed.memory != "arena" && typed.memory != "foreign")
     refuse("--memory is '" + typed.memory + "': give arena or foreign");
   options.arena = typed.memory == "arena";

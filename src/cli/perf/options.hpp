@@ -33,6 +33,7 @@ struct PerfOptions {
   ReduceOp op = sum;
   int root = 0;
   ReductionOrder order = ReductionOrder::canonical;
+  std::optional<std::string> engine{};        ///< unset: TRIREME_ENGINE
   std::optional<std::string> algorithm{};     ///< unset: TRIREME_ALGORITHM, or chosen by predicted time
   std::optional<std::string> transport{};     ///< unset: TRIREME_TRANSPORT, or the best there is
   bool arena = true;                          ///< memory of the world's arena, or foreign memory

@@ -32,8 +32,9 @@ std::string perf_heading(const PerfOptions& options, const PerfEnvironment& envi
   std::string text = "# trireme perf " + text_of(options.operation->name) + ": " + std::to_string(environment.ranks) +
                      (environment.ranks == 1 ? " rank" : " ranks") + ", " + std::to_string(environment.ranks_on_host) +
                      " on " + environment.host + " (" + std::to_string(environment.processors) +
-                     " processors), engine host, transport " + environment.transport + ", memory " +
-                     (options.arena ? "arena" : "foreign") + ", order " + text_of(name_of(options.order)) + "\n";
+                     " processors), engine " + environment.engine + ", transport " + environment.transport +
+                     ", memory " + (options.arena ? "arena" : "foreign") + ", order " +
+                     text_of(name_of(options.order)) + "\n";
   text += options.cold ? "# cold: inputs rewritten before every call, in buffers used in turn\n"
                        : "# warm: one buffer, not rewritten between calls\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
@@ -76,7 +77,7 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                                  {"op", op_of(options)},
                                  {"root", root_of(options)},
                                  {"algorithm", nullptr},
-                                 {"engine", "host"},
+                                 {"engine", environment.engine},
                                  {"transport", environment.transport},
                                  {"memory", options.arena ? "arena" : "foreign"},
                                  {"ranks", environment.ranks},

@@ -21,6 +21,7 @@ struct PerfEnvironment {
   int ranks = 1;
   int ranks_on_host = 1;
   std::string transport{};  ///< self, shm, tcp, or mixed
+  std::string engine = "host";
   BoundKind bound = BoundKind::none;
 };
 

@@ -367,8 +367,13 @@ TEST_CASE("Perf on one rank says that nothing is exchanged, and how to start sev
 
 TEST_CASE("The JSON of perf has the keys of the contract") {
   const PerfOptions options = parsed({"all_reduce", "--dtype", "f64", "--op", "max", "--memory", "foreign"});
-  const PerfEnvironment environment{
-      .version = "1.2.3", .host = "h", .processors = 2, .ranks = 4, .ranks_on_host = 4, .transport = "shm"};
+  const PerfEnvironment environment{.version = "1.2.3",
+                                    .host = "h",
+                                    .processors = 2,
+                                    .ranks = 4,
+                                    .ranks_on_host = 4,
+                                    .transport = "shm",
+                                    .engine = "mpi"};
   const PerfRow row{.bytes = 24,
                     .count = 3,
                     .algorithm = "tree",
@@ -384,7 +389,7 @@ TEST_CASE("The JSON of perf has the keys of the contract") {
   REQUIRE(json["rows"].size() == 1);
   const auto expected = nlohmann::json::parse(
       R"({"operation": "all_reduce", "bytes": 24, "count": 3, "dtype": "f64", "op": "max", "root": -1,
-    "algorithm": "tree", "engine": "host", "transport": "shm", "memory": "foreign", "ranks": 4, "time_us": 1.5, "p50_us": 1.5, "p99_us": 2.5,
+    "algorithm": "tree", "engine": "mpi", "transport": "shm", "memory": "foreign", "ranks": 4, "time_us": 1.5, "p50_us": 1.5, "p99_us": 2.5,
     "algbw_GBps": 3.5, "busbw_GBps": 4.5, "wrong": 6, "bound_us": 0.5, "iterations": 9})");
   CHECK(json["rows"][0] == expected);
   const auto moved = nlohmann::json::parse(perf_json(parsed({"scatter", "--root", "2"}), environment, {PerfRow{}}));
