@@ -30,9 +30,6 @@ double seconds(const ChoiceInput& input, plan::Algorithm algorithm) {
 
 bool usable(const ChoiceInput& input, plan::Algorithm algorithm) {
   const auto definedness = plan::definedness(algorithm, input.shape);
-  // Blocks of one rank pass through others' working memory, which is cut evenly.
-  if (input.uneven && input.shape.collective == plan::Collective::all_to_all && algorithm == plan::Algorithm::bruck)
-    return false;
   return definedness.defined && (definedness.canonical || input.order == ReductionOrder::fastest);
 }
 

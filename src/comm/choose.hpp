@@ -18,7 +18,6 @@ struct ChoiceInput {
   plan::ElementBytes element{};
   bool crosses_network = false;
   std::optional<plan::Algorithm> forced{};  ///< all_reduce only
-  bool uneven = false;                      ///< blocks of unequal sizes
 };
 
 /// The algorithm of least predicted time (alpha-beta-gamma) among those defined; a forced one if defined.

@@ -98,8 +98,7 @@ const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
               .count = count,
               .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
               .crosses_network = settings_.crosses_network,
-              .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt,
-              .uneven = request.uneven});
+              .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
   const auto& plan = plan_for(algorithm, shape_of(request));
   std::size_t segments = 1;
   const bool per_pair = request.uneven && request.collective == plan::Collective::all_to_all;
@@ -230,8 +229,7 @@ Explanation HostEngine::explain(const Request& request) const {
        .count = request.logical_count(),
        .element = {size_of(request.input.dtype), size_of(accumulator_of(request.output.dtype)), element},
        .crosses_network = settings_.crosses_network,
-       .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt,
-       .uneven = request.uneven});
+       .forced = request.collective == plan::Collective::all_reduce ? settings_.algorithm : std::nullopt});
 }
 
 }  // namespace trireme::comm

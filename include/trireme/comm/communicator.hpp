@@ -92,7 +92,7 @@ class Communicator {
                     const CallOptions& options = {});
 
   /// Elements [r*n, (r+1)*n) of every rank's `output` become rank r's `input`, n = input count.
-  /// Shape: output P*n elements; in place when input is that part of output.  Cost: ring: (P-1)*n elements sent.
+  /// Shape: output P*n elements; in place when input is that part of output.  Cost: (P-1)*n elements sent.
   template <class T>
   void all_gather(std::span<const T> input, std::span<T> output, const CallOptions& options = {}) {
     all_gather(ConstTensorView(input), TensorView(output), options);
@@ -135,7 +135,7 @@ class Communicator {
 
   /// Block j of rank i's `input` becomes block i of rank j's `output`.
   /// Shape: P*n elements each; in place (through a copy) when output is input.
-  /// Cost: direct: (P-1)*n elements sent; bruck: ceil(log2 P) messages.
+  /// Cost: (P-1)*n elements sent, one message to each.
   template <class T>
   void all_to_all(std::span<const T> input, std::span<T> output, const CallOptions& options = {}) {
     all_to_all(ConstTensorView(input), TensorView(output), options);
@@ -149,7 +149,8 @@ class Communicator {
   Work all_to_all_async(ConstTensorView input, std::span<const std::size_t> send_counts, TensorView output,
                         std::span<const std::size_t> receive_counts, const CallOptions& options = {});
 
-  /// `data` of every rank becomes that of `root`.  Cost: binomial tree, ceil(log2 P) hops.
+  /// `data` of every rank becomes that of `root`.
+  /// Cost: by size: binomial tree, ceil(log2 P) hops; two trees or a chain of pieces, n elements sent at most.
   template <class T>
   void broadcast(std::span<T> data, int root = 0, const CallOptions& options = {}) {
     broadcast(TensorView(data), root, options);

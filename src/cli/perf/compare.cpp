@@ -48,7 +48,7 @@ void append(Words& words, const Words& more) { words.insert(words.end(), more.be
 
 [[noreturn]] void not_here(const Peer& peer, const std::string& what) {
   fail(ErrorCode::invalid_argument, "--compare " + peer.name + ": " + what + "; `scripts/bootstrap --peers` installs " +
-                                        peer.library + ", a build after it makes the program");
+                                        peer.product + ", a build after it makes the program");
 }
 
 std::string find_launcher(const Peer& peer, const platform::Environment& environment, const std::string& self) {
@@ -149,7 +149,7 @@ class Rounds {
     append(command, setting.program_arguments);
     if (peer_.name == "gloo") command.push_back(scratch.file(""));  // where its ranks find each other
     append(command, their_measurement(options_));
-    const std::string name = peer_.library + ", " + setting.name;
+    const std::string name = peer_.product + ", " + setting.name;
     keep(parse_peer_lines(output_of(command, name)), name, comparison_.theirs[index]);
   }
 

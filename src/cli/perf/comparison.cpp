@@ -136,14 +136,14 @@ std::vector<ComparedSize> compare_sizes(const Comparison& comparison) {
 
 std::string comparison_heading(const PerfOptions& options, const Peer& peer, const std::string& host) {
   const CompareOptions& how = *options.compare;
-  std::string text = "# trireme perf " + text_of(options.operation->name) + " next to " + peer.library + ": " +
+  std::string text = "# trireme perf " + text_of(options.operation->name) + " next to " + peer.product + ": " +
                      std::to_string(how.ranks) + (how.ranks == 1 ? " rank" : " ranks") + " on " + host + ", " +
                      std::to_string(how.rounds) + (how.rounds == 1 ? " round" : " rounds") + ", " +
                      (options.cold ? "cold" : "warm") + ", our memory " + (options.arena ? "arena" : "foreign") +
                      ", theirs ordinary\n";
   text += "# a round starts every program once, one after the other; the first of them is another in each round\n";
   for (const PeerSetting& setting : peer.settings) {
-    text += "# " + peer.library + ", " + setting.name + ": " +
+    text += "# " + peer.product + ", " + setting.name + ": " +
             (peer.launchers.empty() ? "trireme" : peer.launchers.front()) + " " + joined(peer.arguments) +
             (setting.launcher_arguments.empty() ? "" : " " + joined(setting.launcher_arguments)) + " " + peer.program +
             (setting.program_arguments.empty() ? "" : " " + joined(setting.program_arguments)) + "\n";
@@ -182,7 +182,7 @@ std::string comparison_json(const PerfOptions& options, const Peer& peer, const 
   Json root;
   root["environment"] = {{"version", TRIREME_VERSION},      {"host", host},
                          {"ranks", options.compare->ranks}, {"cache", options.cold ? "cold" : "warm"},
-                         {"warmup", options.warmup},        {"peer", peer.library}};
+                         {"warmup", options.warmup},        {"peer", peer.product}};
   root["rows"] = Json::array();
   root["compare"] = Json::array();
   for (const ComparedSize& size : sizes)

@@ -16,7 +16,7 @@ Words tuned_algorithm(const std::string& number, const Words& more = {}) {
 
 Peer open_mpi(const PeerConditions& here) {
   Peer peer{.name = "mpi",
-            .library = "Open MPI",
+            .product = "Open MPI",
             .program = "mpi_all_reduce_openmpi",
             .launchers = {"mpirun.openmpi", "mpirun"}};
   if (here.root) peer.arguments.push_back("--allow-run-as-root");
@@ -38,7 +38,7 @@ Peer open_mpi(const PeerConditions& here) {
 
 Peer mpich(const PeerConditions& here) {
   Peer peer{.name = "mpich",
-            .library = "MPICH",
+            .product = "MPICH",
             .program = "mpi_all_reduce_mpich",
             .launchers = {"mpirun.mpich", "mpiexec.hydra"},
             .settings = {{.name = "as shipped"}}};
@@ -51,7 +51,7 @@ Peer mpich(const PeerConditions& here) {
 Peer gloo(const PeerConditions& here) {
   // Bound to a core, its thread that watches the sockets and its caller take turns there: milliseconds per call.
   return {.name = "gloo",
-          .library = "Gloo",
+          .product = "Gloo",
           .program = "gloo_all_reduce",
           .arguments = {"run", "-n", std::to_string(here.ranks), "--"},
           .settings = {{.name = "halving-doubling", .program_arguments = {"halving_doubling"}},

@@ -18,7 +18,7 @@ struct PeerSetting {
 /// to be its best. Several: each size is held against the one that is fastest there.
 struct Peer {
   std::string name{};                    ///< the word behind --compare
-  std::string library{};                 ///< "Open MPI"
+  std::string product{};                 ///< "Open MPI"
   std::string program{};                 ///< of bench/peers
   std::vector<std::string> launchers{};  ///< the first of these that is on PATH; none: `trireme run` starts it
   std::vector<std::string> arguments{};  ///< of the launcher
