@@ -2,7 +2,7 @@
 #pragma once
 
 #include "support/byte_link.hpp"
-#include "transport/frame.hpp"
+#include "transport/endpoint/frame.hpp"
 #include "trireme/transport/doorbell.hpp"
 #include "trireme/transport/endpoint.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "transport/frame.hpp"
+#include "transport/endpoint/frame.hpp"
 
 #include <catch2/catch.hpp>
 

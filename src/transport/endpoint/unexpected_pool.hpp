@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "transport/frame.hpp"
+#include "transport/endpoint/frame.hpp"
 
 #include <cstddef>
 #include <new>
