@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace trireme::testing {
@@ -23,8 +25,9 @@ class ByteLink final : public transport::Link {
   std::size_t write_budget = std::numeric_limits<std::size_t>::max();
   /// At most so many bytes come back per read.
   std::size_t read_piece = std::numeric_limits<std::size_t>::max();
-  std::span<const std::byte> lendable;  ///< own memory that can be lent
-  std::span<std::byte> peer_memory;     ///< what tokens, as offsets, point into
+  std::span<const std::byte> lendable;                  ///< own memory that can be lent
+  std::span<std::byte> peer_memory;                     ///< what tokens, as offsets, point into
+  std::vector<std::unique_ptr<transport::Link>> lanes;  ///< further ones, until the endpoint takes them
 
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override {
     if (state_ != transport::LinkState::open) return 0;
@@ -66,6 +69,7 @@ class ByteLink final : public transport::Link {
   transport::LinkState state() const noexcept override { return state_; }
   int errno_value() const noexcept override { return 0; }
   void close() noexcept override {}
+  std::vector<std::unique_ptr<transport::Link>> take_lanes() override { return std::move(lanes); }
 
  private:
   std::vector<std::byte> incoming_;

@@ -23,7 +23,8 @@ class HostileSession final : public transport::EndpointListener {
   static constexpr std::size_t piece_bytes = 128;
   static constexpr std::size_t unexpected_bytes = 8192;
 
-  HostileSession()
+  /// `lanes`: how many streams the peer has.
+  explicit HostileSession(std::size_t lanes = 1)
       : endpoint_(0, 2, std::make_shared<transport::Doorbell>(),
                   {.eager_bytes = eager_bytes,
                    .stream_eager_bytes = eager_bytes,
@@ -32,9 +33,14 @@ class HostileSession final : public transport::EndpointListener {
         own_memory_(2000, std::byte{1}),
         peer_memory_(4096, std::byte{2}) {
     auto link = std::make_unique<ByteLink>();
-    link_ = link.get();
+    links_.push_back(link.get());
     link->lendable = std::span(own_memory_).first(1000);
     link->peer_memory = peer_memory_;
+    while (links_.size() < lanes) {
+      auto further = std::make_unique<ByteLink>();
+      links_.push_back(further.get());
+      link->lanes.push_back(std::move(further));
+    }
     endpoint_.attach(1, std::move(link));
     endpoint_.set_listener(this);
     for (std::size_t i = 0; i < receives_.size(); ++i) {
@@ -62,9 +68,14 @@ class HostileSession final : public transport::EndpointListener {
     script_ = script;
     while (!script_.empty()) act();
     // Whatever was half done: no more comes, and the endpoint must come to an end of it.
-    link_->write_budget = std::numeric_limits<std::size_t>::max();
-    link_->read_piece = std::numeric_limits<std::size_t>::max();
-    link_->end(transport::LinkState::closed);
+    for (ByteLink* link : links_) {
+      link->write_budget = std::numeric_limits<std::size_t>::max();
+      link->read_piece = std::numeric_limits<std::size_t>::max();
+      if (!ended_early_) link->end(transport::LinkState::closed);
+    }
+    progress(2000);
+    // Where one lane had ended before, the others do so only now.
+    for (ByteLink* link : links_) link->end(transport::LinkState::closed);
     progress(2000);
     check_end();
   }
@@ -113,6 +124,7 @@ class HostileSession final : public transport::EndpointListener {
   struct Receive {
     std::vector<std::byte> memory;
     transport::ReceiveRequest request;
+    std::uint32_t pieces_fed = 0;
     bool posted = false;
     bool given_back = false;
   };
@@ -128,7 +140,7 @@ class HostileSession final : public transport::EndpointListener {
       case 0: {  // raw bytes
         const std::size_t wanted = next();
         const std::size_t count = std::min(wanted, script_.size());
-        link_->feed(script_.first(count));
+        link().feed(script_.first(count));
         script_ = script_.subspan(count);
         break;
       }
@@ -149,13 +161,21 @@ class HostileSession final : public transport::EndpointListener {
         if (each.state == transport::RequestState::idle) endpoint_.send(each);
         break;
       }
-      default:
-        switch (next() % 4) {
-          case 0: link_->write_budget = next(); break;
-          case 1: link_->write_budget = std::numeric_limits<std::size_t>::max(); break;
-          case 2: link_->read_piece = 1 + next() % 90; break;
+      default: {
+        const std::uint8_t what = next();
+        lane_ = what / 4 % links_.size();
+        if (what >= 0xf8) {
+          ended_early_ = true;
+          link().end(what % 2 == 0 ? transport::LinkState::closed : transport::LinkState::lost);
+          break;
+        }
+        switch (what % 4) {
+          case 0: link().write_budget = next(); break;
+          case 1: link().write_budget = std::numeric_limits<std::size_t>::max(); break;
+          case 2: link().read_piece = 1 + next() % 90; break;
           default: give_back(); break;
         }
+      }
     }
   }
   /// A frame that is right but for what the script's bytes turn wrong.
@@ -174,7 +194,7 @@ class HostileSession final : public transport::EndpointListener {
     if (header.type == transport::FrameType::message)
       header.inline_bytes = static_cast<std::uint32_t>(std::min(header.bytes, std::uint64_t{eager_bytes}));
     if (header.type == transport::FrameType::data) {
-      header.token = receives_[which].request.arrived + piece_bytes * (how & 1);
+      header.token = piece_bytes * (receives_[which].pieces_fed++ ^ (how & 1));  // two odd ones in a row change places
       const std::uint64_t left = header.bytes - std::min(header.bytes, header.token);
       header.inline_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, piece_bytes));
     }
@@ -185,9 +205,13 @@ class HostileSession final : public transport::EndpointListener {
       bytes[next() % bytes.size()] = static_cast<std::byte>(next());
       std::memcpy(&header, bytes.data(), sizeof header);
     }
-    link_->feed({reinterpret_cast<const std::byte*>(&header), sizeof header});
+    // Pieces go where the script says, other frames only now and then.
+    const bool is_piece = header.type == transport::FrameType::data;
+    if (is_piece) lane_ = (how >> 1) % links_.size();
+    ByteLink& to = is_piece || (how & 0xf0) == 0xe0 ? link() : *links_.front();
+    to.feed({reinterpret_cast<const std::byte*>(&header), sizeof header});
     const std::vector<std::byte> payload(std::min<std::size_t>(header.inline_bytes, 4096), std::byte{0x5a});
-    link_->feed(payload);
+    to.feed(payload);
   }
   void progress(int rounds) {
     for (int i = 0; i < rounds; ++i) endpoint_.progress();
@@ -235,14 +259,19 @@ class HostileSession final : public transport::EndpointListener {
     for (const auto& each : sends_) {
       if (each.state == transport::RequestState::pending) broken("no send stays pending after the end");
     }
-    if (corrupted_.empty() && link_->unread() != 0) broken("everything is read unless the peer is given up");
+    const auto unread = [](const ByteLink* link) { return link->unread() != 0; };
+    if (corrupted_.empty() && !ended_early_ && std::any_of(links_.begin(), links_.end(), unread))
+      broken("everything is read unless the peer is given up");
   }
+  ByteLink& link() { return *links_[lane_]; }
   void broken(const char* promise) {
     if (broken_.empty()) broken_ = promise;
   }
 
   transport::Endpoint endpoint_;
-  ByteLink* link_ = nullptr;
+  std::vector<ByteLink*> links_;
+  std::size_t lane_ = 0;  // what the script speaks of
+  bool ended_early_ = false;
   std::vector<std::byte> own_memory_;
   std::vector<std::byte> peer_memory_;
   std::array<Receive, sizes.size()> receives_;

@@ -5,6 +5,7 @@
 #include "trireme/transport/link.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@
 namespace trireme::transport {
 
 class Doorbell;
+class PieceSet;
 
 /// Which message: the sender's and the receiver's key must be equal for them to meet.
 struct MessageKey {
@@ -41,7 +43,8 @@ struct SendRequest {
   std::size_t bytes = 0;
 
   RequestState state = RequestState::idle;  ///< done: `data` may be overwritten
-  std::size_t streamed = 0;                 ///< the endpoint's own
+  std::size_t streamed = 0;                 ///< the endpoint's own: bytes in pieces that a lane has taken
+  std::size_t written = 0;                  ///< the endpoint's own: bytes in pieces that are written whole
   bool offered = false;                     ///< the endpoint's own
   SendRequest* next = nullptr;              ///< the endpoint's own
 };
@@ -57,8 +60,9 @@ struct ReceiveRequest {
   bool may_borrow = false;  ///< done may mean: read `borrowed` in place, then call Endpoint::give_back
 
   RequestState state = RequestState::idle;
-  std::size_t arrived = 0;              ///< bytes at destination so far
+  std::size_t arrived = 0;              ///< bytes at destination so far, not always the first ones
   const std::byte* borrowed = nullptr;  ///< set when done: the peer's own memory
+  PieceSet* pieces = nullptr;           ///< the endpoint's own: which of them have come
   ReceiveRequest* next = nullptr;       ///< the endpoint's own
 };
 
@@ -84,10 +88,12 @@ class EndpointListener {
 
 /// All links of one rank, with messages on top: tagged, matched, whole.
 ///
-/// A message of up to `eager_bytes` (`stream_eager_bytes` where nothing can be lent) travels at once with its header. A larger one is offered: memory that the peer can
-/// map is read there in place; any other is streamed, in pieces, once the receiver has posted its destination, straight
-/// into it. Unexpected messages wait in a pool, up to `unexpected_bytes` of each peer. No link is ever left unread
-/// because of another communicator's needs, so communicators cannot block each other.
+/// A message of up to `eager_bytes` (`stream_eager_bytes` where nothing can be lent) travels at once with its header. A
+/// larger one is offered: memory that the peer can map is read there in place; any other is streamed, in pieces, once the
+/// receiver has posted its destination, straight into it. Pieces travel beside each other on all lanes of a link that has
+/// more than one (Link::take_lanes), each lane taking the next piece when it has room. Unexpected messages wait in a pool,
+/// up to `unexpected_bytes` of each peer. No link is ever left unread because of another communicator's needs, so
+/// communicators cannot block each other.
 /// Threads: one at a time.  Cost: no heap call once the pools have grown to their working size.
 class Endpoint {
  public:
@@ -95,14 +101,17 @@ class Endpoint {
     std::size_t eager_bytes = 8192;
     /// Of links that stream everything: asking first would cost a round trip, and posted receives take bytes in place.
     std::size_t stream_eager_bytes = 64 * 1024;
-    std::size_t piece_bytes = 256 * 1024;  ///< of a streamed message, per frame: what others wait for at most
+    /// Of a streamed message, per frame: what others wait for at most. Equal on all ranks.
+    std::size_t piece_bytes = 256 * 1024;
     /// Per peer, of messages that nothing waits for yet; the peer is given up (overrun) before there are more.
     std::size_t unexpected_bytes = std::size_t{256} << 20;
+    /// A peer of which one lane has ended is lost when the others have not done so after this time.
+    std::chrono::milliseconds lane_patience = std::chrono::seconds(5);
   };
   Endpoint(int rank, int world_size, std::shared_ptr<Doorbell> doorbell, Options options);
   ~Endpoint();
 
-  /// Takes the link to `peer`. Before any traffic.
+  /// Takes the link to `peer`, with its further lanes. Before any traffic.
   void attach(int peer, std::unique_ptr<Link> link);
   void set_listener(EndpointListener* listener) { listener_ = listener; }
   int rank() const { return rank_; }
@@ -145,22 +154,40 @@ class Endpoint {
   std::uint64_t messages_sent() const { return messages_sent_; }
 
  private:
+  struct Waiting;
+  struct Lane;
   struct Peer;
+  /// Of a message nobody waits for yet.
   struct Unexpected {
-    MessageKey key;
-    Stamp stamp;
+    const Waiting* entry = nullptr;
+    MessageKey key{};
+    Stamp stamp{};
   };
-  const Unexpected* unexpected(int peer, std::size_t index) const noexcept;
+  /// The one behind `previous` (null: the first) that may belong to the operation; entry null: none.
+  Unexpected next_unexpected(int peer, std::uint32_t communicator, std::uint64_t operation,
+                             const Waiting* previous) const noexcept;
+  bool watch(Peer& peer, Lane& lane, bool for_writing) noexcept;
+  void unwatch(Lane& lane) noexcept;
+  bool arm(Peer& peer) noexcept;
   bool flush(Peer& peer) noexcept;
-  bool drain(Peer& peer) noexcept;
-  bool handle_header(Peer& peer) noexcept;
-  void payload_complete(Peer& peer) noexcept;
+  bool next_frame(Peer& peer, Lane& lane) noexcept;
+  void take_piece(Peer& peer, Lane& lane) noexcept;
+  bool write_frame(Peer& peer, Lane& lane, bool& moved) noexcept;
+  void frame_written(Peer& peer, Lane& lane) noexcept;
+  bool drain(Peer& peer, bool all) noexcept;
+  bool drain(Peer& peer, Lane& lane) noexcept;
+  bool handle_header(Peer& peer, Lane& lane) noexcept;
+  bool handle_piece(Peer& peer, Lane& lane) noexcept;
+  void payload_complete(Peer& peer, Lane& lane) noexcept;
+  void send_accept(Peer& peer, const ReceiveRequest& request) noexcept;
   void accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept;
   void refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept;
+  void look_for_end(Peer& peer, bool moved) noexcept;
   void end_peer(Peer& peer) noexcept;
   void corrupt(Peer& peer, std::string_view what) noexcept;
   bool give_up(Peer& peer) noexcept;
   void fail_requests(Peer& peer) noexcept;
+  bool has_ended(Lane& lane, Deadline deadline) noexcept;
 
   int rank_;
   Options options_;
@@ -177,9 +204,9 @@ class Endpoint {
 template <class Check>
 void Endpoint::for_each_unexpected(std::uint32_t communicator, std::uint64_t operation, Check check) const {
   for (int peer = 0; peer < world_size(); ++peer) {
-    for (std::size_t i = 0; const Unexpected* entry = unexpected(peer, i); ++i) {
-      if (entry->key.communicator == communicator && entry->key.operation == operation)
-        check(peer, entry->key, entry->stamp);
+    for (auto each = next_unexpected(peer, communicator, operation, nullptr); each.entry != nullptr;
+         each = next_unexpected(peer, communicator, operation, each.entry)) {
+      if (each.key.communicator == communicator && each.key.operation == operation) check(peer, each.key, each.stamp);
     }
   }
 }

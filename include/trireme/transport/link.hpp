@@ -3,7 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace trireme::transport {
 
@@ -47,6 +50,10 @@ class Link {
 
   virtual LinkState state() const noexcept = 0;
   virtual int errno_value() const noexcept = 0;
+  /// Further streams to the same peer, beside this one, given away once: each ordered by itself, not among each other.
+  virtual std::vector<std::unique_ptr<Link>> take_lanes() { return {}; }
+  /// Which way the stream takes, for messages: "10.0.0.1 (eth0), 4 flows"; empty where there is only one.
+  virtual std::string route() const { return {}; }
   /// Ends the own stream in good order: the peer reads what was written, then finds the link closed.
   virtual void close() noexcept = 0;
 };

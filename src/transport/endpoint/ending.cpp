@@ -3,44 +3,77 @@
 #include "trireme/transport/endpoint.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
-#include <sys/epoll.h>
-
 namespace trireme::transport {
 
+LinkState Endpoint::Peer::state() const {
+  if (half_ended) return LinkState::lost;
+  bool open = lanes.empty();
+  for (const Lane& lane : lanes) {
+    if (lane.link->state() == LinkState::lost) return LinkState::lost;
+    open |= lane.link->state() == LinkState::open;
+  }
+  return open ? LinkState::open : LinkState::closed;
+}
+
 void Endpoint::fail_requests(Peer& peer) noexcept {
-  for (auto* list : {&peer.queue, &peer.offered}) {
+  for (auto* list : {&peer.queue, &peer.streams, &peer.offered}) {
     while (SendRequest* request = list->pop_front()) request->state = RequestState::failed;
   }
-  if (peer.writing_request != nullptr) std::exchange(peer.writing_request, nullptr)->state = RequestState::failed;
-  if (peer.sink_request != nullptr && peer.sink == Peer::Sink::receive) peer.sink_request->state = RequestState::failed;
-  peer.sink_request = nullptr;
-  for (auto* list : {&peer.posted, &peer.accepted}) {
-    while (ReceiveRequest* request = list->pop_front()) request->state = RequestState::failed;
+  for (Lane& lane : peer.lanes) {
+    if (lane.writing_request != nullptr) std::exchange(lane.writing_request, nullptr)->state = RequestState::failed;
+    if (lane.sink_request != nullptr && lane.sink == Lane::Sink::receive)
+      lane.sink_request->state = RequestState::failed;
+    lane.sink_request = nullptr;
+    lane.busy = false;
   }
-  peer.busy = false;
+  while (ReceiveRequest* request = peer.posted.pop_front()) request->state = RequestState::failed;
+  while (ReceiveRequest* request = peer.accepted.pop_front()) peer.end_pieces(*request, RequestState::failed);
   peer.control.clear();
   peer.control_begin = 0;
 }
 
-void Endpoint::end_peer(Peer& peer) noexcept {
+/// A peer in good order ends all its lanes at once, but the ends do not come together; a lane that is lost, or ends alone,
+/// takes the peer with it. What the others have brought by then is read first: it may say why.
+void Endpoint::look_for_end(Peer& peer, bool moved) noexcept {
   if (peer.ended) return;
-  peer.ended = true;
-  if (peer.link && peer.link->descriptor() >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, peer.link->descriptor(), nullptr);
-  fail_requests(peer);
-  if (listener_ != nullptr) {
-    listener_->peer_ended(peer.rank, peer.link ? peer.link->state() : LinkState::lost,
-                          peer.link ? peer.link->errno_value() : 0);
+  bool any_ended = false, all_ended = true, any_lost = false;
+  for (Lane& lane : peer.lanes) {
+    const LinkState state = lane.link->state();
+    any_lost |= state == LinkState::lost;
+    if (state == LinkState::open) {
+      all_ended = false;
+    } else {
+      any_ended = true;
+      lane.at_end = true;
+      unwatch(lane);  // it would end every sleep at once
+    }
   }
+  if (!any_ended) return;
+  if (!peer.patience) peer.patience = Deadline::after(options_.lane_patience);
+  if (!all_ended && !(any_lost && !moved) && !peer.patience->passed()) return;
+  peer.half_ended = !all_ended;
+  end_peer(peer);
+}
+
+void Endpoint::end_peer(Peer& peer) noexcept {
+  if (!give_up(peer) || listener_ == nullptr) return;
+  const LinkState how = peer.state();
+  int errno_value = how == LinkState::lost ? ECONNRESET : 0;
+  for (const Lane& lane : peer.lanes) {
+    if (lane.link->errno_value() != 0) errno_value = lane.link->errno_value();
+  }
+  listener_->peer_ended(peer.rank, how, errno_value);
 }
 
 /// False if it had ended already.
 bool Endpoint::give_up(Peer& peer) noexcept {
   if (peer.ended) return false;
   peer.ended = true;
-  if (peer.link->descriptor() >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_DEL, peer.link->descriptor(), nullptr);
+  for (Lane& lane : peer.lanes) unwatch(lane);
   fail_requests(peer);
   return true;
 }
@@ -55,7 +88,7 @@ void Endpoint::abort() noexcept {
       slot->ended = true;
       fail_requests(*slot);
     }
-    slot->link.reset();  // also of one given up before: its peer is still waiting on it
+    slot->lanes.clear();  // also of one given up before: its peer is still waiting on it
   }
 }
 
@@ -68,34 +101,44 @@ void Endpoint::close(Deadline deadline) noexcept {
   while (open && !deadline.passed()) {  // what is queued goes out first
     open = false;
     for (auto& slot : peers_) {
-      if (slot->link && !slot->ended && slot->wants_to_write()) {
-        flush(*slot);
-        open |= slot->wants_to_write() && slot->link->state() == LinkState::open;
-      }
+      if (!slot->open() || !slot->wants_to_write()) continue;
+      flush(*slot);
+      open |= slot->wants_to_write() && slot->state() == LinkState::open;
     }
     if (open && !progress()) nap();
   }
   for (auto& slot : peers_) {
-    if (slot->link && !slot->ended) slot->link->close();
+    for (Lane& lane : slot->lanes) {
+      if (!slot->ended) lane.link->close();
+    }
   }
   // Ending a TCP stream while bytes lie unread would reset it and could destroy what is still on its way to the peer.
   for (open = true; open && !deadline.passed();) {
     open = false;
     for (auto& slot : peers_) {
-      if (!slot->link || slot->ended) continue;
-      std::byte rest[4096];
-      while (slot->link->read(rest) != 0 && !deadline.passed()) {
+      for (Lane& lane : slot->lanes) {
+        if (!slot->ended) open |= !has_ended(lane, deadline);
       }
-      slot->link->check();
-      if (slot->link->state() == LinkState::open) open = true;
     }
     if (open) nap();
   }
   for (auto& slot : peers_) {
     slot->ended = true;
     fail_requests(*slot);
-    slot->link.reset();
+    slot->lanes.clear();
   }
+}
+
+/// Reads what is there away; whether that was the last of it.
+bool Endpoint::has_ended(Lane& lane, Deadline deadline) noexcept {
+  std::byte rest[4096];
+  while (lane.link->read(rest) != 0 && !deadline.passed()) {
+  }
+  lane.link->check();
+  if (lane.link->state() == LinkState::open) return false;
+  lane.at_end = true;
+  unwatch(lane);
+  return true;
 }
 
 }  // namespace trireme::transport

@@ -5,6 +5,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/transport/doorbell.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -40,29 +41,36 @@ Endpoint::~Endpoint() { ::close(epoll_); }
 
 void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   auto& slot = *peers_[static_cast<std::size_t>(peer)];
-  slot.link = std::move(link);
+  auto further = link->take_lanes();
+  slot.lanes.resize(1 + further.size());
+  slot.lanes.front().is_first = true;
+  slot.lanes.front().link = std::move(link);
+  for (std::size_t i = 0; i < further.size(); ++i) slot.lanes[i + 1].link = std::move(further[i]);
   slot.control.reserve(256);
-  slot.waiting.reserve(UnexpectedPool<Peer::Waiting>::entries_per_chunk);
-  slot.eager_bytes = slot.link->streams_all() ? options_.stream_eager_bytes : options_.eager_bytes;
-  if (!slot.small_pool.open(Peer::small_payload) || !slot.middle_pool.open(Peer::middle_payload) ||
-      !slot.pool.open(slot.eager_bytes))
-    fail_system("reserving address space for messages", ENOMEM);
-  if (slot.link->descriptor() >= 0) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u32 = static_cast<std::uint32_t>(peer);
-    if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, slot.link->descriptor(), &event) != 0) fail_system("epoll_ctl", errno);
+  slot.eager_bytes = slot.link()->streams_all() ? options_.stream_eager_bytes : options_.eager_bytes;
+  if (!slot.waiting.open(slot.eager_bytes)) fail_system("reserving address space for messages", ENOMEM);
+  for (Lane& lane : slot.lanes) {
+    if (!watch(slot, lane, false)) fail_system("epoll_ctl", errno);
   }
 }
 
-const Endpoint::Unexpected* Endpoint::unexpected(int peer, std::size_t index) const noexcept {
+Endpoint::Unexpected Endpoint::next_unexpected(int peer, std::uint32_t communicator, std::uint64_t operation,
+                                               const Waiting* previous) const noexcept {
   const auto& waiting = peers_[static_cast<std::size_t>(peer)]->waiting;
-  return index < waiting.size() ? waiting[index] : nullptr;
+  const Waiting* entry = previous != nullptr ? previous->next : waiting.first(communicator, operation);
+  if (entry == nullptr) return {};
+  return {.entry = entry, .key = entry->key, .stamp = entry->stamp};
 }
 
-LinkState Endpoint::link_state(int peer) const noexcept {
-  const auto& slot = *peers_[static_cast<std::size_t>(peer)];
-  return slot.link ? slot.link->state() : LinkState::open;
+LinkState Endpoint::link_state(int peer) const noexcept { return peers_[static_cast<std::size_t>(peer)]->state(); }
+
+bool Endpoint::Peer::wants_to_write() const {
+  if (control_begin < control.size() || !queue.empty() || !streams.empty()) return true;
+  return std::any_of(lanes.begin(), lanes.end(), [](const Lane& lane) { return lane.busy; });
+}
+
+bool Endpoint::Peer::interesting() const {
+  return !posted.empty() || !accepted.empty() || !offered.empty() || patience || wants_to_write();
 }
 
 bool Endpoint::progress() noexcept {
@@ -72,11 +80,13 @@ bool Endpoint::progress() noexcept {
   bool moved = false;
   for (auto& slot : peers_) {
     Peer& peer = *slot;
-    if (!peer.link || peer.ended) continue;
-    if (check) peer.link->check();
+    if (!peer.open()) continue;
+    if (check) {
+      for (Lane& lane : peer.lanes) lane.link->check();
+    }
     if (peer.wants_to_write()) moved |= flush(peer);
     if (all || peer.interesting()) {
-      moved |= drain(peer);
+      moved |= drain(peer, all);
       if (peer.wants_to_write()) moved |= flush(peer);
     }
   }
@@ -84,13 +94,13 @@ bool Endpoint::progress() noexcept {
 }
 
 std::byte* Endpoint::peer_memory(int peer, std::uint64_t offset, std::size_t bytes) noexcept {
-  auto& slot = *peers_[static_cast<std::size_t>(peer)];
-  return slot.link ? slot.link->borrow(offset, bytes) : nullptr;
+  Link* link = peers_[static_cast<std::size_t>(peer)]->link();
+  return link != nullptr ? link->borrow(offset, bytes) : nullptr;
 }
 
 void Endpoint::nudge(int peer) noexcept {
   auto& slot = *peers_[static_cast<std::size_t>(peer)];
-  if (slot.link && !slot.ended) slot.link->nudge();
+  if (slot.open()) slot.link()->nudge();
 }
 
 }  // namespace trireme::transport

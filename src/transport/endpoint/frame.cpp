@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/endpoint/frame.hpp"
 
+#include <algorithm>
+
 namespace trireme::transport {
 
 std::string_view fault_of(const FrameHeader& header, std::size_t eager_bytes, std::size_t piece_bytes) {
@@ -13,8 +15,8 @@ std::string_view fault_of(const FrameHeader& header, std::size_t eager_bytes, st
         return "an eager message of an impossible size";
       return {};
     case FrameType::data:
-      if (header.inline_bytes == 0 || header.inline_bytes > piece_bytes || header.token > header.bytes ||
-          header.inline_bytes > header.bytes - header.token) {
+      if (header.token >= header.bytes || header.token % piece_bytes != 0 ||
+          header.inline_bytes != std::min<std::uint64_t>(piece_bytes, header.bytes - header.token)) {
         return "a piece that does not fit its message";
       }
       return {};

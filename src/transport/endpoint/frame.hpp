@@ -17,7 +17,7 @@ enum class FrameType : std::uint8_t {
   message = 1,  ///< header and the whole payload
   offer = 2,    ///< header of a payload that waits: lent (token) or to be streamed
   accept = 3,   ///< the receiver's destination is posted: stream
-  data = 4,     ///< a piece of an accepted payload; token is its offset
+  data = 4,     ///< a piece of an accepted payload; token is its offset, a multiple of piece_bytes
   finish = 5,   ///< the receiver has read the lent payload
   note = 6,     ///< a stamp alone; flags is the listener's kind
 };

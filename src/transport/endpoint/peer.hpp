@@ -2,49 +2,51 @@
 #pragma once
 
 #include "transport/endpoint/frame.hpp"
+#include "transport/endpoint/piece_set.hpp"
 #include "transport/endpoint/request_list.hpp"
-#include "transport/endpoint/unexpected_pool.hpp"
+#include "transport/endpoint/waiting_messages.hpp"
+#include "trireme/base/deadline.hpp"
 #include "trireme/transport/endpoint.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace trireme::transport {
 
 inline constexpr unsigned all_links_every = 64;  ///< rounds between looks at links nobody waits on
 
-/// Everything about one peer. Invariants: a request is in exactly one list while pending; `writing` is never changed
-/// once its first byte is out.
-struct Endpoint::Peer {
-  static constexpr std::size_t small_payload = 256;
-  static constexpr std::size_t middle_payload = 8192;
+struct Endpoint::Waiting {
+  MessageKey key;
+  Stamp stamp;
+  FrameHeader header;
+  std::span<std::byte> payload;  // room for at least header.inline_bytes
+  bool complete = false;
+  Waiting* next = nullptr;
+};
 
-  struct Waiting : Unexpected {
-    FrameHeader header;
-    std::span<std::byte> payload;  // room for at least header.inline_bytes
-    bool complete = false;
-  };
+/// One stream of a peer and what is half done on it. Invariant: `writing` is never changed once its first byte is out.
+struct Endpoint::Lane {
   /// Where the payload of the frame being read goes.
   enum class Sink : std::uint8_t { none, receive, unexpected, piece, discard };
 
-  int rank = -1;
   std::unique_ptr<Link> link;
-  bool ended = false;
+  bool is_first = false;
+  bool at_end = false;          // found lost or closed; nobody waits for it any more
+  bool is_watched = false;      // in the epoll set
+  bool is_watched_out = false;  // there for writing, too
 
   // Outbound.
   FrameHeader writing{};
   const std::byte* writing_payload = nullptr;
   std::size_t written = 0;  // of header and payload
   bool busy = false;        // `writing` is on its way
+  bool full = false;        // has taken no more in this round
   SendRequest* writing_request = nullptr;
-  std::vector<FrameHeader> control;  // headers without payload, sent first; a ring would save the shift of a short list
-  std::size_t control_begin = 0;
-  RequestList<SendRequest> queue;    // message, offer or next piece to write
-  RequestList<SendRequest> offered;  // waiting for accept or finish
 
   // Inbound.
   FrameHeader reading{};
@@ -54,36 +56,64 @@ struct Endpoint::Peer {
   Sink sink = Sink::none;
   ReceiveRequest* sink_request = nullptr;
   Waiting* sink_waiting = nullptr;
+
+  /// Sets what to write to the next piece of `request`, which does not change.
+  void begin_piece(const SendRequest& request, std::size_t piece_bytes);
+};
+
+/// Everything about one peer. Headers, notes and eager messages keep their order on the first lane. With that lane alone,
+/// pieces go on it too; else each of the further ones takes the next piece of `streams` whenever it has room.
+/// Invariant: a request is in one list at most; one of which pieces are being written or read is known to their lanes too.
+struct Endpoint::Peer {
+  int rank = -1;
+  std::vector<Lane> lanes;
+  bool ended = false;
+  std::optional<Deadline> patience;  // some lane has ended: until when the others may go on
+  bool half_ended = false;           // they went on for longer
+
+  // Outbound.
+  std::vector<FrameHeader> control;  // headers without payload, sent first; a ring would save the shift of a short list
+  std::size_t control_begin = 0;
+  RequestList<SendRequest> queue;    // message or offer to write; with one lane, next pieces too
+  RequestList<SendRequest> streams;  // with several lanes: next pieces to write
+  RequestList<SendRequest> offered;  // waiting for accept or finish
+  std::size_t turn = 0;              // which of the further lanes is asked first
+
+  // Inbound.
   RequestList<ReceiveRequest> posted;
   RequestList<ReceiveRequest> accepted;  // their pieces are arriving
-  std::vector<Waiting*> waiting;
-  std::size_t waiting_bytes = 0;  // of the pools, behind `waiting`
-  // Most messages that run ahead are small: with room for a large one each, they would touch a page each.
-  UnexpectedPool<Waiting> small_pool;
-  UnexpectedPool<Waiting> middle_pool;
-  UnexpectedPool<Waiting> pool;
+  WaitingMessages<Waiting> waiting;
+  std::vector<std::unique_ptr<PieceSet>> piece_sets;  // all that were ever needed
+  std::vector<PieceSet*> free_piece_sets;
   std::size_t eager_bytes = 0;  // of this peer's link
 
-  UnexpectedPool<Waiting>& pool_for(std::size_t payload) {
-    return payload <= small_payload ? small_pool : payload <= middle_payload ? middle_pool : pool;
+  PieceSet* take_piece_set(std::size_t pieces) {
+    if (free_piece_sets.empty()) {
+      free_piece_sets.reserve(piece_sets.size() + 1);
+      free_piece_sets.push_back(piece_sets.emplace_back(std::make_unique<PieceSet>()).get());
+    }
+    PieceSet* set = free_piece_sets.back();
+    free_piece_sets.pop_back();
+    set->clear(pieces);
+    return set;
   }
-  Waiting* wait_for_receive(std::size_t payload, std::size_t limit) noexcept {
-    auto& from = pool_for(payload);
-    if (from.entry_bytes() > limit - std::min(limit, waiting_bytes)) return nullptr;
-    Waiting* entry = from.take();
-    if (entry != nullptr) waiting_bytes += from.entry_bytes();
-    return entry;
-  }
-  void put_back(Waiting* entry) noexcept {
-    auto& to = pool_for(entry->header.inline_bytes);
-    waiting_bytes -= to.entry_bytes();
-    to.put_back(entry);
+  /// Out of `accepted`: all pieces have come, or no more will.
+  void end_pieces(ReceiveRequest& request, RequestState state) noexcept {
+    free_piece_sets.push_back(std::exchange(request.pieces, nullptr));
+    request.state = state;
   }
 
-  bool interesting() const {
-    return !posted.empty() || !accepted.empty() || !offered.empty() || !queue.empty() || busy;
+  Link* link() const { return lanes.empty() ? nullptr : lanes.front().link.get(); }
+  bool open() const { return !lanes.empty() && !ended; }
+  /// Lost when any lane is; closed when all are.
+  LinkState state() const;
+  /// What tells of writing: the first lane takes everything that waits, the others pieces alone.
+  bool wants_to_write(const Lane& lane) const {
+    if (lane.busy) return true;
+    return lane.is_first ? control_begin < control.size() || !queue.empty() : !streams.empty();
   }
-  bool wants_to_write() const { return busy || control_begin < control.size() || !queue.empty(); }
+  bool wants_to_write() const;
+  bool interesting() const;
 };
 
 }  // namespace trireme::transport

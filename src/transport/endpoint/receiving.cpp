@@ -12,91 +12,101 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
   request.state = RequestState::pending;
   request.arrived = 0;
   request.borrowed = nullptr;
-  for (std::size_t i = 0; i < peer.waiting.size(); ++i) {
-    auto& entry = *peer.waiting[i];
-    if (entry.key != request.key) continue;
-    if (entry.stamp != request.stamp || entry.header.bytes != request.bytes) {
+  Waiting* entry = peer.waiting.find(request.key);
+  if (entry == nullptr) {
+    if (peer.ended) {
       request.state = RequestState::failed;
-      if (listener_ != nullptr) listener_->mismatched(peer.rank, request.key, request.stamp, entry.stamp);
-      return;
-    }
-    if (!entry.complete) {  // still arriving: let the rest come, then find it here
-      if (peer.ended) {
-        request.state = RequestState::failed;
-      } else {
-        peer.posted.push_back(request);
-      }
-      return;
-    }
-    Peer::Waiting* taken = peer.waiting[i];
-    peer.waiting.erase(peer.waiting.begin() + static_cast<std::ptrdiff_t>(i));
-    if (taken->header.type == FrameType::offer) {
-      accept_offer(peer, request, taken->header.token, (taken->header.flags & FrameHeader::lent) != 0);
-    } else if (request.bytes != 0 && request.destination == nullptr) {
-      refuse_bytes(peer, request);
     } else {
-      if (request.bytes != 0) std::memcpy(request.destination, taken->payload.data(), request.bytes);
-      payload_received_ += request.bytes;
-      request.arrived = request.bytes;
-      request.state = RequestState::done;
+      peer.posted.push_back(request);
     }
-    peer.put_back(taken);
     return;
   }
-  if (peer.ended) {
+  if (entry->stamp != request.stamp || entry->header.bytes != request.bytes) {
     request.state = RequestState::failed;
+    if (listener_ != nullptr) listener_->mismatched(peer.rank, request.key, request.stamp, entry->stamp);
     return;
   }
-  peer.posted.push_back(request);
+  if (!entry->complete) {  // still arriving: let the rest come, then find it here
+    if (peer.ended) {
+      request.state = RequestState::failed;
+    } else {
+      peer.posted.push_back(request);
+    }
+    return;
+  }
+  peer.waiting.remove(*entry);
+  if (entry->header.type == FrameType::offer) {
+    accept_offer(peer, request, entry->header.token, (entry->header.flags & FrameHeader::lent) != 0);
+  } else if (request.bytes != 0 && request.destination == nullptr) {
+    refuse_bytes(peer, request);
+  } else {
+    if (request.bytes != 0) std::memcpy(request.destination, entry->payload.data(), request.bytes);
+    payload_received_ += request.bytes;
+    request.arrived = request.bytes;
+    request.state = RequestState::done;
+  }
+  peer.waiting.put_back(entry);
 }
 
-bool Endpoint::drain(Peer& peer) noexcept {
+bool Endpoint::drain(Peer& peer, bool all) noexcept {
+  bool moved = drain(peer, peer.lanes.front());
+  // Pieces come only for what has been accepted; of the rest a lane's end alone is of interest.
+  const bool further = all || peer.patience || !peer.accepted.empty();
+  for (std::size_t i = 1; further && i < peer.lanes.size(); ++i) moved |= drain(peer, peer.lanes[i]);
+  look_for_end(peer, moved);
+  return moved;
+}
+
+bool Endpoint::drain(Peer& peer, Lane& lane) noexcept {
   bool moved = false;
-  // Bounded, so that one busy peer cannot keep the caller from the others.
+  // Bounded, so that one busy lane cannot keep the caller from the others.
   for (int frames = 0; frames < 64 && !peer.ended; ++frames) {
-    if (peer.header_read < sizeof(FrameHeader)) {
-      const std::span<std::byte> rest{reinterpret_cast<std::byte*>(&peer.reading) + peer.header_read,
-                                      sizeof(FrameHeader) - peer.header_read};
-      const std::size_t got = peer.link->read(rest);
+    if (lane.header_read < sizeof(FrameHeader)) {
+      const std::span<std::byte> rest{reinterpret_cast<std::byte*>(&lane.reading) + lane.header_read,
+                                      sizeof(FrameHeader) - lane.header_read};
+      const std::size_t got = lane.link->read(rest);
       if (got == 0) break;
       moved = true;
-      peer.header_read += got;
-      if (peer.header_read < sizeof(FrameHeader)) continue;
-      if (!handle_header(peer)) return true;
+      lane.header_read += got;
+      if (lane.header_read < sizeof(FrameHeader)) continue;
+      if (!handle_header(peer, lane)) return true;
     }
     bool starved = false;
-    while (peer.sink_left != 0) {
+    while (lane.sink_left != 0) {
       std::byte discarded[512];
-      const bool discard = peer.sink == Peer::Sink::discard;
+      const bool discard = lane.sink == Lane::Sink::discard;
       const std::span<std::byte> into =
-          discard ? std::span<std::byte>(discarded, std::min(sizeof discarded, peer.sink_left))
-                  : std::span<std::byte>(peer.sink_data, peer.sink_left);
-      const std::size_t got = peer.link->read(into);
+          discard ? std::span<std::byte>(discarded, std::min(sizeof discarded, lane.sink_left))
+                  : std::span<std::byte>(lane.sink_data, lane.sink_left);
+      const std::size_t got = lane.link->read(into);
       if (got == 0) {
         starved = true;
         break;
       }
       moved = true;
-      if (!discard) peer.sink_data += got;
-      peer.sink_left -= got;
-      if (peer.sink_request != nullptr) peer.sink_request->arrived += got;
+      if (!discard) lane.sink_data += got;
+      lane.sink_left -= got;
+      if (lane.sink_request != nullptr) lane.sink_request->arrived += got;
     }
     if (starved) break;
-    payload_complete(peer);
-    peer.header_read = 0;
+    payload_complete(peer, lane);
+    lane.header_read = 0;
   }
-  if (!peer.ended && peer.link->state() != LinkState::open) end_peer(peer);
   return moved;
 }
 
-bool Endpoint::handle_header(Peer& peer) noexcept {
-  const FrameHeader& header = peer.reading;
-  peer.sink = Peer::Sink::none;
-  peer.sink_left = header.inline_bytes;
-  peer.sink_request = nullptr;
-  peer.sink_waiting = nullptr;
+bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
+  const FrameHeader& header = lane.reading;
+  lane.sink = Lane::Sink::none;
+  lane.sink_left = header.inline_bytes;
+  lane.sink_request = nullptr;
+  lane.sink_waiting = nullptr;
   if (const auto fault = fault_of(header, peer.eager_bytes, options_.piece_bytes); !fault.empty()) {
     corrupt(peer, fault);
+    return false;
+  }
+  if (!lane.is_first && header.type != FrameType::data) {
+    corrupt(peer, "another frame where only pieces belong");
     return false;
   }
   const MessageKey key = header.key();
@@ -111,7 +121,7 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
         return false;
       }
       peer.offered.remove(*request);
-      peer.queue.push_back(*request);
+      (peer.lanes.size() == 1 ? peer.queue : peer.streams).push_back(*request);
       return true;
     }
     case FrameType::finish: {
@@ -124,17 +134,7 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
       request->state = RequestState::done;
       return true;
     }
-    case FrameType::data: {
-      ReceiveRequest* request = peer.accepted.find(key);
-      if (request == nullptr || request->bytes != header.bytes || request->arrived != header.token) {
-        corrupt(peer, "a piece of no message that was accepted");
-        return false;
-      }
-      peer.sink = Peer::Sink::piece;
-      peer.sink_data = request->destination + request->arrived;
-      peer.sink_request = request;
-      return true;
-    }
+    case FrameType::data: return handle_piece(peer, lane);
     case FrameType::message:
     case FrameType::offer: break;
   }
@@ -143,7 +143,7 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
     peer.posted.remove(*request);
     if (request->stamp != header.stamp || request->bytes != header.bytes) {
       request->state = RequestState::failed;
-      peer.sink = Peer::Sink::discard;
+      lane.sink = Lane::Sink::discard;
       if (listener_ != nullptr) listener_->mismatched(peer.rank, key, request->stamp, header.stamp);
       return true;
     }
@@ -155,13 +155,13 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
       refuse_bytes(peer, *request);
       return false;
     }
-    peer.sink = Peer::Sink::receive;
-    peer.sink_data = request->destination;
-    peer.sink_request = request;
+    lane.sink = Lane::Sink::receive;
+    lane.sink_data = request->destination;
+    lane.sink_request = request;
     return true;
   }
 
-  Peer::Waiting* entry = peer.wait_for_receive(header.inline_bytes, options_.unexpected_bytes);
+  Waiting* entry = peer.waiting.take(header.inline_bytes, options_.unexpected_bytes);
   if (entry == nullptr) {
     // Leaving the link unread until there is room would be kinder, but what this rank waits for may lie behind.
     if (give_up(peer) && listener_ != nullptr) listener_->overrun(peer.rank, key, peer.waiting.size());
@@ -171,42 +171,60 @@ bool Endpoint::handle_header(Peer& peer) noexcept {
   entry->stamp = header.stamp;
   entry->header = header;
   entry->complete = header.inline_bytes == 0;
-  peer.sink = Peer::Sink::unexpected;
-  peer.sink_data = entry->payload.data();
-  peer.sink_waiting = entry;
-  peer.waiting.push_back(entry);
+  lane.sink = Lane::Sink::unexpected;
+  lane.sink_data = entry->payload.data();
+  lane.sink_waiting = entry;
+  peer.waiting.push_back(*entry);
   if (listener_ != nullptr) listener_->unexpected(peer.rank, key, header.stamp);
   return true;
 }
 
-void Endpoint::payload_complete(Peer& peer) noexcept {
-  switch (peer.sink) {
-    case Peer::Sink::receive:
-      payload_received_ += peer.sink_request->bytes;
-      peer.sink_request->state = RequestState::done;
+/// Which lane a piece came on says nothing about its place: key and offset do, and each place is filled once.
+bool Endpoint::handle_piece(Peer& peer, Lane& lane) noexcept {
+  const FrameHeader& header = lane.reading;
+  ReceiveRequest* request = peer.accepted.find(header.key());
+  if (request == nullptr || request->bytes != header.bytes || request->stamp != header.stamp) {
+    corrupt(peer, "a piece of no message that was accepted");
+    return false;
+  }
+  if (!request->pieces->insert(static_cast<std::size_t>(header.token / options_.piece_bytes))) {
+    corrupt(peer, "a piece that had come before");
+    return false;
+  }
+  lane.sink = Lane::Sink::piece;
+  lane.sink_data = request->destination + header.token;
+  lane.sink_request = request;
+  return true;
+}
+
+void Endpoint::payload_complete(Peer& peer, Lane& lane) noexcept {
+  switch (lane.sink) {
+    case Lane::Sink::receive:
+      payload_received_ += lane.sink_request->bytes;
+      lane.sink_request->state = RequestState::done;
       break;
-    case Peer::Sink::piece:
-      if (peer.sink_request->arrived == peer.sink_request->bytes) {
-        payload_received_ += peer.sink_request->bytes;
-        peer.accepted.remove(*peer.sink_request);
-        peer.sink_request->state = RequestState::done;
+    case Lane::Sink::piece:
+      if (lane.sink_request->arrived == lane.sink_request->bytes) {
+        payload_received_ += lane.sink_request->bytes;
+        peer.accepted.remove(*lane.sink_request);
+        peer.end_pieces(*lane.sink_request, RequestState::done);
       }
       break;
-    case Peer::Sink::unexpected: {
-      peer.sink_waiting->complete = true;
+    case Lane::Sink::unexpected: {
+      lane.sink_waiting->complete = true;
       // A receive may have been posted while the payload was arriving.
-      if (ReceiveRequest* request = peer.posted.find(peer.sink_waiting->key)) {
+      if (ReceiveRequest* request = peer.posted.find(lane.sink_waiting->key)) {
         peer.posted.remove(*request);
         receive(*request);
       }
       break;
     }
-    case Peer::Sink::none:
-    case Peer::Sink::discard: break;
+    case Lane::Sink::none:
+    case Lane::Sink::discard: break;
   }
-  peer.sink = Peer::Sink::none;
-  peer.sink_request = nullptr;
-  peer.sink_waiting = nullptr;
+  lane.sink = Lane::Sink::none;
+  lane.sink_request = nullptr;
+  lane.sink_waiting = nullptr;
 }
 
 void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept {
@@ -215,7 +233,7 @@ void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t t
     return;
   }
   if (lent) {
-    const std::byte* memory = peer.link->borrow(token, request.bytes);
+    const std::byte* memory = peer.link()->borrow(token, request.bytes);
     if (memory == nullptr) {
       request.state = RequestState::failed;
       corrupt(peer, "a token outside its own memory");
@@ -237,15 +255,9 @@ void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t t
     refuse_bytes(peer, request);
     return;
   }
-  FrameHeader header;
-  header.type = FrameType::accept;
-  header.communicator = request.key.communicator;
-  header.index = request.key.index;
-  header.operation = request.key.operation;
-  header.bytes = request.bytes;
-  header.stamp = request.stamp;
-  peer.control.push_back(header);
+  request.pieces = peer.take_piece_set((request.bytes + options_.piece_bytes - 1) / options_.piece_bytes);
   peer.accepted.push_back(request);
+  send_accept(peer, request);
 }
 
 void Endpoint::refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept {

@@ -7,11 +7,28 @@
 #include <utility>
 
 namespace trireme::transport {
+namespace {
+
+/// The header of `type` that all fields of a request go into.
+template <class Request>
+FrameHeader header_of(FrameType type, const Request& request) {
+  FrameHeader header;
+  header.type = type;
+  header.communicator = request.key.communicator;
+  header.index = request.key.index;
+  header.operation = request.key.operation;
+  header.bytes = request.bytes;
+  header.stamp = request.stamp;
+  return header;
+}
+
+}  // namespace
 
 void Endpoint::send(SendRequest& request) noexcept {
   auto& peer = *peers_[static_cast<std::size_t>(request.peer)];
   request.state = RequestState::pending;
   request.streamed = 0;
+  request.written = 0;
   request.offered = false;
   if (peer.ended) {
     request.state = RequestState::failed;
@@ -25,7 +42,7 @@ void Endpoint::send(SendRequest& request) noexcept {
 
 void Endpoint::send_note(int peer_rank, std::uint8_t kind, const MessageKey& key, const Stamp& stamp) noexcept {
   auto& peer = *peers_[static_cast<std::size_t>(peer_rank)];
-  if (peer.ended || !peer.link) return;
+  if (!peer.open()) return;
   FrameHeader header;
   header.type = FrameType::note;
   header.flags = kind;
@@ -36,98 +53,137 @@ void Endpoint::send_note(int peer_rank, std::uint8_t kind, const MessageKey& key
   peer.control.push_back(header);
 }
 
+void Endpoint::send_accept(Peer& peer, const ReceiveRequest& request) noexcept {
+  peer.control.push_back(header_of(FrameType::accept, request));
+}
+
 void Endpoint::give_back(ReceiveRequest& request) noexcept {
   auto& peer = *peers_[static_cast<std::size_t>(request.peer)];
   request.borrowed = nullptr;
   if (peer.ended) return;
-  FrameHeader header;
-  header.type = FrameType::finish;
-  header.communicator = request.key.communicator;
-  header.index = request.key.index;
-  header.operation = request.key.operation;
-  header.bytes = request.bytes;
-  header.stamp = request.stamp;
-  peer.control.push_back(header);
+  peer.control.push_back(header_of(FrameType::finish, request));
   flush(peer);
 }
 
-bool Endpoint::flush(Peer& peer) noexcept {
-  bool moved = false;
-  while (!peer.ended) {
-    if (!peer.busy) {
-      if (peer.control_begin < peer.control.size()) {
-        peer.writing = peer.control[peer.control_begin++];
-        if (peer.control_begin == peer.control.size()) {
-          peer.control.clear();
-          peer.control_begin = 0;
-        } else if (peer.control_begin == 128) {
-          peer.control.erase(peer.control.begin(), peer.control.begin() + 128);
-          peer.control_begin = 0;
-        }
-        peer.writing_payload = nullptr;
-        peer.writing_request = nullptr;
-      } else if (SendRequest* request = peer.queue.pop_front()) {
-        FrameHeader header;
-        header.communicator = request->key.communicator;
-        header.index = request->key.index;
-        header.operation = request->key.operation;
-        header.bytes = request->bytes;
-        header.stamp = request->stamp;
-        peer.writing_payload = nullptr;
-        if (request->offered) {  // accepted meanwhile: the next piece
-          header.type = FrameType::data;
-          header.token = request->streamed;
-          header.inline_bytes =
-              static_cast<std::uint32_t>(std::min(options_.piece_bytes, request->bytes - request->streamed));
-          peer.writing_payload = request->data + request->streamed;
-        } else if (request->bytes <= peer.eager_bytes) {
-          header.type = FrameType::message;
-          header.inline_bytes = static_cast<std::uint32_t>(request->bytes);
-          peer.writing_payload = request->data;
-        } else {
-          header.type = FrameType::offer;
-          if (peer.link->lend(request->data, request->bytes, header.token)) header.flags = FrameHeader::lent;
-        }
-        peer.writing = header;
-        peer.writing_request = request;
-      } else {
-        return moved;
-      }
-      peer.busy = true;
-      peer.written = 0;
-    }
+void Endpoint::Lane::begin_piece(const SendRequest& request, std::size_t piece_bytes) {
+  writing = header_of(FrameType::data, request);
+  writing.token = request.streamed;
+  writing.inline_bytes = static_cast<std::uint32_t>(std::min(piece_bytes, request.bytes - request.streamed));
+  writing_payload = request.data + request.streamed;
+}
 
-    const std::span<const std::byte> header{reinterpret_cast<const std::byte*>(&peer.writing), sizeof(FrameHeader)};
-    const std::span<const std::byte> payload{peer.writing_payload, peer.writing.inline_bytes};
-    const std::size_t total = header.size() + payload.size();
-    while (peer.written < total) {
-      std::array<std::span<const std::byte>, 2> parts;
-      std::size_t count = 0;
-      if (peer.written < header.size()) {
-        parts[count++] = header.subspan(peer.written);
-        if (!payload.empty()) parts[count++] = payload;
-      } else {
-        parts[count++] = payload.subspan(peer.written - header.size());
-      }
-      const std::size_t taken = peer.link->write({parts.data(), count});
-      if (taken == 0) return moved;
-      moved = true;
-      peer.written += taken;
+/// Takes what the first lane writes next; false if there is nothing.
+bool Endpoint::next_frame(Peer& peer, Lane& lane) noexcept {
+  lane.writing_payload = nullptr;
+  lane.writing_request = nullptr;
+  if (peer.control_begin < peer.control.size()) {
+    lane.writing = peer.control[peer.control_begin++];
+    if (peer.control_begin == peer.control.size()) {
+      peer.control.clear();
+      peer.control_begin = 0;
+    } else if (peer.control_begin == 128) {
+      peer.control.erase(peer.control.begin(), peer.control.begin() + 128);
+      peer.control_begin = 0;
     }
-    peer.busy = false;
-    if (SendRequest* request = std::exchange(peer.writing_request, nullptr)) {
-      if (peer.writing.type == FrameType::offer) {
-        request->offered = true;
-        peer.offered.push_back(*request);
-      } else {
-        request->streamed += peer.writing.inline_bytes;
-        if (request->streamed == request->bytes) {
-          request->state = RequestState::done;
-        } else {
-          peer.queue.push_back(*request);  // behind the others: no message holds up the rest for longer than a piece
-        }
+    return true;
+  }
+  SendRequest* request = peer.queue.pop_front();
+  if (request == nullptr) return false;
+  lane.writing_request = request;
+  if (request->offered) {  // accepted meanwhile
+    lane.begin_piece(*request, options_.piece_bytes);
+    request->streamed += lane.writing.inline_bytes;
+  } else if (request->bytes <= peer.eager_bytes) {
+    lane.writing = header_of(FrameType::message, *request);
+    lane.writing.inline_bytes = static_cast<std::uint32_t>(request->bytes);
+    lane.writing_payload = request->data;
+  } else {
+    lane.writing = header_of(FrameType::offer, *request);
+    if (lane.link->lend(request->data, request->bytes, lane.writing.token)) lane.writing.flags = FrameHeader::lent;
+  }
+  return true;
+}
+
+/// A further lane has written the first bytes of the next piece: the one behind it is for whoever has room.
+void Endpoint::take_piece(Peer& peer, Lane& lane) noexcept {
+  SendRequest* request = lane.writing_request = peer.streams.pop_front();
+  request->streamed += lane.writing.inline_bytes;
+  if (request->streamed < request->bytes) peer.streams.push_back(*request);
+}
+
+void Endpoint::frame_written(Peer& peer, Lane& lane) noexcept {
+  SendRequest* request = std::exchange(lane.writing_request, nullptr);
+  if (request == nullptr) return;
+  switch (lane.writing.type) {
+    case FrameType::offer:
+      request->offered = true;
+      peer.offered.push_back(*request);
+      return;
+    case FrameType::data:
+      request->written += lane.writing.inline_bytes;
+      if (request->written == request->bytes) {
+        request->state = RequestState::done;
+      } else if (lane.is_first) {
+        peer.queue.push_back(*request);  // behind the others: no message holds up the rest for longer than a piece
       }
+      return;
+    default: request->state = RequestState::done;
+  }
+}
+
+/// True when a frame has been written to its end; false when there is none or the lane takes no more.
+bool Endpoint::write_frame(Peer& peer, Lane& lane, bool& moved) noexcept {
+  if (lane.full) return false;
+  if (!lane.busy) {
+    if (lane.is_first) {
+      if (!next_frame(peer, lane)) return false;
+      lane.busy = true;
+    } else {
+      if (peer.streams.empty()) return false;
+      lane.begin_piece(*peer.streams.front(), options_.piece_bytes);  // its own once it takes any of it
     }
+    lane.written = 0;
+  }
+  const std::span<const std::byte> header{reinterpret_cast<const std::byte*>(&lane.writing), sizeof(FrameHeader)};
+  const std::span<const std::byte> payload{lane.writing_payload, lane.writing.inline_bytes};
+  const std::size_t total = header.size() + payload.size();
+  while (lane.written < total) {
+    std::array<std::span<const std::byte>, 2> parts;
+    std::size_t count = 0;
+    if (lane.written < header.size()) {
+      parts[count++] = header.subspan(lane.written);
+      if (!payload.empty()) parts[count++] = payload;
+    } else {
+      parts[count++] = payload.subspan(lane.written - header.size());
+    }
+    const std::size_t taken = lane.link->write({parts.data(), count});
+    if (taken == 0) {
+      lane.full = true;
+      return false;
+    }
+    if (!lane.busy) {
+      lane.busy = true;
+      take_piece(peer, lane);
+    }
+    moved = true;
+    lane.written += taken;
+  }
+  lane.busy = false;
+  frame_written(peer, lane);
+  return true;
+}
+
+bool Endpoint::flush(Peer& peer) noexcept {
+  if (!peer.open()) return false;
+  bool moved = false;
+  for (Lane& lane : peer.lanes) lane.full = false;
+  while (write_frame(peer, peer.lanes.front(), moved)) {
+  }
+  // A piece each in turn, so that a message of a few pieces uses every lane; a full one is passed over.
+  const std::size_t further = peer.lanes.size() - 1;
+  for (std::size_t refusals = 0; refusals < further;) {
+    peer.turn = peer.turn % further + 1;
+    refusals = write_frame(peer, peer.lanes[peer.turn], moved) ? 0 : refusals + 1;
   }
   return moved;
 }

@@ -22,8 +22,10 @@ bool plausible(const FrameHeader& header) {
     case 3:
     case 5: return header.inline_bytes == 0 && header.bytes > eager;
     case 4:
-      return header.inline_bytes > 0 && header.inline_bytes <= piece && header.token <= header.bytes &&
-             header.bytes - header.token >= header.inline_bytes;
+      // A whole piece of the grid, or what is left behind the last whole one.
+      if (header.token % piece != 0 || header.token >= header.bytes) return false;
+      return header.bytes - header.token >= piece ? header.inline_bytes == piece
+                                                  : header.inline_bytes == header.bytes - header.token;
     case 6: return header.inline_bytes == 0;
     default: return false;
   }
