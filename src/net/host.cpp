@@ -72,15 +72,16 @@ std::vector<InterfaceAddress> interface_addresses(const std::string& only) {
     if (endpoint.length == 0) continue;
     std::string name = entry->ifa_name;
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    if (!only.empty() && only != name) continue;
+    std::string address = to_address(endpoint).host;
+    if (!only.empty() && only != name && only != address) continue;
     bool loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
-    addresses.push_back({name, to_address(endpoint).host, loopback, endpoint.family() == AF_INET6});
+    addresses.push_back({name, std::move(address), loopback, endpoint.family() == AF_INET6});
   }
   if (!only.empty() && addresses.empty()) {
     std::string known;
     for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
     fail(ErrorCode::invalid_argument,
-         "there is no interface " + quoted(only) + " with a usable address; there are: " + known);
+         "there is no interface " + quoted(only) + " with a usable address, and no such address; there are: " + known);
   }
   return addresses;
 }

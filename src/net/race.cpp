@@ -26,6 +26,7 @@ constexpr milliseconds longest_pause{500};
 /// One candidate: waiting for its turn, or under way.
 struct Runner {
   Endpoint endpoint;
+  std::size_t buffer_bytes = 0;
   Socket socket{};
   Clock::time_point next_start{};
   milliseconds pause = first_pause;
@@ -34,7 +35,7 @@ struct Runner {
   /// True when connected at once.
   bool start() {
     int error = 0;
-    socket = begin_connect(endpoint, error);
+    socket = begin_connect(endpoint, error, buffer_bytes);
     if (error == 0 && socket.is_open()) return true;
     if (error != EINPROGRESS) fall(error);
     return false;
@@ -54,7 +55,7 @@ struct Runner {
   }
 };
 
-std::vector<Runner> line_up(std::span<const Address> candidates, Deadline deadline) {
+std::vector<Runner> line_up(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes) {
   std::vector<Runner> runners;
   const auto now = Clock::now();
   for (const Address& candidate : candidates) {
@@ -62,7 +63,7 @@ std::vector<Runner> line_up(std::span<const Address> candidates, Deadline deadli
     if (resolution.endpoints.empty()) {
       fail(ErrorCode::invalid_argument, "cannot connect to " + candidate.to_string() + ": " + resolution.problem);
     }
-    Runner runner{.endpoint = resolution.endpoints.front()};
+    Runner runner{.endpoint = resolution.endpoints.front(), .buffer_bytes = buffer_bytes};
     runner.next_start = now + between_starts * static_cast<long>(runners.size());
     runners.push_back(std::move(runner));
   }
@@ -79,9 +80,9 @@ std::vector<Runner> line_up(std::span<const Address> candidates, Deadline deadli
 
 }  // namespace
 
-RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline) {
+RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes) {
   if (candidates.empty()) fail(ErrorCode::invalid_argument, "cannot connect: no address is given");
-  auto runners = line_up(candidates, deadline);
+  auto runners = line_up(candidates, deadline, buffer_bytes);
   std::size_t attempts = 0;
   const auto win = [&](std::size_t winner) {
     set_stream_options(runners[winner].socket);

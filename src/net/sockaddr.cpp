@@ -53,6 +53,14 @@ Address local_address(const Socket& socket) {
   return to_address(own);
 }
 
+Address peer_address(const Socket& socket) {
+  Endpoint peer;
+  peer.length = sizeof peer.storage;
+  if (::getpeername(socket.descriptor(), peer.get(), &peer.length) != 0)
+    fail(ErrorCode::peer_lost, "the connection has no other end any more");
+  return to_address(peer);
+}
+
 std::string peer_text(const Socket& socket) {
   Endpoint peer;
   peer.length = sizeof peer.storage;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -122,13 +123,14 @@ Deadline share_of(Deadline whole, std::size_t addresses_left, int round) {
 
 }  // namespace
 
-Socket begin_connect(const Endpoint& endpoint, int& error) {
+Socket begin_connect(const Endpoint& endpoint, int& error, std::size_t buffer_bytes) {
   Socket socket(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.is_open()) {
     if (errno != EAFNOSUPPORT) fail_system("socket", errno);
     error = EAFNOSUPPORT;
     return socket;
   }
+  if (buffer_bytes != 0) set_buffers(socket, buffer_bytes);
   error = 0;
   if (::connect(socket.descriptor(), endpoint.get(), endpoint.length) != 0)
     error = errno == EINTR ? EINPROGRESS : errno;
@@ -156,6 +158,17 @@ void set_stream_options(const Socket& socket) {
 }
 
 void let_stall(const Socket& socket) { set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", 0); }
+
+void set_buffers(const Socket& socket, std::size_t bytes) {
+  const int value = static_cast<int>(std::min<std::size_t>(bytes, std::numeric_limits<int>::max()));
+  set_option(socket, SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", value);
+  set_option(socket, SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", value);
+}
+
+void limit_unsent(const Socket& socket, std::size_t bytes) {
+  const int value = static_cast<int>(std::min<std::size_t>(bytes, std::numeric_limits<int>::max()));
+  set_option(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", value);
+}
 
 Socket listen_tcp(const Address& bind, int backlog) {
   refuse_unusable_host(bind);

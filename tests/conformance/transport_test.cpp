@@ -51,7 +51,7 @@ ReceiveRequest make_receive(int peer, MessageKey key, std::span<std::byte> data,
 }  // namespace
 
 TEST_CASE("a message of any size arrives whole, posted before or after it comes") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const std::size_t bytes = GENERATE(0u, 1u, 63u, 64u, 8191u, 8192u, 8193u, 262143u, 262145u, 3000001u);
   const bool post_first = GENERATE(true, false);
   CAPTURE(transport, bytes, post_first);
@@ -98,7 +98,7 @@ TEST_CASE("arena memory is read in place and stays lent until it is given back")
 }
 
 TEST_CASE("many messages of several communicators and peers meet by key, whatever their order") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   CAPTURE(transport);
   constexpr int ranks_count = 3;
   testing::Endpoints ranks(transport, ranks_count);
@@ -147,7 +147,7 @@ TEST_CASE("many messages of several communicators and peers meet by key, whateve
 }
 
 TEST_CASE("a large message to one that is not ready does not hold up a small one behind it") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   testing::Endpoints ranks(transport, 2);
   const auto large = pattern(4 << 20, 1);
   const auto small = pattern(100, 2);
@@ -168,7 +168,7 @@ TEST_CASE("a large message to one that is not ready does not hold up a small one
 }
 
 TEST_CASE("a message of another stamp or size fails its receive before memory is written") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const std::size_t sent_bytes = GENERATE(100u, 50000u);
   const bool post_first = GENERATE(true, false);
   const bool other_size = GENERATE(true, false);
@@ -192,7 +192,7 @@ TEST_CASE("a message of another stamp or size fails its receive before memory is
 }
 
 TEST_CASE("a note reaches the peer with its stamp and counts no payload") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   testing::Endpoints ranks(transport, 2);
   ranks[0].send_note(1, 1, {1, 0, 4}, stamp);
   REQUIRE(ranks.drive([&] { return !ranks.heard(1).notes.empty(); }));
@@ -201,7 +201,7 @@ TEST_CASE("a note reaches the peer with its stamp and counts no payload") {
 }
 
 TEST_CASE("the end of a peer fails what waits for it and tells whether it was in good order") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const bool orderly = GENERATE(true, false);
   CAPTURE(transport, orderly);
   testing::Endpoints ranks(transport, 3);
@@ -228,7 +228,7 @@ TEST_CASE("the end of a peer fails what waits for it and tells whether it was in
 }
 
 TEST_CASE("what was written before a good end is still read") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   testing::Endpoints ranks(transport, 2);
   const auto source = pattern(5000, 1);
   std::vector<std::byte> target(5000);
@@ -243,7 +243,7 @@ TEST_CASE("what was written before a good end is still read") {
 }
 
 TEST_CASE("a sleeping endpoint wakes when bytes come and when another thread says so") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   testing::Endpoints ranks(transport, 2);
   std::vector<std::byte> target(16);
   auto receive = make_receive(0, {1, 0, 0}, target);

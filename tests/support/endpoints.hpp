@@ -47,10 +47,14 @@ struct Heard final : transport::EndpointListener {
   }
 };
 
-/// Several ranks of one process over a transport named "mem", "shm" or "tcp", connected and driven from one thread.
+/// Several ranks of one process over a transport named "mem", "shm" or "tcp", connected and driven from one thread; "tcp3"
+/// is tcp with three flows to each peer.
 class Endpoints {
  public:
-  Endpoints(const std::string& transport, int ranks, transport::Endpoint::Options options = {}) : network_(ranks) {
+  Endpoints(const std::string& transport, int ranks, transport::Endpoint::Options options = {},
+            transport::TcpOptions tcp = {})
+      : network_(ranks) {
+    if (transport == "tcp3") tcp.flows = 3;
     const auto key = net::JobKey::random();
     for (int rank = 0; rank < ranks; ++rank) {
       members_.push_back({.job_id = "test",
@@ -63,7 +67,7 @@ class Endpoints {
       const auto& self = members_.back();
       transports_.push_back(transport == "mem"   ? transport::make_mem_transport(network_, self)
                             : transport == "shm" ? transport::make_shm_transport(self)
-                                                 : transport::make_tcp_transport(self, {}));
+                                                 : transport::make_tcp_transport(self, tcp));
       endpoints_.push_back(std::make_unique<transport::Endpoint>(rank, ranks, self.doorbell, options));
       heard_.push_back(std::make_unique<Heard>());
       endpoints_.back()->set_listener(heard_.back().get());
@@ -77,7 +81,7 @@ class Endpoints {
         if (acceptor.listening_descriptor() >= 0) {
           accepting = std::thread([&] {
             std::string refusal;
-            accepted = acceptor.accept(deadline, refusal).second;
+            while (!accepted && refusal.empty()) accepted = acceptor.accept(deadline, refusal).second;
           });
         }
         auto connected = transports_[index(high)]->connect(low, acceptor.card(), deadline);

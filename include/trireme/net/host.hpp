@@ -21,8 +21,8 @@ struct InterfaceAddress {
   bool ipv6 = false;
 };
 
-/// All usable addresses of both families (IPv6 link-local left out). `only`: if not empty, just that interface's.
-/// Errors: invalid_argument naming the interfaces that have usable addresses, when `only` is none of them.
+/// All usable addresses of both families (IPv6 link-local left out). `only`: if not empty, just that interface's, or just
+/// that address. Errors: invalid_argument naming the interfaces that have usable addresses, when `only` is none of them.
 std::vector<InterfaceAddress> interface_addresses(const std::string& only = {});
 
 }  // namespace trireme::net

@@ -48,8 +48,9 @@ struct Address {
 ///         system otherwise.
 Socket listen_tcp(const Address& bind, int backlog = 128);
 
-/// The address a socket is bound to.
+/// The address a socket is bound to; the one at the other end. Errors: peer_lost when there is none any more.
 Address local_address(const Socket& socket);
+Address peer_address(const Socket& socket);
 
 /// Connects, trying every address the name resolves to (both families, in turn) and, until the deadline, again with
 /// back-off while the name does not resolve yet or the connection is refused or not answered. Calls set_stream_options.
@@ -66,15 +67,22 @@ struct RaceResult {
 
 /// Connects to all candidates at once, numeric addresses of one peer in order of preference: each starts 50 ms behind the
 /// one before it, the first to stand wins, the others are dropped. A refused one tries again with back-off.
+/// `buffer_bytes`: as set_buffers; 0: not called.
 /// Errors: timeout naming each address with its last reason; invalid_argument for one that is no address.
 /// Source: RFC 8305 (Happy Eyeballs), with the shorter pause of a data centre.
-RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline);
+RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes = 0);
 
 /// Options for a connection: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (5 s).
 void set_stream_options(const Socket& socket);
 /// For a connection whose other end may leave much unread for as long as it likes: takes TCP_USER_TIMEOUT away, which
 /// also cuts a connection whose window is closed. A SilenceWatch then finds dead hosts while data is under way.
 void let_stall(const Socket& socket);
+
+/// Fixes the kernel's buffers of a connection, which it otherwise grows with what the path can hold, as far as it grants.
+/// Before connecting; on a listener: of all its connections.
+void set_buffers(const Socket& socket, std::size_t bytes);
+/// From about so many bytes that have not left yet a connection takes no more and is not writable.
+void limit_unsent(const Socket& socket, std::size_t bytes);
 
 /// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
 /// the deadline while nobody listens.

@@ -15,12 +15,21 @@ namespace {
 constexpr std::size_t read_ahead = 16 * 1024;
 constexpr std::chrono::milliseconds between_looks{100};
 constexpr std::size_t direct = 16 * 1024;  // from here on a copy costs more than a second call
+// What a flow of pieces may hold that has not left yet: two pieces. With more, a slow one would take as many as its buffer
+// holds, megabytes, before another gets them.
+constexpr std::size_t most_unsent = 512 * 1024;
 }  // namespace
 
 TcpLink::TcpLink(net::Socket socket, std::chrono::milliseconds silence)
     : socket_(std::move(socket)), watch_(silence), buffer_(read_ahead) {
   net::set_stream_options(socket_);
   net::let_stall(socket_);
+}
+
+TcpLink::TcpLink(net::Socket socket, std::vector<std::unique_ptr<Link>> lanes, std::string route)
+    : TcpLink(std::move(socket)) {
+  lanes_ = std::move(lanes);
+  route_ = std::move(route);
 }
 
 TcpLink::~TcpLink() {
@@ -103,6 +112,15 @@ void TcpLink::close() noexcept {
   if (ended_) return;
   ended_ = true;
   ::shutdown(socket_.descriptor(), SHUT_WR);
+}
+
+std::unique_ptr<Link> make_tcp_link(std::vector<net::Socket> flows, std::string route) {
+  std::vector<std::unique_ptr<Link>> lanes;
+  for (std::size_t i = 1; i < flows.size(); ++i) {
+    net::limit_unsent(flows[i], most_unsent);
+    lanes.push_back(std::make_unique<TcpLink>(std::move(flows[i])));
+  }
+  return std::make_unique<TcpLink>(std::move(flows.front()), std::move(lanes), std::move(route));
 }
 
 }  // namespace trireme::transport

@@ -6,6 +6,9 @@
 #include "trireme/transport/link.hpp"
 
 #include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace trireme::transport {
@@ -16,6 +19,8 @@ namespace trireme::transport {
 class TcpLink final : public Link {
  public:
   explicit TcpLink(net::Socket socket, std::chrono::milliseconds silence = std::chrono::seconds(5));
+  /// With further flows of the same peer as lanes, and what route() says.
+  TcpLink(net::Socket socket, std::vector<std::unique_ptr<Link>> lanes, std::string route);
   ~TcpLink() override;
 
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override;
@@ -31,6 +36,8 @@ class TcpLink final : public Link {
   LinkState state() const noexcept override { return state_; }
   int errno_value() const noexcept override { return errno_value_; }
   void close() noexcept override;
+  std::vector<std::unique_ptr<Link>> take_lanes() override { return std::move(lanes_); }
+  std::string route() const override { return route_; }
 
  private:
   std::size_t receive(std::span<std::byte> into) noexcept;
@@ -45,6 +52,11 @@ class TcpLink final : public Link {
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::vector<std::unique_ptr<Link>> lanes_;
+  std::string route_;
 };
+
+/// The link of all connections to a peer, of which the first is the ordered one.
+std::unique_ptr<Link> make_tcp_link(std::vector<net::Socket> flows, std::string route);
 
 }  // namespace trireme::transport

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/admission.hpp"
+#include "transport/tcp/flows.hpp"
 #include "transport/tcp/tcp_link.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/transport/tcp.hpp"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <vector>
@@ -33,11 +36,17 @@ bool parse_card(std::string_view text, Card& card) {
 
 bool is_loopback(std::string_view address) { return address.starts_with("127.") || address.starts_with("[::1]"); }
 
+constexpr int flows_between_hosts = 4;
+// Of a further flow: a verdict cannot cut its handshake short, so that must end by itself.
+constexpr std::chrono::seconds flow_patience{5};
+
 class TcpTransport final : public SocketTransport {
  public:
-  TcpTransport(const Membership& self, const TcpOptions& options) : self_(self), host_(net::host_identity()) {
+  TcpTransport(const Membership& self, const TcpOptions& options)
+      : self_(self), options_(options), host_(net::host_identity()), interfaces_(net::interface_addresses()) {
     const auto interfaces = net::interface_addresses(options.interface);
     listener_ = listen(options);
+    if (options.buffer_bytes != 0) net::set_buffers(listener_, options.buffer_bytes);
     const auto port = net::local_address(listener_).port;
     card_ = host_ + "/";
     // Loopback last: a peer on this host may use it, but prefers nothing by its place here; off-host it is never tried.
@@ -64,7 +73,7 @@ class TcpTransport final : public SocketTransport {
     std::vector<net::Address> addresses;
     for (const auto& text : candidates(card)) addresses.push_back(net::Address::parse(text));
     try {
-      return net::race_tcp(addresses, deadline).socket;
+      return net::race_tcp(addresses, deadline, options_.buffer_bytes).socket;
     } catch (const Exception& error) {
       fail(error.error().code, "rank " + std::to_string(peer) + ": " + error.error().message);
     }
@@ -72,7 +81,21 @@ class TcpTransport final : public SocketTransport {
 
   std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
     admit_as_client(socket, self_, peer, deadline);
-    return std::make_unique<TcpLink>(std::move(socket));
+    FlowProposal proposal{.attempt = ++attempts_, .setting = static_cast<std::uint32_t>(options_.flows)};
+    proposal.flows = options_.flows != 0 ? proposal.setting : is_local(socket) ? 1 : flows_between_hosts;
+    propose_flow(socket, proposal, peer, deadline);
+    const std::array<net::Address, 1> there{net::peer_address(socket)};
+    std::vector<net::Socket> flows;
+    flows.push_back(std::move(socket));
+    while (flows.size() < proposal.flows) {
+      const Deadline soon = Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + flow_patience));
+      net::Socket further = net::race_tcp(there, soon, options_.buffer_bytes).socket;
+      admit_as_client(further, self_, peer, soon);
+      proposal.index = static_cast<std::uint32_t>(flows.size());
+      propose_flow(further, proposal, peer, soon);
+      flows.push_back(std::move(further));
+    }
+    return link(std::move(flows));
   }
 
   int listening_descriptor() const override { return listener_.descriptor(); }
@@ -83,7 +106,11 @@ class TcpTransport final : public SocketTransport {
                                               std::string& refusal) const override {
     const auto peer = admit_as_server(socket, self_, deadline, refusal);
     if (!peer) return {-1, nullptr};
-    return {*peer, std::make_unique<TcpLink>(std::move(socket))};
+    const auto proposal = answer_flow(socket, options_.flows, *peer, deadline, refusal);
+    if (!proposal) return {-1, nullptr};
+    auto flows = assembly_.add(*peer, *proposal, std::move(socket), refusal);
+    if (flows.empty()) return {-1, nullptr};  // others are to come
+    return {*peer, link(std::move(flows))};
   }
 
  private:
@@ -108,10 +135,29 @@ class TcpTransport final : public SocketTransport {
     }
     return !result.empty() || !same_host ? result : card.addresses;
   }
+  static bool is_local(const net::Socket& socket) {
+    return net::local_address(socket).host == net::peer_address(socket).host;
+  }
+  std::unique_ptr<Link> link(std::vector<net::Socket> flows) const {
+    return make_tcp_link(std::move(flows), route(flows.front(), flows.size()));
+  }
+  std::string route(const net::Socket& socket, std::size_t flows) const {
+    const std::string own = net::local_address(socket).host;
+    std::string text = own;
+    for (const auto& each : interfaces_) {
+      if (each.address == own) text += " (" + each.interface + ")";
+    }
+    return text + (flows == 1 ? ", 1 flow" : ", " + std::to_string(flows) + " flows");
+  }
+
   Membership self_;
+  TcpOptions options_;
   std::string host_;
+  std::vector<net::InterfaceAddress> interfaces_;
   net::Socket listener_;
   std::string card_;
+  mutable std::atomic<std::uint64_t> attempts_{0};
+  mutable FlowAssembly assembly_;
 };
 
 }  // namespace
