@@ -125,7 +125,35 @@ class Acceptance {
   Admissions admissions_;
 };
 
+/// "rank 1", "ranks 1-3, 5".
+std::string list_of(const std::vector<int>& ranks) {
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (std::size_t first = 0; first < ranks.size();) {
+    std::size_t last = first;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    text += (first == 0 ? "" : ", ") + std::to_string(ranks[first]);
+    if (last != first) text += (last == first + 1 ? ", " : "-") + std::to_string(ranks[last]);
+    first = last + 1;
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string describe_ways(const Links& links, int rank) {
+  std::vector<std::pair<std::string, std::vector<int>>> ways;  // in the order of their first rank
+  for (std::size_t peer = 0; peer < links.links.size(); ++peer) {
+    if (static_cast<int>(peer) == rank || !links.links[peer]) continue;
+    const std::string route = links.links[peer]->route();
+    const std::string way = links.transports[peer] + (route.empty() ? "" : ", " + route);
+    auto known = std::find_if(ways.begin(), ways.end(), [&](const auto& each) { return each.first == way; });
+    if (known == ways.end()) known = ways.insert(ways.end(), {way, {}});
+    known->second.push_back(static_cast<int>(peer));
+  }
+  std::string text;
+  for (const auto& [way, ranks] : ways) text += (text.empty() ? "" : "; ") + list_of(ranks) + " over " + way;
+  return text;
+}
 
 Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
                   const std::vector<PeerCard>& cards, int rank, ControlRelay& control, Deadline deadline,

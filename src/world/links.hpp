@@ -19,6 +19,9 @@ struct Links {
   std::vector<std::string> transports;
 };
 
+/// How `rank` reaches its peers, in one line: "ranks 1-3 over shm; ranks 4-7 over tcp, 10.0.0.1 (eth0), 4 flows".
+std::string describe_ways(const Links& links, int rank);
+
 /// Connects this rank to every other, each over the first of `transports` that reaches it: to lower ranks by
 /// connecting, to higher ones by accepting, over all transports at once.
 /// Errors: unsupported naming a rank that no transport reaches; timeout naming the ranks that did not connect; whatever

@@ -98,6 +98,38 @@ void settle_port_range(const Setting& setting, transport::TcpOptions& tcp) {
   }
 }
 
+/// The option, or else the variable: a whole number of [least, most].
+std::optional<std::uint64_t> settle_number(const std::optional<std::uint64_t>& option, std::string_view option_name,
+                                           const platform::Environment& environment, std::string_view variable,
+                                           std::uint64_t least, std::uint64_t most) {
+  std::optional<std::string> text;
+  if (option) text = std::to_string(*option);
+  const Setting setting = pick(text, option_name, environment, variable);
+  if (!setting.text) return std::nullopt;
+  std::uint64_t value = 0;
+  const char* const begin = setting.text->data();
+  const auto [end, error] = std::from_chars(begin, begin + setting.text->size(), value);
+  if (error != std::errc() || end != begin + setting.text->size() || value < least || value > most)
+    refuse(setting, "give " + std::to_string(least) + " to " + std::to_string(most));
+  return value;
+}
+
+void settle_tcp(const Options& options, const platform::Environment& environment, transport::TcpOptions& tcp) {
+  std::optional<std::uint64_t> flows, buffer_bytes;
+  if (options.tcp_flows) {
+    if (*options.tcp_flows < 0)
+      fail(ErrorCode::invalid_argument, "Options::tcp_flows is '" + std::to_string(*options.tcp_flows) +
+                                            "': give 1 to " + std::to_string(transport::TcpOptions::most_flows));
+    flows = static_cast<std::uint64_t>(*options.tcp_flows);
+  }
+  if (options.tcp_buffer_bytes) buffer_bytes = options.tcp_buffer_bytes->value;
+  flows = settle_number(flows, "tcp_flows", environment, "TRIREME_TCP_FLOWS", 1, transport::TcpOptions::most_flows);
+  buffer_bytes = settle_number(buffer_bytes, "tcp_buffer_bytes", environment, "TRIREME_TCP_BUFFER_BYTES", 4096,
+                               std::uint64_t{1} << 30);
+  tcp.flows = static_cast<int>(flows.value_or(0));
+  tcp.buffer_bytes = static_cast<std::size_t>(buffer_bytes.value_or(0));
+}
+
 }  // namespace
 
 Settings settle(const Options& options, const platform::Environment& environment) {
@@ -183,6 +215,7 @@ Settings settle(const Options& options, const platform::Environment& environment
   const auto ports = pick(options.port_range, "port_range", environment, "TRIREME_PORT_RANGE");
   settle_port_range(ports, settings.tcp);
   if (ports.text) settings.tcp_origin += "; " + ports.name + " is '" + *ports.text + "'";
+  settle_tcp(options, environment, settings.tcp);
   return settings;
 }
 

@@ -54,7 +54,8 @@ WorldBuilder::Meeting meet(const Settings& settings, std::unique_ptr<rendezvous:
 std::string settings_text(const Settings& settings) {
   return "transport " + settings.transport + ", algorithm " +
          (settings.algorithm ? std::string(plan::name_of(*settings.algorithm)) : "auto") + ", eager bytes " +
-         std::to_string(settings.eager_bytes.value_or(0)) + ", engine " + settings.engine;
+         std::to_string(settings.eager_bytes.value_or(0)) + ", tcp flows " +
+         (settings.tcp.flows != 0 ? std::to_string(settings.tcp.flows) : "auto") + ", engine " + settings.engine;
 }
 
 std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine,
@@ -159,6 +160,8 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   control.learn(contents.hosts);
   auto links = connect_all(transports, cards, cluster.rank, control, deadline, settings.log);
 
+  const std::string ways = describe_ways(links, cluster.rank);
+
   bool one_host = true;
   for (const auto& card : cards) {
     one_host &= card.host_identity == mine.host_identity;
@@ -189,10 +192,8 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .open_control = [&control](rendezvous::ControlListener& listener) { return control.hand_over(listener); }},
       std::move(links.links));
   contents.communicator = comm::make_communicator(contents.context);
-  if (cluster.rank == 0) {
-    settings.log(LogLevel::info,
-                 "world of " + std::to_string(cluster.world) + " ranks open: rank 1 over " + contents.transports[1]);
-  }
+  if (cluster.rank == 0)
+    settings.log(LogLevel::info, "world of " + std::to_string(cluster.world) + " ranks open: " + ways);
 }
 
 World World::open(const Options& options) {

@@ -30,15 +30,17 @@ std::optional<Error> error_of(const std::exception_ptr& thrown) {
   }
 }
 
+/// A transport by its name; "tcp3" is tcp with three flows.
 testing::RunRanksOptions over(const std::string& transport,
                               std::chrono::milliseconds timeout = std::chrono::seconds(60)) {
+  if (transport == "tcp3") return {.transport = "tcp", .world = {.timeout = timeout, .tcp_flows = 3}};
   return {.transport = transport, .world = {.timeout = timeout}};
 }
 
 }  // namespace
 
 TEST_CASE("ranks that disagree on an operation both learn what each called") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   struct Disagreement {
     const char* name;
     const char* zero;  // part of rank 0's description
@@ -152,7 +154,7 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
 }
 
 TEST_CASE("a rank that never comes is named at the deadline, not a neighbour that waits for it") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "tcp", "tcp3");
   const auto algorithm = GENERATE(as<std::string>{}, "direct", "tree", "recursive_doubling");
   CAPTURE(transport, algorithm);
   auto options = over(transport, std::chrono::seconds(2));
@@ -191,7 +193,7 @@ TEST_CASE("a rank that never comes is named at the deadline, not a neighbour tha
 }
 
 TEST_CASE("a rank that fails takes the others with it, under its name, long before the deadline") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const auto begin = std::chrono::steady_clock::now();
   const auto thrown = run_ranks_collecting(
       3,
@@ -249,7 +251,7 @@ TEST_CASE("a rank without memory for an operation fails all at once, under its n
 }
 
 TEST_CASE("a rank that leaves early is named by those who still need it") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const auto thrown = run_ranks_collecting(
       3,
       [&](World& world) {

@@ -175,6 +175,8 @@ TEST_CASE("A bad variable is refused by its own name") {
   const std::vector<std::pair<std::string, std::string>> bad{{"TRIREME_ALGORITHM", "ring"},
                                                              {"TRIREME_TRANSPORT", "carrier-pigeon"},
                                                              {"TRIREME_INTERFACE", "no-such-interface"},
+                                                             {"TRIREME_TCP_FLOWS", "17"},
+                                                             {"TRIREME_TCP_BUFFER_BYTES", "64K"},
                                                              {"TRIREME_PORT_RANGE", taken + "-" + taken}};
   for (const auto& [variable, value] : bad) {
     Variables environment{{"TRIREME_TRANSPORT", "tcp"}};

@@ -3,10 +3,13 @@
 
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -87,6 +90,63 @@ TEST_CASE("what the lowest failing rank threw is rethrown after all have ended")
   REQUIRE(!thrown[0]);
   REQUIRE(!thrown[1]);
   REQUIRE(thrown[2]);
+}
+
+namespace {
+
+bool has_address(const std::string& address) {
+  const auto all = net::interface_addresses();
+  return std::any_of(all.begin(), all.end(), [&](const auto& each) { return each.address == address; });
+}
+
+}  // namespace
+
+TEST_CASE("a world over one address of either family gives the same bits, and rank 0 says once which way it goes") {
+  const auto address = GENERATE(as<std::string>{}, "127.0.0.1", "::1");
+  const int flows = GENERATE(1, 3);
+  CAPTURE(address, flows);
+  if (!has_address(address)) {
+    WARN("skipped: this machine has no " << address);
+    return;
+  }
+  constexpr int ranks = 3;
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  const Log log(LogLevel::info, [&](LogLevel level, std::string_view line) {
+    const std::lock_guard lock(mutex);
+    if (level == LogLevel::info) lines.emplace_back(line);
+  });
+  std::vector<std::vector<float>> results(ranks);
+  run_ranks(ranks,
+            [&](World& world) {
+              auto& mine = results[static_cast<std::size_t>(world.rank())];
+              for (const std::size_t count : {std::size_t{3}, std::size_t{700'001}}) {
+                std::vector<float> data(count);
+                for (std::size_t i = 0; i < count; ++i)
+                  data[i] = static_cast<float>(i % 1000 * static_cast<std::size_t>(world.rank() + 1));
+                world.communicator().all_reduce(std::span(data));
+                mine.insert(mine.end(), data.begin(), data.end());
+              }
+            },
+            {.transport = "tcp", .world = {.interface = address, .tcp_flows = flows, .log = log}});
+  std::size_t wrong = 0;
+  for (const auto& each : results) {
+    REQUIRE(each.size() == 700'004);
+    for (std::size_t i = 0; i < each.size(); ++i)
+      wrong += each[i] != static_cast<float>((i < 3 ? i : i - 3) % 1000 * (1 + 2 + 3));
+  }
+  REQUIRE(wrong == 0);
+  REQUIRE(lines == std::vector<std::string>{"world of 3 ranks open: ranks 1, 2 over tcp, " + address + " (lo), " +
+                                            (flows == 1 ? "1 flow" : "3 flows")});
+}
+
+TEST_CASE("an impossible number of flows is one line that names the option") {
+  const auto thrown = run_ranks_collecting(2, [](World&) {}, {.transport = "tcp", .world = {.tcp_flows = 17}});
+  for (const auto& each : thrown) {
+    const auto error = error_of([&] { std::rethrow_exception(each); });
+    REQUIRE(error.code == ErrorCode::invalid_argument);
+    REQUIRE(error.message == "Options::tcp_flows is '17': give 1 to 16");
+  }
 }
 
 TEST_CASE("worlds may stand in one process beside each other") {

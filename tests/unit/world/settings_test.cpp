@@ -54,6 +54,8 @@ TEST_CASE("an empty environment is a world of one with the documented defaults")
   REQUIRE(!settings.eager_bytes);
   REQUIRE(settings.tcp.first_port == 0);
   REQUIRE(settings.tcp.interface.empty());
+  REQUIRE(settings.tcp.flows == 0);
+  REQUIRE(settings.tcp.buffer_bytes == 0);
   REQUIRE(settings.log.enabled(LogLevel::warning));
   REQUIRE(!settings.log.enabled(LogLevel::info));
 }
@@ -65,6 +67,8 @@ TEST_CASE("every variable is read") {
   environment.set("TRIREME_TIMEOUT_S", "2.5");
   environment.set("TRIREME_INTERFACE", "eth7");
   environment.set("TRIREME_PORT_RANGE", "40000-40100");
+  environment.set("TRIREME_TCP_FLOWS", "16");
+  environment.set("TRIREME_TCP_BUFFER_BYTES", "1048576");
   environment.set("TRIREME_LOG", "off");
   const auto settings = settle({}, environment);
   REQUIRE(settings.cluster.rank == 1);
@@ -75,6 +79,8 @@ TEST_CASE("every variable is read") {
   REQUIRE(settings.tcp.interface == "eth7");
   REQUIRE(settings.tcp.first_port == 40000);
   REQUIRE(settings.tcp.last_port == 40100);
+  REQUIRE(settings.tcp.flows == 16);
+  REQUIRE(settings.tcp.buffer_bytes == 1048576);
   REQUIRE(!settings.log.enabled(LogLevel::error));
   REQUIRE(settings.key.to_text() == net::JobKey::from_text("0123456789abcdef0123").to_text());
 }
@@ -90,6 +96,8 @@ TEST_CASE("a bad value is refused by the name of its variable") {
       {"TRIREME_TIMEOUT_S", {"", "0", "-3", "abc", "3s", "nan", "inf", "1e9", "3 "}},
       {"TRIREME_PORT_RANGE",
        {"", "40000", "40000-", "-40000", "0-10", "40100-40000", "40000-70000", "a-b", "1-2-3", " 1-2"}},
+      {"TRIREME_TCP_FLOWS", {"", "0", "17", "-1", "4.5", "4 ", "four", "99999999999999999999"}},
+      {"TRIREME_TCP_BUFFER_BYTES", {"", "0", "4095", "1073741825", "64K", "-1"}},
       {"TRIREME_LOG", {"", "warn", "verbose", "3"}},
       {"TRIREME_JOB_KEY", {"", "short"}},
       {"TRIREME_JOB_KEY_FILE", {"", "/nonexistent/key", "/"}},
@@ -176,6 +184,7 @@ TEST_CASE("options override the environment") {
   environment.set("TRIREME_TIMEOUT_S", "2");
   environment.set("TRIREME_INTERFACE", "eth0");
   environment.set("TRIREME_PORT_RANGE", "1-2");
+  environment.set("TRIREME_TCP_FLOWS", "nonsense");
   environment.set("TRIREME_LOG", "nonsense");  // not even looked at
   int lines = 0;
   const Options options{.rank = 2,
@@ -187,6 +196,7 @@ TEST_CASE("options override the environment") {
                         .join_timeout = 5s,
                         .interface = "lo",
                         .port_range = "50000-50001",
+                        .tcp_flows = 2,
                         .progress_thread = true,
                         .eager_bytes = Bytes{4096},
                         .arena_reserve = Bytes{1 << 20},
@@ -231,6 +241,10 @@ TEST_CASE("a bad option is refused by its name") {
                        {"Options::transport", {.transport = "pigeon"}},
                        {"Options::algorithm", {.algorithm = "quantum"}},
                        {"Options::port_range", {.port_range = "7"}},
+                       {"Options::tcp_flows", {.tcp_flows = 0}},
+                       {"Options::tcp_flows", {.tcp_flows = -3}},
+                       {"Options::tcp_flows", {.tcp_flows = 17}},
+                       {"Options::tcp_buffer_bytes", {.tcp_buffer_bytes = Bytes{100}}},
                        {"Options::timeout", {.timeout = 0ms}},
                        {"Options::timeout", {.timeout = -1s}},
                        {"Options::join_timeout", {.join_timeout = 0ms}},
