@@ -23,12 +23,13 @@ inline void admit_as_client(const net::Socket& socket, const Membership& self, i
   }
 }
 
-/// The accepting side: the rank that proved itself, or nothing and the reason when it is no peer that may connect here.
+/// The accepting side: the rank that proved itself, or nothing and the reason when it is no peer. Whether that rank is
+/// expected is its caller's to know.
 inline std::optional<int> admit_as_server(const net::Socket& socket, const Membership& self, Deadline deadline,
                                           std::string& refusal) {
   try {
     const auto identity = net::handshake_as_server(socket, self.key, data_identity(self), deadline);
-    if (identity.rank > self.rank && identity.rank < self.world_size) return identity.rank;
+    if (identity.rank >= 0 && identity.rank != self.rank && identity.rank < self.world_size) return identity.rank;
     refusal = "rank " + std::to_string(identity.rank) + " may not connect to rank " + std::to_string(self.rank);
   } catch (const Exception& error) {
     refusal = error.error().message;

@@ -37,21 +37,38 @@ bool Admissions::has_room() {
 }
 
 void Admissions::admit(const transport::SocketTransport& transport, net::Socket socket, Deadline deadline) {
+  begin({.transport = std::string(transport.name())}, std::move(socket), deadline,
+        [&transport](Visit& visit, Deadline until) {
+          std::tie(visit.guest.peer, visit.guest.link) =
+              transport.admit(std::move(visit.socket), until, visit.guest.refusal);
+        });
+}
+
+void Admissions::introduce(const transport::SocketTransport& transport, int peer, net::Socket socket,
+                           Deadline deadline) {
+  begin({.transport = std::string(transport.name()), .dialled = peer}, std::move(socket), deadline,
+        [&transport, peer](Visit& visit, Deadline until) {
+          visit.guest.link = transport.introduce(peer, std::move(visit.socket), until);
+          visit.guest.peer = peer;
+        });
+}
+
+void Admissions::begin(Guest guest, net::Socket socket, Deadline deadline,
+                       const std::function<void(Visit&, Deadline)>& handshake) {
   net::Socket duplicate(::fcntl(socket.descriptor(), F_DUPFD_CLOEXEC, 0));
   if (!duplicate.is_open()) fail_system("fcntl F_DUPFD_CLOEXEC", errno);
   Visit& visit = visits_.emplace_back();
-  visit.guest.transport = transport.name();
+  visit.guest = std::move(guest);
   visit.socket = std::move(socket);
   visit.duplicate = std::move(duplicate);
   visit.since = Deadline::Clock::now();
   const Deadline until = Deadline::at(std::min(deadline.moment(), visit.since + patience));
   try {
-    visit.thread = rendezvous::start_quiet_thread([this, &transport, &visit, until] {
-      Guest& guest = visit.guest;
+    visit.thread = rendezvous::start_quiet_thread([this, handshake, &visit, until] {
       try {
-        std::tie(guest.peer, guest.link) = transport.admit(std::move(visit.socket), until, guest.refusal);
+        handshake(visit, until);
       } catch (const std::exception& exception) {
-        guest.refusal = exception.what();
+        visit.guest.refusal = exception.what();
       }
       std::lock_guard lock(mutex_);
       visit.done = true;

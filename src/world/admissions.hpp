@@ -5,6 +5,7 @@
 #include "trireme/base/deadline.hpp"
 #include "trireme/transport/transport.hpp"
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,7 @@ class Admissions {
     int peer = -1;
     std::unique_ptr<transport::Link> link{};
     std::string refusal{};  ///< why there is no link
+    int dialled = -1;       ///< the rank this one has connected to, where it was not the guest who came
   };
 
   Admissions() = default;
@@ -36,6 +38,8 @@ class Admissions {
   bool has_room();
   /// Errors: system when no thread can be had.
   void admit(const transport::SocketTransport& transport, net::Socket socket, Deadline deadline);
+  /// The same for a connection to `peer` that this rank has made.
+  void introduce(const transport::SocketTransport& transport, int peer, net::Socket socket, Deadline deadline);
   /// Readable when a guest is ready.
   int descriptor() const { return bell_.descriptor(); }
   /// Those who are ready now.
@@ -52,6 +56,8 @@ class Admissions {
     bool done = false;  ///< guarded by mutex_; from then on the guest is the owner's
     std::thread thread;
   };
+  void begin(Guest guest, net::Socket socket, Deadline deadline,
+             const std::function<void(Visit&, Deadline)>& handshake);
 
   rendezvous::Doorbell bell_;
   std::mutex mutex_;

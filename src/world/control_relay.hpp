@@ -27,6 +27,7 @@ class ControlRelay final : public rendezvous::ControlListener, public std::enabl
 
   /// The names of the ranks' hosts, for verdicts that lack one.
   void learn(std::vector<std::string> hosts);
+  std::uint64_t epoch() const { return epoch_; }
   /// Errors: the verdict, when there is one.
   void check() const;
   /// Readable from the verdict on.

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "world/links.hpp"
 
-#include "rendezvous/sparing_log.hpp"
 #include "trireme/base/error.hpp"
-#include "world/admissions.hpp"
+#include "world/acceptance.hpp"
+#include "world/reversals.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
+#include <optional>
 #include <thread>
-
-#include <poll.h>
+#include <utility>
 
 namespace trireme {
 namespace {
@@ -26,20 +25,28 @@ transport::Transport* transport_to(const std::vector<std::unique_ptr<transport::
 
 using std::chrono::milliseconds;
 
-std::string describe(int peer, const std::vector<PeerCard>& cards) {
-  return "rank " + std::to_string(peer) + " on " + cards[static_cast<std::size_t>(peer)].host;
-}
+/// How long an address is tried before the peer is asked to connect instead. What is refused or unanswered now may be a
+/// peer with many guests; to ask for nothing does no harm.
+constexpr milliseconds first_patience{5000};
+constexpr milliseconds later_patience{1000};
 
 /// Connects by steps short enough to hear a verdict between them. A connection that ends in its handshake is made anew: the
-/// peer may have been too busy with strangers; if it is gone, the verdict says so.
+/// peer may have been too busy with strangers; if it is gone, the verdict says so. Null, with the reason in `why`, where
+/// no connection was to be had for the time of `limit`.
 std::unique_ptr<transport::Link> connect(transport::SocketTransport& transport, int peer, std::string_view card,
-                                         ControlRelay& control, Deadline deadline) {
+                                         ControlRelay& control, Deadline deadline, std::optional<milliseconds> limit,
+                                         std::string& why) {
   constexpr milliseconds longest_step{4000};
+  const auto from_now = [](milliseconds time) { return Deadline::at(Deadline::Clock::now() + time); };
+  std::optional<Deadline> unreachable;
+  if (limit) unreachable = from_now(*limit);
   for (milliseconds step{100};; step = std::min(step + step / 4, longest_step)) {
     control.check();
+    bool reached = false;
     try {
       const auto step_end = Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + step));
       auto socket = transport.reach(peer, card, step_end);
+      reached = true;
       const ControlRelay::Severing severing(control, socket);
       return transport.introduce(peer, std::move(socket), deadline);
     } catch (const Exception& exception) {
@@ -47,83 +54,15 @@ std::unique_ptr<transport::Link> connect(transport::SocketTransport& transport, 
       const ErrorCode code = exception.error().code;
       const bool may_pass = code == ErrorCode::timeout || code == ErrorCode::closed || code == ErrorCode::peer_lost;
       if (!may_pass || deadline.passed()) throw;
+      if (reached && limit) unreachable = from_now(*limit);
+      if (unreachable && unreachable->passed()) {
+        why = exception.error().message;
+        return nullptr;
+      }
     }
     std::this_thread::sleep_for(std::min(step / 10, milliseconds(deadline.milliseconds_left())));
   }
 }
-
-/// Takes the connections of the higher ranks.
-class Acceptance {
- public:
-  Acceptance(const std::vector<std::unique_ptr<transport::Transport>>& transports, const std::vector<PeerCard>& cards,
-             int rank, ControlRelay& control, const Log& log)
-      : cards_(cards), rank_(rank), control_(control), refused_(log, "more connections were refused") {
-    for (const auto& each : transports) {
-      if (each->by_sockets() != nullptr) transports_.push_back(each->by_sockets());
-    }
-  }
-
-  void run(Links& links, int to_accept, Deadline deadline) {
-    while (to_accept > 0) {
-      control_.check();
-      if (deadline.passed()) fail_late(links);
-      wait_and_take(deadline);
-      for (Admissions::Guest& guest : admissions_.ready()) to_accept -= seat(links, std::move(guest));
-    }
-  }
-
- private:
-  void wait_and_take(Deadline deadline) {
-    // Without room the listeners wait: they would end every poll at once.
-    const bool has_room = admissions_.has_room();
-    std::vector<pollfd> polled{{control_.descriptor(), POLLIN, 0}, {admissions_.descriptor(), POLLIN, 0}};
-    if (has_room) {
-      for (const auto* each : transports_) polled.push_back({each->listening_descriptor(), POLLIN, 0});
-    }
-    const int ready = ::poll(polled.data(), polled.size(), deadline.milliseconds_left(has_room ? 1000 : 100));
-    if (ready < 0 && errno != EINTR) fail_system("poll", errno);
-    if (ready <= 0) return;
-    for (std::size_t i = 2; i < polled.size(); ++i) {
-      if ((polled[i].revents & POLLIN) == 0 || !admissions_.has_room()) continue;
-      transport::SocketTransport& transport = *transports_[i - 2];
-      if (auto socket = transport.take(Deadline::after(milliseconds(0)))) {
-        admissions_.admit(transport, *std::move(socket), deadline);
-      }
-    }
-  }
-
-  /// How many more ranks are connected.
-  int seat(Links& links, Admissions::Guest guest) {
-    if (!guest.link) {
-      if (!guest.refusal.empty()) {
-        refused_.warn("rank " + std::to_string(rank_) + ": refused a connection over " + guest.transport + ": " +
-                      guest.refusal);
-      }
-      return 0;
-    }
-    auto& slot = links.links[static_cast<std::size_t>(guest.peer)];
-    const bool is_first = slot == nullptr;
-    // A second one means that the peer has given the first one up.
-    if (!is_first) refused_.warn(describe(guest.peer, cards_) + " has connected again; the new connection counts");
-    slot = std::move(guest.link);
-    return is_first ? 1 : 0;
-  }
-
-  [[noreturn]] void fail_late(const Links& links) const {
-    std::string missing;
-    for (std::size_t peer = static_cast<std::size_t>(rank_) + 1; peer < links.links.size(); ++peer) {
-      if (!links.links[peer]) missing += (missing.empty() ? "" : ", ") + describe(static_cast<int>(peer), cards_);
-    }
-    fail(ErrorCode::timeout, missing + " joined but did not connect to rank " + std::to_string(rank_));
-  }
-
-  const std::vector<PeerCard>& cards_;
-  const int rank_;
-  ControlRelay& control_;
-  rendezvous::SparingLog refused_;
-  std::vector<transport::SocketTransport*> transports_;
-  Admissions admissions_;
-};
 
 /// "rank 1", "ranks 1-3, 5".
 std::string list_of(const std::vector<int>& ranks) {
@@ -139,6 +78,10 @@ std::string list_of(const std::vector<int>& ranks) {
 }
 
 }  // namespace
+
+std::string describe(int rank, const std::vector<PeerCard>& cards) {
+  return "rank " + std::to_string(rank) + " on " + cards[static_cast<std::size_t>(rank)].host;
+}
 
 std::string describe_ways(const Links& links, int rank) {
   std::vector<std::pair<std::string, std::vector<int>>> ways;  // in the order of their first rank
@@ -157,12 +100,14 @@ std::string describe_ways(const Links& links, int rank) {
 
 Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& transports,
                   const std::vector<PeerCard>& cards, int rank, ControlRelay& control, Deadline deadline,
-                  const Log& log) {
+                  const Log& log, rendezvous::Store* store) {
   const int ranks = static_cast<int>(cards.size());
   Links result;
   result.links.resize(cards.size());
   result.transports.assign(cards.size(), "self");
-  int to_accept = 0;
+  Reversals reversals(store, control.epoch(), rank);
+  Acceptance acceptance(transports, cards, rank, control, reversals, log);
+  milliseconds longest_patience = first_patience;
   for (int peer = 0; peer < ranks; ++peer) {
     if (peer == rank) continue;
     const auto index = static_cast<std::size_t>(peer);
@@ -173,14 +118,23 @@ Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& tran
     }
     result.transports[index] = transport->name();
     if (peer > rank && transport->by_sockets() != nullptr) {
-      ++to_accept;
+      acceptance.expect(peer);
       continue;
     }
     const auto& card = cards[index].transports.at(std::string(transport->name()));
     try {
-      result.links[index] = transport->by_sockets() != nullptr
-                                ? connect(*transport->by_sockets(), peer, card, control, deadline)
-                                : transport->connect(peer, card, deadline);
+      if (transport->by_sockets() == nullptr) {
+        result.links[index] = transport->connect(peer, card, deadline);
+        continue;
+      }
+      std::optional<milliseconds> limit;
+      if (reversals.possible()) limit = std::min(longest_patience, milliseconds(deadline.milliseconds_left()) / 8);
+      std::string why;
+      result.links[index] = connect(*transport->by_sockets(), peer, card, control, deadline, limit, why);
+      if (result.links[index]) continue;
+      longest_patience = later_patience;  // likely not the only one behind that wall
+      reversals.ask(peer, why);
+      acceptance.expect(peer, why);
     } catch (const Exception& exception) {
       control.check();
       Error error = exception.error();
@@ -188,7 +142,7 @@ Links connect_all(const std::vector<std::unique_ptr<transport::Transport>>& tran
       throw Exception(std::move(error));
     }
   }
-  Acceptance(transports, cards, rank, control, log).run(result, to_accept, deadline);
+  acceptance.run(result, deadline);
   return result;
 }
 

@@ -158,7 +158,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   const auto cards = exchange(*meeting.store, settings, mine, deadline);
   for (const auto& card : cards) contents.hosts.push_back(card.host);
   control.learn(contents.hosts);
-  auto links = connect_all(transports, cards, cluster.rank, control, deadline, settings.log);
+  auto links = connect_all(transports, cards, cluster.rank, control, deadline, settings.log, meeting.store.get());
 
   const std::string ways = describe_ways(links, cluster.rank);
 

@@ -33,7 +33,7 @@ struct Membership {
 /// One way of moving bytes between ranks. Each folder (mem, shm, tcp) has the same floor plan and one door, a function
 /// that returns this interface.
 /// Of two ranks the higher connects and the lower accepts; every rank connects first, in ascending order of peers, and
-/// then accepts: no order of start-up can deadlock.
+/// then accepts: no order of start-up can deadlock. Where the higher cannot reach the lower they change places (`world`).
 class Transport {
  public:
   virtual ~Transport() = default;

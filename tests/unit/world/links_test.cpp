@@ -4,6 +4,7 @@
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
+#include "trireme/rendezvous/store.hpp"
 #include "trireme/transport/arena.hpp"
 #include "trireme/transport/doorbell.hpp"
 #include "trireme/transport/shm.hpp"
@@ -11,7 +12,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <span>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 using namespace trireme;
 using Catch::Matchers::Contains;
@@ -50,7 +55,7 @@ const net::JobKey key = net::JobKey::from_text("a key for the tests of the links
 
 using Transports = std::vector<std::unique_ptr<transport::Transport>>;
 
-Transports transports_of(int rank, int world, const std::string& name) {
+Transports transports_of(int rank, int world, const std::string& name, int flows = 0) {
   const transport::Membership self{.job_id = "links",
                                    .rank = rank,
                                    .world_size = world,
@@ -58,12 +63,13 @@ Transports transports_of(int rank, int world, const std::string& name) {
                                    .arena = std::make_shared<transport::Arena>(Bytes{1u << 20}),
                                    .doorbell = std::make_shared<transport::Doorbell>()};
   Transports transports;
-  transports.push_back(name == "tcp" ? transport::make_tcp_transport(self, {}) : transport::make_shm_transport(self));
+  transports.push_back(name == "tcp" ? transport::make_tcp_transport(self, {.flows = flows})
+                                     : transport::make_shm_transport(self));
   return transports;
 }
 
-PeerCard card_of(const std::string& name, const std::string& card) {
-  return {.host = "host-b", .host_identity = net::host_identity(), .settings = "", .transports = {{name, card}}};
+PeerCard card_of(const std::string& name, const std::string& card, const std::string& host = "host-b") {
+  return {.host = host, .host_identity = net::host_identity(), .settings = "", .transports = {{name, card}}};
 }
 
 /// Where the one transport of `transports` listens, of tcp.
@@ -142,6 +148,134 @@ TEST_CASE("Strangers that connect and say nothing keep no rank out, and cost a f
   REQUIRE(accepted.links[1] != nullptr);
   REQUIRE(links.links[0] != nullptr);
   REQUIRE(lines <= 12);
+}
+
+namespace {
+
+/// An address where nobody listens: what a firewall that rejects looks like to whoever connects.
+std::string closed_address() { return net::local_address(net::listen_tcp({"127.0.0.1", 0})).to_string(); }
+
+/// Both ranks connect, each with its own view of the other's card.
+struct Meeting {
+  Meeting(Transports (&transports)[2], const std::vector<PeerCard>& seen_by_zero,
+          const std::vector<PeerCard>& seen_by_one, Deadline deadline) {
+    const rendezvous::InProcessStore store;
+    const auto run = [&](int rank, const std::vector<PeerCard>& cards) {
+      const Log log(LogLevel::info, [&, rank](LogLevel, std::string_view line) { lines[rank].emplace_back(line); });
+      const auto handle = store.handle();
+      Control control;
+      errors[rank] = error_of([&] {
+        links[rank] = connect_all(transports[rank], cards, rank, *control.relay, deadline, log, handle.get());
+      });
+    };
+    std::thread other([&] { run(1, seen_by_one); });
+    run(0, seen_by_zero);
+    other.join();
+  }
+  Links links[2];
+  Error errors[2];
+  std::vector<std::string> lines[2];
+};
+
+}  // namespace
+
+TEST_CASE("Where connections pass in one direction only, the rank that can connects, and both ends work") {
+  const int flows = GENERATE(1, 3);
+  const std::string refused = closed_address();
+  Transports transports[2] = {transports_of(0, 2, "tcp", flows), transports_of(1, 2, "tcp", flows)};
+  const std::vector<PeerCard> real{card_of("tcp", transports[0][0]->card(), "host-a"),
+                                   card_of("tcp", transports[1][0]->card(), "host-b")};
+  auto seen_by_one = real;
+  seen_by_one[0] = card_of("tcp", net::host_identity() + "/" + refused, "host-a");
+  const Meeting meeting(transports, real, seen_by_one, Deadline::after(std::chrono::seconds(12)));
+  REQUIRE(meeting.errors[0].message.empty());
+  REQUIRE(meeting.errors[1].message.empty());
+  REQUIRE(meeting.lines[0].size() == 1);
+  REQUIRE_THAT(meeting.lines[0][0], Contains("rank 1 on host-b cannot connect to rank 0 on host-a (") &&
+                                        Contains(refused) && Contains("refused") &&
+                                        Contains("trying the other direction"));
+  REQUIRE(meeting.lines[1] == std::vector<std::string>{
+                                  "rank 0 on host-a has connected to rank 1 on host-b, which could not connect to it"});
+  auto& left = *meeting.links[0].links[1];
+  auto& right = *meeting.links[1].links[0];
+  REQUIRE(left.route() == right.route());
+  for (auto [from, to] : {std::pair{&left, &right}, std::pair{&right, &left}}) {
+    const std::byte sent{42};
+    const std::span<const std::byte> part(&sent, 1);
+    REQUIRE(from->write({&part, 1}) == 1);
+    std::byte got{};
+    for (int tries = 0; tries < 100000 && to->read({&got, 1}) == 0; ++tries) std::this_thread::yield();
+    REQUIRE(got == sent);
+  }
+}
+
+TEST_CASE("Where connections pass in no direction, both ranks, their hosts and all addresses are named") {
+  const std::string to_zero = closed_address(), to_one = closed_address();
+  Transports transports[2] = {transports_of(0, 2, "tcp"), transports_of(1, 2, "tcp")};
+  const std::vector<PeerCard> seen_by_zero{card_of("tcp", transports[0][0]->card(), "host-a"),
+                                           card_of("tcp", net::host_identity() + "/" + to_one, "host-b")};
+  const std::vector<PeerCard> seen_by_one{card_of("tcp", net::host_identity() + "/" + to_zero, "host-a"),
+                                          card_of("tcp", transports[1][0]->card(), "host-b")};
+  const Meeting meeting(transports, seen_by_zero, seen_by_one, Deadline::after(std::chrono::milliseconds(3000)));
+  for (const Error& error : meeting.errors) {
+    CAPTURE(error.message);
+    REQUIRE(error.code == ErrorCode::timeout);
+    REQUIRE_THAT(error.message, Contains("rank 0 on host-a") && Contains("rank 1 on host-b") && Contains(to_zero));
+  }
+  REQUIRE_THAT(meeting.errors[0].message,
+               Contains("; from rank 1 on host-b: ") && Contains("; from rank 0 on host-a: ") && Contains(to_one));
+}
+
+TEST_CASE("A lower rank that connects without having been asked is refused") {
+  const auto mine = transports_of(1, 3, "tcp");
+  const auto zero = transports_of(0, 3, "tcp");
+  const auto two = transports_of(2, 3, "tcp");
+  const std::vector<PeerCard> cards{card_of("tcp", zero[0]->card()), card_of("tcp", mine[0]->card()),
+                                    card_of("tcp", two[0]->card())};
+  std::vector<std::string> lines;
+  const Log log(LogLevel::warning, [&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  Control control;
+  Links links;
+  std::thread other([&] {
+    std::string refusal;
+    const auto good = zero[0]->accept(soon(), refusal);
+    const auto unasked = zero[0]->connect(1, mine[0]->card(), soon());
+    const auto last = two[0]->connect(1, mine[0]->card(), soon());
+  });
+  const Error error = error_of([&] { links = connect_all(mine, cards, 1, *control.relay, soon(), log); });
+  other.join();
+  REQUIRE(error.message.empty());
+  REQUIRE(lines.size() == 1);
+  REQUIRE(lines[0] == "rank 1: refused a connection of rank 0, which was not asked to connect");
+}
+
+TEST_CASE("The ways to the peers are one line, whatever their number") {
+  struct Way final : transport::Link {
+    explicit Way(std::string text) : text_(std::move(text)) {}
+    std::size_t write(std::span<const std::span<const std::byte>>) noexcept override { return 0; }
+    std::size_t read(std::span<std::byte>) noexcept override { return 0; }
+    bool lend(const void*, std::size_t, std::uint64_t&) const noexcept override { return false; }
+    std::byte* borrow(std::uint64_t, std::size_t) noexcept override { return nullptr; }
+    void nudge() noexcept override {}
+    int descriptor() const noexcept override { return -1; }
+    bool arm(bool) noexcept override { return true; }
+    void disarm() noexcept override {}
+    void check() noexcept override {}
+    transport::LinkState state() const noexcept override { return transport::LinkState::open; }
+    int errno_value() const noexcept override { return 0; }
+    std::string route() const override { return text_; }
+    void close() noexcept override {}
+    std::string text_;
+  };
+  Links links;
+  links.transports = {"shm", "self", "shm", "shm", "tcp", "tcp", "shm", "tcp", "tcp"};
+  for (std::size_t peer = 0; peer < links.transports.size(); ++peer) {
+    const bool over_tcp = links.transports[peer] == "tcp";
+    links.links.push_back(peer == 1 ? nullptr : std::make_unique<Way>(over_tcp ? "10.0.0.1 (eth0), 4 flows" : ""));
+  }
+  REQUIRE(describe_ways(links, 1) == "ranks 0, 2, 3, 6 over shm; ranks 4, 5, 7, 8 over tcp, 10.0.0.1 (eth0), 4 flows");
+  links.links.resize(3);
+  REQUIRE(describe_ways(links, 1) == "ranks 0, 2 over shm");
 }
 
 TEST_CASE("A rank that cannot open its world says why; one that was told says nothing") {
