@@ -74,9 +74,10 @@ class HostileSession final : public transport::EndpointListener {
       if (!ended_early_) link->end(transport::LinkState::closed);
     }
     progress(2000);
-    // Where one lane had ended before, the others do so only now.
-    for (ByteLink* link : links_) link->end(transport::LinkState::closed);
-    progress(2000);
+    if (ended_early_) {  // one lane, and the others only now
+      for (ByteLink* link : links_) link->end(transport::LinkState::closed);
+      progress(2000);
+    }
     check_end();
   }
 
