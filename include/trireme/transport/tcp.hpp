@@ -14,7 +14,8 @@ struct TcpOptions {
   std::string interface {};      ///< only addresses of this interface, or only this address; empty: all that are up
   std::uint16_t first_port = 0;  ///< listen on the first free port of [first_port, last_port]; 0: any
   std::uint16_t last_port = 0;
-  int flows = 0;                 ///< connections to each peer, 1 to most_flows; 0: 1 on the same host, 4 between hosts
+  /// Connections to each peer, 1 to most_flows; 0: 1 on the same host or in a world of more than 128 ranks, else 4.
+  int flows = 0;
   std::size_t buffer_bytes = 0;  ///< of the kernel, per connection and direction; 0: left to it
 
   static constexpr int most_flows = 16;

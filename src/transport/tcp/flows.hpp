@@ -13,6 +13,14 @@
 
 namespace trireme::transport {
 
+/// How many connections a link gets where nobody asks for a number. Each costs a descriptor at both ends, of which a process
+/// often may have 1024: so large worlds make do with one.
+inline int automatic_flows(bool same_host, int world_size) {
+  constexpr int between_hosts = 4;
+  constexpr int largest_world = 128;
+  return same_host || world_size > largest_world ? 1 : between_hosts;
+}
+
 /// What the connecting side says on each connection after the handshake, so that several become the lanes of one link.
 struct FlowProposal {
   std::uint64_t attempt = 0;  ///< which of its attempts at this link: grows; what is left of an earlier one is void

@@ -36,7 +36,6 @@ bool parse_card(std::string_view text, Card& card) {
 
 bool is_loopback(std::string_view address) { return address.starts_with("127.") || address.starts_with("[::1]"); }
 
-constexpr int flows_between_hosts = 4;
 // Of a further flow: a verdict cannot cut its handshake short, so that must end by itself.
 constexpr std::chrono::seconds flow_patience{5};
 
@@ -82,7 +81,8 @@ class TcpTransport final : public SocketTransport {
   std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
     admit_as_client(socket, self_, peer, deadline);
     FlowProposal proposal{.attempt = ++attempts_, .setting = static_cast<std::uint32_t>(options_.flows)};
-    proposal.flows = options_.flows != 0 ? proposal.setting : is_local(socket) ? 1 : flows_between_hosts;
+    proposal.flows = static_cast<std::uint32_t>(
+        options_.flows != 0 ? options_.flows : automatic_flows(is_local(socket), self_.world_size));
     propose_flow(socket, proposal, peer, deadline);
     const std::array<net::Address, 1> there{net::peer_address(socket)};
     std::vector<net::Socket> flows;

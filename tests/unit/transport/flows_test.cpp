@@ -112,6 +112,13 @@ TEST_CASE("between ranks of one host there is one flow unless more are asked for
   REQUIRE(all_lanes(std::move(ends.accepted)).size() == 1);
 }
 
+TEST_CASE("between hosts there are four, unless the world is so large that descriptors would run out") {
+  REQUIRE(transport::automatic_flows(true, 2) == 1);
+  REQUIRE(transport::automatic_flows(false, 2) == 4);
+  REQUIRE(transport::automatic_flows(false, 128) == 4);
+  REQUIRE(transport::automatic_flows(false, 129) == 1);
+}
+
 TEST_CASE("ranks that want different numbers of flows refuse each other, and both say what both want") {
   Ends ends({.flows = 2}, {.flows = GENERATE(0, 1, 3)});
   REQUIRE(ends.failure.code == ErrorCode::mismatch);
