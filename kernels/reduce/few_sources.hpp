@@ -42,6 +42,9 @@ struct FewSources {
   }
 };
 
+/// A latency-bound call has a few elements; to move them into arrays takes longer than to add them.
+constexpr std::size_t one_by_one = 4;
+
 template <Shape shape, class V>
 V sum_of(V a, V b, V c, V d) {
   if constexpr (shape == Shape::pair) return a + b;
@@ -72,8 +75,16 @@ void sum_few(const ReduceTask& task, const FewSources& few) {
     store<D>(to, packed);
     if constexpr (twice) store<D>(also_to, packed);
   };
-  // Fewer elements than a pack, in arrays of one.
+  // Fewer elements than a pack: one by one where that is sooner done, else in arrays of a pack.
   auto part = [&](std::size_t begin, std::size_t n) {
+    if (n <= one_by_one) {
+      for (std::size_t k = begin; k != begin + n; ++k) {
+        const float value = sum_of<shape>(S::widen(a[k]), S::widen(b[k]), S::widen(c[k]), S::widen(d[k]));
+        out[k] = D::narrow(divide ? value / divisor : value);
+        if (twice) also[k] = out[k];
+      }
+      return;
+    }
     typename S::Raw rest[4][pack_width] = {};
     typename D::Raw result[2][pack_width];
     const std::size_t size = n * sizeof(rest[0][0]);

@@ -46,15 +46,7 @@ Work Communicator::start(const Request& request) {
 
 void Communicator::run(const Request& request) {
   comm::validate(request, rank());
-  comm::Operation& operation = group_->issue(request);
-  operation.drive(Deadline::never());  // bounded by the operation's own deadline
-  if (!operation.failure) {
-    operation.release();
-    return;
-  }
-  Error failure = operation.failure;
-  operation.release();
-  throw Exception(std::move(failure));
+  group_->run(request);
 }
 
 void Communicator::all_reduce(ConstTensorView input, TensorView output, ReduceOp op, const CallOptions& options) {
@@ -174,8 +166,8 @@ Explanation Communicator::explain(std::size_t count, DType dtype, const CallOpti
 
 std::string Communicator::flight_recorder_json() const {
   return "{\"rank\": " + std::to_string(group_->context()->options().rank) +
-         ", \"communicator\": " + std::to_string(group_->id()) + ", \"operations\": " + group_->recorder().to_json() +
-         "}";
+         ", \"communicator\": " + std::to_string(group_->id()) +
+         ", \"operations\": " + group_->recorder().to_json(group_->context()->tick_scale().read()) + "}";
 }
 
 }  // namespace trireme

@@ -121,8 +121,7 @@ bool Context::drive(Operation& operation, Deadline until) noexcept {
   if (operation.done()) return true;
   unattended_.store(0, std::memory_order_release);  // from here on this thread drives
   const bool done = drive_until(operation, until);
-  parking_.wake_one();  // whoever sleeps because this thread drove
-  if (active_operations_.load(std::memory_order_relaxed) != 0) leave_unattended();
+  stop_driving();
   return done;
 }
 
@@ -184,7 +183,28 @@ void Context::progress_once() noexcept {
   lock_.unlock();
 }
 
-void Context::operation_count_changed(int by) noexcept { active_operations_.fetch_add(by, std::memory_order_release); }
+void Context::operation_count_changed(int by) noexcept {
+  // Written under the lock alone, read without it.
+  active_operations_.store(active_operations_.load(std::memory_order_relaxed) + by, std::memory_order_release);
+}
+
+bool Context::may_linger() const noexcept {
+  return active_operations_.load(std::memory_order_relaxed) == 1 && options_.engine_rings && !failure_.pending() &&
+         !failure_.aborted();
+}
+
+void Context::relax() const noexcept {
+  if (options_.ranks_fit_cores) {
+    comm::relax();
+  } else {
+    ::sched_yield();
+  }
+}
+
+void Context::stop_driving() noexcept {
+  parking_.wake_one();
+  if (active_operations_.load(std::memory_order_relaxed) != 0) leave_unattended();
+}
 
 void Context::leave_unattended() noexcept {
   if (!options_.progress_thread) return;
@@ -259,11 +279,11 @@ void Context::publish_status(bool with_peers, const Operation* driven) noexcept 
   if (failure_.pending()) return;  // whoever asks now, asks about that
   // The oldest operation of the communicator that is stuck longest tells most; with none active, the last one.
   const Operation* oldest = driven;
-  const Group* holder = driven != nullptr ? driven->group.get() : groups_.empty() ? nullptr : groups_.front();
+  const Group* holder = driven != nullptr ? driven->group : groups_.empty() ? nullptr : groups_.front();
   for (const Group* group : groups_) {
     if (driven != nullptr) break;
     const Operation* candidate = group->oldest();
-    if (candidate != nullptr && (oldest == nullptr || candidate->issued_at < oldest->issued_at)) {
+    if (candidate != nullptr && (oldest == nullptr || candidate->issued_tick < oldest->issued_tick)) {
       oldest = candidate;
       holder = group;
     }
@@ -330,7 +350,7 @@ void Context::raise_against(int peer, ErrorCode code, std::string message) noexc
   const Operation* interrupted = nullptr;
   const Operation* oldest = nullptr;
   const auto older = [](const Operation* a, const Operation* b) {
-    return (b == nullptr || (a != nullptr && a->issued_at < b->issued_at)) ? a : b;
+    return (b == nullptr || (a != nullptr && a->issued_tick < b->issued_tick)) ? a : b;
   };
   for (const Group* group : groups_) {
     interrupted = older(group->oldest_waiting_for(peer), interrupted);

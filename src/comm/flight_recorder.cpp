@@ -31,7 +31,7 @@ std::size_t utf8_length(std::string_view text) {
 FlightRecorder::FlightRecorder() : entries_(std::make_unique<Entry[]>(capacity)) {}
 
 void FlightRecorder::issued(std::uint64_t sequence, const transport::Stamp& stamp, const std::array<char, 32>& label,
-                            std::int64_t now_ns) noexcept {
+                            std::int64_t tick) noexcept {
   Entry& slot = entry(sequence);
   const auto version = slot.version.load(std::memory_order_relaxed);
   slot.version.store(version | 1, std::memory_order_release);
@@ -42,19 +42,19 @@ void FlightRecorder::issued(std::uint64_t sequence, const transport::Stamp& stam
     std::memcpy(&word, label.data() + 8 * i, 8);
     slot.label[i].store(word, std::memory_order_release);
   }
-  slot.started_ns.store(now_ns, std::memory_order_release);
-  slot.ended_ns.store(0, std::memory_order_release);
+  slot.started.store(tick, std::memory_order_release);
+  slot.ended.store(0, std::memory_order_release);
   slot.outcome.store(static_cast<std::uint64_t>(Outcome::issued), std::memory_order_release);
   slot.version.store((version | 1) + 1, std::memory_order_release);
 }
 
-void FlightRecorder::ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept {
+void FlightRecorder::ended(std::uint64_t sequence, Outcome outcome, std::int64_t tick) noexcept {
   Entry& slot = entry(sequence);
   if (slot.version.load(std::memory_order_relaxed) == 0 || slot.sequence.load(std::memory_order_relaxed) != sequence)
     return;
   const auto version = slot.version.load(std::memory_order_relaxed);
   slot.version.store(version | 1, std::memory_order_release);
-  slot.ended_ns.store(now_ns, std::memory_order_release);
+  slot.ended.store(tick, std::memory_order_release);
   slot.outcome.store(static_cast<std::uint64_t>(outcome), std::memory_order_release);
   slot.version.store((version | 1) + 1, std::memory_order_release);
 }
@@ -82,7 +82,7 @@ std::string FlightRecorder::label_of(const Entry& slot) {
   return label;
 }
 
-std::string FlightRecorder::to_json() const {
+std::string FlightRecorder::to_json(const TickReading& reading) const {
   struct Row {
     std::uint64_t sequence;
     std::string text;
@@ -96,13 +96,14 @@ std::string FlightRecorder::to_json() const {
     for (std::size_t k = 0; k < 3; ++k) stamp.words[k] = slot.stamp[k].load(std::memory_order_acquire);
     const auto label = label_of(slot);
     const auto sequence = slot.sequence.load(std::memory_order_acquire);
-    const auto started = slot.started_ns.load(std::memory_order_acquire);
-    const auto ended = slot.ended_ns.load(std::memory_order_acquire);
+    const auto started = slot.started.load(std::memory_order_acquire);
+    const auto ended = slot.ended.load(std::memory_order_acquire);
     const auto outcome = slot.outcome.load(std::memory_order_acquire);
     if (slot.version.load(std::memory_order_acquire) != before) continue;
     char numbers[160];
     std::snprintf(numbers, sizeof numbers, "\"started_ns\": %lld, \"ended_ns\": %lld, \"outcome\": \"%s\"}",
-                  static_cast<long long>(started), static_cast<long long>(ended),
+                  static_cast<long long>(reading.nanoseconds(started)),
+                  static_cast<long long>(ended == 0 ? 0 : reading.nanoseconds(ended)),
                   outcome == 1   ? "issued"
                   : outcome == 2 ? "done"
                                  : "failed");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "comm/ticks.hpp"
 #include "trireme/comm/request.hpp"
 #include "trireme/transport/endpoint.hpp"
 
@@ -21,15 +22,18 @@ class FlightRecorder {
   enum class Outcome : std::uint64_t { issued = 1, done = 2, failed = 3 };
 
   FlightRecorder();
+  /// `tick`: of ticks().
   void issued(std::uint64_t sequence, const transport::Stamp& stamp, const std::array<char, 32>& label,
-              std::int64_t now_ns) noexcept;
-  void ended(std::uint64_t sequence, Outcome outcome, std::int64_t now_ns) noexcept;
+              std::int64_t tick) noexcept;
+  void ended(std::uint64_t sequence, Outcome outcome, std::int64_t tick) noexcept;
+  /// An issued operation was refused before it began: its number will be another's.
+  void forgotten(std::uint64_t sequence) noexcept { entry(sequence).version.store(0, std::memory_order_release); }
   /// The signature of a recorded operation, while it is still here. Under the progress lock only.
   std::optional<transport::Stamp> signature(std::uint64_t sequence) const noexcept;
   /// Its label; empty when it had none or is not here any more. Under the progress lock only.
   std::string label(std::uint64_t sequence) const;
-  /// The entries, oldest first, as a JSON array.
-  std::string to_json() const;
+  /// The entries, oldest first, as a JSON array; their times as `reading` has them.
+  std::string to_json(const TickReading& reading = {}) const;
 
  private:
   struct Entry {
@@ -37,8 +41,8 @@ class FlightRecorder {
     std::atomic<std::uint64_t> sequence{0};
     std::array<std::atomic<std::uint64_t>, 3> stamp{};
     std::array<std::atomic<std::uint64_t>, 4> label{};
-    std::atomic<std::int64_t> started_ns{0};
-    std::atomic<std::int64_t> ended_ns{0};
+    std::atomic<std::int64_t> started{0};
+    std::atomic<std::int64_t> ended{0};
     std::atomic<std::uint64_t> outcome{0};
   };
   static std::string label_of(const Entry& slot);

@@ -14,15 +14,28 @@ namespace {
 
 constexpr std::size_t operations_at_start = 16;
 
-std::int64_t nanoseconds_of(Deadline::Clock::time_point moment) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(moment.time_since_epoch()).count();
-}
+/// Some tens of microseconds: longer than small operations take, shorter than anybody's patience.
+constexpr unsigned rounds_to_linger = 1000;
+/// A pause costs the processor tens of nanoseconds, a tenth of the fastest operation: the first rounds go without.
+constexpr unsigned rounds_in_haste = 100;
 
 std::string seconds_text(std::chrono::nanoseconds duration) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(duration).count());
   return text;
 }
+
+/// The progress lock, held.
+class Locked {
+ public:
+  explicit Locked(Context& context) : context_(context) { context_.lock(); }
+  ~Locked() { context_.unlock(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  Context& context_;
+};
 
 /// Clears the flag of a thread that issues, however it leaves.
 class IssuingFlag {
@@ -56,16 +69,14 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
   active_.reserve(256);
   free_.reserve(256);
   grow();
-  context_->lock();
+  const Locked locked(*context_);
   context_->enrol(*this);
-  context_->unlock();
 }
 
 Group::~Group() {
-  context_->lock();
+  const Locked locked(*context_);
   context_->strike(*this);
   engine_.reset();  // what it shares with other engines of the world is under the lock
-  context_->unlock();
 }
 
 void Group::grow() {
@@ -91,12 +102,15 @@ Group::Numbering& Group::numbering_of(const Request& request) {
 
 /// Undoes the entry of an operation that did not start.
 void Group::withdraw(Operation& operation) noexcept {
-  --numbering_of(operation.request).active;
+  Numbering& numbering = numbering_of(operation.request);
+  --numbering.active;
+  --numbering.next;
+  if (operation.request.collective != plan::Collective::send_recv) recorder_.forgotten(operation.sequence);
+  context_->operation_count_changed(-1);
   operation.staging.give_back(context_->staging());
   std::erase(active_, &operation);
   operation.set_phase(Operation::Phase::free);
   free_.push_back(&operation);
-  operation.group.reset();  // the caller holds the group
 }
 
 /// This rank cannot take part in what the others have called or will call: they learn it at once, not at the deadline.
@@ -117,19 +131,41 @@ void Group::fail_alone(Operation& operation, ErrorCode code, const std::string& 
 
 Operation& Group::issue(const Request& request) {
   const IssuingFlag issuing(issuing_);
-  context_->lock();
-  struct Unlock {
-    Context& context;
-    ~Unlock() { context.unlock(); }
-  } unlock{*context_};
+  const Locked locked(*context_);
+  Operation& operation = start(request);
+  operation.keeper = shared_from_this();
+  return operation;
+}
 
+void Group::run(const Request& request) {
+  Operation* operation = nullptr;
+  Error failure;
+  {
+    const IssuingFlag issuing(issuing_);
+    const Locked locked(*context_);
+    operation = &start(request);
+    if (linger(*operation)) {
+      put_back(*operation);
+      operation = nullptr;
+    }
+  }
+  context_->stop_driving();
+  if (operation == nullptr) return;
+  drive(*operation, Deadline::never());  // bounded by the operation's own deadline
+  if (operation->failure) failure = operation->failure;
+  recycle(*operation);
+  if (failure) throw Exception(std::move(failure));
+}
+
+/// Under the lock. Whatever can be done before the peers hear of the operation is done before it: what follows their
+/// hearing would wait for the cache lines they are reading.
+Operation& Group::start(const Request& request) {
   if (context_->failure().aborted()) {
     Error failure = context_->failure_error();
     failure.operation = std::string(plan::name_of(request.collective));
     failure.label = request.label.data();
     throw Exception(std::move(failure));
   }
-  const bool transfer = request.collective == plan::Collective::send_recv;
   Numbering& numbering = numbering_of(request);
   Operation& operation = take();
   operation.request = request;
@@ -139,14 +175,22 @@ Operation& Group::issue(const Request& request) {
   operation.failure.code = ErrorCode::none;
   operation.failure.peer_rank = -1;
   operation.stuck = operation.warned = operation.observed = false;
-  operation.issued_at = Deadline::Clock::now();
-  operation.head_since = numbering.active == 0 ? operation.issued_at : Deadline::Clock::time_point{};
+  operation.issued_tick = ticks();
+  operation.head = numbering.active == 0;
+  operation.head_since = {};
   // Entered before it starts: the engine may meet a peer's message for it at once, and what that message tells must
   // find it here.
-  operation.group = shared_from_this();
+  operation.group = this;
   operation.set_phase(Operation::Phase::active);
   active_.push_back(&operation);
   ++numbering.active;
+  ++numbering.next;
+  context_->operation_count_changed(+1);
+  if (request.collective != plan::Collective::send_recv) {
+    recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick);
+    compare_with_heard(operation);
+  }
+  context_->publish_status(false);
   try {
     operation.staging.take_in(operation.request, context_->staging());
     engine_->start(operation);
@@ -162,35 +206,52 @@ Operation& Group::issue(const Request& request) {
     withdraw(operation);
     throw;
   }
-  ++numbering.next;
-  context_->operation_count_changed(+1);
-
-  if (!transfer) {
-    recorder_.issued(operation.sequence, operation.stamp, request.label, nanoseconds_of(operation.issued_at));
-    // What peers have said of this operation before it was issued here.
-    for (const auto& each : heard_) {
-      if (each.sequence == operation.sequence && !same_call(operation.stamp, each.stamp)) {
-        mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
-      }
-    }
-    std::erase_if(heard_, [&](const Heard& each) { return each.sequence <= operation.sequence; });
-    context_->endpoint().for_each_unexpected(
-        collective_space(id_), operation.sequence,
-        [&](int peer, const transport::MessageKey& key, const transport::Stamp& theirs) {
-          if (!same_call(operation.stamp, theirs)) mismatch(peer, key.operation, operation.stamp, theirs, false);
-        });
-  }
-  context_->publish_status(false);
   return operation;
+}
+
+/// What peers have said of this operation before it was issued here.
+void Group::compare_with_heard(const Operation& operation) {
+  for (const auto& each : heard_) {
+    if (each.sequence == operation.sequence && !same_call(operation.stamp, each.stamp)) {
+      mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
+    }
+  }
+  std::erase_if(heard_, [&](const Heard& each) { return each.sequence <= operation.sequence; });
+  context_->endpoint().for_each_unexpected(
+      collective_space(id_), operation.sequence,
+      [&](int peer, const transport::MessageKey& key, const transport::Stamp& theirs) {
+        if (!same_call(operation.stamp, theirs)) mismatch(peer, key.operation, operation.stamp, theirs, false);
+      });
+}
+
+/// Asks the engine again and again, and nobody else: an operation among ranks that are all there ends sooner than a
+/// round through everything takes. True if it has ended, well.
+bool Group::linger(Operation& operation) noexcept {
+  if (!context_->may_linger()) return false;
+  for (unsigned round = 0; round < rounds_to_linger; ++round) {
+    const Progress progress = engine_->poll(operation);
+    if (progress == Progress::done) {
+      finish(operation, false);
+      return true;
+    }
+    if (progress == Progress::failed || operation.stuck) return false;  // found again by who drives everything
+    if (!engine_->moves_by_polling(operation)) return false;
+    if (round >= rounds_in_haste || !context_->options().ranks_fit_cores) context_->relax();
+    if (context_->wanted()) return false;
+  }
+  return false;
 }
 
 bool Group::drive(Operation& operation, Deadline until) noexcept { return context_->drive(operation, until); }
 
 void Group::recycle(Operation& operation) noexcept {
-  context_->lock();
+  const Locked locked(*context_);
+  put_back(operation);
+}
+
+void Group::put_back(Operation& operation) noexcept {
   operation.set_phase(Operation::Phase::free);
   free_.push_back(&operation);
-  context_->unlock();
 }
 
 bool Group::poll() noexcept {
@@ -258,11 +319,12 @@ const Operation* Group::oldest_waiting_for(int world_peer) const {
 void Group::check_time(Deadline::Clock::time_point now) {
   if (context_->failure().pending()) return;  // one finding is enough, and the others may still end well
   for (Operation* operation : active_) {
-    if (operation->head_since != Deadline::Clock::time_point{} && !operation->stuck) check_time(*operation, now);
+    if (operation->head && !operation->stuck) check_time(*operation, now);
   }
 }
 
 void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
+  if (head.head_since == Deadline::Clock::time_point{}) head.head_since = now;
   const auto waited = now - head.head_since;
   const bool late = waited >= head.request.timeout;
   if (!late && (head.warned || waited < nanoseconds_to_wait(context_->options().warn_after))) return;
@@ -287,16 +349,15 @@ void Group::finish(Operation& operation, bool failed) noexcept {
   if (!failed) operation.staging.bring_out(operation.request);
   operation.staging.give_back(context_->staging());
   const auto next = active_.erase(std::find(active_.begin(), active_.end(), &operation));
-  const auto now = Deadline::Clock::now();
   if (operation.request.collective != plan::Collective::send_recv) {
     recorder_.ended(operation.sequence, failed ? FlightRecorder::Outcome::failed : FlightRecorder::Outcome::done,
-                    nanoseconds_of(now));
+                    ticks());
   }
   Numbering& numbering = numbering_of(operation.request);
-  if (--numbering.active > 0 && operation.head_since != Deadline::Clock::time_point{}) {
+  if (--numbering.active > 0 && operation.head) {
     const auto heir = std::find_if(next, active_.end(),
                                    [&](const Operation* each) { return &numbering_of(each->request) == &numbering; });
-    (*heir)->head_since = now;
+    (*heir)->head = true;
   }
   context_->operation_count_changed(-1);
   context_->publish_status(false);
@@ -305,13 +366,18 @@ void Group::finish(Operation& operation, bool failed) noexcept {
   context.wake_waiting();
 }
 
+std::chrono::nanoseconds Group::elapsed(const Operation& operation) const noexcept {
+  const auto reading = context_->tick_scale().read();
+  return std::chrono::nanoseconds(reading.nanoseconds(ticks()) - reading.nanoseconds(operation.issued_tick));
+}
+
 void Group::fail_active() noexcept {
   while (!active_.empty()) {
     Operation& operation = *active_.front();
     operation.failure = context_->failure_error();
     operation.failure.operation = operation.name();
     operation.failure.label = operation.request.label.data();
-    operation.failure.elapsed = Deadline::Clock::now() - operation.issued_at;
+    operation.failure.elapsed = elapsed(operation);
     finish(operation, true);
   }
 }

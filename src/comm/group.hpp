@@ -32,9 +32,12 @@ class Group : public std::enable_shared_from_this<Group> {
   Engine& engine() const { return *engine_; }
   const FlightRecorder& recorder() const { return recorder_; }
 
-  /// Numbers, signs, records and starts a validated request.
+  /// Numbers, signs, records and starts a validated request. The operation keeps the group alive.
   /// Errors: throws the world's failure if it has failed; invalid_argument, unsupported from the engine.
   Operation& issue(const Request& request);
+  /// The same, and waits for the end. What ends within microseconds is waited for under the lock that it was issued under.
+  /// Errors: as issue, and what the operation ended with.
+  void run(const Request& request);
   /// As Communicator: until the operation is done or `until` has passed; true if done.
   bool drive(Operation& operation, Deadline until) noexcept;
   /// Back to the pool. The operation is done.
@@ -71,11 +74,16 @@ class Group : public std::enable_shared_from_this<Group> {
     int world_peer;
     transport::Stamp stamp;
   };
+  Operation& start(const Request& request);
+  bool linger(Operation& operation) noexcept;
+  void put_back(Operation& operation) noexcept;
+  void compare_with_heard(const Operation& operation);
   Numbering& numbering_of(const Request& request);
   bool is_met_by(const Operation& operation, int world_peer, bool transfer) const;
   void withdraw(Operation& operation) noexcept;
   [[noreturn]] void fail_alone(Operation& operation, ErrorCode code, const std::string& what);
   void check_time(Operation& head, Deadline::Clock::time_point now);
+  std::chrono::nanoseconds elapsed(const Operation& operation) const noexcept;
   Operation& take();
   void grow();
   void finish(Operation& operation, bool failed) noexcept;

@@ -193,6 +193,10 @@ Progress HostEngine::poll(Operation& operation) noexcept {
   return progress;
 }
 
+bool HostEngine::moves_by_polling(const Operation& operation) const noexcept {
+  return state_of(operation).run.operation != nullptr;
+}
+
 void HostEngine::finish(Operation& operation) noexcept {
   if (tier_) tier_->finish(state_of(operation).run);
   auto& execution = state_of(operation).execution;

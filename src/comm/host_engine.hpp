@@ -30,6 +30,7 @@ class HostEngine final : public Engine {
   std::unique_ptr<EngineState> make_state() override;
   void start(Operation& operation) override;
   Progress poll(Operation& operation) noexcept override;
+  bool moves_by_polling(const Operation& operation) const noexcept override;
   void finish(Operation& operation) noexcept override;
   void waiting_for(const Operation& operation, std::vector<int>& world_ranks) const override;
   Capabilities capabilities() const override { return {.name = "host", .device = DeviceKind::cpu, .canonical = true}; }

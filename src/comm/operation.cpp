@@ -20,7 +20,7 @@ void Operation::order(Stream) noexcept { drive(Deadline::never()); }
 void Operation::release() noexcept {
   drive(Deadline::never());
   // The group may live by this operation alone: it is let go of only when nothing of it is touched any more.
-  const std::shared_ptr<Group> keep = std::move(group);
+  const std::shared_ptr<Group> keep = std::move(keeper);
   keep->recycle(*this);
 }
 

@@ -25,12 +25,14 @@ class Operation final : public WorkState {
   Request request{};
   std::uint64_t sequence = 0;  ///< of the collectives of the communicator, or of the sends (receives) to one peer
   transport::Stamp stamp{};
-  std::shared_ptr<Group> group;  ///< while not free
+  Group* group = nullptr;         ///< set while not free
+  std::shared_ptr<Group> keeper;  ///< of an operation somebody holds as Work: the group lives at least as long
   std::unique_ptr<EngineState> state;
   Staging staging;
-  Error failure{};  ///< code none: none
-  Deadline::Clock::time_point issued_at{};
-  Deadline::Clock::time_point head_since{};  ///< when it became the oldest of its numbering; zero before
+  Error failure{};                           ///< code none: none
+  std::int64_t issued_tick = 0;              ///< of ticks()
+  bool head = false;                         ///< the oldest of its numbering: its time runs
+  Deadline::Clock::time_point head_since{};  ///< when it was first seen as such; zero before
   bool stuck = false;                        ///< has failed and waits for the agreed cause: not to be polled
   bool warned = false;                       ///< the slow-operation warning is out
   bool observed = false;                     ///< somebody has seen the error

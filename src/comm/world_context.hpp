@@ -7,6 +7,7 @@
 #include "comm/scratch_pool.hpp"
 #include "comm/shared/cells.hpp"
 #include "comm/status_board.hpp"
+#include "comm/ticks.hpp"
 #include "trireme/comm/context.hpp"
 #include "trireme/transport/endpoint.hpp"
 
@@ -38,6 +39,7 @@ class Context final : public rendezvous::ControlListener,
   const std::shared_ptr<shared::Cells>& cells() const { return cells_; }
   /// Per world rank: whether its arena is mapped here, and this one's there.
   std::vector<bool> shares_memory() const;
+  const TickScale& tick_scale() const { return tick_scale_; }
   Failure& failure() { return failure_; }
   rendezvous::ControlChannel* control() { return control_.get(); }
   const std::shared_ptr<transport::Arena>& arena() const { return options_.arena; }
@@ -49,6 +51,8 @@ class Context final : public rendezvous::ControlListener,
   bool drive(Operation& operation, Deadline until) noexcept;
   /// An operation was issued that nobody waits for yet: the progress thread, if there is one, takes over.
   void leave_unattended() noexcept;
+  /// Whoever sleeps because this thread drove is woken; what is still under way goes to the progress thread.
+  void stop_driving() noexcept;
   /// One round without blocking, if nobody else drives.
   void progress_once() noexcept;
 
@@ -66,6 +70,12 @@ class Context final : public rendezvous::ControlListener,
   /// for; without it the oldest operation.
   void publish_status(bool with_peers, const Operation* driven = nullptr) noexcept;
   void operation_count_changed(int by) noexcept;
+  /// Whether the one operation under way may be asked for again and again with everything else left alone.
+  bool may_linger() const noexcept;
+  /// Between two such questions.
+  void relax() const noexcept;
+  /// Whether another thread waits for the lock.
+  bool wanted() const noexcept { return lock_.wanted(); }
   /// An operation has ended: threads that sleep while another drives look whether it was theirs.
   void wake_waiting() noexcept { parking_.wake_all(); }
 
@@ -109,6 +119,7 @@ class Context final : public rendezvous::ControlListener,
   ScratchPool staging_;
   std::shared_ptr<shared::Cells> cells_;
   Failure failure_;
+  TickScale tick_scale_;
   ProgressLock lock_;
   Parking parking_;
   StatusBoard board_;

@@ -4,6 +4,7 @@
 #include "trireme/base/float8.hpp"
 #include "trireme/base/half.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -15,22 +16,50 @@ enum class DType : std::uint8_t { f64, f32, f16, bf16, f8e4m3, f8e5m2, i64, i32,
 
 inline constexpr int dtype_count = 13;
 
-/// Bytes of one element.
-std::size_t size_of(DType dtype) noexcept;
+namespace detail {
+struct DTypeTraits {
+  std::string_view name;
+  std::uint8_t size;
+  bool floating;
+  bool supported;
+  DType accumulator;
+};
+
+inline constexpr std::array<DTypeTraits, dtype_count> dtype_traits{{
+    {"f64", 8, true, true, DType::f64},
+    {"f32", 4, true, true, DType::f32},
+    {"f16", 2, true, true, DType::f32},
+    {"bf16", 2, true, true, DType::f32},
+    {"f8e4m3", 1, true, true, DType::f32},
+    {"f8e5m2", 1, true, true, DType::f32},
+    {"i64", 8, false, true, DType::i64},
+    {"i32", 4, false, true, DType::i32},
+    {"i8", 1, false, true, DType::i8},
+    {"u64", 8, false, true, DType::u64},
+    {"u32", 4, false, true, DType::u32},
+    {"u8", 1, false, true, DType::u8},
+    {"bool", 1, false, true, DType::boolean},
+}};
+
+constexpr const DTypeTraits& traits_of(DType dtype) noexcept { return dtype_traits[static_cast<std::size_t>(dtype)]; }
+}  // namespace detail
+
+/// Bytes of one element: a power of two.
+constexpr std::size_t size_of(DType dtype) noexcept { return detail::traits_of(dtype).size; }
 
 /// The short name: "f32", "bf16", "bool".
-std::string_view name_of(DType dtype) noexcept;
+constexpr std::string_view name_of(DType dtype) noexcept { return detail::traits_of(dtype).name; }
 
 /// The inverse of name_of. Returns false when `name` is none of them.
 bool parse_dtype(std::string_view name, DType& dtype) noexcept;
 
-bool is_floating(DType dtype) noexcept;
+constexpr bool is_floating(DType dtype) noexcept { return detail::traits_of(dtype).floating; }
 
 /// The type in which contributions are added: f32 for floats of 16 and 8 bits, otherwise the type itself.
-DType accumulator_of(DType dtype) noexcept;
+constexpr DType accumulator_of(DType dtype) noexcept { return detail::traits_of(dtype).accumulator; }
 
 /// Whether collectives and kernels of this version take the type.
-bool is_supported(DType dtype) noexcept;
+constexpr bool is_supported(DType dtype) noexcept { return detail::traits_of(dtype).supported; }
 
 /// The DType of a C++ element type; only those listed have a value.
 template <class T>

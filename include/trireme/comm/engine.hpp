@@ -48,6 +48,8 @@ class Engine {
   virtual void start(Operation& operation) = 0;
   /// Never blocks. On `failed` the error is in the operation.
   virtual Progress poll(Operation& operation) noexcept = 0;
+  /// Whether poll() alone brings the operation to its end, whatever the links do meanwhile.
+  virtual bool moves_by_polling(const Operation&) const noexcept { return false; }
   /// The operation will not be polled again: lets go of its buffers. For a finished one too.
   virtual void finish(Operation& operation) noexcept = 0;
   /// World ranks whose bytes the operation lacks, appended.

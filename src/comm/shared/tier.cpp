@@ -277,6 +277,8 @@ bool Tier::small_step(Run& run) noexcept {
           bytes <= sizeof slot.word ? reinterpret_cast<const std::byte*>(slot.word.data()) : slot.payload.data();
       sights_[r] = {payload + block, nullptr};
     }
+    if (shows_memory(request, rank_))
+      sights_[rank_].input = contribution(request) + block;  // warm, and nobody reads it
     work_.whole(request, sights_, rank_, run.divisor, static_cast<std::byte*>(request.output.data));
   }
   complete(run);

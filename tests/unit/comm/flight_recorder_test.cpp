@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 using namespace trireme;
@@ -135,4 +136,25 @@ TEST_CASE("a dump during operations shows whole entries in order") {
   stop = true;
   writer.join();
   REQUIRE(wrong == 0);
+}
+
+TEST_CASE("the processor's count of time is turned to the steady clock's nanoseconds") {
+  const comm::TickReading reading{.first_tick = 1000, .first_ns = 50, .ns_per_tick = 0.5};
+  REQUIRE(reading.nanoseconds(1000) == 50);
+  REQUIRE(reading.nanoseconds(3000) == 1050);
+  REQUIRE(reading.nanoseconds(800) == -50);
+
+  const comm::TickScale scale;
+  const auto begin = std::chrono::steady_clock::now().time_since_epoch();
+  const std::int64_t first = comm::ticks();
+  std::int64_t last = first;
+  while (last == first) last = comm::ticks();
+  const auto end = std::chrono::steady_clock::now().time_since_epoch();
+  const comm::TickReading now = scale.read();
+  REQUIRE(now.ns_per_tick > 0);
+  REQUIRE(now.nanoseconds(last) >= now.nanoseconds(first));
+  // Both lines run through the same first point, and the moment lies between the looks but for the error of a look.
+  const auto slack = std::chrono::milliseconds(100);
+  REQUIRE(std::chrono::nanoseconds(now.nanoseconds(first)) >= begin - slack);
+  REQUIRE(std::chrono::nanoseconds(now.nanoseconds(first)) <= end + slack);
 }
