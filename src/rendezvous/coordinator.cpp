@@ -57,6 +57,11 @@ void Coordinator::lost(int rank, std::string detail, Clock::time_point now) {
   collect(now, true);
 }
 
+void Coordinator::fell_silent(int rank, Clock::time_point now) {
+  if (evidence_->contains(rank)) evidence_->member(rank).is_cut_off = true;
+  lost(rank, "", now);
+}
+
 void Coordinator::exited_well(int rank) {
   if (evidence_->contains(rank)) evidence_->member(rank).exited_well = true;
 }

@@ -41,6 +41,7 @@ struct Evidence {
     bool queried = false;
     std::string host{};
     std::string loss{};        ///< how it was lost, if anybody said so
+    bool is_cut_off = false;   ///< it was lost because its host no longer answered
     bool exited_well = false;  ///< it was lost, yet its process ended with exit code 0
     std::optional<Status> status{};
   };
@@ -80,6 +81,8 @@ struct Evidence {
     const Member& gone = member(rank);
     if (gone.joined && gone.exited_well && gone.loss.empty())
       return describe(rank) + " exited with code 0 without closing its world";
+    if (gone.joined && gone.is_cut_off && gone.loss.empty())
+      return describe(rank) + " is gone: its host does not answer, so it is dead or cut off";
     return describe(rank) + (gone.joined ? " died" : " ended before it joined") +
            (gone.loss.empty() ? "" : ": " + gone.loss);
   }

@@ -25,9 +25,15 @@ bool FramedSocket::receive() noexcept {
     }
     if (count == 0) return false;
     if (errno == EINTR) continue;
-    return errno == EAGAIN || errno == EWOULDBLOCK;
+    return survives(errno);
   }
   return true;
+}
+
+/// False when `error` is the end of the connection.
+bool FramedSocket::survives(int error) noexcept {
+  is_silent_ = error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH;
+  return error == EAGAIN || error == EWOULDBLOCK;
 }
 
 void FramedSocket::queue(std::span<const std::byte> body) {
@@ -44,7 +50,7 @@ bool FramedSocket::flush() noexcept {
     if (count >= 0) {
       sent_ += static_cast<std::size_t>(count);
     } else if (errno != EINTR) {
-      return errno == EAGAIN || errno == EWOULDBLOCK;
+      return survives(errno);
     }
   }
   outgoing_.clear();

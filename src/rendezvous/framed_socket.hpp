@@ -30,14 +30,19 @@ class FramedSocket {
   bool flush() noexcept;
   std::size_t queued_bytes() const { return outgoing_.size() - sent_; }
 
+  /// Whether the connection broke because the peer's host no longer answers: dead, or cut off.
+  bool is_silent() const { return is_silent_; }
+
   const net::Socket& socket() const { return socket_; }
   int descriptor() const { return socket_.descriptor(); }
 
  private:
+  bool survives(int error) noexcept;
   net::Socket socket_;
   FrameReader reader_;
   std::vector<std::byte> outgoing_;
   std::size_t sent_ = 0;
+  bool is_silent_ = false;
 };
 
 }  // namespace trireme::rendezvous

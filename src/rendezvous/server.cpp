@@ -359,7 +359,10 @@ class TcpServer final : public Server {
     if (connection.service != Hello::Service::control) return;
     if (said_goodbye_) return coordinator_.left(connection.rank);
     if (!coordinator_.verdict()) vanished_.insert(connection.rank);
-    coordinator_.lost(connection.rank, "", Clock::now());
+    if (connection.socket.is_silent())
+      coordinator_.fell_silent(connection.rank, Clock::now());
+    else
+      coordinator_.lost(connection.rank, "", Clock::now());
   }
 
   void finish(Connection& connection) {

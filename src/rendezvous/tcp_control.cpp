@@ -102,16 +102,30 @@ class TcpControl final : public ControlChannel {
                .member = server_.serving_rank,
                .message = describe_loss(server_)};
     if (server_.serving_rank < 0) return loss;
-    std::unique_lock lock(mutex_);
-    reported_.wait_for(lock, own_view_limit, [this] { return own_view_ || leaving_; });
-    if (!own_view_) return loss;
-    const bool is_consequence = own_view_->code == ErrorCode::peer_lost || own_view_->code == ErrorCode::closed ||
-                                own_view_->code == ErrorCode::timeout;
-    if (!is_consequence) return *own_view_;
-    loss.communicator = own_view_->communicator;
-    loss.operation = own_view_->operation;
-    loss.operation_name = own_view_->operation_name;
-    if (own_view_->member == loss.member) loss.member_host = own_view_->member_host;
+    std::optional<Cause> own_view;
+    {
+      std::unique_lock lock(mutex_);
+      reported_.wait_for(lock, own_view_limit, [this] { return own_view_ || leaving_; });
+      own_view = own_view_;
+    }
+    if (own_view) {
+      const bool is_consequence = own_view->code == ErrorCode::peer_lost || own_view->code == ErrorCode::closed ||
+                                  own_view->code == ErrorCode::timeout;
+      if (!is_consequence) return *own_view;
+      loss.communicator = own_view->communicator;
+      loss.operation = own_view->operation;
+      loss.operation_name = own_view->operation_name;
+      if (own_view->member == loss.member) loss.member_host = own_view->member_host;
+    }
+    if (loss.operation_name.empty()) {  // its links broke outside of any operation, or have not yet
+      std::optional<Status> status;
+      call_listener([&] { status = listener_.status(); });
+      if (status && status->in_operation) {
+        loss.communicator = status->communicator;
+        loss.operation = status->operation;
+        loss.operation_name = status->operation_name;
+      }
+    }
     loss.message = describe_loss(server_, loss.member_host);
     if (!loss.operation_name.empty()) loss.message += ", during " + loss.operation_name;
     return loss;

@@ -3,6 +3,8 @@
 // world is open; on a failure one line, and exits with 1.
 #include "trireme/trireme.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -20,7 +22,8 @@ int main(int argc, char** argv) try {
   std::printf("rank %d pid %d over %s\n", world.rank(), static_cast<int>(::getpid()),
               world.transport(world.rank() == 0 ? world.size() - 1 : 0).c_str());
   std::fflush(stdout);
-  auto memory = world.memory().allocate<float>(200000);
+  const std::size_t count = mode == "large" ? std::size_t{16} << 20 : 200000;  // 64 MiB
+  auto memory = world.memory().allocate<float>(count);
   auto data = memory.as<float>();
   if (mode == "mismatch") {
     communicator.all_reduce(data.first(world.rank() == 1 ? 100 : 99), trireme::sum, {.label = "layer0.weight"});
@@ -39,7 +42,12 @@ int main(int argc, char** argv) try {
     std::printf("rank %d done\n", world.rank());
     return 0;
   }
-  for (;;) communicator.all_reduce(data, trireme::maximum, {.label = "layer0.weight"});
+  for (std::uint64_t done = 0;; ++done) {
+    communicator.all_reduce(data, trireme::maximum, {.label = "layer0.weight"});
+    if (done != 0) continue;
+    std::printf("rank %d reduces\n", world.rank());
+    std::fflush(stdout);
+  }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

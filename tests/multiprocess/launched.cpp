@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,9 +61,12 @@ Launched::Launched(const std::vector<std::string>& arguments, const std::map<std
   int err[2];
   REQUIRE(::pipe2(out, O_CLOEXEC) == 0);
   REQUIRE(::pipe2(err, O_CLOEXEC) == 0);
+  const pid_t test = ::getpid();
   process_ = ::fork();
   REQUIRE(process_ >= 0);
   if (process_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // nothing outlives a test that is killed
+    if (::getppid() != test) ::_exit(99);
     ::dup2(out[1], 1);
     ::dup2(err[1], 2);
     ::execve(argv[0], argv.data(), envp.data());

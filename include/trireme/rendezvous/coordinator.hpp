@@ -46,6 +46,8 @@ class Coordinator {
   /// The channel of `rank` ended without leaving: its process died. `detail` may say how ("killed by signal 9"); of several
   /// details the first that says something counts.
   void lost(int rank, std::string detail, Clock::time_point now);
+  /// The channel of `rank` ended because its host no longer answers: lost, but perhaps alive behind a cut.
+  void fell_silent(int rank, Clock::time_point now);
   /// The process of `rank`, which was lost, ended with exit code 0: it forgot to leave.
   void exited_well(int rank);
   /// `reporter` failed locally with `cause`.

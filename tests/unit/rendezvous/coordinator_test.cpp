@@ -93,6 +93,24 @@ TEST_CASE("Of several accounts of a death the first that says something counts")
   REQUIRE(world.verdict().message == "rank 1 (host-b) died: killed by signal 9");
 }
 
+TEST_CASE("A rank whose host falls silent is not called dead, unless its launcher says how it died") {
+  SimulatedWorld world(3);
+  world.waits(0, 17, {2});
+  world.waits(1, 17, {2});
+  world.coordinator.fell_silent(2, world.now);
+  world.poll();
+  if (GENERATE(false, true)) {
+    world.lose(2, "killed by signal 9");
+    REQUIRE(world.verdict().message == "rank 2 (host-c) died: killed by signal 9, during all_reduce #17");
+  } else {
+    Cause verdict = world.verdict();
+    REQUIRE(verdict.code == ErrorCode::peer_lost);
+    REQUIRE(verdict.member == 2);
+    REQUIRE(verdict.message ==
+            "rank 2 (host-c) is gone: its host does not answer, so it is dead or cut off, during all_reduce #17");
+  }
+}
+
 TEST_CASE("A broken link reported outside of any operation does not hide the one that the death interrupted") {
   SimulatedWorld world(3);
   world.waits(0, 17, {2});
