@@ -55,6 +55,10 @@ std::string host_identity() {
   return boot + "/" + std::to_string(status.st_ino);
 }
 
+bool are_on_one_machine(std::string_view a, std::string_view b) {
+  return a.substr(0, a.rfind('/')) == b.substr(0, b.rfind('/'));
+}
+
 std::string host_name() {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) fail_system("gethostname", errno);

@@ -163,7 +163,9 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   const std::string ways = describe_ways(links, cluster.rank);
 
   bool one_host = true;
+  int ranks_on_machine = 0;  // containers have a network each, but share the processors
   for (const auto& card : cards) {
+    ranks_on_machine += net::are_on_one_machine(card.host_identity, mine.host_identity);
     one_host &= card.host_identity == mine.host_identity;
     if (card.host_identity != mine.host_identity) continue;
     if (&card < &cards[static_cast<std::size_t>(cluster.rank)]) ++contents.local_rank;
@@ -179,7 +181,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .hosts = contents.hosts,
        .transports = links.transports,
        .crosses_network = crosses_network,
-       .ranks_fit_cores = contents.local_size <= cores,
+       .ranks_fit_cores = ranks_on_machine <= cores,
        .timeout = settings.timeout,
        .algorithm = settings.algorithm,
        .eager_bytes = settings.eager_bytes,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trireme::net {
@@ -9,6 +10,9 @@ namespace trireme::net {
 /// Equal for two processes exactly when they can share memory and abstract sockets: kernel boot id and network
 /// namespace. Never derived from the host name.
 std::string host_identity();
+
+/// Whether two identities are of one kernel: such hosts share its processors, whatever their networks (containers).
+bool are_on_one_machine(std::string_view a, std::string_view b);
 
 /// The host's name, for messages only.
 std::string host_name();

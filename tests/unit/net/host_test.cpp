@@ -58,6 +58,8 @@ TEST_CASE("Another network namespace is another host") {
     return;
   }
   CHECK(other != host_identity());
+  CHECK(are_on_one_machine(other, host_identity()));
+  CHECK_FALSE(are_on_one_machine("another-boot/4026531840", host_identity()));
 }
 
 TEST_CASE("The host has a name") { CHECK_FALSE(host_name().empty()); }
