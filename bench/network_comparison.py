@@ -20,6 +20,7 @@ import sys
 import tempfile
 
 RUN_LIMIT_S = 600
+CANNOT = 77  # exit code where no network can be made
 REQUIRED = 0.96  # of the raw ring
 BYTES_PER_S = {"100mbit": 12.5e6, "1gbit": 125e6, "10gbit": 1.25e9}
 BURST = {"100mbit": "64kb", "1gbit": "256kb", "10gbit": "4mb"}
@@ -35,7 +36,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=3, help="at least 3 for a result worth quoting (default 3)")
     parser.add_argument("--min-bytes", type=int, default=SIZES[0])
     parser.add_argument("--max-bytes", type=int, default=SIZES[-1])
-    parser.add_argument("--congestion", metavar="NAME", help="TCP congestion control of all hosts (default: the system's)")
+    parser.add_argument("--congestion", metavar="NAME", help="congestion control of all hosts (default: the system's)")
     parser.add_argument("--algorithm", default="auto", help="of Trireme (default: what it chooses)")
     parser.add_argument("--order", choices=("canonical", "fastest"), default="canonical")
     parser.add_argument("--json", metavar="FILE")
@@ -50,6 +51,11 @@ def parse_arguments():
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options
+
+
+def cannot(why):
+    print(f"network_comparison: {why}", file=sys.stderr)
+    sys.exit(CANNOT)
 
 
 class Lab:
@@ -89,11 +95,12 @@ class Lab:
 
     def _hold(self, name):
         # cat ends at the end of its input, and that comes when this program ends.
-        holder = subprocess.Popen(["unshare", "--net", "--uts", "sh", "-c", f"hostname {name} && echo ready && exec cat"],
+        hold = f"hostname {name} && echo ready && exec cat"
+        holder = subprocess.Popen(["unshare", "--net", "--uts", "sh", "-c", hold],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._holders.callback(self._release, holder)
         if holder.stdout.readline() != "ready\n":
-            sys.exit("network_comparison: cannot make a network namespace (root may): see the message above")
+            cannot("cannot make a network namespace: see the message above")
         return holder.pid
 
     @staticmethod
@@ -116,8 +123,9 @@ class Lab:
         running = []
         try:
             for index, host in enumerate(self.hosts):
-                running.append(subprocess.Popen(self.inside(host, commands[index]), env={**plain, **environments[index]},
-                                                stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL, text=True))
+                running.append(subprocess.Popen(self.inside(host, commands[index]), text=True,
+                                                env={**plain, **environments[index]},
+                                                stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL))
             out, _ = running[0].communicate(timeout=RUN_LIMIT_S)
             codes = [each.wait(timeout=RUN_LIMIT_S) for each in running]
         finally:
@@ -151,8 +159,8 @@ def run_trireme(lab, options, sizes, calls):
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "rows.json")
         command = [os.path.join(options.build, "bin", "trireme"), "perf", "all_reduce", "--transport", "tcp",
-                   "--min-bytes", str(sizes[0]), "--max-bytes", str(sizes[-1]), "--factor", "4", "--order", options.order, "--warm",
-                   "--iterations", str(calls), "--warmup", "2", "--json", file]
+                   "--min-bytes", str(sizes[0]), "--max-bytes", str(sizes[-1]), "--factor", "4",
+                   "--order", options.order, "--warm", "--iterations", str(calls), "--warmup", "2", "--json", file]
         if options.algorithm != "auto":
             command += ["--algorithm", options.algorithm]
         environments = [{"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
@@ -189,7 +197,7 @@ def compare(ranks, raw, ours, options):
 def main():
     options = parse_arguments()
     if os.geteuid() != 0:
-        sys.exit("network_comparison: needs root to make network namespaces")
+        cannot("needs root to make network namespaces")
     for name, target in (("raw_ring", "trireme_raw_ring"), ("trireme", "trireme_cli")):
         if not os.access(os.path.join(options.build, "bin", name), os.X_OK):
             sys.exit(f"network_comparison: {options.build}/bin/{name} is not there; build it: "

@@ -44,8 +44,9 @@ TEST_CASE("a rank that is killed on another host is named by all, at once") {
     REQUIRE(has(result.err, "peer_lost: " + named(victim)));
     REQUIRE(has(result.err, "during all_reduce #"));
     REQUIRE(has(result.err, "'layer0.weight'"));
+    REQUIRE(!has(result.err, "does not answer"));  // its kernel said so, nobody waited for a silence
   }
-  REQUIRE(Clock::now() - begin < std::chrono::seconds(4));  // one when all is quiet; less than it takes to fall silent
+  REQUIRE(Clock::now() - begin < std::chrono::seconds(10));  // one when all is quiet
 }
 
 TEST_CASE("a rank that is stopped on another host is named at the deadline, not before") {
