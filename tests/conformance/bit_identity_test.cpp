@@ -158,7 +158,7 @@ class Checker {
   std::string run() {
     for (const Place place : {Place::arena, Place::foreign, Place::mixed}) {
       const bool arena = place == Place::arena || (place == Place::mixed && rank_ % 2 == 0);
-      for (std::size_t k = 0; k < all_.size() && complaints_.size() < 300; ++k) {
+      for (std::size_t k = 0; k < all_.size(); ++k) {
         if (place == Place::mixed && k % 3 != 0) continue;
         const Reduction& each = all_[k];
         all_reduce(each, arena, k % 2 == 0);
@@ -203,7 +203,7 @@ class Checker {
 
   void compare(const char* what, const Reduction& each, const std::byte* got, std::span<const std::byte> expected) {
     const auto differs = std::mismatch(expected.begin(), expected.end(), got).first;
-    if (differs == expected.end()) return;
+    if (differs == expected.end() || complaints_.size() > 300) return;  // the others still need this rank
     const auto at = static_cast<std::size_t>(differs - expected.begin()) / size_of(each.dtype);
     complaints_ += std::string(what) + each.describe() + ", rank " + std::to_string(rank_) + ", element " +
                    std::to_string(at) + "; ";
