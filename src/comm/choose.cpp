@@ -17,15 +17,26 @@ constexpr auto all_algorithms = [] {
 
 // Orders of magnitude of one machine's memory and of TCP. They rank the algorithms, nothing more.
 constexpr plan::Machine shared_memory{.alpha_s = 0.5e-6, .beta_s_per_byte = 1.0e-10, .gamma_s_per_element = 1.0e-10};
-// Adding what has just come off a socket costs twice as much: over loopback of two ranks recursive doubling loses to
-// direct from about 1 MiB.
-constexpr plan::Machine network{.alpha_s = 20e-6, .beta_s_per_byte = 4.0e-10, .gamma_s_per_element = 2.0e-10};
+// A line of 7 Gbit/s, between what clouds give one flow and what a rack has. Adding what has just come off a socket costs
+// twice as much: over loopback of two ranks recursive doubling loses to direct from about 1 MiB.
+constexpr plan::Machine network{.alpha_s = 20e-6, .beta_s_per_byte = 1.2e-9, .gamma_s_per_element = 2.0e-10};
+
+/// Whether each round sends what the round before has made: the line is idle while a rank waits for its partner.
+bool goes_in_pairs(plan::Algorithm algorithm) {
+  return algorithm == plan::Algorithm::recursive_doubling || algorithm == plan::Algorithm::halving_doubling ||
+         algorithm == plan::Algorithm::tree;
+}
+/// By how much, on lines of 1 Gbit/s (bench/README).
+constexpr double pairs_wait = 1.3;
 
 double seconds(const ChoiceInput& input, plan::Algorithm algorithm) {
   // One rank stands for all, the busiest where there is one: the choice must be the same everywhere.
   const int rank = has_root(input.shape.collective) ? input.shape.root : 0;
   const auto cost = plan::cost_of(algorithm, input.shape, rank, input.count, input.element);
-  return plan::predicted_seconds(cost, input.crosses_network ? network : shared_memory);
+  if (!input.crosses_network) return plan::predicted_seconds(cost, shared_memory);
+  plan::Machine machine = network;
+  if (goes_in_pairs(algorithm) && input.shape.ranks > 2) machine.beta_s_per_byte *= pairs_wait;
+  return plan::predicted_seconds(cost, machine);
 }
 
 bool usable(const ChoiceInput& input, plan::Algorithm algorithm) {

@@ -26,6 +26,9 @@ constexpr unsigned busy_round = 1;
 /// How often a thread asks for the lock before it sleeps because another drives.
 constexpr unsigned refusals_until_parked = 64;
 
+/// Of operations that could end without a look at the links, one in so many takes it: what is queued there must go on.
+constexpr unsigned look_at_links_every = 64;
+
 constexpr std::size_t most_early_notes = 1024;
 
 void relax() noexcept {
@@ -36,6 +39,9 @@ void relax() noexcept {
 
 /// How long to spin before sleeping. Waking an idle core takes tens of microseconds, a scheduler tick milliseconds.
 constexpr std::chrono::microseconds spin_time{300};
+
+/// The same where ranks outnumber cores and bytes come by the network, in rounds with a yield each.
+constexpr unsigned idle_rounds_in_a_crowd = 4;
 
 /// A peer that writes a flag at the very moment this rank goes to sleep may not ring: the first nap is short, and what
 /// was written before it is seen after it.
@@ -128,6 +134,8 @@ bool Context::drive(Operation& operation, Deadline until) noexcept {
 bool Context::drive_until(Operation& operation, Deadline until) noexcept {
   unsigned idle = 0;
   unsigned refused = 0;
+  // Who spins where others wait for a core keeps the kernel from handing on what has come for them.
+  const bool crowded = options_.crosses_network && !options_.ranks_fit_cores && options_.engine_rings;
   bool woken = false;
   Deadline::Clock::time_point idle_since{};
   std::chrono::milliseconds nap = shortest_nap;
@@ -144,6 +152,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
         if (idle == 64) idle_since = now;
         sleep = now - idle_since > (options_.engine_rings ? spin_time : yield_time_without_ring);
       }
+      sleep |= crowded && !done && !moved && idle >= idle_rounds_in_a_crowd;
       if (sleep && !lock_.wanted() && !until.passed()) {
         publish_status(true, &operation.group->head_of(operation));
         endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + nap)),
@@ -188,7 +197,8 @@ void Context::operation_count_changed(int by) noexcept {
   active_operations_.store(active_operations_.load(std::memory_order_relaxed) + by, std::memory_order_release);
 }
 
-bool Context::may_linger() const noexcept {
+bool Context::may_linger() noexcept {
+  if (++asked_to_linger_ % look_at_links_every == 0) return false;
   return active_operations_.load(std::memory_order_relaxed) == 1 && options_.engine_rings && !failure_.pending() &&
          !failure_.aborted();
 }
@@ -453,6 +463,7 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
   }
   auto engine = std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
                                              HostEngine::Settings{.crosses_network = context->options().crosses_network,
+                                                                  .crosses_hosts = context->options().crosses_hosts,
                                                                   .algorithm = context->options().algorithm,
                                                                   .epoch = context->options().epoch,
                                                                   .shares_memory = context->shares_memory(),

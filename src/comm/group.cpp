@@ -227,7 +227,8 @@ void Group::compare_with_heard(const Operation& operation) {
 /// Asks the engine again and again, and nobody else: an operation among ranks that are all there ends sooner than a
 /// round through everything takes. True if it has ended, well.
 bool Group::linger(Operation& operation) noexcept {
-  if (!context_->may_linger()) return false;
+  // Where messages go, ending the operation is not all there is to do: what is queued for the peers must leave.
+  if (!context_->may_linger() || (size() > 1 && !engine_->moves_by_polling(operation))) return false;
   for (unsigned round = 0; round < rounds_to_linger; ++round) {
     const Progress progress = engine_->poll(operation);
     if (progress == Progress::done) {
@@ -235,7 +236,6 @@ bool Group::linger(Operation& operation) noexcept {
       return true;
     }
     if (progress == Progress::failed || operation.stuck) return false;  // found again by who drives everything
-    if (!engine_->moves_by_polling(operation)) return false;
     if (round >= rounds_in_haste || !context_->options().ranks_fit_cores) context_->relax();
     if (context_->wanted()) return false;
   }

@@ -17,6 +17,7 @@ class HostEngine final : public Engine {
  public:
   struct Settings {
     bool crosses_network = false;
+    bool crosses_hosts = false;
     std::optional<plan::Algorithm> algorithm{};
     std::uint64_t epoch = 0;
     std::vector<bool> shares_memory{};                ///< per world rank; itself included

@@ -71,7 +71,7 @@ class Context final : public rendezvous::ControlListener,
   void publish_status(bool with_peers, const Operation* driven = nullptr) noexcept;
   void operation_count_changed(int by) noexcept;
   /// Whether the one operation under way may be asked for again and again with everything else left alone.
-  bool may_linger() const noexcept;
+  bool may_linger() noexcept;
   /// Between two such questions.
   void relax() const noexcept;
   /// Whether another thread waits for the lock.
@@ -127,6 +127,7 @@ class Context final : public rendezvous::ControlListener,
   std::vector<Group*> groups_;
   std::uint64_t reserved_ids_ = 0;
   unsigned rounds_ = 0;
+  unsigned asked_to_linger_ = 0;
   bool links_aborted_ = false;
   std::vector<int> waiting_;            // publish_status's working memory
   std::vector<EarlyNote> early_notes_;  // oldest first

@@ -159,6 +159,20 @@ void set_stream_options(const Socket& socket) {
 
 void let_stall(const Socket& socket) { set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", 0); }
 
+void probe_patiently(const Socket& socket) { set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", 60); }
+
+bool set_congestion(const Socket& socket, const std::string& name) {
+  return ::setsockopt(socket.descriptor(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                      static_cast<socklen_t>(name.size())) == 0;
+}
+
+std::string congestion(const Socket& socket) {
+  char name[32] = {};
+  socklen_t length = sizeof name - 1;
+  if (::getsockopt(socket.descriptor(), IPPROTO_TCP, TCP_CONGESTION, name, &length) != 0) return {};
+  return name;
+}
+
 void set_buffers(const Socket& socket, std::size_t bytes) {
   const int value = static_cast<int>(std::min<std::size_t>(bytes, std::numeric_limits<int>::max()));
   set_option(socket, SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", value);

@@ -11,16 +11,19 @@
 namespace trireme::plan {
 namespace {
 
-/// Sends start at the right neighbour and go round, so that at any time every owner has one sender.
+/// Sends start at the right neighbour and go round, each when the receipt of the distance before has come: at any time
+/// every owner has one sender. All at once, some owners would have theirs early and their lines idle while others wait
+/// for many.
 void append_exchange_and_sum(GraphBuilder& builder, const Shape& shape, int rank) {
   const int ranks = shape.ranks;
   std::vector<Operand> contributions(static_cast<std::size_t>(ranks), caller_input);
+  int received = -1;
   for (int distance = 1; distance < ranks; ++distance) {
     const int to = wrap(rank + distance, ranks);
     const int from = wrap(rank - distance, ranks);
-    builder.send(to, to, caller_input);
+    builder.send(to, to, caller_input, received);
     const Operand slot = builder.scratch(rank, Role::input);
-    builder.recv(from, rank, slot);
+    received = builder.recv(from, rank, slot);
     contributions[static_cast<std::size_t>(from)] = slot;
   }
   const auto tree = layout::ReductionTree::contracted(shape.leaves, ranks);

@@ -21,15 +21,15 @@ Operand GraphBuilder::scratch(BlockRange blocks, Role role) {
   return {Space::scratch, static_cast<std::int16_t>(slots_.size() - 1), role};
 }
 
-void GraphBuilder::send(int peer, BlockRange blocks, Operand source) {
+void GraphBuilder::send(int peer, BlockRange blocks, Operand source, int after) {
   Step step{.kind = StepKind::send, .peer = peer, .blocks = blocks, .source = source, .wire = source.role};
-  append(std::move(step), {&source, 1}, nullptr);
+  append(std::move(step), {&source, 1}, nullptr, after);
 }
 
-void GraphBuilder::recv(int peer, BlockRange blocks, Operand destination) {
+int GraphBuilder::recv(int peer, BlockRange blocks, Operand destination) {
   Step step{.kind = StepKind::recv, .peer = peer, .blocks = blocks, .wire = destination.role};
   step.destination = destination;
-  append(std::move(step), {}, &destination);
+  return append(std::move(step), {}, &destination);
 }
 
 void GraphBuilder::load_reduce(BlockRange blocks, std::vector<Operand> sources, std::vector<std::int16_t> program,
@@ -61,9 +61,10 @@ GraphBuilder::Cell& GraphBuilder::cell(Operand operand, int block) {
   return scratch_[slots_[slot] + static_cast<std::size_t>(block - plan_.mine.scratch[slot].blocks.first)];
 }
 
-void GraphBuilder::append(Step step, std::span<const Operand> reads, const Operand* write) {
+int GraphBuilder::append(Step step, std::span<const Operand> reads, const Operand* write, int after) {
   const int index = static_cast<int>(plan_.mine.steps.size());
   std::vector<int> waits;
+  if (after >= 0) waits.push_back(after);
   for (int block = step.blocks.first; block < step.blocks.first + step.blocks.count; ++block) {
     for (Operand read : reads) {
       const Cell& read_cell = cell(read, block);
@@ -82,7 +83,9 @@ void GraphBuilder::append(Step step, std::span<const Operand> reads, const Opera
     }
   }
   step.depends_on = without_implied(waits);
+  if (std::find(step.depends_on.begin(), step.depends_on.end(), after) != step.depends_on.end()) step.paced_by = after;
   plan_.mine.steps.push_back(std::move(step));
+  return index;
 }
 
 /// Walks back from the latest wait: a wait reached through a later one is implied by it.

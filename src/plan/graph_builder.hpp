@@ -26,12 +26,12 @@ class GraphBuilder {
   Operand scratch(BlockRange blocks, Role role);
   Operand scratch(int block, Role role) { return scratch(BlockRange{block, 1}, role); }
 
-  /// The bytes on the wire have the dtype of the source.
-  void send(int peer, BlockRange blocks, Operand source);
-  void send(int peer, int block, Operand source) { send(peer, BlockRange{block, 1}, source); }
-  /// The bytes on the wire have the dtype of the destination.
-  void recv(int peer, BlockRange blocks, Operand destination);
-  void recv(int peer, int block, Operand destination) { recv(peer, BlockRange{block, 1}, destination); }
+  /// The bytes on the wire have the dtype of the source. `after`: a step to wait for though no data asks for it; -1: none.
+  void send(int peer, BlockRange blocks, Operand source, int after = -1);
+  void send(int peer, int block, Operand source, int after = -1) { send(peer, BlockRange{block, 1}, source, after); }
+  /// The bytes on the wire have the dtype of the destination. Returns the step's index.
+  int recv(int peer, BlockRange blocks, Operand destination);
+  int recv(int peer, int block, Operand destination) { return recv(peer, BlockRange{block, 1}, destination); }
   /// Finalizes if and only if the destination is the output. The destination may be one of the sources.
   void load_reduce(BlockRange blocks, std::vector<Operand> sources, std::vector<std::int16_t> program,
                    Operand destination);
@@ -51,7 +51,7 @@ class GraphBuilder {
   };
 
   Cell& cell(Operand operand, int block);
-  void append(Step step, std::span<const Operand> reads, const Operand* write);
+  int append(Step step, std::span<const Operand> reads, const Operand* write, int after = -1);
   std::vector<int> without_implied(const std::vector<int>& waits);
 
   Plan plan_;

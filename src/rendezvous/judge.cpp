@@ -46,6 +46,12 @@ Cause loss_of(const Evidence& evidence, int rank, const std::optional<Place>& pl
   return evidence.blame(ErrorCode::peer_lost, rank, place.value_or(Place{evidence.epoch}), std::move(message));
 }
 
+Cause cut_of(const Evidence& evidence, int rank, const std::optional<Place>& place) {
+  std::string message = evidence.describe(rank) + " is cut off: it accuses who is there, and does not answer";
+  if (place) message += ", during " + place->describe();
+  return evidence.blame(ErrorCode::peer_lost, rank, place.value_or(Place{evidence.epoch}), std::move(message));
+}
+
 /// A report as it came, with what the reporter could not know filled in.
 Cause completed(const Evidence& evidence, const Evidence::Report& report) {
   Cause cause = report.cause;
@@ -60,10 +66,20 @@ Cause completed(const Evidence& evidence, const Evidence::Report& report) {
   return cause;
 }
 
+/// Whether the accused has answered and the accuser, asked too, has not: what one hears of the other does not come back,
+/// so the line to the accuser is cut in one direction.
+bool is_refuted(const Evidence& evidence, const Evidence::Report& report) {
+  if (!evidence.contains(report.reporter)) return false;
+  const Evidence::Member& reporter = evidence.member(report.reporter);
+  return evidence.status_of(report.cause.member) != nullptr && reporter.presence == Presence::present &&
+         reporter.queried && !reporter.status;
+}
+
 }  // namespace
 
 Cause judge(const Evidence& evidence) {
   std::vector<Cause> causes, echoes;
+  std::vector<int> cut_off;
   bool timed_out = false;
   for (const Evidence::Report& report : evidence.reports) {
     const Cause& cause = report.cause;
@@ -73,7 +89,9 @@ Cause judge(const Evidence& evidence) {
     }
     bool blames_peer = (cause.code == ErrorCode::peer_lost || cause.code == ErrorCode::closed) &&
                        evidence.contains(cause.member) && cause.member != report.reporter;
-    if (blames_peer && evidence.has_reported(cause.member)) {
+    if (blames_peer && is_refuted(evidence, report)) {
+      cut_off.push_back(report.reporter);
+    } else if (blames_peer && evidence.has_reported(cause.member)) {
       echoes.push_back(completed(evidence, report));
     } else if (blames_peer && evidence.member(cause.member).presence == Presence::left) {
       causes.push_back(departure_of(evidence, cause.member, place_of(cause)));
@@ -84,6 +102,7 @@ Cause judge(const Evidence& evidence) {
     }
   }
   std::optional<Place> place = interrupted(evidence);
+  for (int rank : cut_off) causes.push_back(cut_of(evidence, rank, place));
   for (int rank = 0; evidence.contains(rank); ++rank) {
     bool is_lost = evidence.member(rank).presence == Presence::lost;
     if (is_lost && !evidence.has_reported(rank)) causes.push_back(loss_of(evidence, rank, place));

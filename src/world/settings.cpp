@@ -126,6 +126,14 @@ void settle_tcp(const Options& options, const platform::Environment& environment
   flows = settle_number(flows, "tcp_flows", environment, "TRIREME_TCP_FLOWS", 1, transport::TcpOptions::most_flows);
   buffer_bytes = settle_number(buffer_bytes, "tcp_buffer_bytes", environment, "TRIREME_TCP_BUFFER_BYTES", 4096,
                                std::uint64_t{1} << 30);
+  const Setting congestion = pick(options.tcp_congestion, "tcp_congestion", environment, "TRIREME_TCP_CONGESTION");
+  if (congestion.text) {
+    const auto& name = *congestion.text;
+    const auto legal = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
+    if (name.empty() || name.size() > 15 || !std::all_of(name.begin(), name.end(), legal))
+      refuse(congestion, "give system, or a name such as cubic");
+    tcp.congestion = name;
+  }
   tcp.flows = static_cast<int>(flows.value_or(0));
   tcp.buffer_bytes = static_cast<std::size_t>(buffer_bytes.value_or(0));
 }

@@ -181,6 +181,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .hosts = contents.hosts,
        .transports = links.transports,
        .crosses_network = crosses_network,
+       .crosses_hosts = !one_host,
        .ranks_fit_cores = ranks_on_machine <= cores,
        .timeout = settings.timeout,
        .algorithm = settings.algorithm,

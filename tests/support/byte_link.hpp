@@ -25,6 +25,7 @@ class ByteLink final : public transport::Link {
   std::size_t write_budget = std::numeric_limits<std::size_t>::max();
   /// At most so many bytes come back per read.
   std::size_t read_piece = std::numeric_limits<std::size_t>::max();
+  bool streams = false;                                 ///< says that it never lends
   std::span<const std::byte> lendable;                  ///< own memory that can be lent
   std::span<std::byte> peer_memory;                     ///< what tokens, as offsets, point into
   std::vector<std::unique_ptr<transport::Link>> lanes;  ///< further ones, until the endpoint takes them
@@ -57,6 +58,7 @@ class ByteLink final : public transport::Link {
     token = static_cast<std::uint64_t>(first - lendable.data());
     return true;
   }
+  bool streams_all() const noexcept override { return streams; }
   std::byte* borrow(std::uint64_t token, std::size_t bytes) noexcept override {
     if (token > peer_memory.size() || bytes > peer_memory.size() - token) return nullptr;
     return peer_memory.data() + token;

@@ -23,8 +23,8 @@ class HostileSession final : public transport::EndpointListener {
   static constexpr std::size_t piece_bytes = 128;
   static constexpr std::size_t unexpected_bytes = 8192;
 
-  /// `lanes`: how many streams the peer has.
-  explicit HostileSession(std::size_t lanes = 1)
+  /// `lanes`: how many streams the peer has. `lends`: whether memory can be read in place.
+  explicit HostileSession(std::size_t lanes = 1, bool lends = true)
       : endpoint_(0, 2, std::make_shared<transport::Doorbell>(),
                   {.eager_bytes = eager_bytes,
                    .stream_eager_bytes = eager_bytes,
@@ -34,7 +34,8 @@ class HostileSession final : public transport::EndpointListener {
         peer_memory_(4096, std::byte{2}) {
     auto link = std::make_unique<ByteLink>();
     links_.push_back(link.get());
-    link->lendable = std::span(own_memory_).first(1000);
+    link->streams = !lends;
+    if (lends) link->lendable = std::span(own_memory_).first(1000);
     link->peer_memory = peer_memory_;
     while (links_.size() < lanes) {
       auto further = std::make_unique<ByteLink>();

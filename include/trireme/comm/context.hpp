@@ -27,6 +27,7 @@ struct ContextOptions {
   std::vector<std::string> hosts{};       ///< per rank, for messages
   std::vector<std::string> transports{};  ///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
   bool crosses_network = false;           ///< whether any two ranks of the world use tcp: the same on all ranks
+  bool crosses_hosts = false;             ///< whether ranks are on different hosts
   bool ranks_fit_cores = true;            ///< whether waiting may spin
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::chrono::milliseconds warn_after = std::chrono::seconds(10);

@@ -84,6 +84,14 @@ void set_buffers(const Socket& socket, std::size_t bytes);
 /// From about so many bytes that have not left yet a connection takes no more and is not writable.
 void limit_unsent(const Socket& socket, std::size_t bytes);
 
+/// Instead of three unanswered probes of an idle connection, sixty, one a second, end it.
+void probe_patiently(const Socket& socket);
+
+/// The kernel's congestion control of a connection, or of all those a listener will take. False when the kernel knows
+/// none of that name or does not grant it to this process.
+bool set_congestion(const Socket& socket, const std::string& name);
+std::string congestion(const Socket& socket);
+
 /// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
 /// the deadline while nobody listens.
 /// Errors: invalid_argument naming the name when it is taken or of another length; timeout naming it.

@@ -85,6 +85,7 @@ struct Step {
   Role wire = Role::input;              ///< send, recv, recv_reduce: the dtype on the wire
   bool finalize = false;                ///< reducing steps and copy: divide (average) and round to the output dtype
   std::vector<int> depends_on{};        ///< indices of earlier steps of this rank that must be complete first
+  int paced_by = -1;                    ///< the one of them, if any, that is there for the order on the wire alone
 };
 
 /// A scratch slot holds the bytes of `blocks` in dtype `role`.

@@ -17,6 +17,7 @@ namespace trireme::transport {
 
 class Doorbell;
 class PieceSet;
+struct FrameHeader;
 
 /// Which message: the sender's and the receiver's key must be equal for them to meet.
 struct MessageKey {
@@ -63,6 +64,7 @@ struct ReceiveRequest {
   std::size_t arrived = 0;              ///< bytes at destination so far, not always the first ones
   const std::byte* borrowed = nullptr;  ///< set when done: the peer's own memory
   PieceSet* pieces = nullptr;           ///< the endpoint's own: which of them have come
+  bool offered = false;                 ///< the endpoint's own: its offer has come
   ReceiveRequest* next = nullptr;       ///< the endpoint's own
 };
 
@@ -90,7 +92,8 @@ class EndpointListener {
 ///
 /// A message of up to `eager_bytes` (`stream_eager_bytes` where nothing can be lent) travels at once with its header. A
 /// larger one is offered: memory that the peer can map is read there in place; any other is streamed, in pieces, once the
-/// receiver has posted its destination, straight into it. Pieces travel beside each other on all lanes of a link that has
+/// receiver has posted its destination, straight into it; where nothing can be lent, posting says so by itself, and no
+/// offer is waited for. Pieces travel beside each other on all lanes of a link that has
 /// more than one (Link::take_lanes), each lane taking the next piece when it has room. Unexpected messages wait in a pool,
 /// up to `unexpected_bytes` of each peer. No link is ever left unread because of another communicator's needs, so
 /// communicators cannot block each other.
@@ -179,7 +182,11 @@ class Endpoint {
   bool handle_header(Peer& peer, Lane& lane) noexcept;
   bool handle_piece(Peer& peer, Lane& lane) noexcept;
   void payload_complete(Peer& peer, Lane& lane) noexcept;
-  void send_accept(Peer& peer, const ReceiveRequest& request) noexcept;
+  void accept(Peer& peer, ReceiveRequest& request) noexcept;
+  bool handle_accept(Peer& peer, const FrameHeader& header) noexcept;
+  bool handle_offer_of_accepted(Peer& peer, Lane& lane, ReceiveRequest& request) noexcept;
+  void stream(Peer& peer, SendRequest& request) noexcept;
+  void complete_if_all_here(Peer& peer, ReceiveRequest& request) noexcept;
   void accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t token, bool lent) noexcept;
   void refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept;
   void look_for_end(Peer& peer, bool moved) noexcept;

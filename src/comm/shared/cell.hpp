@@ -10,8 +10,9 @@ namespace trireme::comm::shared {
 
 /// Operations of one communicator that a rank may have announced before the slowest rank has finished the first of them.
 inline constexpr std::size_t slots = 8;
-/// Contributions up to this size always travel inside the slot: copying them costs less than a second hand-off.
-inline constexpr std::size_t always_copied = 1024;
+/// Contributions up to this size always travel inside the slot: copying them costs less than a second hand-off. More than
+/// two ranks may outnumber the cores, and a hand-off is then a change of process.
+constexpr std::size_t always_copied(std::size_t ranks) { return ranks <= 2 ? 1024 : 4096; }
 /// Up to this size they do if no rank's memory can be mapped by the others.
 inline constexpr std::size_t slot_payload = 8 * 1024;
 /// Memory the peers cannot map passes through the cell, in pieces of this size.

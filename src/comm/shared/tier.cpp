@@ -61,7 +61,8 @@ std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit
 
 std::string_view describe_way(const Request& request) {
   const std::size_t bytes = contribution_bytes(request);
-  if (bytes <= always_copied) return "every rank combines all contributions, which travel beside the flags";
+  if (bytes <= always_copied(static_cast<std::size_t>(request.ranks)))
+    return "every rank combines all contributions, which travel beside the flags";
   if (bytes <= slot_payload) {
     return "arena memory: every rank combines its part into all outputs; foreign memory: every rank combines all "
            "contributions, which travel beside the flags";
@@ -153,7 +154,7 @@ bool Tier::announce(Run& run) noexcept {
   slot.identity = identity_of(key_, run.operation->sequence);
   slot.stamp = run.operation->stamp.words;
   const std::size_t bytes = shows_memory(request, rank_) ? contribution_bytes(request) : 0;
-  if (bytes > always_copied) {
+  if (bytes > always_copied(members_.size())) {
     const auto offset = [&](const void* data, std::size_t size) {
       std::uint64_t at = 0;
       return cells_->arena().contains(data, size, at) ? at : foreign;
@@ -164,7 +165,7 @@ bool Tier::announce(Run& run) noexcept {
     if (is_written(request, rank_) && (slot.word[0] == foreign || slot.word[1] == foreign))
       slot.word[0] = slot.word[1] = foreign;
   }
-  if (bytes != 0 && (bytes <= always_copied || (bytes <= slot_payload && slot.word[0] == foreign))) {
+  if (bytes != 0 && (bytes <= always_copied(members_.size()) || (bytes <= slot_payload && slot.word[0] == foreign))) {
     std::memcpy(bytes <= sizeof slot.word ? static_cast<void*>(slot.word.data()) : slot.payload.data(),
                 contribution(request), bytes);
   }
@@ -195,7 +196,7 @@ bool Tier::agree(Run& run) noexcept {
 bool Tier::settle(Run& run) noexcept {
   const Request& request = run.operation->request;
   const std::size_t bytes = contribution_bytes(request);
-  run.small = bytes <= always_copied;
+  run.small = bytes <= always_copied(members_.size());
   if (run.small) return true;
   bool any_staged = false, all_staged = true;
   for (std::size_t r = 0; r < members_.size(); ++r) {

@@ -15,6 +15,8 @@
 namespace trireme::transport {
 namespace {
 
+/// As many messages of one peer may arrive in pieces at once before more room is made.
+constexpr std::size_t messages_in_pieces = 128;
 constexpr unsigned check_links_every = 4096;  // rounds between looks for peers that are gone
 
 }  // namespace
@@ -47,8 +49,11 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   slot.lanes.front().link = std::move(link);
   for (std::size_t i = 0; i < further.size(); ++i) slot.lanes[i + 1].link = std::move(further[i]);
   slot.control.reserve(256);
+  slot.make_piece_sets(messages_in_pieces);
   slot.eager_bytes = slot.link()->streams_all() ? options_.stream_eager_bytes : options_.eager_bytes;
-  if (!slot.waiting.open(slot.eager_bytes)) fail_system("reserving address space for messages", ENOMEM);
+  slot.accepts_early = slot.link()->streams_all();
+  if (!slot.waiting.open(slot.eager_bytes) || (slot.accepts_early && !slot.early.open(0)))
+    fail_system("reserving address space for messages", ENOMEM);
   for (Lane& lane : slot.lanes) {
     if (!watch(slot, lane, false)) fail_system("epoll_ctl", errno);
   }

@@ -77,6 +77,8 @@ struct Endpoint::Peer {
   RequestList<SendRequest> queue;    // message or offer to write; with one lane, next pieces too
   RequestList<SendRequest> streams;  // with several lanes: next pieces to write
   RequestList<SendRequest> offered;  // waiting for accept or finish
+  bool accepts_early = false;        // nothing is ever lent on this link: receives are accepted as they are posted
+  WaitingMessages<Waiting> early;    // accepted by the peer, not offered here yet
   std::size_t turn = 0;              // which of the further lanes is asked first
 
   // Inbound.
@@ -87,11 +89,14 @@ struct Endpoint::Peer {
   std::vector<PieceSet*> free_piece_sets;
   std::size_t eager_bytes = 0;  // of this peer's link
 
+  void make_piece_sets(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) piece_sets.push_back(std::make_unique<PieceSet>());
+    free_piece_sets.reserve(piece_sets.size());
+    for (std::size_t i = piece_sets.size() - count; i < piece_sets.size(); ++i)
+      free_piece_sets.push_back(piece_sets[i].get());
+  }
   PieceSet* take_piece_set(std::size_t pieces) {
-    if (free_piece_sets.empty()) {
-      free_piece_sets.reserve(piece_sets.size() + 1);
-      free_piece_sets.push_back(piece_sets.emplace_back(std::make_unique<PieceSet>()).get());
-    }
+    if (free_piece_sets.empty()) make_piece_sets(piece_sets.size() + 1);
     PieceSet* set = free_piece_sets.back();
     free_piece_sets.pop_back();
     set->clear(pieces);

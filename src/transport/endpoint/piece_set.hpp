@@ -12,6 +12,8 @@ namespace trireme::transport {
 /// Cost: no heap call where a message of as many pieces has been before.
 class PieceSet {
  public:
+  /// Room for messages of up to 1024 pieces (256 MiB).
+  PieceSet() { words_.reserve(16); }
   void clear(std::size_t pieces) { words_.assign((pieces + 63) / 64, 0); }
   /// False when it was there already. `piece` is below the number given to clear().
   bool insert(std::size_t piece) noexcept {

@@ -12,10 +12,13 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
   request.state = RequestState::pending;
   request.arrived = 0;
   request.borrowed = nullptr;
+  request.offered = false;
   Waiting* entry = peer.waiting.find(request.key);
   if (entry == nullptr) {
     if (peer.ended) {
       request.state = RequestState::failed;
+    } else if (peer.accepts_early && request.bytes > peer.eager_bytes && request.destination != nullptr) {
+      accept(peer, request);
     } else {
       peer.posted.push_back(request);
     }
@@ -114,16 +117,7 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
     case FrameType::note:
       if (listener_ != nullptr) listener_->noted(peer.rank, header.flags, key, header.stamp);
       return true;
-    case FrameType::accept: {
-      SendRequest* request = peer.offered.find(key);
-      if (request == nullptr || request->bytes != header.bytes || request->bytes == 0) {
-        corrupt(peer, "an acceptance of nothing that was offered");
-        return false;
-      }
-      peer.offered.remove(*request);
-      (peer.lanes.size() == 1 ? peer.queue : peer.streams).push_back(*request);
-      return true;
-    }
+    case FrameType::accept: return handle_accept(peer, header);
     case FrameType::finish: {
       SendRequest* request = peer.offered.find(key);
       if (request == nullptr) {
@@ -139,6 +133,10 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
     case FrameType::offer: break;
   }
 
+  if (peer.accepts_early) {
+    ReceiveRequest* request = peer.accepted.find(key);
+    if (request != nullptr && !request->offered) return handle_offer_of_accepted(peer, lane, *request);
+  }
   if (ReceiveRequest* request = peer.posted.find(key)) {
     peer.posted.remove(*request);
     if (request->stamp != header.stamp || request->bytes != header.bytes) {
@@ -179,6 +177,58 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
   return true;
 }
 
+/// The peer has room for a message: one that was offered, or will be.
+bool Endpoint::handle_accept(Peer& peer, const FrameHeader& header) noexcept {
+  SendRequest* request = peer.offered.find(header.key());
+  if (request == nullptr && peer.accepts_early) {
+    Waiting* early = peer.early.take(0, options_.unexpected_bytes);
+    if (early == nullptr) {
+      if (give_up(peer) && listener_ != nullptr) listener_->overrun(peer.rank, header.key(), peer.early.size());
+      return false;
+    }
+    early->key = header.key();
+    early->stamp = header.stamp;
+    early->header = header;
+    peer.early.push_back(*early);
+    return true;
+  }
+  if (request != nullptr && peer.accepts_early && (request->bytes != header.bytes || request->stamp != header.stamp)) {
+    peer.offered.remove(*request);  // accepted before the offer came there
+    request->state = RequestState::failed;
+    if (listener_ != nullptr) listener_->mismatched(peer.rank, request->key, request->stamp, header.stamp);
+    return true;
+  }
+  if (request == nullptr || request->bytes != header.bytes || request->bytes == 0) {
+    corrupt(peer, "an acceptance of nothing that was offered");
+    return false;
+  }
+  peer.offered.remove(*request);
+  stream(peer, *request);
+  return true;
+}
+
+/// An offer, or what came in its place, for a receive that was accepted as it was posted. Its pieces may have been faster.
+bool Endpoint::handle_offer_of_accepted(Peer& peer, Lane& lane, ReceiveRequest& request) noexcept {
+  const FrameHeader& header = lane.reading;
+  if (request.stamp != header.stamp || request.bytes != header.bytes) {
+    peer.accepted.remove(request);
+    peer.end_pieces(request, RequestState::failed);
+    lane.sink = Lane::Sink::discard;
+    if (listener_ != nullptr) listener_->mismatched(peer.rank, request.key, request.stamp, header.stamp);
+    return true;
+  }
+  request.offered = true;
+  complete_if_all_here(peer, request);
+  return true;
+}
+
+void Endpoint::complete_if_all_here(Peer& peer, ReceiveRequest& request) noexcept {
+  if (request.arrived != request.bytes || !request.offered) return;
+  payload_received_ += request.bytes;
+  peer.accepted.remove(request);
+  peer.end_pieces(request, RequestState::done);
+}
+
 /// Which lane a piece came on says nothing about its place: key and offset do, and each place is filled once.
 bool Endpoint::handle_piece(Peer& peer, Lane& lane) noexcept {
   const FrameHeader& header = lane.reading;
@@ -203,13 +253,7 @@ void Endpoint::payload_complete(Peer& peer, Lane& lane) noexcept {
       payload_received_ += lane.sink_request->bytes;
       lane.sink_request->state = RequestState::done;
       break;
-    case Lane::Sink::piece:
-      if (lane.sink_request->arrived == lane.sink_request->bytes) {
-        payload_received_ += lane.sink_request->bytes;
-        peer.accepted.remove(*lane.sink_request);
-        peer.end_pieces(*lane.sink_request, RequestState::done);
-      }
-      break;
+    case Lane::Sink::piece: complete_if_all_here(peer, *lane.sink_request); break;
     case Lane::Sink::unexpected: {
       lane.sink_waiting->complete = true;
       // A receive may have been posted while the payload was arriving.
@@ -255,9 +299,8 @@ void Endpoint::accept_offer(Peer& peer, ReceiveRequest& request, std::uint64_t t
     refuse_bytes(peer, request);
     return;
   }
-  request.pieces = peer.take_piece_set((request.bytes + options_.piece_bytes - 1) / options_.piece_bytes);
-  peer.accepted.push_back(request);
-  send_accept(peer, request);
+  request.offered = true;
+  accept(peer, request);
 }
 
 void Endpoint::refuse_bytes(Peer& peer, ReceiveRequest& request) noexcept {

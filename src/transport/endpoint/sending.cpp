@@ -53,8 +53,16 @@ void Endpoint::send_note(int peer_rank, std::uint8_t kind, const MessageKey& key
   peer.control.push_back(header);
 }
 
-void Endpoint::send_accept(Peer& peer, const ReceiveRequest& request) noexcept {
+/// Tells the peer that `request` has room for its message, whose offer may have come or not.
+void Endpoint::accept(Peer& peer, ReceiveRequest& request) noexcept {
+  request.pieces = peer.take_piece_set((request.bytes + options_.piece_bytes - 1) / options_.piece_bytes);
+  peer.accepted.push_back(request);
   peer.control.push_back(header_of(FrameType::accept, request));
+}
+
+/// Offered and accepted: its pieces go.
+void Endpoint::stream(Peer& peer, SendRequest& request) noexcept {
+  (peer.lanes.size() == 1 ? peer.queue : peer.streams).push_back(request);
 }
 
 void Endpoint::give_back(ReceiveRequest& request) noexcept {
@@ -117,6 +125,20 @@ void Endpoint::frame_written(Peer& peer, Lane& lane) noexcept {
   switch (lane.writing.type) {
     case FrameType::offer:
       request->offered = true;
+      if (peer.accepts_early) {
+        if (Waiting* early = peer.early.find(request->key)) {
+          const bool same = early->stamp == request->stamp && early->header.bytes == request->bytes;
+          peer.early.remove(*early);
+          if (same) {
+            stream(peer, *request);
+          } else {
+            request->state = RequestState::failed;
+            if (listener_ != nullptr) listener_->mismatched(peer.rank, request->key, request->stamp, early->stamp);
+          }
+          peer.early.put_back(early);
+          return;
+        }
+      }
       peer.offered.push_back(*request);
       return;
     case FrameType::data:

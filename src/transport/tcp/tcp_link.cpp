@@ -118,7 +118,9 @@ std::unique_ptr<Link> make_tcp_link(std::vector<net::Socket> flows, std::string 
   std::vector<std::unique_ptr<Link>> lanes;
   for (std::size_t i = 1; i < flows.size(); ++i) {
     net::limit_unsent(flows[i], most_unsent);
-    lanes.push_back(std::make_unique<TcpLink>(std::move(flows[i])));
+    auto lane = std::make_unique<TcpLink>(std::move(flows[i]));
+    lane->probe_patiently();
+    lanes.push_back(std::move(lane));
   }
   return std::make_unique<TcpLink>(std::move(flows.front()), std::move(lanes), std::move(route));
 }

@@ -22,6 +22,9 @@ class TcpLink final : public Link {
   /// With further flows of the same peer as lanes, and what route() says.
   TcpLink(net::Socket socket, std::vector<std::unique_ptr<Link>> lanes, std::string route);
   ~TcpLink() override;
+  /// A minute of unanswered probes instead of seconds ends it while idle: the first lane tells of a dead host, and three
+  /// probes that a busy line swallows must not end one that is only resting.
+  void probe_patiently() const { net::probe_patiently(socket_); }
 
   std::size_t write(std::span<const std::span<const std::byte>> parts) noexcept override;
   std::size_t read(std::span<std::byte> into) noexcept override;

@@ -172,6 +172,7 @@ class GraphCheck {
     for (step_ = 0; step_ < static_cast<int>(steps_.size()); ++step_) {
       for (int wait : step().depends_on) {
         bool needed = conflicts.count({wait, step_}) != 0;
+        if (wait == step().paced_by) needed = step().kind == StepKind::send;
         for (int other : step().depends_on) needed = needed && (other == wait || !ancestor(wait, other));
         if (!needed) broken("waits for step " + std::to_string(wait) + " without need");
       }

@@ -244,6 +244,27 @@ TEST_CASE("The chain of waiting ends at the rank that has not called the operati
   REQUIRE(world.published.size() == 1);
 }
 
+TEST_CASE("Who accuses a rank that answers, and does not answer itself, is the one cut off") {
+  SimulatedWorld world(4);
+  world.waits(0, 17, {3});
+  world.waits(1, 17, {3});
+  world.waits(2, 17, {3});
+  world.report(3, ErrorCode::peer_lost, 17, 0);  // what is sent to it no longer comes
+  SECTION("and the accused has said nothing") {}
+  SECTION("and the accused accuses it in turn") { world.report(0, ErrorCode::peer_lost, 17, 3); }
+  const Cause verdict = world.verdict();
+  REQUIRE(verdict.code == ErrorCode::peer_lost);
+  REQUIRE(verdict.member == 3);
+  REQUIRE(verdict.operation == 17);
+}
+
+TEST_CASE("An accusation by a rank that answers stands") {
+  SimulatedWorld world(4);
+  for (int rank = 0; rank < 3; ++rank) world.waits(rank, 17, {3});
+  world.report(1, ErrorCode::peer_lost, 17, 3);
+  REQUIRE(world.verdict().member == 3);
+}
+
 TEST_CASE("A rank that waits in an earlier operation is passed through to the one it waits for") {
   SimulatedWorld world(4);
   world.waits(0, 17, {1});

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <cstring>
 #include <functional>
 #include <random>
 
@@ -30,11 +31,13 @@ struct Session {
   explicit Session(Endpoint::Options options = {.eager_bytes = 256,
                                                 .stream_eager_bytes = 256,
                                                 .piece_bytes = 128,
-                                                .unexpected_bytes = 2048})
+                                                .unexpected_bytes = 2048},
+                   bool lends = true)
       : endpoint(0, 2, std::make_shared<transport::Doorbell>(), options) {
     auto made = std::make_unique<ByteLink>();
     link = made.get();
     link->peer_memory = peer_memory;
+    link->streams = !lends;
     endpoint.attach(1, std::move(made));
     endpoint.set_listener(&heard);
     receive.peer = 1;
@@ -193,6 +196,96 @@ TEST_CASE("what is not this protocol gives up the peer, fails its requests and s
     session.endpoint.send(late_send);
     REQUIRE(late_send.state == RequestState::failed);
   }
+}
+
+namespace {
+
+/// As Session has it, where nothing can be lent.
+struct StreamingSession : Session {
+  StreamingSession()
+      : Session({.eager_bytes = 256, .stream_eager_bytes = 256, .piece_bytes = 512, .unexpected_bytes = 2048}, false) {}
+  /// The types of the frames written so far.
+  std::vector<FrameType> written() const {
+    std::vector<FrameType> types;
+    for (std::size_t at = 0; at < link->written().size();) {
+      FrameHeader header;
+      std::memcpy(&header, link->written().data() + at, sizeof header);
+      types.push_back(header.type);
+      at += sizeof header + header.inline_bytes;
+    }
+    return types;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("where nothing can be lent a receive is accepted as it is posted, and done when offer and pieces are there") {
+  const bool pieces_first = GENERATE(false, true);
+  StreamingSession session;
+  REQUIRE(session.written() == std::vector<FrameType>{FrameType::accept, FrameType::offer});
+  const auto offer = Session::frame(FrameType::offer, key, 1000);
+  if (!pieces_first) session.feed(offer);
+  session.feed(Session::frame(FrameType::data, key, 1000, 512, 0), 512);
+  session.feed(Session::frame(FrameType::data, key, 1000, 488, 512), 488);
+  REQUIRE(session.receive.state == (pieces_first ? RequestState::pending : RequestState::done));
+  if (pieces_first) session.feed(offer);
+  REQUIRE(session.receive.state == RequestState::done);
+  REQUIRE(session.target == std::vector<std::byte>(1000, std::byte{7}));
+  REQUIRE(session.heard.corrupt.empty());
+}
+
+TEST_CASE("a message that was accepted before it was sent goes without waiting") {
+  StreamingSession session;
+  const MessageKey later{1, 2, 5};
+  session.feed(Session::frame(FrameType::accept, later, 1000));
+  SendRequest request = session.send;
+  request.key = later;
+  session.endpoint.send(request);
+  session.progress();
+  REQUIRE(request.state == RequestState::done);
+  REQUIRE(session.written() == std::vector<FrameType>{FrameType::accept, FrameType::offer, FrameType::offer,
+                                                      FrameType::data, FrameType::data});
+  REQUIRE(session.send.state == RequestState::pending);
+}
+
+TEST_CASE("an acceptance of another call is a mismatch before anything is sent or written") {
+  StreamingSession session;
+  SECTION("that comes before the send") {
+    const MessageKey later{1, 2, 5};
+    auto accept = Session::frame(FrameType::accept, later, 1000);
+    accept.stamp.words[1] = 99;
+    session.feed(accept);
+    SendRequest request = session.send;
+    request.key = later;
+    session.endpoint.send(request);
+    session.progress();
+    REQUIRE(request.state == RequestState::failed);
+  }
+  SECTION("that comes after the send") {
+    session.feed(Session::frame(FrameType::accept, session.send.key, 999));
+    REQUIRE(session.send.state == RequestState::failed);
+  }
+  SECTION("or an offer of another call to what was accepted") {
+    session.feed(Session::frame(FrameType::offer, key, 999));
+    REQUIRE(session.receive.state == RequestState::failed);
+  }
+  SECTION("or a small message to what was accepted") {
+    session.feed(Session::frame(FrameType::message, key, 100, 100), 100);
+    REQUIRE(session.receive.state == RequestState::failed);
+    REQUIRE(session.target == std::vector<std::byte>(1000));
+  }
+  REQUIRE(session.heard.mismatches.size() == 1);
+  REQUIRE(session.heard.corrupt.empty());
+}
+
+TEST_CASE("acceptances of what is never sent take bounded memory, then the peer is given up") {
+  StreamingSession session;
+  std::uint32_t fed = 0;
+  while (session.heard.overrun_by.empty() && fed < 1000)
+    session.feed(Session::frame(FrameType::accept, {1, 100 + fed++, 5}, 1000));
+  REQUIRE(session.heard.overrun_by.size() == 1);
+  REQUIRE(fed < 100);
+  REQUIRE(session.receive.state == RequestState::failed);
 }
 
 TEST_CASE("a receive without a destination takes a loan and refuses bytes") {

@@ -239,7 +239,10 @@ TEST_CASE("A lower rank that connects without having been asked is refused") {
   std::thread other([&] {
     std::string refusal;
     const auto good = zero[0]->accept(soon(), refusal);
-    const auto unasked = zero[0]->connect(1, mine[0]->card(), soon());
+    try {
+      const auto unasked = zero[0]->connect(1, mine[0]->card(), soon());
+    } catch (const Exception&) {  // refused before it had looked at its own end: as good
+    }
     const auto last = two[0]->connect(1, mine[0]->card(), soon());
   });
   const Error error = error_of([&] { links = connect_all(mine, cards, 1, *control.relay, soon(), log); });

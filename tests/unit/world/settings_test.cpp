@@ -69,6 +69,7 @@ TEST_CASE("every variable is read") {
   environment.set("TRIREME_PORT_RANGE", "40000-40100");
   environment.set("TRIREME_TCP_FLOWS", "16");
   environment.set("TRIREME_TCP_BUFFER_BYTES", "1048576");
+  environment.set("TRIREME_TCP_CONGESTION", "reno");
   environment.set("TRIREME_LOG", "off");
   const auto settings = settle({}, environment);
   REQUIRE(settings.cluster.rank == 1);
@@ -81,6 +82,7 @@ TEST_CASE("every variable is read") {
   REQUIRE(settings.tcp.last_port == 40100);
   REQUIRE(settings.tcp.flows == 16);
   REQUIRE(settings.tcp.buffer_bytes == 1048576);
+  REQUIRE(settings.tcp.congestion == "reno");
   REQUIRE(!settings.log.enabled(LogLevel::error));
   REQUIRE(settings.key.to_text() == net::JobKey::from_text("0123456789abcdef0123").to_text());
 }
@@ -97,6 +99,7 @@ TEST_CASE("a bad value is refused by the name of its variable") {
       {"TRIREME_PORT_RANGE",
        {"", "40000", "40000-", "-40000", "0-10", "40100-40000", "40000-70000", "a-b", "1-2-3", " 1-2"}},
       {"TRIREME_TCP_FLOWS", {"", "0", "17", "-1", "4.5", "4 ", "four", "99999999999999999999"}},
+      {"TRIREME_TCP_CONGESTION", {"", "Cubic", "re no", "a-name-of-16-chr", "cubic\n"}},
       {"TRIREME_TCP_BUFFER_BYTES", {"", "0", "4095", "1073741825", "64K", "-1"}},
       {"TRIREME_LOG", {"", "warn", "verbose", "3"}},
       {"TRIREME_JOB_KEY", {"", "short"}},
