@@ -111,6 +111,7 @@ void Group::withdraw(Operation& operation) noexcept {
   std::erase(active_, &operation);
   operation.set_phase(Operation::Phase::free);
   free_.push_back(&operation);
+  context_->publish_status(false);  // whoever asks must not hear of it as under way
 }
 
 /// This rank cannot take part in what the others have called or will call: they learn it at once, not at the deadline.
@@ -139,22 +140,20 @@ Operation& Group::issue(const Request& request) {
 
 void Group::run(const Request& request) {
   Operation* operation = nullptr;
-  Error failure;
+  bool ended = false;
   {
     const IssuingFlag issuing(issuing_);
     const Locked locked(*context_);
     operation = &start(request);
-    if (linger(*operation)) {
-      put_back(*operation);
-      operation = nullptr;
-    }
+    ended = linger(*operation);
+    if (ended) put_back(*operation);
   }
-  context_->stop_driving();
-  if (operation == nullptr) return;
+  if (ended) return context_->stop_driving();
   drive(*operation, Deadline::never());  // bounded by the operation's own deadline
-  if (operation->failure) failure = operation->failure;
+  if (!operation->failure) return recycle(*operation);
+  Error failure = operation->failure;
   recycle(*operation);
-  if (failure) throw Exception(std::move(failure));
+  throw Exception(std::move(failure));
 }
 
 /// Under the lock. Whatever can be done before the peers hear of the operation is done before it: what follows their

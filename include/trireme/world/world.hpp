@@ -27,14 +27,13 @@ struct Options {
   std::optional<std::string> interface {};  ///< TRIREME_INTERFACE: name or address, for tcp; all that are up
   std::optional<std::string> port_range{};  ///< TRIREME_PORT_RANGE: "first-last" to listen on; any
   std::optional<int> tcp_flows{};  ///< TRIREME_TCP_FLOWS: connections to each peer, 1 to 16; 1 within a host, else 4
-  std::optional<Bytes> tcp_buffer_bytes{};  ///< TRIREME_TCP_BUFFER_BYTES: of the kernel, per connection; left to it
-  std::optional<std::string>
-      tcp_congestion{};                   ///< TRIREME_TCP_CONGESTION: the kernel's, by name, or system; see the guide
-  std::optional<bool> progress_thread{};  ///< unset: only with a network link
-  std::optional<Bytes> eager_bytes{};     ///< messages up to this size travel with their header; 8 KiB,
-                                          ///< over TCP 64 KiB
-  Bytes arena_reserve{};                  ///< address space for arena memory; 0: the physical memory, 64 GiB at most
-  std::optional<Log> log{};               ///< TRIREME_LOG (debug, info, warning, error, off): stderr
+  std::optional<Bytes> tcp_buffer_bytes{};      ///< TRIREME_TCP_BUFFER_BYTES: of the kernel, per connection; left to it
+  std::optional<std::string> tcp_congestion{};  ///< TRIREME_TCP_CONGESTION: the kernel's, by name, or system
+  std::optional<bool> progress_thread{};        ///< unset: only with a network link
+  std::optional<Bytes> eager_bytes{};           ///< messages up to this size travel with their header; 8 KiB,
+                                                ///< over TCP 64 KiB
+  Bytes arena_reserve{};     ///< address space for arena memory; 0: the physical memory, 64 GiB at most
+  std::optional<Log> log{};  ///< TRIREME_LOG (debug, info, warning, error, off): stderr
 };
 
 /// The ranks of a job, opened: finds the peers, connects to them, and owns what all communicators share. Move only.

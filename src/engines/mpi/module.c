@@ -79,7 +79,7 @@ static int world(int* rank, int* size) {
   return code == MPI_SUCCESS ? MPI_Comm_size(MPI_COMM_WORLD, size) : code;
 }
 
-static int library_version(char* text, int size) {
+static int describe_library(char* text, int size) {
   char version[MPI_MAX_LIBRARY_VERSION_STRING];
   int length = 0;
   int code = MPI_Get_library_version(version, &length);
@@ -220,7 +220,7 @@ static const struct trireme_mpi_table table = {
     .init = init,
     .query_thread = query_thread,
     .world = world,
-    .library_version = library_version,
+    .describe_library = describe_library,
     .bcast = bcast,
     .comm_all = comm_all,
     .comm_of = comm_of,

@@ -38,7 +38,7 @@ struct trireme_mpi_table {
   int (*init)(int* serialized); /* serialized: whether several threads may call, one at a time */
   int (*query_thread)(int* serialized);
   int (*world)(int* rank, int* size);
-  int (*library_version)(char* text, int size);
+  int (*describe_library)(char* text, int size);
   int (*bcast)(void* data, int bytes, int root); /* over all ranks */
   int (*comm_all)(trireme_mpi_comm* comm);       /* a new communicator of all ranks */
   int (*comm_of)(const int* ranks, int count, int tag,

@@ -74,7 +74,7 @@ std::shared_ptr<Session> Session::open(const std::string& module) {
   }
   session->check(calls.world(&session->rank_, &session->size_), "MPI_Comm_size");
   std::array<char, 256> text{};
-  session->check(calls.library_version(text.data(), static_cast<int>(text.size())), "MPI_Get_library_version");
+  session->check(calls.describe_library(text.data(), static_cast<int>(text.size())), "MPI_Get_library_version");
   session->library_ = first_clause(text.data());
   return session;
 }

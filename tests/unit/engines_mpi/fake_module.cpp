@@ -42,7 +42,7 @@ trireme_mpi_table filled_table() {
     *size = 1;
     return 0;
   };
-  made.library_version = [](char* text, int size) {
+  made.describe_library = [](char* text, int size) {
     std::strncpy(text, "Fake MPI v1, of a test", of(size) - 1);
     return 0;
   };
