@@ -34,9 +34,23 @@ namespace {
 constexpr std::size_t most_processes = 8;
 constexpr std::size_t slots = 4;
 
+/// One size: how often it is measured, in how many buffers that calls use in turn.
+struct Size {
+  std::size_t count = 0, iterations = 0, buffers = 1;
+  std::size_t bytes() const { return count * sizeof(float); }
+};
+
 struct Options {
   bool staged = false;
   std::size_t processes = 2, min_bytes = 4, max_bytes = 256 << 20, factor = 4, chunk = 128 << 10, iterations = 0;
+  std::vector<Size> sizes;
+
+  /// Floats a process needs for its data.
+  std::size_t room() const {
+    std::size_t most = 0;
+    for (const Size& size : sizes) most = std::max(most, size.count * size.buffers);
+    return most;
+  }
 };
 
 struct Shared {
@@ -84,15 +98,15 @@ class Process {
         arenas_(std::move(arenas)),
         staging_(std::move(staging)),
         crowded_(options.processes > static_cast<std::size_t>(sysconf(_SC_NPROCESSORS_ONLN))) {
-    if (options.staged) own_.resize(options.max_bytes / sizeof(float));
+    if (options.staged) own_.resize(options.room());
   }
 
   void run() {
-    for (std::size_t bytes = options_.min_bytes; bytes <= options_.max_bytes; bytes *= options_.factor) measure(bytes);
+    for (const Size& size : options_.sizes) measure(size);
   }
 
  private:
-  float* data() { return options_.staged ? own_.data() : arenas_[rank_]; }
+  float* data() { return (options_.staged ? own_.data() : arenas_[rank_]) + offset_; }
   std::size_t begin_of(std::size_t part, std::size_t count) const {
     return part == options_.processes ? count : count * part / options_.processes / 16 * 16;
   }
@@ -108,15 +122,15 @@ class Process {
     const std::size_t part = (rank_ + calls_) % options_.processes;  // owners change: no part stays in one cache
     const std::size_t begin = begin_of(part, count), n = begin_of(part + 1, count) - begin;
     if (options_.processes == 2) {
-      add_two(arenas_[0] + begin, arenas_[1] + begin, n);
+      add_two(arenas_[0] + offset_ + begin, arenas_[1] + offset_ + begin, n);
     } else {
       constexpr std::size_t tile = 2048;
       for (std::size_t at = 0; at < n; at += tile) {
         const std::size_t now = std::min(tile, n - at);
+        const std::size_t here = offset_ + begin + at;
+        for (std::size_t r = 1; r < options_.processes; ++r) add_to(arenas_[0] + here, arenas_[r] + here, now);
         for (std::size_t r = 1; r < options_.processes; ++r)
-          add_to(arenas_[0] + begin + at, arenas_[r] + begin + at, now);
-        for (std::size_t r = 1; r < options_.processes; ++r)
-          std::memcpy(arenas_[r] + begin + at, arenas_[0] + begin + at, now * sizeof(float));
+          std::memcpy(arenas_[r] + here, arenas_[0] + here, now * sizeof(float));
       }
     }
     barrier();
@@ -140,30 +154,29 @@ class Process {
     while (out < chunks) {
       if (in < chunks && in < out + slots) {
         const auto [at, n] = range(in, other);
-        std::memcpy(slot(rank_, chunk_ + in), own_.data() + at, n * sizeof(float));
+        std::memcpy(slot(rank_, chunk_ + in), data() + at, n * sizeof(float));
         shared_.filled[rank_].value.store(chunk_ + ++in, std::memory_order_release);
       }
       if (add < in && shared_.filled[other].value.load(std::memory_order_acquire) > chunk_ + add) {
         const auto [at, n] = range(add, rank_);
-        add_slot(own_.data() + at, slot(other, chunk_ + add), n);
+        add_slot(data() + at, slot(other, chunk_ + add), n);
         shared_.combined[rank_].value.store(chunk_ + ++add, std::memory_order_release);
       }
       if (out < add && shared_.combined[other].value.load(std::memory_order_acquire) > chunk_ + out) {
         const auto [at, n] = range(out, other);
-        std::memcpy(own_.data() + at, slot(rank_, chunk_ + out), n * sizeof(float));
+        std::memcpy(data() + at, slot(rank_, chunk_ + out), n * sizeof(float));
         ++out;
       }
     }
     chunk_ += chunks;
   }
 
-  void measure(std::size_t bytes) {
-    const std::size_t count = bytes / sizeof(float);
-    std::size_t iterations = options_.iterations;
-    if (iterations == 0) iterations = std::clamp<std::size_t>((std::size_t{1} << 30) / bytes, 12, 2000);
+  void measure(const Size& size) {
+    const std::size_t count = size.count;
     std::vector<double> times;
     std::uint64_t wrong = 0;
-    for (std::size_t i = 0; i < iterations + 3; ++i, ++calls_) {
+    for (std::size_t i = 0; i < size.iterations + 3; ++i, ++calls_) {
+      offset_ = i % size.buffers * count;
       for (std::size_t e = 0; e < count; ++e) data()[e] = static_cast<float>((e + calls_) % 1021 + rank_);
       barrier();
       const auto begin = std::chrono::steady_clock::now();
@@ -184,9 +197,10 @@ class Process {
     if (rank_ != 0) return;
     std::sort(times.begin(), times.end());
     for (std::size_t r = 1; r < options_.processes; ++r) wrong += shared_.wrong[r];
-    std::printf("bound kind=%s processes=%zu bytes=%zu time_us=%.3f least_us=%.3f p99_us=%.3f wrong=%llu\n",
-                options_.staged ? "staged" : "zero_copy", options_.processes, bytes, 1e6 * times[times.size() / 2],
-                1e6 * times.front(), 1e6 * times[times.size() * 99 / 100], static_cast<unsigned long long>(wrong));
+    std::printf("peer bytes=%zu count=%zu time_us=%.3f p99_us=%.3f wrong=%llu least_us=%.3f kind=%s processes=%zu\n",
+                size.bytes(), count, 1e6 * times[times.size() / 2], 1e6 * times[times.size() * 99 / 100],
+                static_cast<unsigned long long>(wrong), 1e6 * times.front(), options_.staged ? "staged" : "zero_copy",
+                options_.processes);
     std::fflush(stdout);
   }
 
@@ -197,6 +211,7 @@ class Process {
   std::vector<float> own_;
   bool crowded_;
   std::uint64_t round_ = 0, calls_ = 0, chunk_ = 0;
+  std::size_t offset_ = 0;  // of the buffer whose turn it is
 };
 
 void* map(std::size_t bytes) {
@@ -209,17 +224,37 @@ void* map(std::size_t bytes) {
 }
 
 [[noreturn]] void usage(const char* what) {
-  std::fprintf(stderr,
-               "shared_memory_bound: %s\nusage: shared_memory_bound [--kind zero_copy|staged] [--processes N] "
-               "[--min-bytes B] [--max-bytes B] [--factor F] [--chunk B] [--iterations N]\n",
-               what);
+  std::fprintf(
+      stderr,
+      "shared_memory_bound: %s\nusage: shared_memory_bound [--kind zero_copy|staged] [--processes N] "
+      "[--min-bytes B] [--max-bytes B] [--factor F] [--chunk B] [--iterations N]\n"
+      "       or, as `trireme perf --compare` starts it, behind --kind, --processes and --chunk: f32 cold WARMUP "
+      "COUNT:ITERATIONS:BUFFERS ...\n",
+      what);
   std::exit(2);
+}
+
+/// What `trireme perf --compare` measures (bench/peers/peer.hpp has the form).
+void parse_sizes(int argc, char** argv, Options& options) {
+  if (argc < 4 || std::string_view(argv[0]) != "f32" || std::string_view(argv[1]) != "cold")
+    usage("only f32 is added here, and inputs are rewritten: f32 cold WARMUP COUNT:ITERATIONS:BUFFERS ...");
+  for (int i = 3; i < argc; ++i) {
+    Size size;
+    if (std::sscanf(argv[i], "%zu:%zu:%zu", &size.count, &size.iterations, &size.buffers) != 3 || size.count == 0 ||
+        size.iterations == 0 || size.buffers == 0)
+      usage("a size is COUNT:ITERATIONS:BUFFERS, each above 0");
+    options.sizes.push_back(size);
+  }
 }
 
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; i += 2) {
     const std::string_view name = argv[i];
+    if (name.substr(0, 2) != "--") {
+      parse_sizes(argc - i, argv + i, options);
+      break;
+    }
     if (i + 1 == argc) usage("a flag without a value");
     const std::string value = argv[i + 1];
     char* end = nullptr;
@@ -250,6 +285,11 @@ Options parse(int argc, char** argv) {
   if (options.processes < 2 || options.processes > most_processes) usage("--processes is 2 to 8");
   if (options.staged && options.processes != 2) usage("--kind staged is for 2 processes");
   if (options.factor < 2 || options.min_bytes < sizeof(float) || options.chunk % 128 != 0) usage("sizes do not fit");
+  if (!options.sizes.empty()) return options;
+  for (std::size_t bytes = options.min_bytes; bytes <= options.max_bytes; bytes *= options.factor) {
+    const std::size_t by_volume = std::clamp<std::size_t>((std::size_t{1} << 30) / bytes, 12, 2000);
+    options.sizes.push_back({bytes / sizeof(float), options.iterations != 0 ? options.iterations : by_volume, 1});
+  }
   return options;
 }
 
@@ -260,7 +300,7 @@ int main(int argc, char** argv) {
   auto& shared = *static_cast<Shared*>(map(sizeof(Shared)));
   std::vector<float*> arenas(options.processes, nullptr), staging;
   for (std::size_t r = 0; r < options.processes; ++r) {
-    if (!options.staged) arenas[r] = static_cast<float*>(map(options.max_bytes + 4096));
+    if (!options.staged) arenas[r] = static_cast<float*>(map(options.room() * sizeof(float) + 4096));
     staging.push_back(static_cast<float*>(map(slots * options.chunk)));
   }
   std::vector<pid_t> children;

@@ -16,17 +16,16 @@ struct FewSources {
   Shape shape = Shape::other;
   int order[4] = {};  ///< the sources from left to right
 
-  /// Compares the program with the four shapes: s a source, -1 a combination.
+  /// Compares the program with the shapes: s a source, - a combination.
   static FewSources recognise(const std::int16_t* program, std::size_t size) {
+    if (size == 3) return {Shape::pair, {program[0], program[1]}};  // the only program of that length
     struct Pattern {
       Shape shape;
       std::size_t size;
       const char* tokens;
     };
-    constexpr Pattern patterns[] = {{Shape::pair, 3, "ss-"},
-                                    {Shape::left_of_three, 5, "ss-s-"},
-                                    {Shape::right_of_three, 5, "sss--"},
-                                    {Shape::four, 7, "ss-ss--"}};
+    constexpr Pattern patterns[] = {
+        {Shape::left_of_three, 5, "ss-s-"}, {Shape::right_of_three, 5, "sss--"}, {Shape::four, 7, "ss-ss--"}};
     for (const Pattern& pattern : patterns) {
       if (pattern.size != size) continue;
       FewSources found{pattern.shape};

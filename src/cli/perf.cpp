@@ -7,8 +7,10 @@
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 
+#include <array>
 #include <cstdio>
 #include <optional>
+#include <span>
 
 namespace trireme::cli {
 namespace {
@@ -29,6 +31,13 @@ PerfEnvironment describe_world(const World& world, BoundKind bound) {
     environment.transport = first || environment.transport == transport ? transport : "mixed";
   }
   return environment;
+}
+
+/// As rank 0 sees it, for all of them.
+bool more_ranks_than_processors(const World& world) {
+  std::array<std::int32_t, 1> crowded{world.size() > describe_machine().processors ? 1 : 0};
+  world.communicator().broadcast(std::span<std::int32_t>(crowded), 0, {.label = "processors"});
+  return crowded[0] != 0;
 }
 
 void check_algorithm(const PerfBench& bench, const PerfOptions& options, std::size_t count) {
@@ -60,7 +69,9 @@ std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json)
   PerfBench bench(world, options, counts);
   check_algorithm(bench, options, counts.front());
   const bool prints = world.rank() == 0;
-  const PerfEnvironment environment = describe_world(world, bench.bound());
+  PerfEnvironment environment = describe_world(world, bench.bound());
+  if (world.local_size() == world.size() && more_ranks_than_processors(world))
+    environment.yield_ring = measure_yield_ring(world.communicator());
   if (prints) show(perf_heading(options, environment));
 
   std::vector<PerfRow> rows;

@@ -309,6 +309,12 @@ void Context::publish_status(bool with_peers, const Operation* driven) noexcept 
   }
 }
 
+void Context::publish_passed(const Group& group, const Operation& operation) noexcept {
+  // As publish_status with none active: the first communicator's last one counts.
+  if (!failure_.pending() && !groups_.empty() && groups_.front() == &group)
+    board_.write_idle(group.id(), operation.sequence);
+}
+
 Error Context::failure_error() const {
   const auto cause = failure_.cause();
   if (!cause) return {};

@@ -27,7 +27,10 @@ class FlightRecorder {
               std::int64_t tick) noexcept;
   void ended(std::uint64_t sequence, Outcome outcome, std::int64_t tick) noexcept;
   /// An issued operation was refused before it began: its number will be another's.
-  void forgotten(std::uint64_t sequence) noexcept { entry(sequence).version.store(0, std::memory_order_release); }
+  void forgotten(std::uint64_t sequence) noexcept {
+    Entry& slot = entry(sequence);
+    if (slot.sequence.load(std::memory_order_relaxed) == sequence) slot.version.store(0, std::memory_order_release);
+  }
   /// The signature of a recorded operation, while it is still here. Under the progress lock only.
   std::optional<transport::Stamp> signature(std::uint64_t sequence) const noexcept;
   /// Its label; empty when it had none or is not here any more. Under the progress lock only.

@@ -135,6 +135,8 @@ Operation& Group::issue(const Request& request) {
   const Locked locked(*context_);
   Operation& operation = start(request);
   operation.keeper = shared_from_this();
+  operation.published = true;
+  context_->publish_status(false);
   return operation;
 }
 
@@ -146,7 +148,12 @@ void Group::run(const Request& request) {
     const Locked locked(*context_);
     operation = &start(request);
     ended = linger(*operation);
-    if (ended) put_back(*operation);
+    if (ended) {
+      put_back(*operation);
+    } else if (operation->phase() == Operation::Phase::active) {
+      operation->published = true;
+      context_->publish_status(false);
+    }
   }
   if (ended) return context_->stop_driving();
   drive(*operation, Deadline::never());  // bounded by the operation's own deadline
@@ -156,8 +163,9 @@ void Group::run(const Request& request) {
   throw Exception(std::move(failure));
 }
 
-/// Under the lock. Whatever can be done before the peers hear of the operation is done before it: what follows their
-/// hearing would wait for the cache lines they are reading.
+/// Under the lock. What is locked, or what the engine needs, is done before the peers hear of the operation: a locked
+/// instruction behind their hearing would wait for the cache lines they are reading. Plain bookkeeping comes behind it, in
+/// the time that their answers take.
 Operation& Group::start(const Request& request) {
   if (context_->failure().aborted()) {
     Error failure = context_->failure_error();
@@ -173,7 +181,7 @@ Operation& Group::start(const Request& request) {
   operation.stamp = signature_of(request, algorithm ? static_cast<int>(*algorithm) + 1 : 0);
   operation.failure.code = ErrorCode::none;
   operation.failure.peer_rank = -1;
-  operation.stuck = operation.warned = operation.observed = false;
+  operation.stuck = operation.warned = operation.observed = operation.published = false;
   operation.issued_tick = ticks();
   operation.head = numbering.active == 0;
   operation.head_since = {};
@@ -185,14 +193,9 @@ Operation& Group::start(const Request& request) {
   ++numbering.active;
   ++numbering.next;
   context_->operation_count_changed(+1);
-  if (request.collective != plan::Collective::send_recv) {
-    recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick);
-    compare_with_heard(operation);
-  }
-  context_->publish_status(false);
   try {
     operation.staging.take_in(operation.request, context_->staging());
-    engine_->start(operation);
+    engine_->start(operation);  // looks at no message: nothing can have asked the recorder for this operation
   } catch (const Exception& caught) {
     if (caught.error().code == ErrorCode::invalid_argument || caught.error().code == ErrorCode::unsupported) {
       withdraw(operation);  // the others are refused alike
@@ -205,17 +208,23 @@ Operation& Group::start(const Request& request) {
     withdraw(operation);
     throw;
   }
+  if (request.collective != plan::Collective::send_recv) {
+    recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick);
+    compare_with_heard(operation);
+  }
   return operation;
 }
 
 /// What peers have said of this operation before it was issued here.
 void Group::compare_with_heard(const Operation& operation) {
-  for (const auto& each : heard_) {
-    if (each.sequence == operation.sequence && !same_call(operation.stamp, each.stamp)) {
-      mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
+  if (!heard_.empty()) {
+    for (const auto& each : heard_) {
+      if (each.sequence == operation.sequence && !same_call(operation.stamp, each.stamp)) {
+        mismatch(each.world_peer, each.sequence, operation.stamp, each.stamp, false);
+      }
     }
+    std::erase_if(heard_, [&](const Heard& each) { return each.sequence <= operation.sequence; });
   }
-  std::erase_if(heard_, [&](const Heard& each) { return each.sequence <= operation.sequence; });
   context_->endpoint().for_each_unexpected(
       collective_space(id_), operation.sequence,
       [&](int peer, const transport::MessageKey& key, const transport::Stamp& theirs) {
@@ -359,7 +368,11 @@ void Group::finish(Operation& operation, bool failed) noexcept {
     (*heir)->head = true;
   }
   context_->operation_count_changed(-1);
-  context_->publish_status(false);
+  if (operation.published) {
+    context_->publish_status(false);
+  } else {
+    context_->publish_passed(*this, operation);
+  }
   Context& context = *context_;
   operation.set_phase(Operation::Phase::done);  // from here on the waiter may take it away, and the group with it
   context.wake_waiting();

@@ -36,6 +36,7 @@ class Operation final : public WorkState {
   bool stuck = false;                        ///< has failed and waits for the agreed cause: not to be polled
   bool warned = false;                       ///< the slow-operation warning is out
   bool observed = false;                     ///< somebody has seen the error
+  bool published = false;                    ///< the status board has shown it
 
   Phase phase() const noexcept { return phase_.load(std::memory_order_acquire); }
   void set_phase(Phase phase) noexcept { phase_.store(phase, std::memory_order_release); }

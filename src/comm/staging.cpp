@@ -12,17 +12,7 @@ namespace {
 
 constexpr std::size_t operations_ahead = 8;  // of one shape in flight, for which memory is made at its first
 
-bool is_in_place(const Request& request) {
-  return request.input.data == request.output.data && request.input.count != 0;
-}
-
 }  // namespace
-
-bool needs_copy(const Request& request) {
-  if (!request.pieces.empty()) return true;
-  if (reduces(request.collective) && request.op.kind == ReduceKind::premultiplied_sum) return true;
-  return request.collective == plan::Collective::all_to_all && request.ranks > 1 && is_in_place(request);
-}
 
 void Staging::keep_blocks(Request& request) {
   const auto input = request.input_blocks;
@@ -37,7 +27,7 @@ void Staging::keep_blocks(Request& request) {
   request.output_blocks = std::span<const std::size_t>(blocks_).last(size);
 }
 
-void Staging::take_in(Request& request, ScratchPool& pool) {
+void Staging::copy_in(Request& request, ScratchPool& pool) {
   if (request.uneven) keep_blocks(request);
   if (!needs_copy(request)) return;
   const bool multiply = reduces(request.collective) && request.op.kind == ReduceKind::premultiplied_sum;
@@ -85,7 +75,7 @@ void Staging::bring_out(const Request& request) const noexcept {
   }
 }
 
-void Staging::give_back(ScratchPool& pool) noexcept {
+void Staging::let_go(ScratchPool& pool) noexcept {
   pieces_.clear();
   pool.release(std::exchange(memory_, {}));
 }

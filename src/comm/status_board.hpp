@@ -42,6 +42,17 @@ class StatusBoard {
     version_.store(version + 2, std::memory_order_release);
   }
 
+  /// In no operation; `operation` is the last one.
+  void write_idle(std::uint64_t communicator, std::uint64_t operation) noexcept {
+    const auto version = version_.load(std::memory_order_relaxed);
+    version_.store(version + 1, std::memory_order_release);
+    communicator_.store(communicator, std::memory_order_release);
+    operation_.store(operation, std::memory_order_release);
+    in_operation_.store(false, std::memory_order_release);
+    waiting_count_.store(0, std::memory_order_release);
+    version_.store(version + 2, std::memory_order_release);
+  }
+
   rendezvous::Status read(int rank) const {
     rendezvous::Status status;
     status.rank = rank;

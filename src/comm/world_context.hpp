@@ -69,6 +69,8 @@ class Context final : public rendezvous::ControlListener,
   /// What the coordinator will be told when it asks; `with_peers`: for whom it waits too. `driven`: what a caller waits
   /// for; without it the oldest operation.
   void publish_status(bool with_peers, const Operation* driven = nullptr) noexcept;
+  /// `operation` of `group` has passed before anybody was told of it; no other is under way.
+  void publish_passed(const Group& group, const Operation& operation) noexcept;
   void operation_count_changed(int by) noexcept;
   /// Whether the one operation under way may be asked for again and again with everything else left alone.
   bool may_linger() noexcept;

@@ -80,8 +80,8 @@ void write_program(const std::string& path, const std::string& text) {
 }
 
 std::vector<std::string> compared(const std::string& peer, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> words{"perf",     "all_reduce", "--compare", peer, "--max-bytes",  "256",
-                                 "--factor", "8",          "--rounds",  "3",  "--iterations", "2"};
+  std::vector<std::string> words{"perf",     "all_reduce", "--compare",    peer, "--max-bytes", "256", "--factor", "8",
+                                 "--rounds", "3",          "--iterations", "2",  "--placement", "any"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }

@@ -206,10 +206,12 @@ class Endpoint {
   std::uint64_t payload_sent_ = 0;
   std::uint64_t payload_received_ = 0;
   std::uint64_t messages_sent_ = 0;
+  std::size_t unexpected_messages_ = 0;  // of all peers
 };
 
 template <class Check>
 void Endpoint::for_each_unexpected(std::uint32_t communicator, std::uint64_t operation, Check check) const {
+  if (unexpected_messages_ == 0) return;
   for (int peer = 0; peer < world_size(); ++peer) {
     for (auto each = next_unexpected(peer, communicator, operation, nullptr); each.entry != nullptr;
          each = next_unexpected(peer, communicator, operation, each.entry)) {

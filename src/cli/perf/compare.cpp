@@ -6,15 +6,19 @@
 #include "cli/perf/captured.hpp"
 #include "cli/perf/comparison.hpp"
 #include "cli/perf/json_file.hpp"
+#include "cli/perf/placement.hpp"
 #include "cli/run/program.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <thread>
 
 #include <unistd.h>
 
@@ -24,6 +28,12 @@ namespace {
 using Words = std::vector<std::string>;
 
 constexpr std::chrono::minutes longest_run{20};
+
+// How long to wait, over all runs, for the processors to be near each other, and how often to repeat a run after which
+// they are not. After that it counts as it is, and is said to.
+constexpr std::chrono::seconds patience_for_placement{90};
+constexpr std::chrono::milliseconds between_probes{100};
+constexpr int most_attempts = 4;
 
 /// A folder for what the runs leave, removed with it.
 class Scratch {
@@ -97,9 +107,11 @@ class Rounds {
     transport_ = options.transport.value_or(environment.find("TRIREME_TRANSPORT").value_or("auto"));
     if (how_.peer == "gloo" && transport_ == "auto" && !options.transport) transport_ = "tcp";  // all that it has
     processors_ = describe_machine().processors;
-    peer_ = describe_peer(
-        how_.peer,
-        {.ranks = how_.ranks, .processors = processors_, .tcp = transport_ == "tcp", .root = ::geteuid() == 0});
+    peer_ = describe_peer(how_.peer, {.ranks = how_.ranks,
+                                      .processors = processors_,
+                                      .tcp = transport_ == "tcp",
+                                      .root = ::geteuid() == 0,
+                                      .arena = options.arena});
     launcher_ = find_launcher(peer_, environment, self_);
     program_ = find_peer_program(peer_, options, self_);
     // Before "--" where the launcher ends its own arguments with it.
@@ -116,15 +128,57 @@ class Rounds {
     const std::size_t contenders = peer_.settings.size() + 1;
     for (std::size_t i = 0; i < contenders; ++i) {
       const std::size_t at = (i + static_cast<std::size_t>(round)) % contenders;
-      at == 0 ? run_ours() : run_theirs(at - 1);
+      placed([&] { return at == 0 ? run_ours() : run_theirs(at - 1); },
+             at == 0 ? comparison_.ours : comparison_.theirs[at - 1]);
     }
   }
 
   std::vector<ComparedSize> sizes() const { return compare_sizes(comparison_); }
+  const Placed& placed() const { return placed_; }
   std::uint64_t wrong() const { return wrong_; }
 
  private:
-  void run_ours() {
+  /// Keeps one run, between two looks at the processors that both find them near; else it is repeated.
+  template <class Start>
+  void placed(Start start, std::vector<Run>& rounds) {
+    for (int attempt = 1;; ++attempt) {
+      const bool before = !how_.near || await_near();
+      Run run = start();
+      const bool near = before && (!how_.near || is_near());
+      if (!near && attempt < most_attempts && patience_left_.count() > 0) {
+        ++placed_.repeated;
+        continue;
+      }
+      ++placed_.runs;
+      if (!near) ++placed_.elsewhere;
+      for (const Timing& timing : run) wrong_ += timing.wrong;
+      return rounds.push_back(std::move(run));
+    }
+  }
+
+  /// One processor alone is near itself.
+  static bool is_near() {
+    const auto placement = probe_placement();
+    return !placement || placement->is_near();
+  }
+
+  bool await_near() {
+    const auto begin = std::chrono::steady_clock::now();
+    while (!is_near()) {
+      if (std::chrono::steady_clock::now() - begin >= patience_left_) {
+        if (patience_left_.count() > 0)
+          std::fputs("trireme perf: the processors are seldom near each other; what follows counts as it comes\n",
+                     stderr);
+        patience_left_ = {};
+        return false;
+      }
+      std::this_thread::sleep_for(between_probes);
+    }
+    patience_left_ -= std::min(patience_left_, std::chrono::steady_clock::now() - begin);
+    return true;
+  }
+
+  Run run_ours() {
     const Scratch scratch;
     Words command{
         self_, "run", "-n",  std::to_string(how_.ranks), "--bind", how_.ranks <= processors_ ? "core" : "none",
@@ -136,10 +190,10 @@ class Rounds {
     static_cast<void>(output_of(command, "trireme"));
     std::ifstream file(scratch.file("rows.json"));
     const std::string json{std::istreambuf_iterator<char>(file), {}};
-    keep(parse_perf_rows(json), "trireme", comparison_.ours);
+    return measured(parse_perf_rows(json), "trireme");
   }
 
-  void run_theirs(std::size_t index) {
+  Run run_theirs(std::size_t index) {
     const Scratch scratch;
     const PeerSetting& setting = peer_.settings[index];
     Words command{launcher_};
@@ -150,7 +204,7 @@ class Rounds {
     if (peer_.name == "gloo") command.push_back(scratch.file(""));  // where its ranks find each other
     append(command, their_measurement(options_));
     const std::string name = peer_.product + ", " + setting.name;
-    keep(parse_peer_lines(output_of(command, name)), name, comparison_.theirs[index]);
+    return measured(parse_peer_lines(output_of(command, name)), name);
   }
 
   std::string output_of(const Words& command, const std::string& name) {
@@ -165,10 +219,9 @@ class Rounds {
                                 "; the command was" + line);
   }
 
-  void keep(Run run, const std::string& name, std::vector<Run>& rounds) {
+  static Run measured(Run run, const std::string& name) {
     if (run.empty()) fail(ErrorCode::corrupt, "--compare: " + name + " has measured nothing");
-    for (const Timing& timing : run) wrong_ += timing.wrong;
-    rounds.push_back(std::move(run));
+    return run;
   }
 
   const PerfOptions& options_;
@@ -177,6 +230,8 @@ class Rounds {
   int processors_ = 1;
   Peer peer_;
   Comparison comparison_;
+  Placed placed_;
+  std::chrono::steady_clock::duration patience_left_ = patience_for_placement;
   std::uint64_t wrong_ = 0;
 };
 
@@ -197,9 +252,9 @@ int compare(const PerfOptions& options, const platform::Environment& environment
     std::fprintf(stderr, "trireme perf: round %llu of %llu\n", static_cast<unsigned long long>(round + 1),
                  static_cast<unsigned long long>(options.compare->rounds));
     rounds.run(round);
-    if (json) json->write(comparison_json(options, rounds.peer(), host, rounds.sizes()));
+    if (json) json->write(comparison_json(options, rounds.peer(), host, rounds.sizes(), rounds.placed()));
   }
-  std::fputs(comparison_table(rounds.peer(), rounds.sizes()).c_str(), stdout);
+  std::fputs(comparison_table(rounds.peer(), rounds.sizes(), rounds.placed()).c_str(), stdout);
   std::fflush(stdout);
   if (json) json->finish();
   if (rounds.wrong() != 0)

@@ -69,6 +69,12 @@ Json row_of(const PerfOptions& options, const Timing& timing, const std::string&
   return row;
 }
 
+std::string placed_line(const Placed& placed) {
+  return "# " + std::to_string(placed.runs) + " runs, of " + std::to_string(placed.elsewhere) +
+         " the processors were not near each other before and after; " + std::to_string(placed.repeated) +
+         " others were repeated for that reason\n";
+}
+
 }  // namespace
 
 Run parse_peer_lines(const std::string& text) {
@@ -153,7 +159,7 @@ std::string comparison_heading(const PerfOptions& options, const Peer& peer, con
   return text;
 }
 
-std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& sizes) {
+std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& sizes, const Placed& placed) {
   char line[256];
   std::snprintf(line, sizeof line, "#%11s %12s %18s %11s %11s %17s %8s %8s %8s %11s\n", "bytes", "count", "algorithm",
                 "ours_us", "theirs_us", "setting", "ratio", "low", "high", "bound_us");
@@ -163,6 +169,7 @@ std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& 
     std::snprintf(words, sizeof words, "# low and high hold the median ratio with a probability of %.3g %%\n",
                   100 * sizes.front().ratio.confidence);
     text += words;
+    text += placed_line(placed);
   }
   text += line;
   for (const ComparedSize& size : sizes) {
@@ -178,11 +185,15 @@ std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& 
 }
 
 std::string comparison_json(const PerfOptions& options, const Peer& peer, const std::string& host,
-                            const std::vector<ComparedSize>& sizes) {
+                            const std::vector<ComparedSize>& sizes, const Placed& placed) {
   Json root;
   root["environment"] = {{"version", TRIREME_VERSION},      {"host", host},
                          {"ranks", options.compare->ranks}, {"cache", options.cold ? "cold" : "warm"},
                          {"warmup", options.warmup},        {"peer", peer.product}};
+  root["environment"]["placement"] = {{"wanted", options.compare->near ? "near" : "any"},
+                                      {"runs", placed.runs},
+                                      {"elsewhere", placed.elsewhere},
+                                      {"repeated", placed.repeated}};
   root["rows"] = Json::array();
   root["compare"] = Json::array();
   for (const ComparedSize& size : sizes)

@@ -35,6 +35,13 @@ struct Comparison {
   std::vector<std::vector<Run>> theirs{};  ///< [setting][round]
 };
 
+/// How the runs that count lay on the machine's processors (see placement.hpp).
+struct Placed {
+  std::uint64_t runs = 0;
+  std::uint64_t elsewhere = 0;  ///< of them: the processors were not near before or after
+  std::uint64_t repeated = 0;   ///< thrown away for that reason
+};
+
 /// One size over all rounds, against the setting that is fastest there.
 struct ComparedSize {
   Timing ours{};    ///< medians over the rounds
@@ -48,9 +55,9 @@ struct ComparedSize {
 std::vector<ComparedSize> compare_sizes(const Comparison& comparison);
 
 std::string comparison_heading(const PerfOptions& options, const Peer& peer, const std::string& host);
-std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& sizes);
+std::string comparison_table(const Peer& peer, const std::vector<ComparedSize>& sizes, const Placed& placed);
 /// {"environment": {…}, "rows": […], "compare": […]}: rows as perf_json has them, of ours and of theirs.
 std::string comparison_json(const PerfOptions& options, const Peer& peer, const std::string& host,
-                            const std::vector<ComparedSize>& sizes);
+                            const std::vector<ComparedSize>& sizes, const Placed& placed);
 
 }  // namespace trireme::cli

@@ -30,7 +30,7 @@ ReduceOp parse_op(const std::string& name) {
 
 struct Typed {
   std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport, engine,
-                         memory = "arena", order = "canonical", json, compare, peer_args, peers_dir;
+                         memory = "arena", order = "canonical", json, compare, placement = "near", peer_args, peers_dir;
   std::uint64_t factor = 4, iterations = 0, warmup = 3, rounds = 9;
   int root = 0, ranks = 2;
   bool explain = false, cold = false, warm = false;
@@ -75,11 +75,17 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--warmup", typed.warmup, "calls before them, verified and not timed, at least 1 (default 3)",
                {.least = 1, .most = most_iterations});
   flags.flag("--explain", typed.explain, "say for each size which algorithm was chosen and why");
-  flags.option("--compare", typed.compare,
-               "mpi, mpich or gloo: starts ranks of ours and of theirs in turn and prints the ratios (all_reduce)");
+  flags.option(
+      "--compare", typed.compare,
+      "mpi, mpich, gloo, or bound (bare kernels on shared memory): starts ranks of ours and of theirs in turn and prints "
+      "the ratios (all_reduce)");
   flags.option("-n,--ranks", typed.ranks, "with --compare: ranks to start (default 2)", {.least = 1, .most = 1024});
   flags.option("--rounds", typed.rounds, "with --compare: how often each is started (default 9)",
                {.least = 1, .most = 1000});
+  flags.option(
+      "--placement", typed.placement,
+      "with --compare: near (default) repeats what was measured while two processors were further apart than two "
+      "cores of one cache, or siblings of one core, as virtual ones are at times; any");
   flags.option("--peer-args", typed.peer_args, "with --compare: more arguments for the peer's launcher, in one word");
   flags.option("--peers-dir", typed.peers_dir,
                "with --compare: folder of the peers' programs (default: peers/ beside this program)");
@@ -146,22 +152,32 @@ std::vector<std::string> words_of(const std::string& text) {
 
 void check_compare(const Arguments& flags, const Typed& typed, PerfOptions& options) {
   if (!flags.given("--compare")) {
-    for (const char* flag : {"--ranks", "--rounds", "--peer-args", "--peers-dir"}) {
+    for (const char* flag : {"--ranks", "--rounds", "--placement", "--peer-args", "--peers-dir"}) {
       if (flags.given(flag)) refuse(std::string(flag) + " is for --compare; see --help");
     }
     return;
   }
-  if (typed.compare != "mpi" && typed.compare != "mpich" && typed.compare != "gloo")
-    refuse("--compare is '" + typed.compare + "': give mpi, mpich or gloo");
+  const bool bound = typed.compare == "bound";
+  if (typed.compare != "mpi" && typed.compare != "mpich" && typed.compare != "gloo" && !bound)
+    refuse("--compare is '" + typed.compare + "': give mpi, mpich, gloo or bound");
   if (typed.operation != "all_reduce") refuse("--compare: the peers measure all_reduce, not " + typed.operation);
   if (options.dtype != DType::f32 && options.dtype != DType::f64 && options.dtype != DType::i32 &&
       options.dtype != DType::i64)
     refuse("--compare: the peers add f64, f32, i64 or i32, not " + typed.dtype);
   if (options.op.kind != ReduceKind::sum) refuse("--compare: the peers measure --op sum, not " + typed.op);
   if (typed.compare == "gloo" && options.transport == "shm") refuse("--compare gloo: Gloo has no shared memory");
+  if (bound && (options.dtype != DType::f32 || !options.cold || options.transport == "tcp"))
+    refuse("--compare bound: the bare kernels add f32 on shared memory, inputs rewritten");
+  if (bound && typed.ranks != 2 && !options.arena) refuse("--compare bound: on foreign memory they are for 2 ranks");
+  if (bound && (typed.ranks < 2 || typed.ranks > 8)) refuse("--compare bound: they are for 2 to 8 ranks");
   if (typed.explain) refuse("--explain shows nothing under --compare");
-  options.compare = CompareOptions{
-      .peer = typed.compare, .ranks = typed.ranks, .rounds = typed.rounds, .peer_arguments = words_of(typed.peer_args)};
+  if (typed.placement != "near" && typed.placement != "any")
+    refuse("--placement is '" + typed.placement + "': give near or any");
+  options.compare = CompareOptions{.peer = typed.compare,
+                                   .ranks = typed.ranks,
+                                   .rounds = typed.rounds,
+                                   .near = typed.placement == "near",
+                                   .peer_arguments = words_of(typed.peer_args)};
   if (flags.given("--peers-dir")) options.compare->peers_dir = typed.peers_dir;
 }
 

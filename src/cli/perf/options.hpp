@@ -16,9 +16,10 @@ namespace trireme::cli {
 
 /// What `trireme perf --compare` was asked for, checked.
 struct CompareOptions {
-  std::string peer{};  ///< mpi, mpich or gloo
+  std::string peer{};  ///< mpi, mpich, gloo or bound
   int ranks = 2;
   std::uint64_t rounds = 9;
+  bool near = true;  ///< count only what was measured while the processors were near each other
   std::vector<std::string> peer_arguments{};  ///< more for the peer's launcher
   std::optional<std::string> peers_dir{};     ///< where the peers' programs are; unset: beside this program
 };

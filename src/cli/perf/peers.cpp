@@ -59,9 +59,33 @@ Peer gloo(const PeerConditions& here) {
                        {.name = "ring", .program_arguments = {"ring"}}}};
 }
 
+/// No library at all, but what memory allows: see bench/shared_memory_bound.cpp. Beside the peers' folder.
+Peer bound(const PeerConditions& here) {
+  Peer peer{.name = "bound",
+            .product = "the bare kernels",
+            .program = "../shared_memory_bound",
+            .arguments = {"run", "-n", "1", "--"}};
+  const Words processes{"--processes", std::to_string(here.ranks)};
+  const auto add = [&](const std::string& name, const Words& more) {
+    Words words = processes;
+    append(words, more);
+    peer.settings.push_back({.name = name, .program_arguments = words});
+  };
+  if (here.arena) {
+    add("zero copy", {"--kind", "zero_copy"});
+    return peer;
+  }
+  // The best of them at each size: no one size of the pieces is.
+  for (const char* kibibytes : {"16", "64", "128", "256"})
+    add("staged " + std::string(kibibytes) + " KiB",
+        {"--kind", "staged", "--chunk", std::to_string(std::stoul(kibibytes) * 1024)});
+  return peer;
+}
+
 }  // namespace
 
 Peer describe_peer(std::string_view name, const PeerConditions& conditions) {
+  if (name == "bound") return bound(conditions);
   if (name == "mpich") return mpich(conditions);
   return name == "gloo" ? gloo(conditions) : open_mpi(conditions);
 }

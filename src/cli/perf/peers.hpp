@@ -30,9 +30,10 @@ struct PeerConditions {
   int processors = 1;
   bool tcp = false;   ///< else the fastest way within a host
   bool root = false;  ///< whether this user is root
+  bool arena = true;  ///< whether ours measures memory that all ranks map
 };
 
-/// Shape: `name` is mpi, mpich or gloo.
+/// Shape: `name` is mpi, mpich, gloo or bound.
 Peer describe_peer(std::string_view name, const PeerConditions& conditions);
 
 }  // namespace trireme::cli

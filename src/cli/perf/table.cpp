@@ -39,6 +39,13 @@ std::string perf_heading(const PerfOptions& options, const PerfEnvironment& envi
                        : "# warm: one buffer, not rewritten between calls\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
   text += "# bound: " + text_of(describe(environment.bound)) + "\n";
+  if (environment.yield_ring) {
+    char words[160];
+    std::snprintf(words, sizeof words,
+                  "# more ranks than processors: a word passed round all with sched_yield takes %.2f us, p99 %.2f us\n",
+                  environment.yield_ring->p50_us, environment.yield_ring->p99_us);
+    text += words;
+  }
   if (environment.ranks == 1)
     text += "# one rank: nothing is exchanged; start several with `trireme run -n 2 -- trireme perf …`\n";
   char columns[256];
@@ -68,6 +75,11 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                          {"cache", options.cold ? "cold" : "warm"},
                          {"warmup", options.warmup},
                          {"bound", text_of(describe(environment.bound))}};
+  if (environment.yield_ring) {
+    root["environment"]["yield_ring"] = {{"rounds", YieldRing::rounds},
+                                         {"p50_us", environment.yield_ring->p50_us},
+                                         {"p99_us", environment.yield_ring->p99_us}};
+  }
   root["rows"] = nlohmann::ordered_json::array();
   for (const PerfRow& row : rows) {
     nlohmann::ordered_json entry{{"operation", text_of(options.operation->name)},

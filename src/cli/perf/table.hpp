@@ -3,6 +3,7 @@
 
 #include "cli/perf/bound.hpp"
 #include "cli/perf/options.hpp"
+#include "cli/perf/yield_ring.hpp"
 #include "trireme/base/dtype.hpp"
 
 #include <cstddef>
@@ -23,6 +24,7 @@ struct PerfEnvironment {
   std::string transport{};  ///< self, shm, tcp, or mixed
   std::string engine = "host";
   BoundKind bound = BoundKind::none;
+  std::optional<YieldRing> yield_ring{};  ///< where ranks outnumber processors
 };
 
 /// One size, measured.

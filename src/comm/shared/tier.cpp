@@ -103,7 +103,9 @@ void Tier::start(Run& run, const Operation& operation, double divisor) {
 
 Progress Tier::poll(Run& run) noexcept {
   if (run.done) return Progress::done;
-  const bool moved = advance();
+  // The commonest answer first: this rank has said its word, the others have not.
+  const bool waits = flags_ && run.announced && !run.agreed && queue_.size() == 1 && !flags_->all_announced(run.number);
+  const bool moved = !waits && advance();
   if (run.done) return Progress::done;
   if (moved) {
     idle_ = 0;

@@ -40,9 +40,9 @@ layout::Interval part_of(std::size_t count, std::size_t element, std::size_t ran
   return {edge(rank), edge(rank + 1)};
 }
 
-std::span<const std::int16_t> Work::program(int leaves) {
-  for (const auto& each : programs_) {
-    if (each.leaves == leaves) return each.postfix;
+std::span<const std::int16_t> Work::find(int leaves) {
+  for (last_ = 0; last_ < programs_.size(); ++last_) {
+    if (programs_[last_].leaves == leaves) return programs_[last_].postfix;
   }
   const auto postfix = layout::ReductionTree::contracted(leaves, static_cast<int>(sources_.size()));
   programs_.push_back({leaves, {postfix.postfix().begin(), postfix.postfix().end()}});

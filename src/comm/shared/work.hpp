@@ -44,7 +44,10 @@ class Work {
  private:
   void combine(const Request& request, std::byte* destination, std::size_t count, double divisor,
                std::byte* also = nullptr);
-  std::span<const std::int16_t> program(int leaves);
+  std::span<const std::int16_t> program(int leaves) {
+    return last_ < programs_.size() && programs_[last_].leaves == leaves ? programs_[last_].postfix : find(leaves);
+  }
+  std::span<const std::int16_t> find(int leaves);
 
   struct Program {
     int leaves;
@@ -52,6 +55,7 @@ class Work {
   };
   std::vector<kernels::ReduceSource> sources_;
   std::vector<Program> programs_;
+  std::size_t last_ = 0;  // asked for
 };
 
 }  // namespace trireme::comm::shared

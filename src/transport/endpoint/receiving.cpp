@@ -38,6 +38,7 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
     return;
   }
   peer.waiting.remove(*entry);
+  --unexpected_messages_;
   if (entry->header.type == FrameType::offer) {
     accept_offer(peer, request, entry->header.token, (entry->header.flags & FrameHeader::lent) != 0);
   } else if (request.bytes != 0 && request.destination == nullptr) {
@@ -173,6 +174,7 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
   lane.sink_data = entry->payload.data();
   lane.sink_waiting = entry;
   peer.waiting.push_back(*entry);
+  ++unexpected_messages_;
   if (listener_ != nullptr) listener_->unexpected(peer.rank, key, header.stamp);
   return true;
 }

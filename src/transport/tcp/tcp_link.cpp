@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -15,6 +16,7 @@ namespace {
 constexpr std::size_t read_ahead = 16 * 1024;
 constexpr std::chrono::milliseconds between_looks{100};
 constexpr std::size_t direct = 16 * 1024;  // from here on a copy costs more than a second call
+constexpr std::size_t gathered = 1024;     // up to here a copy costs less than the kernel's reading of a list
 // What a flow of pieces may hold that has not left yet: two pieces. With more, a slow one would take as many as its buffer
 // holds, megabytes, before another gets them.
 constexpr std::size_t most_unsent = 512 * 1024;
@@ -42,6 +44,19 @@ TcpLink::~TcpLink() {
 
 std::size_t TcpLink::write(std::span<const std::span<const std::byte>> parts) noexcept {
   if (state_ != LinkState::open || ended_) return 0;
+  std::size_t total = 0;
+  for (const auto part : parts) total += part.size();
+  if (total > gathered) return send_parts(parts);
+  std::array<std::byte, gathered> together;
+  std::byte* end = together.data();
+  for (const auto part : parts) {
+    if (!part.empty()) std::memcpy(end, part.data(), part.size());
+    end += part.size();
+  }
+  return sent([&] { return ::send(socket_.descriptor(), together.data(), total, MSG_DONTWAIT | MSG_NOSIGNAL); });
+}
+
+std::size_t TcpLink::send_parts(std::span<const std::span<const std::byte>> parts) noexcept {
   std::array<iovec, 4> vectors{};
   std::size_t count = 0;
   for (auto part : parts) {
@@ -51,9 +66,14 @@ std::size_t TcpLink::write(std::span<const std::span<const std::byte>> parts) no
   msghdr message{};
   message.msg_iov = vectors.data();
   message.msg_iovlen = count;
+  return sent([&] { return ::sendmsg(socket_.descriptor(), &message, MSG_DONTWAIT | MSG_NOSIGNAL); });
+}
+
+template <class Call>
+std::size_t TcpLink::sent(Call call) noexcept {
   for (;;) {
-    const auto sent = ::sendmsg(socket_.descriptor(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent >= 0) return static_cast<std::size_t>(sent);
+    const auto count = call();
+    if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) {
       // The peer may have written its reason before it went: what it sent is read first, then the read fails too.
@@ -65,7 +85,7 @@ std::size_t TcpLink::write(std::span<const std::span<const std::byte>> parts) no
 
 std::size_t TcpLink::read(std::span<std::byte> into) noexcept {
   if (begin_ == end_) {
-    if (state_ != LinkState::open) return 0;
+    if (state_ != LinkState::open || std::exchange(dry_, false)) return 0;
     if (into.size() >= direct) return receive(into);
     begin_ = 0;
     end_ = receive(buffer_);
@@ -79,7 +99,10 @@ std::size_t TcpLink::read(std::span<std::byte> into) noexcept {
 std::size_t TcpLink::receive(std::span<std::byte> into) noexcept {
   for (;;) {
     const auto got = ::recv(socket_.descriptor(), into.data(), into.size(), MSG_DONTWAIT);
-    if (got > 0) return static_cast<std::size_t>(got);
+    if (got > 0) {
+      dry_ = static_cast<std::size_t>(got) < into.size();
+      return static_cast<std::size_t>(got);
+    }
     if (got == 0) {
       state_ = LinkState::closed;
       return 0;

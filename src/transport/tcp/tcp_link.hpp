@@ -43,6 +43,10 @@ class TcpLink final : public Link {
   std::string route() const override { return route_; }
 
  private:
+  std::size_t send_parts(std::span<const std::span<const std::byte>> parts) noexcept;
+  /// What `call` has written, a system call that may have to be made again.
+  template <class Call>
+  std::size_t sent(Call call) noexcept;
   std::size_t receive(std::span<std::byte> into) noexcept;
   void break_off(int reason) noexcept;
 
@@ -55,6 +59,7 @@ class TcpLink final : public Link {
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  bool dry_ = false;  // the kernel gave less than there was room for: it has no more, and is not asked at once again
   std::vector<std::unique_ptr<Link>> lanes_;
   std::string route_;
 };

@@ -2,12 +2,15 @@
 #include "cli/perf/captured.hpp"
 #include "cli/perf/comparison.hpp"
 #include "cli/perf/peers.hpp"
+#include "cli/perf/placement.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+
+#include <sched.h>
 
 using namespace trireme;
 using namespace trireme::cli;
@@ -103,14 +106,59 @@ TEST_CASE("A comparison is printed with its ratios and written with rows of ours
   REQUIRE(options);
   const Peer peer = describe_peer("mpi", {.ranks = 4, .processors = 4});
   const auto sizes = compare_sizes({.ours = {run_of({2})}, .theirs = {{run_of({9})}, {run_of({5})}, {run_of({7})}}});
-  CHECK_THAT(comparison_table(peer, sizes), Contains("segmented ring") && Contains("2.50"));
+  const Placed placed{.runs = 4, .elsewhere = 1, .repeated = 2};
+  CHECK_THAT(comparison_table(peer, sizes, placed),
+             Contains("segmented ring") && Contains("2.50") &&
+                 Contains("4 runs, of 1 the processors were not near each other") &&
+                 Contains("2 others were repeated"));
   CHECK_THAT(comparison_heading(*options, peer, "h"),
              Contains("next to Open MPI: 4 ranks on h") && Contains("rabenseifner: mpirun.openmpi -np 4"));
-  const auto json = nlohmann::json::parse(comparison_json(*options, peer, "h", sizes));
+  const auto json = nlohmann::json::parse(comparison_json(*options, peer, "h", sizes, placed));
   REQUIRE(json["rows"].size() == 2);
   CHECK(json["rows"][0]["engine"] == "host");
   CHECK(json["rows"][1]["engine"] == "mpi");
   CHECK(json["rows"][1]["algorithm"] == "segmented ring");
   CHECK(json["rows"][1]["busbw_GBps"].get<double>() == Approx(4 / 5e-6 / 1e9 * 1.5));
   CHECK(json["compare"][0]["ratio"] == 2.5);
+  CHECK(json["environment"]["placement"]["wanted"] == "near");
+  CHECK(json["environment"]["placement"]["elsewhere"] == 1);
+}
+
+TEST_CASE("Near are two cores of one cache: no siblings of a core, no cores of two caches") {
+  CHECK(Placement{.handoff_ns = 60, .copy_slowdown = 1.0}.is_near());
+  CHECK_FALSE(Placement{.handoff_ns = 25, .copy_slowdown = 1.6}.is_near());
+  CHECK_FALSE(Placement{.handoff_ns = 60, .copy_slowdown = 1.6}.is_near());
+  CHECK_FALSE(Placement{.handoff_ns = 250, .copy_slowdown = 1.0}.is_near());
+}
+
+TEST_CASE("Looking at the processors leaves the thread where it may run") {
+  cpu_set_t before, after;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  const auto placement = probe_placement();
+  REQUIRE(::sched_getaffinity(0, sizeof after, &after) == 0);
+  CHECK(CPU_EQUAL(&before, &after));
+  CHECK(placement.has_value() == (CPU_COUNT(&before) >= 2));
+  if (placement) CHECK(placement->handoff_ns > 0);
+}
+
+TEST_CASE("On one processor there is nothing to look at") {
+  cpu_set_t before, one;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  CPU_ZERO(&one);
+  for (int processor = 0; CPU_COUNT(&one) == 0; ++processor) {
+    if (CPU_ISSET(processor, &before)) CPU_SET(processor, &one);
+  }
+  REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+  const bool looked = probe_placement().has_value();
+  REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
+  CHECK_FALSE(looked);
+}
+
+TEST_CASE("The bare kernels are started as our memory is: mapped by all, or in pieces of several sizes") {
+  const Peer mapped = describe_peer("bound", {.ranks = 4, .arena = true});
+  REQUIRE(mapped.settings.size() == 1);
+  CHECK(has_words(mapped.settings[0].program_arguments, {"--processes", "4", "--kind", "zero_copy"}));
+  const Peer foreign = describe_peer("bound", {.ranks = 2, .arena = false});
+  CHECK(foreign.settings.size() == 4);
+  CHECK(has_words(foreign.settings[0].program_arguments, {"--kind", "staged", "--chunk", "16384"}));
 }

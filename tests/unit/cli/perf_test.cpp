@@ -9,6 +9,7 @@
 #include "cli/perf/statistics.hpp"
 #include "cli/perf/table.hpp"
 #include "cli/perf/verify.hpp"
+#include "cli/perf/yield_ring.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
 
@@ -16,10 +17,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <optional>
 
 using namespace trireme;
 using namespace trireme::cli;
@@ -83,7 +86,13 @@ TEST_CASE("What perf cannot measure is refused in one line that says what it can
       {{"all_reduce", "--cold", "--warm"}, "--cold and --warm exclude each other"},
       {{"all_reduce", "--dtype", "bool"}, "--op sum is not defined on --dtype bool"},
       {{"all_reduce", "-n", "2"}, "--ranks is for --compare"},
-      {{"all_reduce", "--compare", "nccl"}, "--compare is 'nccl': give mpi, mpich or gloo"},
+      {{"all_reduce", "--compare", "nccl"}, "--compare is 'nccl': give mpi, mpich, gloo or bound"},
+      {{"all_reduce", "--compare", "bound", "--dtype", "f64"}, "--compare bound: the bare kernels add f32"},
+      {{"all_reduce", "--compare", "bound", "--warm"}, "--compare bound: the bare kernels add f32"},
+      {{"all_reduce", "--compare", "bound", "-n", "4", "--memory", "foreign"}, "they are for 2 ranks"},
+      {{"all_reduce", "--compare", "bound", "-n", "9"}, "they are for 2 to 8 ranks"},
+      {{"all_reduce", "--compare", "mpi", "--placement", "far"}, "--placement is 'far': give near or any"},
+      {{"all_reduce", "--placement", "any"}, "--placement is for --compare"},
       {{"broadcast", "--compare", "mpi"}, "--compare: the peers measure all_reduce, not broadcast"},
       {{"all_reduce", "--compare", "mpi", "--dtype", "f16"}, "--compare: the peers add f64, f32, i64 or i32, not f16"},
       {{"all_reduce", "--compare", "gloo", "--transport", "shm"}, "Gloo has no shared memory"},
@@ -398,5 +407,23 @@ TEST_CASE("The JSON of perf has the keys of the contract") {
   CHECK(moved["rows"][0]["algorithm"].is_null());
   CHECK(moved["rows"][0]["bound_us"].is_null());
   CHECK_THAT(perf_line(options, row), Contains("tree") && Contains(" 24 ") && Contains("4.500"));
+  CHECK(json["environment"].count("yield_ring") == 0);
+  PerfEnvironment crowded = environment;
+  crowded.yield_ring = YieldRing{.p50_us = 9, .p99_us = 12.5};
+  CHECK(nlohmann::json::parse(perf_json(options, crowded, {}))["environment"]["yield_ring"]["p99_us"] == 12.5);
+  CHECK_THAT(perf_heading(options, crowded), Contains("with sched_yield takes 9.00 us, p99 12.50 us"));
   CHECK_THAT(perf_heading(options, environment), Contains("# bound: ") && Contains("bound_us\n"));
+}
+
+TEST_CASE("The ring of the scheduler gives every rank what rank 0 has measured, and counts every round") {
+  std::array<std::optional<YieldRing>, 3> found;
+  trireme::testing::run_ranks(3, [&](World& world) {
+    found[static_cast<std::size_t>(world.rank())] = measure_yield_ring(world.communicator());
+  });
+  for (const auto& each : found) {
+    REQUIRE(each);
+    CHECK(each->p50_us > 0);
+    CHECK(each->p99_us >= each->p50_us);
+    CHECK(each->p99_us == found[0]->p99_us);
+  }
 }
