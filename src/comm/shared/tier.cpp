@@ -63,7 +63,7 @@ std::string_view describe_way(const Request& request) {
   const std::size_t bytes = contribution_bytes(request);
   if (bytes <= always_copied(static_cast<std::size_t>(request.ranks)))
     return "every rank combines all contributions, which travel beside the flags";
-  if (bytes <= slot_payload) {
+  if (bytes <= copied_if_foreign(static_cast<std::size_t>(request.ranks))) {
     return "arena memory: every rank combines its part into all outputs; foreign memory: every rank combines all "
            "contributions, which travel beside the flags";
   }
@@ -167,7 +167,8 @@ bool Tier::announce(Run& run) noexcept {
     if (is_written(request, rank_) && (slot.word[0] == foreign || slot.word[1] == foreign))
       slot.word[0] = slot.word[1] = foreign;
   }
-  if (bytes != 0 && (bytes <= always_copied(members_.size()) || (bytes <= slot_payload && slot.word[0] == foreign))) {
+  if (bytes != 0 && (bytes <= always_copied(members_.size()) ||
+                     (bytes <= copied_if_foreign(members_.size()) && slot.word[0] == foreign))) {
     std::memcpy(bytes <= sizeof slot.word ? static_cast<void*>(slot.word.data()) : slot.payload.data(),
                 contribution(request), bytes);
   }
@@ -217,7 +218,7 @@ bool Tier::settle(Run& run) noexcept {
       return false;
     }
   }
-  run.small = all_staged && bytes <= slot_payload;
+  run.small = all_staged && bytes <= copied_if_foreign(members_.size());
   if (run.small) return true;
   const std::size_t count = elements_of_block(request);
   run.piece_count = count;
