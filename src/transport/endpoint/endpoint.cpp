@@ -75,7 +75,8 @@ bool Endpoint::Peer::wants_to_write() const {
 }
 
 bool Endpoint::Peer::interesting() const {
-  return !posted.empty() || !accepted.empty() || !offered.empty() || patience || wants_to_write();
+  if (!posted.empty() || !accepted.empty() || !offered.empty() || patience || wants_to_write()) return true;
+  return std::any_of(lanes.begin(), lanes.end(), [](const Lane& lane) { return lane.is_within_frame(); });
 }
 
 bool Endpoint::progress() noexcept {

@@ -57,6 +57,8 @@ struct Endpoint::Lane {
   ReceiveRequest* sink_request = nullptr;
   Waiting* sink_waiting = nullptr;
 
+  /// Whether a frame has begun to arrive and is not here whole.
+  bool is_within_frame() const { return header_read != 0; }
   /// Sets what to write to the next piece of `request`, which does not change.
   void begin_piece(const SendRequest& request, std::size_t piece_bytes);
 };
