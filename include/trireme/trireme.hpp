@@ -17,6 +17,9 @@
 #include "trireme/optim/adamw.hpp"
 #include "trireme/optim/sgd.hpp"
 #include "trireme/parallel/data_parallel.hpp"
+#include "trireme/telemetry/chrome_trace.hpp"
+#include "trireme/telemetry/scoped_span.hpp"
+#include "trireme/telemetry/span_recorder.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "trireme/world/world.hpp"
 #endif

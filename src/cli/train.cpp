@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/subcommand.hpp"
 #include "cli/train/recorder_dump.hpp"
+#include "cli/train/steps_trace.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/models/blas.hpp"
 
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include <unistd.h>
@@ -25,10 +28,13 @@ void settle_blas(const Invocation& invocation) {
 
 int train_in_world(const Invocation& invocation, const TrainOptions& options, const data::TrainAndTest& sets,
                    JobSignals& signals) {
+  std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   World world = World::open();
   signals.watch(world.communicator());
   const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
-  const auto trainer = std::make_unique<Trainer>(world, options, sets, mode);
+  trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
+  trace->agree_on_origin(world.communicator());
+  const auto trainer = std::make_unique<Trainer>(world, options, sets, mode, trace->recorder());
   if (world.rank() == 0) std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
 
   signals.watch(trainer->reductions());

@@ -129,15 +129,16 @@ void Mlp<T>::forward(const T* features, std::size_t rows) {
 }
 
 template <class T>
-double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels, ReadyReference ready) {
+double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels, const Listener& listener) {
   const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
   const std::size_t rows = labels.size();
   const T* x = checked(features, labels);
   if (rows == 0) {
+    listener.forward_done();
     for (std::size_t p = parameters_.size(); p-- > 0;) {
       const std::span<T> gradient = parameters_[p].gradient.template as<T>();
       std::fill(gradient.begin(), gradient.end(), T{0});
-      ready(p);
+      listener.ready(p);
     }
     return 0.0;
   }
@@ -149,15 +150,16 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
                                      .classes = classes(),
                                      .losses = losses_.data(),
                                      .gradient = delta_.data()});
+  listener.forward_done();
   for (std::size_t l = layers(); l-- > 0;) {
     const std::size_t outputs = sizes_[l + 1];
     const T* input = l == 0 ? x : activations_[l - 1].data();
     // Announced before the derivative goes further down: what reduces this layer works beside the next product.
     kernels::column_sum(parameters_[2 * l + 1].gradient.template as<T>().data(), delta_.data(), rows, outputs);
-    ready(2 * l + 1);
+    listener.ready(2 * l + 1);
     gemm(Form::transposed, Form::plain, outputs, sizes_[l], rows, delta_.data(), input,
          parameters_[2 * l].gradient.template as<T>().data());
-    ready(2 * l);
+    listener.ready(2 * l);
     if (l == 0) break;  // nobody wants the derivative by the features
     gemm(Form::plain, Form::plain, rows, sizes_[l], outputs, delta_.data(), weight(l), next_delta_.data());
     kernels::relu_backward(next_delta_.data(), next_delta_.data(), input, rows * sizes_[l]);

@@ -11,6 +11,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace trireme::parallel {
 namespace {
@@ -38,6 +39,16 @@ void add(std::byte* left, const std::byte* right, DType dtype, std::size_t count
                    .program = program});
 }
 
+std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector<Parameter>& parameters) {
+  std::vector<std::string> labels;
+  for (const Bucket& bucket : plan.buckets) {
+    const auto& in = bucket.parameters;
+    labels.push_back("bucket " + std::to_string(labels.size()) + " " + parameters[in.front()].name);
+    if (in.size() > 1) labels.back() += "..";
+  }
+  return labels;
+}
+
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
 
 }  // namespace
@@ -55,13 +66,11 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
           Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
-      settled_(parameters_.size(), false),
-      buckets_(plan_.buckets.size()) {
-  for (std::size_t b = 0; b < buckets_.size(); ++b) {
-    const auto& in = plan_.buckets[b].parameters;
-    buckets_[b].label = "bucket " + std::to_string(b) + " " + parameters_[in.front()].name;
-    if (in.size() > 1) buckets_[b].label += "..";
-  }
+      buckets_(plan_.buckets.size()),
+      trace_(options.trace, bucket_labels(plan_, parameters_)),
+      settled_(parameters_.size(), false) {
+  const auto labels = bucket_labels(plan_, parameters_);
+  for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].label = labels[b];
 }
 
 CallOptions AllReduceSynchronizer::call_options(std::string_view label) const {
@@ -156,7 +165,9 @@ void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
 
 void AllReduceSynchronizer::settle(std::size_t parameter) {
   settled_[parameter] = true;
-  if (last_leaf_) --buckets_[plan_.places[parameter].bucket].missing;
+  if (!last_leaf_) return;
+  const std::size_t bucket = plan_.places[parameter].bucket;
+  if (--buckets_[bucket].missing == 0) trace_.bucket_ready(bucket);
 }
 
 void AllReduceSynchronizer::end_leaf() {
@@ -176,12 +187,17 @@ void AllReduceSynchronizer::end_leaf() {
 void AllReduceSynchronizer::start_weights() {
   weight_sum_.add(weight_);  // the last leaf's weight can change no more
   weights_.as<double>()[0] = weight_sum_.result();
+  weights_known_ = false;
+  weights_started_ = trace_.now();
   weights_work_ = communicator_.all_reduce_async(weights_.as<double>(), sum, call_options("total weight"));
 }
 
 bool AllReduceSynchronizer::weights_known(bool wait) {
+  if (weights_known_) return true;
   if (!wait && !weights_work_.done()) return false;
   weights_work_.wait();
+  weights_known_ = true;
+  trace_.weights_reduced(weights_started_);
   total_weight_ = weights_.as<double>()[0];
   return true;
 }
@@ -192,27 +208,61 @@ void AllReduceSynchronizer::start_complete_buckets() {
     while (next_bucket_ < buckets_.size() && buckets_[next_bucket_].missing == 0) start_bucket(next_bucket_++);
   }
   communicator_.progress();
+  trace_finished_buckets();
+}
+
+void AllReduceSynchronizer::trace_finished_buckets() {
+  if (!trace_.on()) return;
+  for (std::size_t b = 0; b < next_bucket_; ++b) {
+    if (!buckets_[b].traced_end && buckets_[b].work.done()) trace_end(b);
+  }
+}
+
+void AllReduceSynchronizer::trace_end(std::size_t bucket) {
+  if (!std::exchange(buckets_[bucket].traced_end, true)) trace_.bucket_reduced(bucket, buckets_[bucket].started);
 }
 
 void AllReduceSynchronizer::start_bucket(std::size_t index) {
   if (only_leaf_) return;  // its gradients are their mean already
   const auto& bucket = plan_.buckets[index];
   const TensorView range{gradients_.bytes().data() + bucket.begin_bytes, bucket.count, bucket.dtype};
+  buckets_[index].started = trace_.now();
+  buckets_[index].traced_end = false;
   buckets_[index].work =
       communicator_.all_reduce_async(range, range, average_over(total_weight_), call_options(buckets_[index].label));
+}
+
+void AllReduceSynchronizer::wait_for_buckets() {
+  const std::size_t started = only_leaf_ ? 0 : next_bucket_;
+  for (std::size_t b = 0; b < started; ++b) {
+    {
+      const auto span = trace_.waits_for_bucket(b);
+      buckets_[b].work.wait();
+    }
+    trace_end(b);
+    trace_finished_buckets();
+  }
 }
 
 StepOutcome AllReduceSynchronizer::reduce() {
   if (in_leaf_ || leaf_ + 1 != own_leaves_)
     misuse("reduce(): " + std::to_string(own_leaves_ - leaf_ - 1 + in_leaf_) + " shards have not been passed");
-  weights_known(true);
+  {
+    const auto span = trace_.waits_for_weights();
+    weights_known(true);
+  }
   if (total_weight_ != 0.0) {
     while (next_bucket_ < buckets_.size()) start_bucket(next_bucket_++);
   }
   counts().back() = stop_requested_ ? 1 : 0;
+  const auto counts_started = trace_.now();
   Work counts_work = communicator_.all_reduce_async(counts(), sum, call_options("ready counts"));
-  for (auto& bucket : buckets_) bucket.work.wait();
-  counts_work.wait();
+  wait_for_buckets();
+  {
+    const auto span = trace_.waits_for_counts();
+    counts_work.wait();
+  }
+  trace_.counts_reduced(counts_started);
   if (counts().back() == 0) return StepOutcome::ready;
   stop_requested_ = false;  // heard by all: a later loop is a new one
   return StepOutcome::stop;

@@ -3,6 +3,7 @@
 
 #include "kernels/norm/norm.hpp"
 #include "parallel/bucket_plan.hpp"
+#include "parallel/step_trace.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/parallel/data_parallel.hpp"
@@ -38,12 +39,15 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
 
   void request_stop() { stop_requested_ = true; }
   const BucketPlan& plan() const { return plan_; }
+  const StepTrace& trace() const { return trace_; }
 
  private:
   struct BucketState {
     std::size_t missing = 0;  ///< gradients of the last leaf
     Work work;
     std::string label;
+    StepTrace::Moment started{};
+    bool traced_end = true;  ///< the trace has its end, or there is nothing to end
   };
   std::span<std::int32_t> counts() const { return counts_.as<std::int32_t>(); }
   std::byte* place(std::size_t parameter, int level) const;
@@ -55,6 +59,10 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   bool weights_known(bool wait);
   void start_complete_buckets();
   void start_bucket(std::size_t bucket);
+  void wait_for_buckets();
+  /// For the trace, buckets found done since the last look end here; without one nobody looks.
+  void trace_finished_buckets();
+  void trace_end(std::size_t bucket);
   CallOptions call_options(std::string_view label) const;
 
   Communicator communicator_;
@@ -67,6 +75,8 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   ArenaBuffer gradients_;  ///< fold_depth copies; the first is what is reduced
   ArenaBuffer weights_;
   ArenaBuffer counts_;  ///< per parameter, then the votes to stop
+  std::vector<BucketState> buckets_;
+  StepTrace trace_;
 
   // Of the step under way.
   int leaf_ = -1;     ///< index among own leaves
@@ -78,9 +88,10 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   double weight_ = 0.0;
   kernels::TreeSum weight_sum_;
   std::vector<bool> settled_;  ///< this leaf's gradient is in the arena
-  std::vector<BucketState> buckets_;
   std::size_t next_bucket_ = 0;
   Work weights_work_;
+  StepTrace::Moment weights_started_{};
+  bool weights_known_ = false;
   double total_weight_ = 0.0;
   bool stop_requested_ = false;
 };

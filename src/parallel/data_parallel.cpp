@@ -64,7 +64,8 @@ void DataParallelState::connect() {
   const auto block =
       layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
   synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, options_, leaves_, block.count);
-  step_state_ = std::make_unique<StepState>(*synchronizer_, parameters_, leaves_, block.first, block.count);
+  step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, leaves_, block.first,
+                                            block.count);
   step_ = Step(step_state_.get());
 }
 
@@ -142,17 +143,23 @@ void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
   if (synchronizer_.total_weight() == 0.0) return;
   double scale = 1.0;
   if (options.clip_norm > 0) {
-    gradients_.clear();
-    for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
-    }
-    norm_ = global_norm(gradients_);
+    norm_ = norm_of_gradients();
     scale = clip_scale(norm_, options.clip_norm);
   }
+  const auto span = trace_.on_steps("optimizer");
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (synchronizer_.used(p))
       optimizer.apply(parameters_[p].name, parameters_[p].value, synchronizer_.gradient(p), scale);
   }
+}
+
+double StepState::norm_of_gradients() {
+  const auto span = trace_.on_steps("clip norm");
+  gradients_.clear();
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
+  }
+  return global_norm(gradients_);
 }
 
 void StepState::conclude() {

@@ -13,9 +13,10 @@ namespace trireme::parallel {
 /// What the handles Step, Shards and Shard point to: the step under way.
 class StepState {
  public:
-  StepState(GradientSynchronizer& synchronizer, const std::vector<Parameter>& parameters, int leaves, int first_leaf,
-            int own_leaves)
+  StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
+            int leaves, int first_leaf, int own_leaves)
       : synchronizer_(synchronizer),
+        trace_(trace),
         parameters_(parameters),
         leaves_(leaves),
         first_leaf_(first_leaf),
@@ -46,7 +47,9 @@ class StepState {
   double norm() const { return norm_; }
 
  private:
+  double norm_of_gradients();
   GradientSynchronizer& synchronizer_;
+  const StepTrace& trace_;
   const std::vector<Parameter>& parameters_;
   int leaves_;
   int first_leaf_;

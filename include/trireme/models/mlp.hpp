@@ -60,10 +60,18 @@ class Mlp {
   /// Errors: invalid_argument when shapes, dtype or a label do not fit.
   template <class Ready>
   double forward_backward(ConstTensorView features, std::span<const std::uint8_t> labels, Ready&& ready) {
+    return forward_backward(features, labels, ready, [] {});
+  }
+  /// As above; `forward_done()` is called once between the loss and the first gradient, before any `ready`. No rows: it is
+  /// called all the same.
+  template <class Ready, class ForwardDone>
+  double forward_backward(ConstTensorView features, std::span<const std::uint8_t> labels, Ready&& ready,
+                          ForwardDone&& forward_done) {
     using Callable = std::remove_reference_t<Ready>;
+    using Boundary = std::remove_reference_t<ForwardDone>;
     return run(features, labels,
-               {const_cast<void*>(static_cast<const void*>(std::addressof(ready))),
-                [](void* callable, std::size_t parameter) { (*static_cast<Callable*>(callable))(parameter); }});
+               {address_of(ready), [](void* callable, std::size_t p) { (*static_cast<Callable*>(callable))(p); },
+                address_of(forward_done), [](void* callable) { (*static_cast<Boundary*>(callable))(); }});
   }
   double forward_backward(ConstTensorView features, std::span<const std::uint8_t> labels) {
     return forward_backward(features, labels, [](std::size_t) {});
@@ -82,14 +90,21 @@ class Mlp {
   Evaluation evaluate(ConstTensorView features, std::span<const std::uint8_t> labels, std::span<double> losses = {});
 
  private:
-  /// A reference to the caller's callable: nothing is owned, nothing allocated.
-  struct ReadyReference {
-    void* callable;
-    void (*call)(void* callable, std::size_t parameter);
-    void operator()(std::size_t parameter) const { call(callable, parameter); }
+  /// References to the caller's callables: nothing is owned, nothing allocated.
+  struct Listener {
+    void* ready_callable;
+    void (*call_ready)(void* callable, std::size_t parameter);
+    void* forward_done_callable;
+    void (*call_forward_done)(void* callable);
+    void ready(std::size_t parameter) const { call_ready(ready_callable, parameter); }
+    void forward_done() const { call_forward_done(forward_done_callable); }
   };
+  template <class Callable>
+  static void* address_of(Callable& callable) {
+    return const_cast<void*>(static_cast<const void*>(std::addressof(callable)));
+  }
 
-  double run(ConstTensorView features, std::span<const std::uint8_t> labels, ReadyReference ready);
+  double run(ConstTensorView features, std::span<const std::uint8_t> labels, const Listener& listener);
   const T* checked(ConstTensorView features, std::span<const std::uint8_t> labels);
   void make_room(std::size_t rows);
   void forward(const T* features, std::size_t rows);

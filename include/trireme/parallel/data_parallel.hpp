@@ -17,9 +17,13 @@
 #include <span>
 #include <vector>
 
+namespace trireme::telemetry {
+class SpanRecorder;
+}
+
 namespace trireme {
 
-/// Settings of DataParallel. Equal on all ranks.
+/// Settings of DataParallel. Equal on all ranks, `trace` apart.
 struct DataParallelOptions {
   Bytes bucket_bytes{std::uint64_t{25} << 20};  ///< gradients that travel together; of the accumulator type
   Bytes first_bucket_bytes{std::uint64_t{1}
@@ -31,6 +35,9 @@ struct DataParallelOptions {
   bool overlap = true;     ///< reduce buckets while backward still runs; changes no bit
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
+  /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
+  /// costs a comparison per event. Changes no bit.
+  telemetry::SpanRecorder* trace = nullptr;
 };
 
 /// What applying a step may do besides updating.
@@ -43,6 +50,10 @@ struct ApplyOptions {
 namespace parallel {
 class StepState;
 class DataParallelState;
+
+/// The track of DataParallelOptions::trace on which the thread that takes the steps is drawn; a loop that records its own
+/// forward and backward there has all in one line.
+inline constexpr const char* steps_track = "steps";
 }  // namespace parallel
 
 /// One leaf of the global batch, owned by this rank: a pass of backward.

@@ -50,7 +50,7 @@ double at_least_zero(const char* flag, double value) {
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical";
+              bucket_bytes = "25MiB", order = "canonical", trace;
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, eval_every = 1, log_every = 0,
                 seed = 1;
   int logical_shards = 0;
@@ -86,6 +86,10 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
   flags.option("--eval-every", typed.eval_every, "epochs between evaluations (default 1; 0: only at the end)");
   flags.option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
+  flags.option(
+      "--trace", typed.trace,
+      "file for a Chrome trace of every step (Perfetto shows it); of several ranks each writes its own, rank R "
+      "of FILE.json to FILE.rankR.json");
 }
 
 TrainOptions check(const Arguments& flags, const Typed& typed) {
@@ -121,6 +125,10 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   options.eval_every = typed.eval_every;
   options.log_every = typed.log_every;
+  if (given("--trace")) {
+    if (typed.trace.empty()) refuse("--trace: the name of the file is empty");
+    options.trace = typed.trace;
+  }
 
   const bool adamw = typed.optimizer == "adamw";
   options.optimizer = adamw ? OptimizerKind::adamw : OptimizerKind::sgd;

@@ -36,8 +36,9 @@ struct TrainOptions {
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;
-  std::uint64_t eval_every = 1;  ///< epochs; 0: only at the end
-  std::uint64_t log_every = 0;   ///< steps; 0: never
+  std::uint64_t eval_every = 1;        ///< epochs; 0: only at the end
+  std::uint64_t log_every = 0;         ///< steps; 0: never
+  std::optional<std::string> trace{};  ///< file for a trace of the steps; unset: none
 
   std::size_t global_batch(int ranks) const {
     return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(ranks) : batch_size;

@@ -64,12 +64,13 @@ models::MlpOptions model_options(const TrainOptions& options, const data::Labell
           .rows = std::min(options.global_batch(ranks), images.size()) / leaves + 1};
 }
 
-DataParallelOptions parallel_options(const TrainOptions& options) {
+DataParallelOptions parallel_options(const TrainOptions& options, telemetry::SpanRecorder* trace) {
   return {.bucket_bytes = options.bucket_bytes,
           .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
           .logical_shards = options.logical_shards,
           .overlap = options.overlap,
-          .order = options.order};
+          .order = options.order,
+          .trace = trace};
 }
 
 data::BatchLoaderOptions loader_options(const World& world, const data::Normalisation& normalisation) {
@@ -88,13 +89,14 @@ std::int64_t bits_of(const std::string& hash) {
 
 }  // namespace
 
-Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode)
+Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode,
+                 telemetry::SpanRecorder* trace)
     : world_(world),
       options_(checked(options, world.communicator())),
       sets_(sets),
       communicator_(world.communicator()),
       model_(model_options(options, sets.train, world.size())),
-      data_parallel_(communicator_, model_.parameters(), parallel_options(options)),
+      data_parallel_(communicator_, model_.parameters(), parallel_options(options, trace)),
       own_(own_block(data_parallel_, world)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options)),
@@ -104,7 +106,9 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       test_loader_(sets.test, loader_options(world, normalisation_)),
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
-      progress_(mode, stderr) {
+      progress_(mode, stderr),
+      trace_(trace) {
+  if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
                                 ? std::numeric_limits<std::uint64_t>::max()
                                 : options.epochs * sampler_.steps_per_epoch();
@@ -153,13 +157,13 @@ void Trainer::end_inside_epoch() {
 }
 
 StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
+  const telemetry::ScopedSpan span(trace_, steps_track_, "step", {"step", static_cast<std::int64_t>(step_ + 1)});
   const auto begin = Progress::Clock::now();
   feed_.begin_step();
   bool finite = true;
   for (Shard& shard : step.shards()) {
-    const auto [batch, leaf] = feed_.next();
-    const double loss =
-        model_.forward_backward(batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); });
+    const auto [batch, leaf] = next_batch();
+    const double loss = pass(shard, batch, leaf);
     finite &= std::isfinite(loss);
     epoch_loss_.add(leaf, loss, batch.rows);
     recent_loss_.add(leaf, loss, batch.rows);
@@ -175,8 +179,30 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   return StepOutcome::ready;
 }
 
+ShardFeed::Item Trainer::next_batch() {
+  const telemetry::ScopedSpan span(trace_, steps_track_, "batch");
+  return feed_.next();
+}
+
+/// Forward and backward of one leaf; its mean loss.
+double Trainer::pass(Shard& shard, const data::Batch& batch, std::size_t leaf) {
+  const auto now = [&] { return trace_ == nullptr ? Progress::Clock::time_point{} : Progress::Clock::now(); };
+  const telemetry::Detail detail{"leaf", own_.first + static_cast<std::int64_t>(leaf)};
+  const auto began = now();
+  auto forward_ended = began;
+  const double loss = model_.forward_backward(
+      batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); },
+      [&] { forward_ended = now(); });
+  if (trace_ != nullptr) {
+    trace_->span(steps_track_, "forward", began, forward_ended, detail);
+    trace_->span(steps_track_, "backward", forward_ended, now(), detail);
+  }
+  return loss;
+}
+
 void Trainer::after_step(std::uint64_t epoch) {
   if (options_.log_every != 0 && step_ % options_.log_every == 0) {
+    const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
     say(metric_line({.step = step_,
                      .epoch = epoch,
                      .step_loss = recent_loss_.take(communicator_, metric_options_),
@@ -196,7 +222,10 @@ void Trainer::after_step(std::uint64_t epoch) {
 
 void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
   Metric metric{.step = step_, .epoch = epoch, .samples_per_s = throughput_.take_recent()};
-  metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+  {
+    const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
+    metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+  }
   if (complete) result_.epochs = epoch;
   const bool due = complete && options_.eval_every != 0 && epoch % options_.eval_every == 0;
   if (due || at_last_step()) {
@@ -209,6 +238,7 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
 /// Every sample of the test set exactly once, on one rank or another. A loss that is not finite there shows weights that
 /// the training loss would have shown one step later.
 void Trainer::evaluate() {
+  const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
   const layout::Interval share =
       data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), Model::evaluation_rows);
   std::array<std::int64_t, 3> counts{};  // correct, seen, passes whose loss was not finite

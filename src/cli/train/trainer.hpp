@@ -11,6 +11,7 @@
 #include "trireme/data/labelled_images.hpp"
 #include "trireme/models/mlp.hpp"
 #include "trireme/parallel/data_parallel.hpp"
+#include "trireme/telemetry/scoped_span.hpp"
 #include "trireme/world/world.hpp"
 
 #include <memory>
@@ -21,10 +22,11 @@ namespace trireme::cli {
 /// Trains a model in a world: the step loop, and what is measured and said beside it. Collective throughout.
 class Trainer {
  public:
-  /// `world`, `options` and `sets` must outlive it.
+  /// `world`, `options`, `sets` and `trace` (null: none) must outlive it.
   /// Errors: invalid_argument, unsupported for settings that do not fit the world, alike on all ranks; those of
   ///         DataParallel.
-  Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode);
+  Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode,
+          telemetry::SpanRecorder* trace = nullptr);
 
   /// Trains to the end, or until `signals` ask for a stop or the loss is no finite number; then finds the accuracy of
   /// these weights and checks that all ranks have the same.
@@ -38,6 +40,8 @@ class Trainer {
  private:
   bool train_epoch(const JobSignals& signals);
   StepOutcome train_step(Step& step, const JobSignals& signals);
+  ShardFeed::Item next_batch();
+  double pass(Shard& shard, const data::Batch& batch, std::size_t leaf);
   void after_step(std::uint64_t epoch);
   void finish_epoch(std::uint64_t epoch, bool complete);
   void end_inside_epoch();
@@ -64,6 +68,8 @@ class Trainer {
   Throughput throughput_;
   Progress progress_;
   Progress::Clock::time_point started_{};
+  telemetry::SpanRecorder* trace_;
+  telemetry::Track steps_track_{};
   std::uint64_t total_steps_ = 0;
   std::uint64_t step_ = 0;                     // applied so far
   std::optional<std::uint64_t> evaluated_at_;  // step

@@ -83,6 +83,7 @@ TEST_CASE("Without flags train has the defaults of its help") {
   CHECK(options.order == ReductionOrder::canonical);
   CHECK(options.eval_every == 1);
   CHECK(options.log_every == 0);
+  CHECK_FALSE(options.trace);
   CHECK(make_optimizer(options)->learning_rate() == options.learning_rate);
 }
 
@@ -122,7 +123,9 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "--eval-every",
                                        "0",
                                        "--log-every",
-                                       "9"});
+                                       "9",
+                                       "--trace",
+                                       "t.json"});
   CHECK(options.hidden == std::vector<std::size_t>{8, 4});
   CHECK(options.data_dir == std::string("d"));
   CHECK(options.epochs == 3);
@@ -140,6 +143,7 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.order == ReductionOrder::fastest);
   CHECK(options.eval_every == 0);
   CHECK(options.log_every == 9);
+  CHECK(options.trace == std::string("t.json"));
 }
 
 TEST_CASE("Of a flag given twice the last counts, as in scripts that pass their arguments on") {
@@ -179,6 +183,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--model", "resnet"}, "--model is 'resnet'; this version has: mlp"},
       {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
       {{"--data-dir", ""}, "--data-dir"},
+      {{"--trace", ""}, "--trace: the name of the file is empty"},
       {{"--optimizer", "lamb"}, "--optimizer is 'lamb'"},
       {{"--order", "random"}, "--order is 'random'"},
       {{"--learning-rate", "-1"}, "--learning-rate must be finite and at least 0"},

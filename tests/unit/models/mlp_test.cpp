@@ -14,6 +14,7 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 using namespace trireme;
@@ -227,6 +228,17 @@ TEST_CASE("every gradient is announced once, last layer first, and is final by t
   for (std::size_t p = 0; p < 6; ++p) {
     const auto gradient = model.parameters()[p].gradient.as<double>();
     REQUIRE(same_bits(announced[p], {gradient.begin(), gradient.end()}));
+  }
+}
+
+TEST_CASE("the end of the forward pass is announced once, before the first gradient, also without rows") {
+  Mlp<float> model({.sizes = {5, 4, 3}, .seed = 2});
+  const auto samples = random_samples<float>(7, 5, 3);
+  for (const std::size_t rows : {std::size_t{7}, std::size_t{0}}) {
+    std::string heard;
+    model.forward_backward(
+        samples.rows(0, rows), samples.labels_of(0, rows), [&](std::size_t) { heard += "r"; }, [&] { heard += "f"; });
+    CHECK(heard == "frrrr");
   }
 }
 
