@@ -93,8 +93,8 @@ class EndpointListener {
 /// A message of up to `eager_bytes` (`stream_eager_bytes` where nothing can be lent) travels at once with its header. A
 /// larger one is offered: memory that the peer can map is read there in place; any other is streamed, in pieces, once the
 /// receiver has posted its destination, straight into it; where nothing can be lent, posting says so by itself, and no
-/// offer is waited for. Pieces travel beside each other on all lanes of a link that has
-/// more than one (Link::take_lanes), each lane taking the next piece when it has room. Unexpected messages wait in a pool,
+/// offer is waited for. Pieces, and messages above `first_lane_bytes`, travel beside each other on all lanes of a link that
+/// has more than one (Link::take_lanes), each lane taking the next when it has room. Unexpected messages wait in a pool,
 /// up to `unexpected_bytes` of each peer. No link is ever left unread because of another communicator's needs, so
 /// communicators cannot block each other.
 /// Threads: one at a time.  Cost: no heap call once the pools have grown to their working size.
@@ -104,6 +104,9 @@ class Endpoint {
     std::size_t eager_bytes = 8192;
     /// Of links that stream everything: asking first would cost a round trip, and posted receives take bytes in place.
     std::size_t stream_eager_bytes = 64 * 1024;
+    /// A larger message that travels at once does so on whichever further lane of its link has room; smaller ones keep to
+    /// the first. A receiver takes either from any lane.
+    std::size_t first_lane_bytes = 8192;
     /// Of a streamed message, per frame: what others wait for at most. Equal on all ranks.
     std::size_t piece_bytes = 256 * 1024;
     /// Per peer, of messages that nothing waits for yet; the peer is given up (overrun) before there are more.
@@ -174,7 +177,7 @@ class Endpoint {
   bool arm(Peer& peer) noexcept;
   bool flush(Peer& peer) noexcept;
   bool next_frame(Peer& peer, Lane& lane) noexcept;
-  void take_piece(Peer& peer, Lane& lane) noexcept;
+  void take_next(Peer& peer, Lane& lane) noexcept;
   bool write_frame(Peer& peer, Lane& lane, bool& moved) noexcept;
   void frame_written(Peer& peer, Lane& lane) noexcept;
   bool drain(Peer& peer, bool all) noexcept;

@@ -31,6 +31,7 @@ void Endpoint::fail_requests(Peer& peer) noexcept {
     lane.busy = false;
   }
   while (ReceiveRequest* request = peer.posted.pop_front()) request->state = RequestState::failed;
+  peer.posted_for_any_lane = 0;
   while (ReceiveRequest* request = peer.accepted.pop_front()) peer.end_pieces(*request, RequestState::failed);
   peer.control.clear();
   peer.control_begin = 0;

@@ -51,6 +51,7 @@ void Endpoint::attach(int peer, std::unique_ptr<Link> link) {
   slot.control.reserve(256);
   slot.make_piece_sets(messages_in_pieces);
   slot.eager_bytes = slot.link()->streams_all() ? options_.stream_eager_bytes : options_.eager_bytes;
+  slot.first_lane_bytes = options_.first_lane_bytes;
   slot.accepts_early = slot.link()->streams_all();
   if (!slot.waiting.open(slot.eager_bytes) || (slot.accepts_early && !slot.early.open(0)))
     fail_system("reserving address space for messages", ENOMEM);

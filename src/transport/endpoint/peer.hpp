@@ -59,12 +59,13 @@ struct Endpoint::Lane {
 
   /// Whether a frame has begun to arrive and is not here whole.
   bool is_within_frame() const { return header_read != 0; }
-  /// Sets what to write to the next piece of `request`, which does not change.
+  /// Sets what to write to the next piece of `request`, or to its whole message; it does not change.
   void begin_piece(const SendRequest& request, std::size_t piece_bytes);
+  void begin_message(const SendRequest& request);
 };
 
-/// Everything about one peer. Headers, notes and eager messages keep their order on the first lane. With that lane alone,
-/// pieces go on it too; else each of the further ones takes the next piece of `streams` whenever it has room.
+/// Everything about one peer. Headers, notes and small messages keep their order on the first lane. With that lane alone,
+/// everything goes on it; else each of the further ones takes the next of `streams` whenever it has room.
 /// Invariant: a request is in one list at most; one of which pieces are being written or read is known to their lanes too.
 struct Endpoint::Peer {
   int rank = -1;
@@ -77,20 +78,34 @@ struct Endpoint::Peer {
   std::vector<FrameHeader> control;  // headers without payload, sent first; a ring would save the shift of a short list
   std::size_t control_begin = 0;
   RequestList<SendRequest> queue;    // message or offer to write; with one lane, next pieces too
-  RequestList<SendRequest> streams;  // with several lanes: next pieces to write
+  RequestList<SendRequest> streams;  // with several lanes: next pieces and larger messages to write
   RequestList<SendRequest> offered;  // waiting for accept or finish
   bool accepts_early = false;        // nothing is ever lent on this link: receives are accepted as they are posted
   WaitingMessages<Waiting> early;    // accepted by the peer, not offered here yet
   std::size_t turn = 0;              // which of the further lanes is asked first
 
   // Inbound.
-  RequestList<ReceiveRequest> posted;
+  RequestList<ReceiveRequest> posted;  // through post and unpost
+  std::size_t posted_for_any_lane = 0;
   RequestList<ReceiveRequest> accepted;  // their pieces are arriving
   WaitingMessages<Waiting> waiting;
   std::vector<std::unique_ptr<PieceSet>> piece_sets;  // all that were ever needed
   std::vector<PieceSet*> free_piece_sets;
   std::size_t eager_bytes = 0;  // of this peer's link
+  std::size_t first_lane_bytes = 0;
 
+  /// Whether a message of this size that travels at once may do so on a further lane.
+  bool is_for_any_lane(std::size_t bytes) const {
+    return lanes.size() > 1 && bytes > first_lane_bytes && bytes <= eager_bytes;
+  }
+  void post(ReceiveRequest& request) {
+    posted.push_back(request);
+    posted_for_any_lane += is_for_any_lane(request.bytes);
+  }
+  void unpost(ReceiveRequest& request) {
+    posted.remove(request);
+    posted_for_any_lane -= is_for_any_lane(request.bytes);
+  }
   void make_piece_sets(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) piece_sets.push_back(std::make_unique<PieceSet>());
     free_piece_sets.reserve(piece_sets.size());
@@ -114,7 +129,7 @@ struct Endpoint::Peer {
   bool open() const { return !lanes.empty() && !ended; }
   /// Lost when any lane is; closed when all are.
   LinkState state() const;
-  /// What tells of writing: the first lane takes everything that waits, the others pieces alone.
+  /// What tells of writing: the first lane takes what waits in order, the others what may go on any.
   bool wants_to_write(const Lane& lane) const {
     if (lane.busy) return true;
     return lane.is_first ? control_begin < control.size() || !queue.empty() : !streams.empty();

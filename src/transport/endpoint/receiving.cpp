@@ -20,7 +20,7 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
     } else if (peer.accepts_early && request.bytes > peer.eager_bytes && request.destination != nullptr) {
       accept(peer, request);
     } else {
-      peer.posted.push_back(request);
+      peer.post(request);
     }
     return;
   }
@@ -33,7 +33,7 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
     if (peer.ended) {
       request.state = RequestState::failed;
     } else {
-      peer.posted.push_back(request);
+      peer.post(request);
     }
     return;
   }
@@ -54,9 +54,11 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
 
 bool Endpoint::drain(Peer& peer, bool all) noexcept {
   bool moved = drain(peer, peer.lanes.front());
-  // Pieces come only for what has been accepted; of the rest a lane's end alone is of interest.
-  const bool further = all || peer.patience || !peer.accepted.empty();
-  for (std::size_t i = 1; further && i < peer.lanes.size(); ++i) moved |= drain(peer, peer.lanes[i]);
+  // Only what has room here is waited for there: pieces that were accepted, larger messages that are posted.
+  const bool further = all || peer.patience || !peer.accepted.empty() || peer.posted_for_any_lane != 0;
+  for (std::size_t i = 1; i < peer.lanes.size(); ++i) {
+    if (further || peer.lanes[i].is_within_frame()) moved |= drain(peer, peer.lanes[i]);
+  }
   look_for_end(peer, moved);
   return moved;
 }
@@ -109,8 +111,8 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
     corrupt(peer, fault);
     return false;
   }
-  if (!lane.is_first && header.type != FrameType::data) {
-    corrupt(peer, "another frame where only pieces belong");
+  if (!lane.is_first && header.type != FrameType::data && header.type != FrameType::message) {
+    corrupt(peer, "another frame where only messages and pieces belong");
     return false;
   }
   const MessageKey key = header.key();
@@ -139,7 +141,7 @@ bool Endpoint::handle_header(Peer& peer, Lane& lane) noexcept {
     if (request != nullptr && !request->offered) return handle_offer_of_accepted(peer, lane, *request);
   }
   if (ReceiveRequest* request = peer.posted.find(key)) {
-    peer.posted.remove(*request);
+    peer.unpost(*request);
     if (request->stamp != header.stamp || request->bytes != header.bytes) {
       request->state = RequestState::failed;
       lane.sink = Lane::Sink::discard;
@@ -260,7 +262,7 @@ void Endpoint::payload_complete(Peer& peer, Lane& lane) noexcept {
       lane.sink_waiting->complete = true;
       // A receive may have been posted while the payload was arriving.
       if (ReceiveRequest* request = peer.posted.find(lane.sink_waiting->key)) {
-        peer.posted.remove(*request);
+        peer.unpost(*request);
         receive(*request);
       }
       break;

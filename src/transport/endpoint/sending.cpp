@@ -36,7 +36,7 @@ void Endpoint::send(SendRequest& request) noexcept {
   }
   ++messages_sent_;
   payload_sent_ += request.bytes;
-  peer.queue.push_back(request);
+  (peer.is_for_any_lane(request.bytes) ? peer.streams : peer.queue).push_back(request);
   flush(peer);
 }
 
@@ -80,6 +80,12 @@ void Endpoint::Lane::begin_piece(const SendRequest& request, std::size_t piece_b
   writing_payload = request.data + request.streamed;
 }
 
+void Endpoint::Lane::begin_message(const SendRequest& request) {
+  writing = header_of(FrameType::message, request);
+  writing.inline_bytes = static_cast<std::uint32_t>(request.bytes);
+  writing_payload = request.data;
+}
+
 /// Takes what the first lane writes next; false if there is nothing.
 bool Endpoint::next_frame(Peer& peer, Lane& lane) noexcept {
   lane.writing_payload = nullptr;
@@ -102,9 +108,7 @@ bool Endpoint::next_frame(Peer& peer, Lane& lane) noexcept {
     lane.begin_piece(*request, options_.piece_bytes);
     request->streamed += lane.writing.inline_bytes;
   } else if (request->bytes <= peer.eager_bytes) {
-    lane.writing = header_of(FrameType::message, *request);
-    lane.writing.inline_bytes = static_cast<std::uint32_t>(request->bytes);
-    lane.writing_payload = request->data;
+    lane.begin_message(*request);
   } else {
     lane.writing = header_of(FrameType::offer, *request);
     if (lane.link->lend(request->data, request->bytes, lane.writing.token)) lane.writing.flags = FrameHeader::lent;
@@ -112,9 +116,10 @@ bool Endpoint::next_frame(Peer& peer, Lane& lane) noexcept {
   return true;
 }
 
-/// A further lane has written the first bytes of the next piece: the one behind it is for whoever has room.
-void Endpoint::take_piece(Peer& peer, Lane& lane) noexcept {
+/// A further lane has written the first bytes of what was next: what is behind it is for whoever has room.
+void Endpoint::take_next(Peer& peer, Lane& lane) noexcept {
   SendRequest* request = lane.writing_request = peer.streams.pop_front();
+  if (!request->offered) return;  // a whole message
   request->streamed += lane.writing.inline_bytes;
   if (request->streamed < request->bytes) peer.streams.push_back(*request);
 }
@@ -162,7 +167,9 @@ bool Endpoint::write_frame(Peer& peer, Lane& lane, bool& moved) noexcept {
       lane.busy = true;
     } else {
       if (peer.streams.empty()) return false;
-      lane.begin_piece(*peer.streams.front(), options_.piece_bytes);  // its own once it takes any of it
+      // Its own once it takes any of it.
+      const SendRequest& next = *peer.streams.front();
+      next.offered ? lane.begin_piece(next, options_.piece_bytes) : lane.begin_message(next);
     }
     lane.written = 0;
   }
@@ -185,7 +192,7 @@ bool Endpoint::write_frame(Peer& peer, Lane& lane, bool& moved) noexcept {
     }
     if (!lane.busy) {
       lane.busy = true;
-      take_piece(peer, lane);
+      take_next(peer, lane);
     }
     moved = true;
     lane.written += taken;
@@ -201,7 +208,7 @@ bool Endpoint::flush(Peer& peer) noexcept {
   for (Lane& lane : peer.lanes) lane.full = false;
   while (write_frame(peer, peer.lanes.front(), moved)) {
   }
-  // A piece each in turn, so that a message of a few pieces uses every lane; a full one is passed over.
+  // One each in turn, so that a message of a few pieces uses every lane; a full one is passed over.
   const std::size_t further = peer.lanes.size() - 1;
   for (std::size_t refusals = 0; refusals < further;) {
     peer.turn = peer.turn % further + 1;

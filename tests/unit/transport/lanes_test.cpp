@@ -59,9 +59,14 @@ FrameHeader frame_of(FrameType type, MessageKey key, std::uint64_t bytes, std::u
 
 /// An endpoint whose one peer is the test, on several lanes.
 struct Laned {
-  explicit Laned(std::size_t lanes, std::chrono::milliseconds patience = std::chrono::seconds(1000))
+  explicit Laned(std::size_t lanes, std::chrono::milliseconds patience = std::chrono::seconds(1000),
+                 std::size_t first_lane_bytes = 64)
       : endpoint(0, 2, std::make_shared<transport::Doorbell>(),
-                 {.eager_bytes = 64, .stream_eager_bytes = 64, .piece_bytes = piece_bytes, .lane_patience = patience}) {
+                 {.eager_bytes = 64,
+                  .stream_eager_bytes = 64,
+                  .first_lane_bytes = first_lane_bytes,
+                  .piece_bytes = piece_bytes,
+                  .lane_patience = patience}) {
     auto first = std::make_unique<ByteLink>();
     links.push_back(first.get());
     while (links.size() < lanes) {
@@ -265,7 +270,90 @@ TEST_CASE("a lane that is stuck takes no piece and holds no other lane up; a slo
   }
 }
 
-TEST_CASE("what one lane brought another cannot bring again, and only pieces come on a further lane") {
+TEST_CASE(
+    "larger messages that travel at once go whole on whichever further lane has room, smaller ones on the first") {
+  const std::size_t lanes = GENERATE(1u, 2u, 3u, 4u);
+  std::mt19937 random(11);
+  for (int run = 0; run < 50; ++run) {
+    CAPTURE(lanes, run);
+    Laned rank(lanes, std::chrono::seconds(1000), 16);
+    std::vector<std::vector<std::byte>> sources;
+    for (unsigned m = 0; m < 20; ++m) sources.push_back(noise(1 + random() % 64, m));
+    for (auto* link : rank.links) link->write_budget = 0;
+    for (std::uint32_t m = 0; m < sources.size(); ++m) rank.send({1, m, 7}, sources[m]);
+    for (int i = 0; i < 3000; ++i) {
+      rank.links[random() % lanes]->write_budget = random() % 50;
+      rank.progress(1);
+    }
+    for (const auto& each : rank.sends) REQUIRE(each.state == RequestState::done);
+    std::map<std::uint32_t, int> seen;
+    bool whole = true, in_place = true;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      rank.for_each_frame(lane, [&](const FrameHeader& header, std::span<const std::byte> payload) {
+        ++seen[header.index];
+        const auto& source = sources[header.index];
+        whole &= header.type == FrameType::message &&
+                 std::equal(payload.begin(), payload.end(), source.begin(), source.end());
+        in_place &= lanes == 1 || (source.size() > 16) == (lane != 0);
+      });
+    }
+    REQUIRE(whole);
+    REQUIRE(in_place);
+    REQUIRE(seen.size() == sources.size());
+    REQUIRE(std::all_of(seen.begin(), seen.end(), [](const auto& each) { return each.second == 1; }));
+  }
+}
+
+TEST_CASE("messages that come over several lanes in any order are received, posted before or after") {
+  const std::size_t lanes = GENERATE(2u, 3u, 4u);
+  std::mt19937 random(23);
+  for (int run = 0; run < 50; ++run) {
+    CAPTURE(lanes, run);
+    Laned rank(lanes, std::chrono::seconds(1000), 16);
+    std::vector<std::vector<std::byte>> sources, targets;
+    for (unsigned m = 0; m < 12; ++m) {
+      sources.push_back(noise(17 + random() % 48, m));
+      targets.emplace_back(sources.back().size());
+    }
+    std::vector<std::uint32_t> order(sources.size());
+    std::iota(order.begin(), order.end(), 0u);
+    for (auto* link : rank.links) link->read_piece = 1 + random() % 40;
+    for (std::uint32_t m = 0; m < 6; ++m) rank.receive({1, m, 7}, targets[m]);
+    std::shuffle(order.begin(), order.end(), random);
+    for (const std::uint32_t m : order) {
+      rank.feed(1 + random() % (lanes - 1), frame_of(FrameType::message, {1, m, 7}, sources[m].size()),
+                sources[m].data());
+      if (random() % 3 == 0) rank.progress(2);
+    }
+    for (std::uint32_t m = 6; m < sources.size(); ++m) {
+      rank.receive({1, m, 7}, targets[m]);
+      rank.progress(1);
+    }
+    rank.progress(4000);
+    for (const auto& each : rank.receives) REQUIRE(each.state == RequestState::done);
+    REQUIRE(targets == sources);
+    REQUIRE(rank.heard.corrupt.empty());
+  }
+}
+
+TEST_CASE("a message half here on a further lane is looked for every round, not now and then") {
+  Laned rank(3, std::chrono::seconds(1000), 16);
+  const auto source = noise(60, 1);
+  std::vector<std::byte> target(60);
+  auto& receive = rank.receive({1, 0, 7}, target);
+  const auto header = frame_of(FrameType::message, {1, 0, 7}, 60);
+  rank.links[2]->feed({reinterpret_cast<const std::byte*>(&header), sizeof header});
+  rank.progress(2);
+  for (std::size_t at = 0; at < source.size(); ++at) {
+    REQUIRE(receive.state == RequestState::pending);
+    rank.links[2]->feed({source.data() + at, 1});
+    rank.progress(1);
+  }
+  REQUIRE(receive.state == RequestState::done);
+  REQUIRE(target == source);
+}
+
+TEST_CASE("what one lane brought another cannot bring again, and only messages and pieces come on a further lane") {
   Laned rank(3);
   std::vector<std::byte> guarded(1000 + 2 * 64, std::byte{0xa5});
   ReceiveRequest receive;
@@ -293,11 +381,11 @@ TEST_CASE("what one lane brought another cannot bring again, and only pieces com
   }
   SECTION("an offer") {
     rank.feed(1, frame_of(FrameType::offer, {1, 1, 7}, 1000));
-    expected = "another frame where only pieces belong";
+    expected = "another frame where only messages and pieces belong";
   }
-  SECTION("a message") {
-    rank.feed(2, frame_of(FrameType::message, {1, 1, 7}, 10));
-    expected = "another frame where only pieces belong";
+  SECTION("an acceptance") {
+    rank.feed(2, frame_of(FrameType::accept, {1, 1, 7}, 1000));
+    expected = "another frame where only messages and pieces belong";
   }
   rank.progress();
   REQUIRE(rank.heard.corrupt == std::vector<std::string>{expected});
