@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every way there is to reduce in canonical order, on 1 to 9 ranks, in every type and at the counts where blocks are empty,
 // single or uneven: each result byte for byte that of the contracted tree, computed here once per world size.
+#include "conformance/case_world.hpp"
+#include "conformance/complaints.hpp"
 #include "support/exact_inputs.hpp"
 #include "trireme/plan/plans.hpp"
-#include "trireme/world/run_ranks.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -135,7 +136,7 @@ std::vector<Reduction> every_reduction(int ranks) {
 /// Room for the input and the output of any of them, in the arena or not.
 class Rooms {
  public:
-  Rooms(World& world, std::size_t bytes)
+  Rooms(CaseWorld& world, std::size_t bytes)
       : arena_{world.memory().allocate<std::byte>(bytes), world.memory().allocate<std::byte>(bytes)},
         foreign_{std::vector<std::byte>(bytes), std::vector<std::byte>(bytes)} {}
   std::byte* of(bool arena, std::size_t index) {
@@ -152,7 +153,7 @@ enum class Place { arena, foreign, mixed };  // mixed: by rank
 /// What differed on this rank, at most a few.
 class Checker {
  public:
-  Checker(World& world, const std::vector<Reduction>& all, std::size_t bytes)
+  Checker(CaseWorld& world, const std::vector<Reduction>& all, std::size_t bytes)
       : communicator_(world.communicator()), rank_(world.rank()), all_(all), rooms_(world, bytes) {}
 
   std::string run() {
@@ -219,6 +220,7 @@ class Checker {
 /// "" is what the library chooses, which on one host is its common memory.
 std::vector<std::string> every_algorithm(int ranks) {
   std::vector<std::string> names{""};
+  if (!cases_choose_options()) return names;
   for (const auto algorithm :
        plan::defined_algorithms({.collective = plan::Collective::all_reduce, .ranks = ranks, .leaves = ranks}, true)) {
     names.emplace_back(plan::name_of(algorithm));
@@ -229,25 +231,20 @@ std::vector<std::string> every_algorithm(int ranks) {
 }  // namespace
 
 TEST_CASE("every canonical reduction gives the bytes of one reference", "[.bits]") {
-  const int ranks = GENERATE(range(1, 10));
+  const int ranks = GENERATE(from_range(rank_counts({1, 2, 3, 4, 5, 6, 7, 8, 9})));
   const auto all = every_reduction(ranks);
   std::size_t bytes = 64;
   for (const auto& each : all) bytes = std::max(bytes, each.expected.size());
-  for (const std::string transport : {"mem", "shm", "tcp"}) {
+  for (const std::string& transport : places({"mem", "shm", "tcp"})) {
     for (const std::string& algorithm : every_algorithm(ranks)) {
       // Small messages at once or offered first: offered is another way through every plan.
       for (const auto eager : {std::optional<Bytes>(), std::optional<Bytes>(Bytes{64})}) {
-        if (eager && ranks > 6) continue;
-        std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
+        if (eager && (ranks > 6 || !cases_choose_options())) continue;
         Options options{.eager_bytes = eager, .arena_reserve = Bytes{64u << 20}};
         if (!algorithm.empty()) options.algorithm = algorithm;
-        run_ranks(ranks,
-                  [&](World& world) {
-                    complaints[static_cast<std::size_t>(world.rank())] = Checker(world, all, bytes).run();
-                  },
-                  {.transport = transport, .world = options});
         CAPTURE(transport, ranks, algorithm, eager.has_value());
-        REQUIRE(std::accumulate(complaints.begin(), complaints.end(), std::string()) == "");
+        REQUIRE(joined(run_case(ranks, {.transport = transport, .world = options},
+                                [&](CaseWorld& world) { return Checker(world, all, bytes).run(); })) == "");
       }
     }
   }

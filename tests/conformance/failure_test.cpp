@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The second promise: it never hangs, and the error names who is at fault.
+#include "conformance/case_world.hpp"
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -18,6 +19,9 @@ using testing::run_ranks_collecting;
 using testing::has;
 
 namespace {
+
+constexpr const char* one_failure =
+    "the first failure ends the one world that a process has; tests/multiprocess shows failures there";
 
 std::optional<Error> error_of(const std::exception_ptr& thrown) {
   if (!thrown) return std::nullopt;
@@ -40,6 +44,7 @@ testing::RunRanksOptions over(const std::string& transport,
 }  // namespace
 
 TEST_CASE("ranks that disagree on an operation both learn what each called") {
+  if (!testing::among_threads(one_failure)) return;
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   struct Disagreement {
     const char* name;
@@ -154,6 +159,7 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
 }
 
 TEST_CASE("a rank that never comes is named at the deadline, not a neighbour that waits for it") {
+  if (!testing::among_threads(one_failure)) return;
   const auto transport = GENERATE(as<std::string>{}, "mem", "tcp");
   const auto algorithm = GENERATE(as<std::string>{}, "direct", "tree", "recursive_doubling");
   CAPTURE(transport, algorithm);
@@ -193,6 +199,7 @@ TEST_CASE("a rank that never comes is named at the deadline, not a neighbour tha
 }
 
 TEST_CASE("a rank that fails takes the others with it, under its name, long before the deadline") {
+  if (!testing::among_threads(one_failure)) return;
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const auto begin = std::chrono::steady_clock::now();
   const auto thrown = run_ranks_collecting(
@@ -220,6 +227,7 @@ TEST_CASE("a rank that fails takes the others with it, under its name, long befo
 }
 
 TEST_CASE("a rank without memory for an operation fails all at once, under its name") {
+  if (!testing::among_threads(one_failure)) return;
   std::string said;
   const auto begin = std::chrono::steady_clock::now();
   const auto thrown = run_ranks_collecting(
@@ -251,6 +259,7 @@ TEST_CASE("a rank without memory for an operation fails all at once, under its n
 }
 
 TEST_CASE("a rank that leaves early is named by those who still need it") {
+  if (!testing::among_threads(one_failure)) return;
   const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
   const auto thrown = run_ranks_collecting(
       3,
@@ -272,6 +281,7 @@ TEST_CASE("a rank that leaves early is named by those who still need it") {
 }
 
 TEST_CASE("after a failure every later call fails at once with the first cause") {
+  if (!testing::among_threads(one_failure)) return;
   std::vector<std::string> first(2), second(2);
   run_ranks_collecting(2, [&](World& world) {
     auto communicator = world.communicator();
@@ -296,6 +306,7 @@ TEST_CASE("after a failure every later call fails at once with the first cause")
 }
 
 TEST_CASE("an asynchronous operation reports its failure through wait and error") {
+  if (!testing::among_threads(one_failure)) return;
   std::atomic<int> right{0};
   run_ranks_collecting(2, [&](World& world) {
     std::vector<float> data(world.rank() == 0 ? 10 : 11);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts beyond 31 bits, once.
+#include "conformance/case_world.hpp"
+#include "conformance/complaints.hpp"
 #include "support/exact_inputs.hpp"
-#include "trireme/world/run_ranks.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -70,20 +71,19 @@ TEST_CASE("more than 2^31 elements are all reduced, also around the 2^31st", "[.
     WARN("less than 8 GiB of memory available: skipped");
     return;
   }
-  const auto transport = GENERATE(as<std::string>{}, "shm", "tcp");
-  std::vector<std::string> wrong(2);
-  testing::run_ranks(2,
-                     [&](World& world) {
-                       auto buffer = world.memory().allocate<std::int8_t>(large_count);
-                       const auto data = buffer.as<std::int8_t>().first(large_count);
-                       std::memset(data.data(), world.rank() + 1, data.size());
-                       for (const std::size_t begin : edges) {
-                         for (std::size_t i = begin; i < begin + edge; ++i) data[i] = edge_value(world.rank(), i);
-                       }
-                       world.communicator().all_reduce(data);
-                       wrong[static_cast<std::size_t>(world.rank())] = first_difference(data);
-                     },
-                     {.transport = transport, .world = {.arena_reserve = Bytes{std::uint64_t{5} << 30}}});
+  const auto transport = GENERATE(from_range(testing::places({"shm", "tcp"})));
+  const auto wrong =
+      testing::run_case(2, {.transport = transport, .world = {.arena_reserve = Bytes{std::uint64_t{5} << 30}}},
+                        [&](testing::CaseWorld& world) {
+                          auto buffer = world.memory().allocate<std::int8_t>(large_count);
+                          const auto data = buffer.as<std::int8_t>().first(large_count);
+                          std::memset(data.data(), world.rank() + 1, data.size());
+                          for (const std::size_t begin : edges) {
+                            for (std::size_t i = begin; i < begin + edge; ++i) data[i] = edge_value(world.rank(), i);
+                          }
+                          world.communicator().all_reduce(data);
+                          return first_difference(data);
+                        });
   CAPTURE(transport);
-  REQUIRE(wrong == std::vector<std::string>(2));
+  REQUIRE(testing::joined(wrong) == "");
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One seed, one program of random collectives on all ranks: shapes at the edges where the way changes, every rank with
 // memory of its own kind, several in flight. A failing seed is named and replays.
+#include "conformance/case_world.hpp"
+#include "conformance/complaints.hpp"
 #include "support/exact_inputs.hpp"
-#include "trireme/world/run_ranks.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -66,7 +67,8 @@ struct Pending {
 
 /// Memory of `count` elements, in the arena or not.
 template <class T>
-std::span<T> take(World& world, bool arena, std::size_t count, std::optional<ArenaBuffer>& in, std::vector<T>& out) {
+std::span<T> take(CaseWorld& world, bool arena, std::size_t count, std::optional<ArenaBuffer>& in,
+                  std::vector<T>& out) {
   if (!arena) {
     out.resize(count);
     return out;
@@ -78,10 +80,10 @@ std::span<T> take(World& world, bool arena, std::size_t count, std::optional<Are
 template <class T>
 class Program {
  public:
-  Program(World& world, std::uint64_t seed) : world_(world), seed_(seed), communicator_(world.communicator()) {}
+  Program(CaseWorld& world, std::uint64_t seed) : world_(world), seed_(seed), communicator_(world.communicator()) {}
 
   std::string run(std::uint64_t operations) {
-    for (std::uint64_t i = 0; i < operations && complaint_.empty(); ++i) {
+    for (std::uint64_t i = 0; i < operations; ++i) {  // also after a complaint: the others still need this rank
       issue(i);
       // The same on all ranks or not, as chance has it: when a rank looks at its results is its own affair.
       const std::size_t may_fly = mix(seed_ + 77 * i + static_cast<std::uint64_t>(world_.rank())) % 13;
@@ -275,7 +277,7 @@ class Program {
     return sum;
   }
 
-  World& world_;
+  CaseWorld& world_;
   std::uint64_t seed_;
   Communicator communicator_;
   std::deque<Pending<T>> flying_;
@@ -291,19 +293,13 @@ testing::RunRanksOptions options_over(const std::string& transport) {
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a random program of collectives gives every rank the right elements", "", ProgramTypes) {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
-  const int ranks = GENERATE(1, 2, 3, 5);
+  const auto transport = GENERATE(from_range(places({"mem", "shm", "tcp", "tcp3"})));
+  const int ranks = GENERATE(from_range(rank_counts({1, 2, 3, 5})));
   if (transport.starts_with("tcp") && ranks == 5) return;
   for (std::uint64_t seed = 1; seed <= 1; ++seed) {
-    std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
-    run_ranks(
-        ranks,
-        [&](World& world) {
-          complaints[static_cast<std::size_t>(world.rank())] = Program<TestType>(world, seed).run(40);
-        },
-        options_over(transport));
     CAPTURE(transport, ranks, seed);
-    REQUIRE(std::accumulate(complaints.begin(), complaints.end(), std::string()) == "");
+    REQUIRE(joined(run_case(ranks, options_over(transport),
+                            [&](CaseWorld& world) { return Program<TestType>(world, seed).run(40); })) == "");
   }
 }
 
@@ -330,23 +326,18 @@ struct Holdings {
 }  // namespace
 
 TEST_CASE("ten thousand random operations give no wrong bit and leave nothing behind", "[.full]") {
-  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
-  const int ranks = GENERATE(2, 3);
+  const auto transport = GENERATE(from_range(places({"mem", "shm", "tcp", "tcp3"})));
+  const int ranks = GENERATE(from_range(rank_counts({2, 3})));
   if (transport == "tcp3" && ranks == 3) return;
   const auto run = [&](std::uint64_t seed, std::uint64_t operations) {
-    std::vector<std::string> complaints(static_cast<std::size_t>(ranks));
-    run_ranks(
-        ranks,
-        [&](World& world) {
-          complaints[static_cast<std::size_t>(world.rank())] = Program<float>(world, seed).run(operations);
-        },
-        options_over(transport));
-    return std::accumulate(complaints.begin(), complaints.end(), std::string());
+    return joined(run_case(ranks, options_over(transport),
+                           [&](CaseWorld& world) { return Program<float>(world, seed).run(operations); }));
   };
   CAPTURE(transport, ranks);
   REQUIRE(run(7, 100) == "");  // what is made once and kept
   const auto before = Holdings::now();
   REQUIRE(run(8, 10'000) == "");
+  if (!cases_choose_options()) return;  // what an MPI holds is its own affair
   const auto after = Holdings::now();
   REQUIRE(after.descriptors == before.descriptors);
   REQUIRE(after.threads == before.threads);
