@@ -21,9 +21,10 @@ struct Result {
 };
 
 /// The built `trireme` with some arguments, started as a child of the test. No wait of this class is unbounded: after
-/// 60 s the program is killed and the test fails. The destructor kills what still runs.
+/// `limit` the program is killed and the test fails. The destructor kills what still runs.
 class Launched {
  public:
+  static constexpr std::chrono::seconds limit{60};
   /// `environment` is added to the test's own, from which every variable that describes a job is taken away.
   /// `program`: another one than `trireme`.
   explicit Launched(const std::vector<std::string>& arguments,
@@ -35,8 +36,8 @@ class Launched {
   /// Waits until `text` has been written to stdout; fails the test when the program ends before.
   void await_out(const std::string& text);
   void signal(int number) const;
-  /// Waits for the end.
-  Result wait();
+  /// Waits for the end, at most `longest` from the start on.
+  Result wait(std::chrono::seconds longest = limit);
   const std::string& out() const { return result_.out; }
 
  private:

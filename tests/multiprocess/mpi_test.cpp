@@ -2,72 +2,21 @@
 // Ranks that mpirun starts: the MPI engine behind the same calls, and our transports with MPI as the meeting point.
 #include "multiprocess/idx_folder.hpp"
 #include "multiprocess/launched.hpp"
+#include "multiprocess/under_mpirun.hpp"
 #include "support/failures.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
-#include <optional>
-#include <sstream>
 #include <thread>
 
 #include <unistd.h>
 
 using namespace trireme::testing;
 using Catch::Matchers::Contains;
-using Words = std::vector<std::string>;
-using Variables = std::map<std::string, std::string>;
 
 namespace {
-
-std::optional<std::string> mpirun() {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(path != nullptr ? path : "");
-  for (const char* name : {"mpirun.openmpi", "mpirun"}) {
-    folders.clear();
-    folders.seekg(0);
-    for (std::string folder; std::getline(folders, folder, ':');) {
-      const std::string file = folder + "/" + name;
-      if (::access(file.c_str(), X_OK) == 0) return file;
-    }
-  }
-  return std::nullopt;
-}
-
-/// False, with the reason as a warning, where this cannot be shown.
-bool can_run() {
-  const bool has_module = std::filesystem::exists(std::filesystem::path(TRIREME_PROGRAM).parent_path() /
-                                                  "../lib/trireme/libtrireme_mpi.so");
-  if (mpirun() && has_module) return true;
-  WARN((mpirun() ? "built without MPI" : "no mpirun in PATH") << ": scripts/bootstrap --peers installs it; skipped");
-  return false;
-}
-
-Words under_mpirun(int ranks, const Words& program, const Words& flags = {}) {
-  Words words{"-np", std::to_string(ranks), "--allow-run-as-root", "--oversubscribe"};
-  words.insert(words.end(), flags.begin(), flags.end());
-  words.insert(words.end(), program.begin(), program.end());
-  return words;
-}
-
-Variables with_engine(const std::string& engine, Variables more = {}) {
-  more["TRIREME_ENGINE"] = engine;
-  more["ASAN_OPTIONS"] = "detect_leaks=0";  // MPI's own
-  return more;
-}
-
-Result run_mpi(int ranks, const Words& program, const Variables& environment, const Words& flags = {}) {
-  return Launched(under_mpirun(ranks, program, flags), environment, *mpirun()).wait();
-}
-
-std::size_t times(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
 
 std::string weights_of(const Result& result) {
   INFO("stdout: " << result.out << "\nstderr: " << result.err);
@@ -126,7 +75,7 @@ TEST_CASE("ranks that call different things are told so over MPI, with both call
 
 TEST_CASE("a rank that is killed under MPI is named by all others, which then end") {
   if (!can_run()) return;
-  Launched job(under_mpirun(4, {FAULT_PROGRAM, "loop"}, {"--enable-recovery"}), with_engine("mpi"), *mpirun());
+  Launched job(under_mpirun(4, {FAULT_PROGRAM, "loop"}, {"--enable-recovery"}), with_engine("mpi"), mpirun().value());
   const std::string mark = "rank 2 pid ";
   for (int rank = 0; rank < 4; ++rank) job.await_out("rank " + std::to_string(rank) + " pid ");
   job.await_out(" over ");
@@ -149,7 +98,7 @@ TEST_CASE("a rank that leaves while the others still want something of it is nam
 TEST_CASE("a late rank is waited for no longer than the deadline, and is named") {
   if (!can_run()) return;
   Launched job(under_mpirun(4, {FAULT_PROGRAM, "loop"}, {"--enable-recovery"}),
-               with_engine("mpi", {{"TRIREME_TIMEOUT_S", "2"}}), *mpirun());
+               with_engine("mpi", {{"TRIREME_TIMEOUT_S", "2"}}), mpirun().value());
   const std::string mark = "rank 1 pid ";
   for (int rank = 0; rank < 4; ++rank) job.await_out("rank " + std::to_string(rank) + " pid ");
   job.await_out(" over ");
