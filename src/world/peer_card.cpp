@@ -5,6 +5,7 @@
 #include "trireme/net/wire.hpp"
 
 #include <span>
+#include <utility>
 
 namespace trireme {
 
@@ -13,6 +14,12 @@ std::string PeerCard::to_text() const {
   writer.text(host);
   writer.text(host_identity);
   writer.text(settings);
+  writer.text(platform::to_text(processors));
+  writer.u8(cache_domain ? 1 : 0);
+  if (cache_domain) {
+    writer.i32(cache_domain->node);
+    writer.i32(cache_domain->cache);
+  }
   writer.u32(static_cast<std::uint32_t>(transports.size()));
   for (const auto& [name, card] : transports) {
     writer.text(name);
@@ -29,12 +36,20 @@ PeerCard PeerCard::parse(const std::string& text) {
   card.host = reader.text(limit);
   card.host_identity = reader.text(limit);
   card.settings = reader.text(limit);
+  auto processors = platform::parse_processors(reader.text(limit));
+  bool sound = processors.has_value();
+  card.processors = std::move(processors).value_or(platform::ProcessorList());
+  if (const auto known = reader.u8(); known != 0) {
+    const platform::CacheDomain domain{reader.i32(), reader.i32()};  // braces: in this order
+    sound &= known == 1 && domain.node >= 0 && domain.cache >= 0;
+    card.cache_domain = domain;
+  }
   const auto count = reader.u32();
   for (std::uint32_t i = 0; i < count && reader.ok(); ++i) {
     auto name = reader.text(limit);
     card.transports[name] = reader.text(limit);
   }
-  if (!reader.finished()) fail(ErrorCode::corrupt, "a rank published something that is no peer card");
+  if (!reader.finished() || !sound) fail(ErrorCode::corrupt, "a rank published something that is no peer card");
   return card;
 }
 

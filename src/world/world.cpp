@@ -2,6 +2,7 @@
 #include "trireme/world/world.hpp"
 
 #include "engines/mpi/engine.hpp"
+#include "platform/seats.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/rendezvous/join.hpp"
@@ -153,7 +154,10 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   PeerCard mine{.host = net::host_name(),
                 .host_identity = net::host_identity(),
                 .settings = settings_text(settings),
+                .processors = platform::allowed_processors(),
+                .cache_domain = {},
                 .transports = {}};
+  mine.cache_domain = platform::domain_of(mine.processors);
   for (const auto& each : transports) mine.transports.emplace(each->name(), each->card());
   const auto cards = exchange(*meeting.store, settings, mine, deadline);
   for (const auto& card : cards) contents.hosts.push_back(card.host);
@@ -163,9 +167,9 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   const std::string ways = describe_ways(links, cluster.rank);
 
   bool one_host = true;
-  int ranks_on_machine = 0;  // containers have a network each, but share the processors
+  std::vector<platform::ProcessorList> on_machine;  // containers have a network each, but share the processors
   for (const auto& card : cards) {
-    ranks_on_machine += net::are_on_one_machine(card.host_identity, mine.host_identity);
+    if (net::are_on_one_machine(card.host_identity, mine.host_identity)) on_machine.push_back(card.processors);
     one_host &= card.host_identity == mine.host_identity;
     if (card.host_identity != mine.host_identity) continue;
     if (&card < &cards[static_cast<std::size_t>(cluster.rank)]) ++contents.local_rank;
@@ -182,7 +186,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .transports = links.transports,
        .crosses_network = crosses_network,
        .crosses_hosts = !one_host,
-       .ranks_fit_cores = ranks_on_machine <= cores,
+       .ranks_fit_cores = platform::each_has_a_processor(on_machine, cores),
        .timeout = settings.timeout,
        .algorithm = settings.algorithm,
        .eager_bytes = settings.eager_bytes,

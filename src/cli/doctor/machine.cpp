@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor/machine.hpp"
 
-#include "cli/run/child.hpp"
+#include "platform/processor_list.hpp"
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@ namespace trireme::cli {
 
 Machine describe_machine() {
   Machine machine;
-  machine.processors = static_cast<int>(allowed_processors().size());
+  machine.processors = static_cast<int>(platform::allowed_processors().size());
   long pages = ::sysconf(_SC_PHYS_PAGES);
   long page_bytes = ::sysconf(_SC_PAGESIZE);
   if (pages > 0 && page_bytes > 0) {

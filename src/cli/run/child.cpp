@@ -92,15 +92,4 @@ Child start_child(const ChildProgram& program, const SignalWatch& signals) {
   return child;
 }
 
-std::vector<int> allowed_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) fail_system("sched_getaffinity", errno);
-  std::vector<int> processors;
-  for (int i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(static_cast<unsigned>(i), &set)) processors.push_back(i);
-  }
-  return processors;
-}
-
 }  // namespace trireme::cli

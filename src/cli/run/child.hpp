@@ -32,7 +32,4 @@ struct Child {
 /// Errors: system when there are no more processes or descriptors.
 Child start_child(const ChildProgram& program, const SignalWatch& signals);
 
-/// The processors this process may run on, ascending. Errors: system.
-std::vector<int> allowed_processors();
-
 }  // namespace trireme::cli

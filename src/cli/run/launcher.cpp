@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/run/launcher.hpp"
 
+#include "platform/binding.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -28,6 +29,13 @@ Outcome cannot_start(const std::string& name, int error) {
   return {error == ENOENT ? 127 : 126, "cannot start program '" + name + "': " + std::strerror(error)};
 }
 
+/// One for each rank.
+std::vector<int> processors_of(int ranks) {
+  std::vector<platform::ProcessorPlace> places;
+  for (int each : platform::allowed_processors()) places.push_back(platform::place_of(each, "/sys/devices/system"));
+  return platform::bind_ranks(ranks, places);
+}
+
 const char* name_of_stop(int signal) {
   switch (signal) {
     case SIGINT: return "SIGINT";
@@ -49,7 +57,7 @@ Launcher::~Launcher() {
 }
 
 Outcome Launcher::start(const std::string& program_path, const platform::Environment& environment, const Job& job) {
-  std::vector<int> processors = options_.bind_cores ? allowed_processors() : std::vector<int>();
+  std::vector<int> processors = options_.bind_cores ? processors_of(options_.ranks) : std::vector<int>();
   auto log = [&](int rank, Stream stream) {
     return options_.log_dir ? open_rank_log(*options_.log_dir, rank, stream) : Descriptor();
   };
@@ -57,7 +65,7 @@ Outcome Launcher::start(const std::string& program_path, const platform::Environ
     Descriptor out_log = log(rank, Stream::out);
     Descriptor err_log = log(rank, Stream::err);
     std::optional<int> processor;
-    if (options_.bind_cores) processor = processors[static_cast<std::size_t>(rank) % processors.size()];
+    if (options_.bind_cores) processor = processors[static_cast<std::size_t>(rank)];
     Child child = start_child({program_path, options_.command, rank_environment(environment, job, rank), processor},
                               around_.watch);
     if (child.exec_error != 0) return cannot_start(options_.command.front(), child.exec_error);

@@ -15,12 +15,14 @@ PeerCard a_card() {
   return {.host = "host-a",
           .host_identity = "boot/4026531840",
           .settings = "transport auto, algorithm auto",
+          .processors = {0, 1, 2, 8},
+          .cache_domain = platform::CacheDomain{1, 8},
           .transports = {{"shm", "boot/4026531840/trireme-abc"}, {"tcp", "boot/1/10.0.0.1:99,[::1]:99"}}};
 }
 
 bool same(const PeerCard& a, const PeerCard& b) {
   return a.host == b.host && a.host_identity == b.host_identity && a.settings == b.settings &&
-         a.transports == b.transports;
+         a.processors == b.processors && a.cache_domain == b.cache_domain && a.transports == b.transports;
 }
 
 /// Parses, or finds the text corrupt; anything else fails the test.
@@ -62,6 +64,27 @@ TEST_CASE("a card that claims more than it has is corrupt") {
   auto count = PeerCard{}.to_text();
   count.replace(count.size() - 4, 4, "\xff\xff\xff\xff");
   REQUIRE(!is_card(count));
+}
+
+TEST_CASE("a card whose processors or cache are none is corrupt") {
+  const auto with = [](std::string_view processors, std::string_view domain) {
+    const auto empty = PeerCard{}.to_text();  // three empty texts, that of the processors, no domain, no transports
+    std::string text = empty.substr(0, 12);
+    const auto size = static_cast<std::uint32_t>(processors.size());
+    for (int shift = 0; shift < 32; shift += 8) text += static_cast<char>((size >> shift) & 0xff);
+    return text + std::string(processors) + std::string(domain) + std::string(4, '\0');
+  };
+  const std::string unknown(1, '\0');
+  REQUIRE(is_card(with("", unknown)));
+  REQUIRE(PeerCard::parse(with("0-3,8", unknown)).processors == platform::ProcessorList{0, 1, 2, 3, 8});
+  for (const char* text : {"0-3,", ",1", "3-0", "1,1", "-1", "0-8192", "4294967296", "0x3", "0-3 ", "all"})
+    REQUIRE(!is_card(with(text, unknown)));
+  REQUIRE(!is_card(with(std::string(70000, '1'), unknown)));
+  const std::string four_zero(4, '\0');
+  REQUIRE(is_card(with("0", "\x01" + four_zero + four_zero)));
+  REQUIRE(!is_card(with("0", "\x02" + four_zero + four_zero)));
+  REQUIRE(!is_card(with("0", "\x01" + four_zero + "\xff\xff\xff\xff")));
+  REQUIRE(!is_card(with("0", "\x01" + four_zero)));
 }
 
 TEST_CASE("any bytes are a card or corrupt") {
