@@ -471,6 +471,7 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
                                              HostEngine::Settings{.crosses_network = context->options().crosses_network,
                                                                   .crosses_hosts = context->options().crosses_hosts,
                                                                   .algorithm = context->options().algorithm,
+                                                                  .cache_groups = context->options().cache_groups,
                                                                   .epoch = context->options().epoch,
                                                                   .shares_memory = context->shares_memory(),
                                                                   .cells = context->cells(),

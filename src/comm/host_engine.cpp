@@ -50,7 +50,20 @@ HostEngine::HostEngine(transport::Endpoint& endpoint, ScratchPool& pool, Setting
   if (share) {
     tier_ = std::make_unique<shared::Tier>(endpoint_, settings_.cells, *settings_.listener, settings_.epoch, id_,
                                            members_, rank_);
+    group_by_caches();
   }
+}
+
+void HostEngine::group_by_caches() {
+  const auto& settings = settings_.cache_groups;
+  std::vector<int> domains(members_.size(), -1);
+  for (std::size_t r = 0; r < members_.size(); ++r) {
+    const auto member = static_cast<std::size_t>(members_[r]);
+    if (member < settings.domain_of.size()) domains[r] = settings.domain_of[member];
+  }
+  groups_ = shared::groups_of(domains);
+  if (!settings.automatic) groups_ = {std::nullopt, "cache groups are off"};
+  if (groups_.groups) tier_->use_groups(*groups_.groups, settings.from_bytes);
 }
 
 bool HostEngine::through_tier(const Request& request) const {
@@ -230,7 +243,8 @@ Explanation HostEngine::explain(const Request& request) const {
                                  std::to_string(request.logical_count()) + " elements on " +
                                  std::to_string(members_.size()) + " ranks (" + std::to_string(request.leaves) +
                                  " leaves, " + std::string(name_of(request.order)) + ", one host): shared_memory, " +
-                                 std::string(shared::describe_way(request))};
+                                 std::string(shared::describe_way(request)) +
+                                 shared::describe_groups(groups_, settings_.cache_groups.from_bytes, request)};
   }
   const std::size_t element = size_of(request.output.dtype);
   return explain_choice(

@@ -4,6 +4,7 @@
 #include "comm/execution.hpp"
 #include "comm/scratch_pool.hpp"
 #include "comm/shared/tier.hpp"
+#include "trireme/comm/context.hpp"
 #include "trireme/comm/engine.hpp"
 #include "trireme/transport/endpoint.hpp"
 
@@ -19,6 +20,7 @@ class HostEngine final : public Engine {
     bool crosses_network = false;
     bool crosses_hosts = false;
     std::optional<plan::Algorithm> algorithm{};
+    CacheGroups cache_groups{};
     std::uint64_t epoch = 0;
     std::vector<bool> shares_memory{};                ///< per world rank; itself included
     std::shared_ptr<shared::Cells> cells{};           ///< null: never use the ranks' common memory
@@ -62,6 +64,7 @@ class HostEngine final : public Engine {
   plan::Shape shape_of(const Request& request) const;
   void start_transfer(Operation& operation) noexcept;
   bool through_tier(const Request& request) const;
+  void group_by_caches();
 
   transport::Endpoint& endpoint_;
   ScratchPool& pool_;
@@ -70,6 +73,7 @@ class HostEngine final : public Engine {
   std::vector<int> members_;
   int rank_;
   std::unique_ptr<shared::Tier> tier_;  ///< if all members see each other's memory
+  shared::GroupChoice groups_{};
   std::vector<CachedPlan> plans_;
   std::vector<Recipe> recipes_;
   std::size_t last_recipe_ = 0;

@@ -21,6 +21,11 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
   if (world.arena_reserve.value == 0) world.arena_reserve = default_reserve;
   if (!world.log) world.log = Log();
   Settings settings = settle(world, platform::Environment());
+  if (options.cache_groups) {
+    const bool automatic = settings.cache_groups.automatic && options.cache_groups->automatic;
+    settings.cache_groups = *options.cache_groups;
+    settings.cache_groups.automatic = automatic;
+  }
   settings.cluster.rank = rank;
   settings.cluster.world = ranks;
   settings.cluster.job_id = "run_ranks";

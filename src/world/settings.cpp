@@ -212,6 +212,11 @@ Settings settle(const Options& options, const platform::Environment& environment
                           "'; set one of the two");
     settings.algorithm = algorithm;
   }
+  if (const auto setting = pick(options.cache_groups, "cache_groups", environment, "TRIREME_CACHE_GROUPS");
+      setting.text) {
+    if (*setting.text != "auto" && *setting.text != "off") refuse(setting, "give auto or off");
+    settings.cache_groups.automatic = *setting.text == "auto";
+  }
   settings.timeout =
       settle_time(options.timeout, "timeout", environment, "TRIREME_TIMEOUT_S").value_or(settings.timeout);
   settings.join_timeout = settle_time(options.join_timeout, "join_timeout", environment, "TRIREME_JOIN_TIMEOUT_S")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/comm/context.hpp"
 #include "trireme/net/job_key.hpp"
 #include "trireme/plan/graph.hpp"
 #include "trireme/platform/cluster_spec.hpp"
@@ -20,6 +21,7 @@ struct Settings {
   std::string engine = "host";     ///< host, mpi
   std::string mpi_module{};        ///< the file; empty: where it is installed
   std::optional<plan::Algorithm> algorithm{};
+  comm::CacheGroups cache_groups{};  ///< domains: pretended ones, in tests; empty: what the ranks' cards say
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
   transport::TcpOptions tcp{};

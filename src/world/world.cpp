@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include <unistd.h>
 
@@ -56,7 +57,8 @@ std::string settings_text(const Settings& settings) {
   return "transport " + settings.transport + ", algorithm " +
          (settings.algorithm ? std::string(plan::name_of(*settings.algorithm)) : "auto") + ", eager bytes " +
          std::to_string(settings.eager_bytes.value_or(0)) + ", tcp flows " +
-         (settings.tcp.flows != 0 ? std::to_string(settings.tcp.flows) : "auto") + ", engine " + settings.engine;
+         (settings.tcp.flows != 0 ? std::to_string(settings.tcp.flows) : "auto") + ", engine " + settings.engine +
+         ", cache groups " + (settings.cache_groups.automatic ? "auto" : "off");
 }
 
 std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine,
@@ -73,6 +75,23 @@ std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& setting
     }
   }
   return cards;
+}
+
+/// Numbers for the caches behind which the ranks sit, the same on all ranks; -1 where unknown.
+std::vector<int> cache_domains(const std::vector<PeerCard>& cards) {
+  std::vector<const PeerCard*> firsts;  // the first rank of each domain
+  std::vector<int> domains;
+  for (const auto& card : cards) {
+    domains.push_back(-1);
+    if (!card.cache_domain) continue;
+    const auto known = std::find_if(firsts.begin(), firsts.end(), [&](const PeerCard* first) {
+      return first->cache_domain == card.cache_domain &&
+             net::are_on_one_machine(first->host_identity, card.host_identity);
+    });
+    domains.back() = static_cast<int>(known - firsts.begin());
+    if (known == firsts.end()) firsts.push_back(&card);
+  }
+  return domains;
 }
 
 /// A refusal of the interface or the ports names what chose them, which the transport does not know.
@@ -108,6 +127,7 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
                                           .transports = contents->transports,
                                           .timeout = settings.timeout,
                                           .algorithm = settings.algorithm,
+                                          .cache_groups = settings.cache_groups,
                                           .make_engine = factory_of(settings, contents->mpi),
                                           .engine_rings = settings.engine != "mpi",
                                           .log = settings.log,
@@ -178,6 +198,8 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
   contents.transports = links.transports;
   const bool crosses_network = settings.transport == "tcp" || !one_host;
   const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  auto cache_groups = settings.cache_groups;
+  if (cache_groups.domain_of.empty()) cache_groups.domain_of = cache_domains(cards);
   contents.context = comm::open_context(
       {.rank = cluster.rank,
        .world_size = cluster.world,
@@ -190,6 +212,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .timeout = settings.timeout,
        .algorithm = settings.algorithm,
        .eager_bytes = settings.eager_bytes,
+       .cache_groups = std::move(cache_groups),
        .progress_thread = settings.progress_thread.value_or(crosses_network),
        .make_engine = factory_of(settings, contents.mpi),
        .engine_rings = settings.engine != "mpi",

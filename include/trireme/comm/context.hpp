@@ -19,6 +19,14 @@
 
 namespace trireme::comm {
 
+/// Which ranks sit behind one last-level cache. An all_reduce in common memory then goes in two levels, so that less is
+/// read and written across caches; never other bits.
+struct CacheGroups {
+  bool automatic = true;         ///< false: never in two levels
+  std::vector<int> domain_of{};  ///< per rank, equal numbers for one cache; negative: unknown. Empty: all unknown
+  std::size_t from_bytes = std::size_t{1} << 20;  ///< of the vector; below, one level has fewer hand-offs
+};
+
 /// What all communicators of one World share, as plain settings: given by `world`, which alone reads the environment.
 struct ContextOptions {
   int rank = 0;
@@ -34,6 +42,7 @@ struct ContextOptions {
   std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(1000);
   std::optional<plan::Algorithm> algorithm{};  ///< of all_reduce; unset: chosen by cost
   std::optional<std::size_t> eager_bytes{};
+  CacheGroups cache_groups{};  ///< the same on all ranks
   bool progress_thread = false;
   EngineFactory make_engine{};  ///< of the communicator of all ranks; empty: the host engine
   bool engine_rings = true;     ///< whether what arrives for the engine ends a sleep; if not, naps stay short

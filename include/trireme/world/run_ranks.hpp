@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/comm/context.hpp"
 #include "trireme/world/world.hpp"
 
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +14,9 @@ namespace trireme::testing {
 
 struct RunRanksOptions {
   std::string transport = "mem";  ///< mem, shm or tcp: all three work between threads
-  Options world{};                ///< rank, world_size, master, transport and engine are ignored; the environment too
+  /// Caches to pretend, for tests and experiments: a machine with one cache runs the ways of several.
+  std::optional<comm::CacheGroups> cache_groups{};
+  Options world{};  ///< rank, world_size, master, transport and engine are ignored; the environment too
 };
 
 /// Runs `body` on `ranks` threads of this process, each with a World of its own that is opened and closed around it.

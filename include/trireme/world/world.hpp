@@ -22,6 +22,7 @@ struct Options {
   std::optional<std::string> transport{};              ///< TRIREME_TRANSPORT: auto, shm or tcp
   std::optional<std::string> engine{};                 ///< TRIREME_ENGINE: auto (the host engine), host or mpi
   std::optional<std::string> algorithm{};              ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
+  std::optional<std::string> cache_groups{};           ///< TRIREME_CACHE_GROUPS: auto (all_reduce by caches) or off
   std::optional<std::chrono::milliseconds> timeout{};  ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
   std::optional<std::chrono::milliseconds> join_timeout{};  ///< TRIREME_JOIN_TIMEOUT_S: of open(); 15 minutes
   std::optional<std::string> interface {};  ///< TRIREME_INTERFACE: name or address, for tcp; all that are up

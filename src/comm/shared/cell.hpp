@@ -50,6 +50,7 @@ struct Cell {
   alignas(128) std::atomic<std::uint64_t> finished;  ///< operations: the peers' memory is no longer looked at
   alignas(128) std::atomic<std::uint64_t> filled;    ///< pieces whose input may be read
   std::atomic<std::uint64_t> reduced;                ///< pieces of which this rank's part is done, everywhere
+  alignas(128) std::atomic<std::uint64_t> spread;    ///< pieces whose part the group has (all_reduce by groups)
   alignas(128) std::array<Slot, slots> slot;
   alignas(128) std::array<std::array<std::byte, piece_bytes>, pieces> staging;
 };

@@ -13,7 +13,8 @@ std::span<std::byte> memory_of(Cell& cell) { return {reinterpret_cast<std::byte*
 
 /// Atomically: a peer may be loading.
 void reset(Cell& cell) {
-  for (auto* flag : {&cell.finished, &cell.filled, &cell.reduced}) flag->store(0, std::memory_order_relaxed);
+  for (auto* flag : {&cell.finished, &cell.filled, &cell.reduced, &cell.spread})
+    flag->store(0, std::memory_order_relaxed);
   for (Slot& slot : cell.slot) slot.announced.store(0, std::memory_order_relaxed);
 }
 

@@ -19,6 +19,20 @@ struct MachineAtomics {
   }
 };
 
+/// Whether the counter of each of `cells` has reached `value`. `least` is what they all had when last looked at.
+template <class Atomics, class Counter>
+bool all_reached(const std::vector<Cell*>& cells, std::uint64_t& least, std::uint64_t value, Counter counter) noexcept {
+  if (least >= value) return true;
+  std::uint64_t found = std::numeric_limits<std::uint64_t>::max();
+  for (Cell* each : cells) {
+    const std::uint64_t theirs = Atomics::load(counter(*each));
+    if (theirs < value) return false;
+    found = std::min(found, theirs);
+  }
+  least = found;
+  return true;
+}
+
 /// The flags by which the ranks of a communicator hand memory to each other. One writer per flag, release and acquire
 /// only; values grow without end, so a flag read late says no less than it did.
 ///
@@ -80,18 +94,9 @@ class Flags {
   }
 
  private:
-  /// Whether every rank's counter has reached `value`. `least` is what they all had when last looked at.
   template <class Counter>
   bool all(std::uint64_t& least, std::uint64_t value, Counter counter) noexcept {
-    if (least >= value) return true;
-    std::uint64_t found = std::numeric_limits<std::uint64_t>::max();
-    for (Cell* each : cells_) {
-      const std::uint64_t theirs = Atomics::load(counter(*each));
-      if (theirs < value) return false;
-      found = std::min(found, theirs);
-    }
-    least = found;
-    return true;
+    return all_reached<Atomics>(cells_, least, value, counter);
   }
 
   std::size_t rank_;

@@ -93,6 +93,7 @@ Tier::~Tier() { cells_->retire(key_, *own_, std::move(peers_), next_number_); }
 void Tier::start(Run& run, const Operation& operation, double divisor) {
   const auto collective = operation.request.collective;
   if (reduces(collective)) work_.prepare(operation.request.leaves);
+  if (grouped_ && collective == Collective::all_reduce) grouped_->work.prepare(operation.request.leaves);
   run = {};
   run.operation = &operation;
   run.number = next_number_++;
@@ -146,6 +147,8 @@ bool Tier::attach() noexcept {
     peers_.cells[r] = reinterpret_cast<Cell*>(memory);
   }
   flags_ = std::make_unique<Flags<MachineAtomics>>(static_cast<int>(rank_), peers_.cells);
+  if (grouped_)
+    grouped_->flags = std::make_unique<GroupedFlags<MachineAtomics>>(*flags_, rank_, grouped_->work.groups());
   return true;
 }
 
@@ -220,6 +223,10 @@ bool Tier::settle(Run& run) noexcept {
   }
   run.small = all_staged && bytes <= copied_if_foreign(members_.size());
   if (run.small) return true;
+  if (!any_staged && grouped_ && grouped_->takes(request)) {
+    settle_grouped(run);
+    return true;
+  }
   const std::size_t count = elements_of_block(request);
   run.piece_count = count;
   if (any_staged) {
@@ -267,7 +274,8 @@ bool Tier::advance() noexcept {
 
 bool Tier::step(Run& run) noexcept {
   if (!run.agreed && !agree(run)) return false;
-  return run.small ? small_step(run) : piece_step(run);
+  if (run.small) return small_step(run);
+  return run.by_groups ? grouped_step(run) : piece_step(run);
 }
 
 bool Tier::small_step(Run& run) noexcept {
@@ -422,6 +430,8 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
         lacks = run.number >= slots && load(cell.finished) + slots <= run.number;
       } else if (!run.agreed) {
         lacks = load(cell.slot[run.number % slots].announced) <= run.number;
+      } else if (run.by_groups) {
+        lacks = grouped_->lacks(r, cell, run.grouped);
       } else {
         lacks = load(cell.filled) <= run.stages.to_combine || load(cell.reduced) <= run.stages.to_take_out;
       }
@@ -437,7 +447,8 @@ int Tier::lost_peer(const Run& run) const noexcept {
     const Cell& cell = *peers_.cells[r];
     const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
     const bool lacks = !run.agreed ? load(cell.slot[run.number % slots].announced) <= run.number
-                                   : load(cell.reduced) < run.stages.end || load(cell.filled) < run.stages.end;
+                                   : load(cell.reduced) < run.stages.end || load(cell.filled) < run.stages.end ||
+                                         (run.by_groups && load(cell.spread) < run.stages.end);
     if (lacks) return static_cast<int>(r);
   }
   return -1;

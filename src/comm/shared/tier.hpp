@@ -2,6 +2,7 @@
 #pragma once
 
 #include "comm/shared/cells.hpp"
+#include "comm/shared/grouped.hpp"
 #include "comm/shared/stages.hpp"
 #include "comm/shared/work.hpp"
 #include "trireme/comm/engine.hpp"
@@ -30,6 +31,8 @@ struct Run {
   bool staged = false;          ///< own memory passes through the cell
   std::size_t piece_count = 0;  ///< elements of a piece
   Stages stages{};
+  bool by_groups = false;   ///< an all_reduce in two levels
+  GroupedStages grouped{};  ///< its stages; `stages` then only numbers the pieces
 };
 
 /// Collectives among ranks that see each other's memory: no messages, only flags. Operations run in order of issue; as
@@ -51,6 +54,10 @@ class Tier {
   Tier(const Tier&) = delete;
   Tier& operator=(const Tier&) = delete;
 
+  /// From here on all_reduces of at least `from_bytes` in arena memory go by groups where that keeps their bits. The same
+  /// on all ranks, before the first operation.
+  void use_groups(Groups groups, std::size_t from_bytes);
+
   void start(Run& run, const Operation& operation, double divisor);
   Progress poll(Run& run) noexcept;
   /// The run will not be polled again.
@@ -66,11 +73,14 @@ class Tier {
   bool step(Run& run) noexcept;
   bool small_step(Run& run) noexcept;
   bool piece_step(Run& run) noexcept;
+  void settle_grouped(Run& run) noexcept;
+  bool grouped_step(Run& run) noexcept;
   bool advance() noexcept;
   void complete(Run& run) noexcept;
   int lost_peer(const Run& run) const noexcept;
   void tell() noexcept;
   struct PieceJob;
+  struct GroupedJob;
   layout::Interval range_of(const Run& run, std::uint64_t piece) const noexcept;
   Sight own_sight(const Run& run, std::uint64_t piece) const noexcept;
   /// Where the others see the memory of `rank`.
@@ -87,6 +97,7 @@ class Tier {
   Peers peers_;  // cells null: not found yet
   std::unique_ptr<Flags<MachineAtomics>> flags_;
   Work work_;
+  std::unique_ptr<Grouped> grouped_;  // null: no groups
   std::vector<Sight> sights_;
   std::vector<Run*> queue_;  // in order of number
   std::uint64_t next_number_ = 0;

@@ -270,3 +270,36 @@ TEST_CASE("from the 2nd to the 1000th operation of a shape nothing touches the h
   REQUIRE(measured == 3 * static_cast<int>(shapes_of(1).size()));
   REQUIRE(restless == 0);
 }
+
+TEST_CASE("from its 2nd time on an all_reduce by groups touches neither the heap nor a mutex") {
+  constexpr int members = 4;
+  constexpr std::size_t count = 300'000;
+  std::barrier together(members);
+  testing::ForbiddenCalls calls{};
+  testing::run_ranks(members,
+                     [&](World& world) {
+                       auto communicator = world.communicator();
+                       const LeaveOnFailure leave(together);
+                       const auto memory = world.memory().allocate<float>(2 * count);
+                       const auto in = memory.as<float>().first(count), out = memory.as<float>().subspan(count);
+                       const auto call = [&] {
+                         communicator.all_reduce(ConstTensorView(in), TensorView(out));
+                         communicator.all_reduce_async(out, average).wait();
+                       };
+                       call();
+                       together.arrive_and_wait();
+                       if (world.rank() == 0) {
+                         others_sleep();
+                         testing::arm_forbidden_calls();
+                       }
+                       together.arrive_and_wait();
+                       for (int i = 0; i < 30; ++i) call();
+                       together.arrive_and_wait();
+                       if (world.rank() == 0) calls = testing::disarm_forbidden_calls();
+                       together.arrive_and_wait();
+                     },
+                     {.cache_groups = comm::CacheGroups{.domain_of = {0, 0, 1, 1}}});
+  INFO(testing::first_forbidden_call());
+  REQUIRE(calls.heap == 0);
+  REQUIRE(calls.mutex == 0);
+}

@@ -64,6 +64,7 @@ TEST_CASE("every variable is read") {
   auto environment = launched();
   environment.set("TRIREME_TRANSPORT", "tcp");
   environment.set("TRIREME_ALGORITHM", "recursive_doubling");
+  environment.set("TRIREME_CACHE_GROUPS", "off");
   environment.set("TRIREME_TIMEOUT_S", "2.5");
   environment.set("TRIREME_INTERFACE", "eth7");
   environment.set("TRIREME_PORT_RANGE", "40000-40100");
@@ -76,6 +77,7 @@ TEST_CASE("every variable is read") {
   REQUIRE(settings.cluster.world == 4);
   REQUIRE(settings.transport == "tcp");
   REQUIRE(settings.algorithm == plan::Algorithm::recursive_doubling);
+  REQUIRE(!settings.cache_groups.automatic);
   REQUIRE(settings.timeout == 2500ms);
   REQUIRE(settings.tcp.interface == "eth7");
   REQUIRE(settings.tcp.first_port == 40000);
@@ -94,6 +96,7 @@ TEST_CASE("a bad value is refused by the name of its variable") {
   };
   const std::vector<Bad> bad{
       {"TRIREME_TRANSPORT", {"", "mem", "TCP", "infiniband", "shm "}},
+      {"TRIREME_CACHE_GROUPS", {"", "on", "Off"}},
       {"TRIREME_ALGORITHM", {"", "Ring", "fastest", "double_tree"}},
       {"TRIREME_TIMEOUT_S", {"", "0", "-3", "abc", "3s", "nan", "inf", "1e9", "3 "}},
       {"TRIREME_PORT_RANGE",
