@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/processor_list.hpp"
 
-#include "trireme/base/error.hpp"
-
-#include <cerrno>
 #include <charconv>
 #include <memory>
 
@@ -51,9 +48,9 @@ ProcessorList allowed_processors() {
   const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(most_processors),
                                                              [](cpu_set_t* each) { CPU_FREE(each); });
   const std::size_t bytes = CPU_ALLOC_SIZE(most_processors);
-  if (!set) fail_system("sched_getaffinity", ENOMEM);
+  if (!set) return {};
   CPU_ZERO_S(bytes, set.get());
-  if (::sched_getaffinity(0, bytes, set.get()) != 0) fail_system("sched_getaffinity", errno);
+  if (::sched_getaffinity(0, bytes, set.get()) != 0) return {};
   ProcessorList processors;
   for (int i = 0; i < most_processors; ++i) {
     if (CPU_ISSET_S(static_cast<std::size_t>(i), bytes, set.get())) processors.push_back(i);

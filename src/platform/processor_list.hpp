@@ -21,7 +21,7 @@ std::string to_text(const ProcessorList& processors);
 /// `most_processors`, anything else in it.
 std::optional<ProcessorList> parse_processors(std::string_view text);
 
-/// The processors this thread may run on. Errors: system.
+/// The processors this thread may run on; none where the kernel does not say (a sandbox may forbid the question).
 ProcessorList allowed_processors();
 
 }  // namespace trireme::platform
