@@ -76,7 +76,7 @@ Context::Context(ContextOptions options, std::vector<std::unique_ptr<transport::
   endpoint_.set_listener(this);
 }
 
-Context::~Context() { close(true); }
+Context::~Context() { close(true, {}); }
 
 void Context::open() {
   if (options_.open_control) control_ = options_.open_control(*this);
@@ -420,11 +420,11 @@ void Context::overrun(int peer, const transport::MessageKey& next, std::size_t m
 
 // ----------------------------------------------------------------------------------------------------------- the ends
 
-void Context::close(bool failed) noexcept {
+bool Context::close(bool failed, std::chrono::nanoseconds patience) noexcept {
   lock();
   if (closed_) {
     unlock();
-    return;
+    return false;
   }
   closed_ = true;
   unlock();
@@ -439,11 +439,12 @@ void Context::close(bool failed) noexcept {
   lock();
   const bool orderly = !failed && !failure_.aborted() && active_operations_.load(std::memory_order_relaxed) == 0;
   cells_->forget_peers();
-  if (orderly) endpoint_.close(Deadline::after(std::chrono::seconds(1)));
+  const bool together = orderly && endpoint_.close(Deadline::after(patience));
   failure_.settle({.code = ErrorCode::closed, .epoch = options_.epoch, .message = "this world was closed"});
   poll_everything();
   unlock();
   control_.reset();
+  return together;
 }
 
 std::shared_ptr<Context> open_context(ContextOptions options, std::vector<std::unique_ptr<transport::Link>> links) {
@@ -480,7 +481,9 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
   return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
 }
 
-void close_context(const std::shared_ptr<Context>& context, bool failed) noexcept { context->close(failed); }
+bool close_context(const std::shared_ptr<Context>& context, bool failed, std::chrono::nanoseconds patience) noexcept {
+  return context->close(failed, patience);
+}
 
 std::optional<Error> failure_of(const std::shared_ptr<Context>& context) {
   if (!context->failure().aborted()) return std::nullopt;

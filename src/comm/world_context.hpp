@@ -84,7 +84,8 @@ class Context final : public rendezvous::ControlListener,
   /// The world's failure as this rank reports it; code none if there is none.
   Error failure_error() const;
   std::string host_of(int world_rank) const;
-  void close(bool failed) noexcept;
+  /// See close_context.
+  bool close(bool failed, std::chrono::nanoseconds patience) noexcept;
 
   // rendezvous::ControlListener, on the channel's thread
   rendezvous::Status status() noexcept override;

@@ -143,6 +143,7 @@ World WorldBuilder::build(Settings settings, Meeting meeting, MpiSession mpi) {
   auto contents = std::make_unique<World::Contents>();
   contents->server = std::move(meeting.server);
   contents->mpi = std::move(mpi);
+  if (contents->mpi) contents->patience_at_end = settings.timeout;  // that of any other wait for all ranks
   contents->engine = settings.engine;
   const auto control = ControlRelay::open(settings.cluster.rank, first_epoch, meeting.open_control);
   try {
@@ -250,11 +251,10 @@ World& World::operator=(World&& other) noexcept {
 }
 
 void World::leave(bool failed) {
-  const bool aborted = comm::failure_of(contents_->context).has_value();
-  comm::close_context(contents_->context, failed);
+  const bool together = comm::close_context(contents_->context, failed, contents_->patience_at_end);
   if (!contents_->mpi) return;
-  // Who failed, or saw another fail, must not wait for all others.
-  if (failed || aborted) contents_->mpi->abandon();
+  // MPI ends when all ranks end it, however long that takes: only where all have left in good order will they.
+  if (!together) contents_->mpi->abandon();
   contents_->mpi->close();
 }
 

@@ -27,6 +27,7 @@ struct World::Contents {
   int local_rank = 0;
   int local_size = 1;
   int exceptions_at_open = std::uncaught_exceptions();
+  std::chrono::nanoseconds patience_at_end = std::chrono::seconds(1);  // for the other ranks to leave as well
 };
 
 /// Puts a World together: the one place that knows every transport, store and engine.

@@ -433,7 +433,10 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
       } else if (run.by_groups) {
         lacks = grouped_->lacks(r, cell, run.grouped);
       } else {
-        lacks = load(cell.filled) <= run.stages.to_combine || load(cell.reduced) <= run.stages.to_take_out;
+        const Stages& stages = run.stages;
+        lacks = (stages.to_combine < stages.end && load(cell.filled) <= stages.to_combine) ||
+                (stages.to_take_out < stages.end && load(cell.reduced) <= stages.to_take_out) ||
+                (stages.looked_at && load(cell.reduced) < stages.end);
       }
     }
     if (lacks) ranks.push_back(static_cast<int>(r));

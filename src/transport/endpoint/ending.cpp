@@ -93,7 +93,7 @@ void Endpoint::abort() noexcept {
   }
 }
 
-void Endpoint::close(Deadline deadline) noexcept {
+bool Endpoint::close(Deadline deadline) noexcept {
   // Short sleeps: a peer's last word may not ring.
   const auto nap = [&] {
     sleep(Deadline::at(std::min(deadline.moment(), Deadline::Clock::now() + std::chrono::milliseconds(20))));
@@ -110,7 +110,8 @@ void Endpoint::close(Deadline deadline) noexcept {
   }
   for (auto& slot : peers_) {
     for (Lane& lane : slot->lanes) {
-      if (!slot->ended) lane.link->close();
+      // Who left before in good order gets the same word back: it may be waiting for it.
+      if (!slot->ended || slot->state() == LinkState::closed) lane.link->close();
     }
   }
   // Ending a TCP stream while bytes lie unread would reset it and could destroy what is still on its way to the peer.
@@ -123,11 +124,14 @@ void Endpoint::close(Deadline deadline) noexcept {
     }
     if (open) nap();
   }
+  bool together = true;
   for (auto& slot : peers_) {
+    together &= slot->lanes.empty() || slot->state() == LinkState::closed;
     slot->ended = true;
     fail_requests(*slot);
     slot->lanes.clear();
   }
+  return together;
 }
 
 /// Reads what is there away; whether that was the last of it.

@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -14,6 +15,7 @@
 #include <numeric>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -555,4 +557,41 @@ TEST_CASE(
   REQUIRE(watched_for(silent[0]->event).empty());
   REQUIRE(watched_for(silent[1]->event) == "1d");
   REQUIRE(heard.ended.empty());
+}
+
+TEST_CASE("closing tells whether every peer has left too, in good order") {
+  Laned rank(2);
+  bool expected = false;
+  SECTION("it has") {
+    for (auto* link : rank.links) link->end(LinkState::closed);
+    expected = true;
+  }
+  SECTION("it had before") {
+    for (auto* link : rank.links) link->end(LinkState::closed);
+    rank.progress();
+    expected = true;
+  }
+  SECTION("it was lost") {
+    for (auto* link : rank.links) link->end(LinkState::lost);
+  }
+  SECTION("one lane of it goes on") { rank.links[1]->end(LinkState::closed); }
+  SECTION("it goes on") {}
+  CHECK(rank.endpoint.close(Deadline::after(std::chrono::milliseconds(50))) == expected);
+}
+
+TEST_CASE("who leaves first hears that the others leave in good order, too, though they had seen it go") {
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp", "tcp3");
+  CAPTURE(transport);
+  testing::Endpoints ranks(transport, 2);
+  std::atomic<bool> together{false};
+  std::thread first([&] { together = ranks[0].close(Deadline::after(std::chrono::seconds(10))); });
+  const Deadline deadline = Deadline::after(std::chrono::seconds(10));
+  while (ranks.heard(1).ended.empty() && !deadline.passed()) ranks[1].progress();
+  const bool seen = !ranks.heard(1).ended.empty();
+  const bool second = ranks[1].close(Deadline::after(std::chrono::seconds(10)));
+  ranks.crash(1);
+  first.join();
+  CHECK(seen);
+  CHECK(second);
+  CHECK(together);
 }
