@@ -27,6 +27,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN_LIMIT_S = 600
 BUSY_CORES = 0.1  # other load above this many cores is worth a warning
+PATIENCE_S = 20  # for the processors to be near each other, before a run
+ATTEMPTS = 4  # at a run before and after which they are
 
 Contender = collections.namedtuple("Contender", "name processes command needs_torch core_type", defaults=[None])
 Ratio = collections.namedtuple("Ratio", "name over of target")
@@ -34,10 +36,11 @@ Ratio = collections.namedtuple("Ratio", "name over of target")
 RATIOS = (
     Ratio("one rank / PyTorch, one process, same BLAS kernels", "trireme-1", "torch-1", 1.2),
     Ratio("one rank / PyTorch, one process, as shipped", "trireme-1", "torch-1-shipped", 1.2),
-    Ratio("two ranks / one rank", "trireme-2", "trireme-1", 1.5),
-    Ratio("two ranks / PyTorch DDP over Gloo, two processes, same BLAS kernels", "trireme-2", "torch-2", 2.0),
-    Ratio("two ranks / PyTorch DDP over Gloo, two processes, as shipped", "trireme-2", "torch-2-shipped", 2.0),
-    Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", None),
+    Ratio("two ranks / one rank", "trireme-2", "trireme-1", 1.7),
+    Ratio("two ranks / PyTorch DDP over Gloo, two processes, same BLAS kernels", "trireme-2", "torch-2", 2.5),
+    Ratio("two ranks / PyTorch DDP over Gloo, two processes, as shipped", "trireme-2", "torch-2-shipped", 2.5),
+    Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", 0.9),
+    Ratio("two ranks without communication / one rank", "trireme-2-alone", "trireme-1", None),
     Ratio("two PyTorch processes under DDP / one", "torch-2", "torch-1", None),
 )
 
@@ -56,10 +59,13 @@ def parse_arguments():
     parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
     parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated contenders (see --list)")
-    parser.add_argument("--with", dest="extra", default="", metavar="NAMES", help="contenders besides the usual six")
+    parser.add_argument("--with", dest="extra", default="", metavar="NAMES", help="contenders besides the usual seven")
     parser.add_argument("--list", action="store_true", help="names the contenders")
     parser.add_argument("--bind", choices=("core", "none"), default="core",
                         help="core (default): each process on one processor, single ones on another one every round")
+    parser.add_argument("--placement", choices=("near", "any"), default="near",
+                        help="near (default): a run before or after which two processors are further apart than cores of "
+                             "one cache, as virtual ones are at times, is repeated")
     parser.add_argument("--resamples", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
     parser.add_argument("--json", metavar="FILE")
@@ -119,7 +125,7 @@ def contenders(options):
             setting = f"OPENBLAS_CORETYPE={each.core_type} " if each.core_type else ""
             print(f"{each.name:16} {setting}{' '.join(each.command)}")
         sys.exit(0)
-    usual = ["trireme-1", "trireme-2", "torch-1", "torch-2", "torch-1-shipped", "torch-2-shipped"]
+    usual = ["trireme-1", "trireme-2", "torch-1", "torch-2", "torch-1-shipped", "torch-2-shipped", "trireme-2-alone"]
     names = (options.only.split(",") if options.only else usual) + [name for name in options.extra.split(",") if name]
     known = {each.name: each for each in every}
     for name in names:
@@ -194,6 +200,26 @@ def run_once(contender, options, processors, turn):
         "other_cores": max(0.0, (busy_after - busy) - (own_seconds() - own)) / elapsed,
         "stolen_cores": max(0.0, stolen_after - stolen) / elapsed,
     }
+
+
+def near(options):
+    """Whether the processors are near each other at this moment (bench/placement_probe)."""
+    probe = os.path.join(options.build, "bin", "placement_probe")
+    return subprocess.run([probe], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def run_near(contender, options, processors, turn):
+    """A run between two looks at the processors that both find them near, if there is one to be had."""
+    for attempt in range(ATTEMPTS):
+        until = time.monotonic() + PATIENCE_S
+        while options.placement == "near" and not near(options) and time.monotonic() < until:
+            time.sleep(0.1)
+        run = run_once(contender, options, processors, turn)
+        run["near"] = options.placement == "any" or near(options)
+        run["repeated"] = attempt
+        if run["near"]:
+            break
+    return run
 
 
 def disturbed(run):
@@ -296,7 +322,7 @@ def main():
     for turn in range(options.rounds):
         said = []
         for each in chosen:
-            run = run_once(each, options, processors, turn)
+            run = run_near(each, options, processors, turn)
             runs[each.name].append(run)
             said.append(f"{each.name} {run['samples_per_s']:.0f}")
             if disturbed(run):
@@ -305,6 +331,9 @@ def main():
     rows = compare(runs, options)
     show(runs, rows, options)
     every = [run for each in runs.values() for run in each]
+    if options.placement == "near":
+        print(f"{len(every)} runs, after {sum(not run['near'] for run in every)} of them the processors were not near each "
+              f"other; {sum(run['repeated'] for run in every)} others were repeated for that reason")
     if any(map(disturbed, every)):
         warn(f"{sum(map(disturbed, every))} of {len(every)} runs had other load beside them: do not quote them")
     if options.json:

@@ -79,6 +79,7 @@ Peer bound(const PeerConditions& here) {
   for (const char* kibibytes : {"16", "64", "128", "256"})
     add("staged " + std::string(kibibytes) + " KiB",
         {"--kind", "staged", "--chunk", std::to_string(std::stoul(kibibytes) * 1024)});
+  add("cross memory", {"--kind", "cross_memory"});
   return peer;
 }
 

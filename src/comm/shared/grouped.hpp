@@ -18,8 +18,8 @@ struct Grouped {
     return request.collective == plan::Collective::all_reduce && request.output.size_bytes() >= from_bytes &&
            keeps_partials(request) && work.fits(request.leaves);
   }
-  /// Whether rank `r` has not yet done what this one waits for.
-  bool lacks(std::size_t r, const Cell& cell, const GroupedStages& stages) const noexcept;
+  /// Whether rank `r` has not yet done what this one waits for in `operation`.
+  bool lacks(std::size_t r, const Cell& cell, std::uint64_t operation, const GroupedStages& stages) const noexcept;
 
   GroupedWork work;
   std::size_t from_bytes;

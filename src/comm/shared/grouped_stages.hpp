@@ -10,7 +10,8 @@
 
 namespace trireme::comm::shared {
 
-/// The flags as an all_reduce by groups uses them: of each piece a rank
+/// The flags as an all_reduce by groups uses them. Before anything is read, the neighbours have finished what they had
+/// announced before (all_come_to): it may be an operation on the same memory, issued ahead. Of each piece a rank
 ///   partial(k)   has added its part over its group, into its own output     counterparts wait for each other's
 ///   final(k)     has combined its share of it with its counterparts         counterparts wait for each other's
 ///   spread(k)    has written its part to its neighbours                     neighbours wait for each other's
@@ -26,6 +27,10 @@ class GroupedFlags {
         counterparts_(cells(flags, counterparts(groups, rank))),
         neighbours_(cells(flags, neighbours(groups, rank))) {}
 
+  bool all_come_to(std::uint64_t operation) noexcept {
+    return all_reached<Atomics>(
+        neighbours_, finished_, operation, [](Cell & c) -> auto& { return c.finished; });
+  }
   void partial(std::uint64_t piece) noexcept { Atomics::store(own_->filled, piece + 1); }
   bool all_partial(std::uint64_t piece) noexcept {
     return all_reached<Atomics>(
@@ -52,7 +57,7 @@ class GroupedFlags {
   Cell* own_;
   std::vector<Cell*> counterparts_;
   std::vector<Cell*> neighbours_;
-  std::uint64_t filled_ = 0, reduced_ = 0, spread_ = 0;
+  std::uint64_t finished_ = 0, filled_ = 0, reduced_ = 0, spread_ = 0;
 };
 
 /// How far an all_reduce by groups is: the next piece of each stage.

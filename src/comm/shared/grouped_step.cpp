@@ -64,15 +64,18 @@ struct Tier::GroupedJob {
 };
 
 bool Tier::grouped_step(Run& run) noexcept {
+  if (!grouped_->flags->all_come_to(run.number)) return false;
   const bool moved = shared::advance(*grouped_->flags, run.grouped, GroupedJob{*this, run, run.operation->request});
   if (!ended(*grouped_->flags, run.grouped)) return moved;
   complete(run);
   return true;
 }
 
-bool Grouped::lacks(std::size_t r, const Cell& cell, const GroupedStages& stages) const noexcept {
+bool Grouped::lacks(std::size_t r, const Cell& cell, std::uint64_t operation,
+                    const GroupedStages& stages) const noexcept {
   const std::size_t size = work.groups().size, rank = work.rank();
   const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
+  if (r / size == rank / size && load(cell.finished) < operation) return true;
   if (r % size == rank % size) {
     if (load(cell.filled) <= std::min(stages.to_combine, stages.end - 1)) return true;
     if (load(cell.reduced) <= std::min(stages.to_spread, stages.end - 1)) return true;

@@ -431,7 +431,7 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
       } else if (!run.agreed) {
         lacks = load(cell.slot[run.number % slots].announced) <= run.number;
       } else if (run.by_groups) {
-        lacks = grouped_->lacks(r, cell, run.grouped);
+        lacks = grouped_->lacks(r, cell, run.number, run.grouped);
       } else {
         const Stages& stages = run.stages;
         lacks = (stages.to_combine < stages.end && load(cell.filled) <= stages.to_combine) ||

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace trireme;
@@ -164,6 +166,29 @@ TEST_CASE("eight all_reduces by groups may be under way at once, also in a commu
               }
             },
             {.cache_groups = pretended(6, 3)});
+}
+
+TEST_CASE(
+    "an all_reduce by groups that is issued ahead waits for the small one before it, on part of the same memory") {
+  run_ranks(4,
+            [&](World& world) {
+              auto communicator = world.communicator();
+              constexpr std::size_t count = 50'000;
+              const auto memory = world.memory().allocate<float>(count);
+              for (int round = 0; round < 20; ++round) {
+                std::fill(memory.as<float>().begin(), memory.as<float>().end(), 1.0f);
+                communicator.barrier();
+                auto part = communicator.all_reduce_async(memory.as<float>().first(1));
+                auto whole = communicator.all_reduce_async(memory.as<float>());
+                // Announced, both of them; now this rank does nothing for a while, and so has not written the first result.
+                if (world.rank() == round % 4) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+                part.wait();
+                whole.wait();
+                require(memory.as<float>()[0] == 16.0f, "the second did not see the first's result");
+                require(memory.as<float>()[count - 1] == 4.0f, "a wrong sum");
+              }
+            },
+            {.cache_groups = pretended(4, 2)});
 }
 
 TEST_CASE("who leaves while the others all_reduce by groups is named") {

@@ -85,6 +85,7 @@ class Rower {
       begun_ = true;
     }
     if (now.kind == Kind::grouped) {
+      if (!grouped_.all_come_to(finished_)) return moved;
       moved |= advance(grouped_, grouped_stages_, ByGroups{*this});
       return ended(grouped_, grouped_stages_) ? finish() : moved;
     }
@@ -160,6 +161,10 @@ class Rower {
   }
   bool finish() {
     for_own_cells(finished_, [](const void*, const void* out) { explored->read(out); });
+    // A small one may write what the next, announced ahead, reads: its result is part of a larger tensor.
+    if (machine_->program[finished_].kind == Kind::small && announced_ > finished_ + 1) {
+      for_own_cells(finished_ + 1, [](const void* in, const void*) { explored->write(in); });
+    }
     begun_ = false;
     flags_.finish(finished_++);
     return true;
