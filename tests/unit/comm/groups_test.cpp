@@ -177,7 +177,8 @@ TEST_CASE("every element is reduced once in each group, combined once, and sprea
   }
 }
 
-TEST_CASE("a rank waits for its counterparts until its part is final, then for its neighbours") {
+TEST_CASE(
+    "a rank waits for its neighbours to come, for its counterparts until its part is final, then for its neighbours") {
   using comm::shared::Cell;
   const comm::shared::Grouped grouped({2, 2}, 0, 0);  // neighbour 1, counterpart 2, and 3 is neither
   const auto cell = std::make_unique<Cell>();
@@ -185,10 +186,12 @@ TEST_CASE("a rank waits for its counterparts until its part is final, then for i
   const auto waits_for = [&] {
     std::vector<std::size_t> ranks;
     for (std::size_t r = 1; r < 4; ++r) {
-      if (grouped.lacks(r, *cell, stages)) ranks.push_back(r);
+      if (grouped.lacks(r, *cell, 3, stages)) ranks.push_back(r);
     }
     return ranks;
   };
+  REQUIRE(waits_for() == std::vector<std::size_t>{1, 2});  // for its neighbour to come to operation 3 at all
+  cell->finished = 3;
   stages.to_reduce = 12;
   cell->filled = 10;
   REQUIRE(waits_for() == std::vector<std::size_t>{2});  // for its partial
