@@ -41,6 +41,8 @@ constexpr std::size_t slots = 4;
 struct Size {
   std::size_t count = 0, iterations = 0, buffers = 1;
   std::size_t bytes() const { return count * sizeof(float); }
+  /// From one buffer to the next, in floats: whole cache lines.
+  std::size_t stride() const { return (count + 15) / 16 * 16; }
 };
 
 enum class Kind { zero_copy, staged, cross_memory };
@@ -52,13 +54,14 @@ const char* name_of(Kind kind) {
 
 struct Options {
   Kind kind = Kind::zero_copy;
-  std::size_t processes = 2, min_bytes = 4, max_bytes = 256 << 20, factor = 4, chunk = 128 << 10, iterations = 0;
+  std::size_t warmup = 3, processes = 2, min_bytes = 4, max_bytes = 256 << 20, factor = 4, chunk = 128 << 10,
+              iterations = 0;
   std::vector<Size> sizes;
 
   /// Floats a process needs for its data.
   std::size_t room() const {
     std::size_t most = 0;
-    for (const Size& size : sizes) most = std::max(most, size.count * size.buffers);
+    for (const Size& size : sizes) most = std::max(most, size.stride() * size.buffers);
     return most;
   }
 };
@@ -223,17 +226,18 @@ class Process {
     const std::size_t count = size.count;
     std::vector<double> times;
     std::uint64_t wrong = 0;
-    for (std::size_t i = 0; i < size.iterations + 3; ++i, ++calls_) {
-      offset_ = i % size.buffers * count;
+    for (std::size_t i = 0; i < size.iterations + options_.warmup; ++i, ++calls_) {
+      offset_ = i % size.buffers * size.stride();
       for (std::size_t e = 0; e < count; ++e) data()[e] = static_cast<float>((e + calls_) % 1021 + rank_);
       barrier();
       const auto begin = std::chrono::steady_clock::now();
       call(count);
       shared_.seconds[rank_] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       barrier();
-      if (i >= 3) times.push_back(*std::max_element(shared_.seconds, shared_.seconds + options_.processes));
+      if (i >= options_.warmup)
+        times.push_back(*std::max_element(shared_.seconds, shared_.seconds + options_.processes));
       barrier();
-      if (i >= 3) continue;
+      if (i >= options_.warmup) continue;
       const float ranks = static_cast<float>(options_.processes * (options_.processes - 1) / 2);
       for (std::size_t e = 0; e < count; ++e) {
         const float expected = static_cast<float>(options_.processes * ((e + calls_) % 1021)) + ranks;
@@ -286,6 +290,8 @@ void* map(std::size_t bytes) {
 void parse_sizes(int argc, char** argv, Options& options) {
   if (argc < 4 || std::string_view(argv[0]) != "f32" || std::string_view(argv[1]) != "cold")
     usage("only f32 is added here, and inputs are rewritten: f32 cold WARMUP COUNT:ITERATIONS:BUFFERS ...");
+  options.warmup = std::strtoull(argv[2], nullptr, 10);
+  if (options.warmup == 0) usage("WARMUP is a number above 0");
   for (int i = 3; i < argc; ++i) {
     Size size;
     if (std::sscanf(argv[i], "%zu:%zu:%zu", &size.count, &size.iterations, &size.buffers) != 3 || size.count == 0 ||

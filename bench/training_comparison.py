@@ -27,7 +27,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN_LIMIT_S = 600
 BUSY_CORES = 0.1  # other load above this many cores is worth a warning
-PATIENCE_S = 20  # for the processors to be near each other, before a run
+PATIENCE_S = 60  # over all runs, for the processors to be near each other
 ATTEMPTS = 4  # at a run before and after which they are
 
 Contender = collections.namedtuple("Contender", "name processes command needs_torch core_type", defaults=[None])
@@ -136,6 +136,10 @@ def contenders(options):
 
 def without_missing(chosen, options):
     """Leaves PyTorch out where it is missing; everything else that is missing is an error."""
+    probe = os.path.join(options.build, "bin", "placement_probe")
+    if options.placement == "near" and not os.access(probe, os.X_OK):
+        sys.exit(f"training_comparison: {probe} is not there; build the target trireme_placement_probe, or give "
+                 "--placement any")
     for program in {each.command[0] for each in chosen if not each.needs_torch}:
         if not os.access(program, os.X_OK):
             sys.exit(f"training_comparison: {program} is not there; build it: cmake --build {options.build} "
@@ -208,18 +212,32 @@ def near(options):
     return subprocess.run([probe], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def run_near(contender, options, processors, turn):
-    """A run between two looks at the processors that both find them near, if there is one to be had."""
-    for attempt in range(ATTEMPTS):
-        until = time.monotonic() + PATIENCE_S
-        while options.placement == "near" and not near(options) and time.monotonic() < until:
+class Patience:
+    """Runs between two looks at the processors that both find them near, while that is to be had."""
+
+    def __init__(self, options):
+        self.options = options
+        self.left = PATIENCE_S if options.placement == "near" else 0
+
+    def wait(self):
+        began = time.monotonic()
+        while self.left > 0 and not near(self.options):
+            if time.monotonic() - began > self.left:
+                warn("the processors are seldom near each other here: what follows counts as it comes")
+                self.left = 0
+                return
             time.sleep(0.1)
-        run = run_once(contender, options, processors, turn)
-        run["near"] = options.placement == "any" or near(options)
-        run["repeated"] = attempt
-        if run["near"]:
-            break
-    return run
+        self.left = max(0, self.left - (time.monotonic() - began)) if self.left else 0
+
+    def run(self, contender, processors, turn):
+        for attempt in range(ATTEMPTS):
+            self.wait()
+            run = run_once(contender, self.options, processors, turn)
+            run["near"] = self.options.placement == "any" or near(self.options)
+            run["repeated"] = attempt
+            if run["near"] or self.left == 0:
+                break
+        return run
 
 
 def disturbed(run):
@@ -319,10 +337,11 @@ def main():
                                 if key.startswith(("TRIREME_", "OPENBLAS_", "OMP_", "GLOO_")) and "KEY" not in key},
                    "before": look_at_load(processors)}
     runs = {each.name: [] for each in chosen}
+    patience = Patience(options)
     for turn in range(options.rounds):
         said = []
         for each in chosen:
-            run = run_near(each, options, processors, turn)
+            run = patience.run(each, processors, turn)
             runs[each.name].append(run)
             said.append(f"{each.name} {run['samples_per_s']:.0f}")
             if disturbed(run):

@@ -5,12 +5,17 @@
 #include "cli/perf/measure.hpp"
 #include "cli/perf/memory.hpp"
 #include "cli/subcommand.hpp"
+#include "platform/processor_list.hpp"
+#include "platform/seats.hpp"
 #include "trireme/base/error.hpp"
 
-#include <array>
 #include <cstdio>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
 
 namespace trireme::cli {
 namespace {
@@ -33,11 +38,16 @@ PerfEnvironment describe_world(const World& world, BoundKind bound) {
   return environment;
 }
 
-/// As rank 0 sees it, for all of them.
+/// Whether the ranks, all on one host, cannot have a processor each among those they may run on.
 bool more_ranks_than_processors(const World& world) {
-  std::array<std::int32_t, 1> crowded{world.size() > describe_machine().processors ? 1 : 0};
-  world.communicator().broadcast(std::span<std::int32_t>(crowded), 0, {.label = "processors"});
-  return crowded[0] != 0;
+  const std::string mine = platform::to_text(platform::allowed_processors());
+  std::vector<platform::ProcessorList> lists;
+  for (const auto& each :
+       world.communicator().all_gather_bytes(std::as_bytes(std::span(mine)), {.label = "processors"})) {
+    const std::string_view text(reinterpret_cast<const char*>(each.data()), each.size());
+    lists.push_back(platform::parse_processors(text).value_or(platform::ProcessorList()));
+  }
+  return !platform::each_has_a_processor(lists, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 void check_algorithm(const PerfBench& bench, const PerfOptions& options, std::size_t count) {
@@ -70,7 +80,7 @@ std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json)
   check_algorithm(bench, options, counts.front());
   const bool prints = world.rank() == 0;
   PerfEnvironment environment = describe_world(world, bench.bound());
-  if (world.local_size() == world.size() && more_ranks_than_processors(world))
+  if (world.size() > 1 && world.local_size() == world.size() && more_ranks_than_processors(world))
     environment.yield_ring = measure_yield_ring(world.communicator());
   if (prints) show(perf_heading(options, environment));
 

@@ -135,9 +135,14 @@ Operation& Group::issue(const Request& request) {
   const Locked locked(*context_);
   Operation& operation = start(request);
   operation.keeper = shared_from_this();
+  show(operation);
+  return operation;
+}
+
+/// From here on the status board tells of `operation`, until it ends.
+void Group::show(Operation& operation) noexcept {
   operation.published = true;
   context_->publish_status(false);
-  return operation;
 }
 
 void Group::run(const Request& request) {
@@ -150,9 +155,8 @@ void Group::run(const Request& request) {
     ended = linger(*operation);
     if (ended) {
       put_back(*operation);
-    } else if (operation->phase() == Operation::Phase::active) {
-      operation->published = true;
-      context_->publish_status(false);
+    } else if (!operation->published) {
+      show(*operation);
     }
   }
   if (ended) return context_->stop_driving();
@@ -244,7 +248,12 @@ bool Group::linger(Operation& operation) noexcept {
       return true;
     }
     if (progress == Progress::failed || operation.stuck) return false;  // found again by who drives everything
-    if (round >= rounds_in_haste || !context_->options().ranks_fit_cores) context_->relax();
+    if (round >= rounds_in_haste || !context_->options().ranks_fit_cores) {
+      // It takes longer than an operation among ranks that are all there: whoever asks shall hear of it.
+      if (!operation.published) show(operation);
+      if (context_->failure().aborted()) return false;
+      context_->relax();
+    }
     if (context_->wanted()) return false;
   }
   return false;

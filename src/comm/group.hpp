@@ -76,6 +76,7 @@ class Group : public std::enable_shared_from_this<Group> {
   };
   Operation& start(const Request& request);
   bool linger(Operation& operation) noexcept;
+  void show(Operation& operation) noexcept;
   void put_back(Operation& operation) noexcept;
   void compare_with_heard(const Operation& operation);
   Numbering& numbering_of(const Request& request);

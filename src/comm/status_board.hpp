@@ -28,27 +28,21 @@ class StatusBoard {
     communicator_.store(communicator, std::memory_order_release);
     operation_.store(operation, std::memory_order_release);
     in_operation_.store(request != nullptr, std::memory_order_release);
-    if (request != nullptr) {
-      collective_.store(static_cast<std::uint8_t>(request->collective), std::memory_order_release);
-      for (std::size_t i = 0; i < label_.size(); ++i) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, request->label.data() + 8 * i, 8);
-        label_[i].store(word, std::memory_order_release);
-      }
-    }
+    if (request != nullptr) name(*request);
     const auto count = static_cast<std::uint32_t>(std::min(waiting_for.size(), waiting_.size()));
     for (std::size_t i = 0; i < count; ++i) waiting_[i].store(waiting_for[i], std::memory_order_release);
     waiting_count_.store(count, std::memory_order_release);
     version_.store(version + 2, std::memory_order_release);
   }
 
-  /// In no operation; `operation` is the last one.
-  void write_idle(std::uint64_t communicator, std::uint64_t operation) noexcept {
+  /// In no operation: `operation`, which was `last`, is over.
+  void write_idle(std::uint64_t communicator, std::uint64_t operation, const Request& last) noexcept {
     const auto version = version_.load(std::memory_order_relaxed);
     version_.store(version + 1, std::memory_order_release);
     communicator_.store(communicator, std::memory_order_release);
     operation_.store(operation, std::memory_order_release);
     in_operation_.store(false, std::memory_order_release);
+    name(last);
     waiting_count_.store(0, std::memory_order_release);
     version_.store(version + 2, std::memory_order_release);
   }
@@ -88,6 +82,15 @@ class StatusBoard {
   }
 
  private:
+  void name(const Request& request) noexcept {
+    collective_.store(static_cast<std::uint8_t>(request.collective), std::memory_order_release);
+    for (std::size_t i = 0; i < label_.size(); ++i) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, request.label.data() + 8 * i, 8);
+      label_[i].store(word, std::memory_order_release);
+    }
+  }
+
   static constexpr std::uint8_t none = 0xff;
   std::atomic<std::uint64_t> version_{0};
   std::atomic<std::uint64_t> communicator_{0};

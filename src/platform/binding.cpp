@@ -20,7 +20,9 @@ auto by_cache(const ProcessorPlace& place) {
 }  // namespace
 
 std::vector<int> bind_ranks(int ranks, const std::vector<ProcessorPlace>& places) {
-  if (places.empty()) fail(ErrorCode::invalid_argument, "there is no processor to bind a rank to");
+  if (places.empty())
+    fail(ErrorCode::invalid_argument,
+         "--bind core: the kernel does not tell which processors may be used; give --bind none");
   auto order = places;
   std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return by_cache(a) < by_cache(b); });
   std::map<int, int> ranks_on_core;

@@ -253,7 +253,7 @@ World& World::operator=(World&& other) noexcept {
 void World::leave(bool failed) {
   const bool together = comm::close_context(contents_->context, failed, contents_->patience_at_end);
   if (!contents_->mpi) return;
-  // MPI ends when all ranks end it, however long that takes: only where all have left in good order will they.
+  // MPI ends when all ranks end it, however long that takes: where one was lost they never will.
   if (!together) contents_->mpi->abandon();
   contents_->mpi->close();
 }

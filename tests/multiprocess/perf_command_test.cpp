@@ -10,6 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include <sched.h>
+
 using namespace trireme::testing;
 using Catch::Matchers::Contains;
 using Variables = std::map<std::string, std::string>;
@@ -152,6 +154,24 @@ TEST_CASE("perf --compare measures the peers that are installed", "[.peer]") {
   }
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.out, Contains("ratio"));
+}
+
+TEST_CASE("perf measures a ring of the scheduler where ranks outnumber the processors they may use, and only there") {
+  cpu_set_t allowed;
+  REQUIRE(::sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  const auto perf = [](const std::string& ranks, const std::string& bind) {
+    return run_trireme({"run", "-n", ranks, "--bind", bind, "--", TRIREME_PROGRAM, "perf", "all_reduce", "--max-bytes",
+                        "4", "--iterations", "2"});
+  };
+  const auto crowded = perf(std::to_string(CPU_COUNT(&allowed) + 1), "none");
+  INFO(crowded.err);
+  REQUIRE(crowded.exit_code == 0);
+  CHECK_THAT(crowded.out, Contains("with sched_yield takes"));
+  if (CPU_COUNT(&allowed) < 2) return;
+  const auto roomy = perf("2", "core");
+  INFO(roomy.err);
+  REQUIRE(roomy.exit_code == 0);
+  CHECK_THAT(roomy.out, !Contains("with sched_yield takes"));
 }
 
 TEST_CASE("perf refuses the ring by name in canonical order and measures it in the fastest") {

@@ -61,8 +61,8 @@ std::shared_ptr<Context> open_context(ContextOptions options, std::vector<std::u
 Communicator make_communicator(const std::shared_ptr<Context>& context);
 
 /// Ends the context: in good order (peers see it leave), or as a failure of this rank when `failed`. Operations still
-/// under way fail with `closed`. In good order it waits up to `patience` for the peers to leave as well; whether all of
-/// them have, in good order too. Bounded; idempotent. Copies of communicators stay valid and fail.
+/// under way fail with `closed`. In good order it waits up to `patience` for the peers to leave as well; false
+/// when one was lost, or anything had failed; who is late is not lost. Bounded; idempotent. Copies of communicators stay valid and fail.
 bool close_context(const std::shared_ptr<Context>& context, bool failed,
                    std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
 

@@ -145,7 +145,7 @@ class Endpoint {
   /// Drops every request (their states become failed) and ends all links at once. Never blocks.
   void abort() noexcept;
   /// Ends all links in good order: flushes, then waits, until the deadline at most, for the peers to end theirs.
-  /// Whether every peer has done so by then, in good order too.
+  /// False when one was lost; one that has not ended by then is late, not lost.
   bool close(Deadline deadline) noexcept;
 
   /// Where [offset, offset + bytes) of the peer's arena is in this process; null when it is not mapped here, or not

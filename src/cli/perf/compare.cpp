@@ -31,7 +31,7 @@ constexpr std::chrono::minutes longest_run{20};
 
 // How long to wait, over all runs, for the processors to be near each other, and how often to repeat a run after which
 // they are not. After that it counts as it is, and is said to.
-constexpr std::chrono::seconds patience_for_placement{90};
+constexpr std::chrono::seconds patience_for_placement{60};
 constexpr std::chrono::milliseconds between_probes{100};
 constexpr int most_attempts = 4;
 
@@ -57,8 +57,10 @@ class Scratch {
 void append(Words& words, const Words& more) { words.insert(words.end(), more.begin(), more.end()); }
 
 [[noreturn]] void not_here(const Peer& peer, const std::string& what) {
-  fail(ErrorCode::invalid_argument, "--compare " + peer.name + ": " + what + "; `scripts/bootstrap --peers` installs " +
-                                        peer.product + ", a build after it makes the program");
+  const std::string usual =
+      "`scripts/bootstrap --peers` installs " + peer.product + ", a build after it makes the program";
+  fail(ErrorCode::invalid_argument,
+       "--compare " + peer.name + ": " + what + "; " + (peer.remedy.empty() ? usual : peer.remedy));
 }
 
 std::string find_launcher(const Peer& peer, const platform::Environment& environment, const std::string& self) {
@@ -144,6 +146,7 @@ class Rounds {
     for (int attempt = 1;; ++attempt) {
       const bool before = !how_.near || await_near();
       Run run = start();
+      for (const Timing& timing : run) wrong_ += timing.wrong;  // of repeated runs, too
       const bool near = before && (!how_.near || is_near());
       if (!near && attempt < most_attempts && patience_left_.count() > 0) {
         ++placed_.repeated;
@@ -151,7 +154,6 @@ class Rounds {
       }
       ++placed_.runs;
       if (!near) ++placed_.elsewhere;
-      for (const Timing& timing : run) wrong_ += timing.wrong;
       return rounds.push_back(std::move(run));
     }
   }
@@ -167,8 +169,10 @@ class Rounds {
     while (!is_near()) {
       if (std::chrono::steady_clock::now() - begin >= patience_left_) {
         if (patience_left_.count() > 0)
-          std::fputs("trireme perf: the processors are seldom near each other; what follows counts as it comes\n",
-                     stderr);
+          std::fputs(
+              "trireme perf: the processors are seldom near each other here; what follows counts as it comes, as with "
+              "--placement any\n",
+              stderr);
         patience_left_ = {};
         return false;
       }

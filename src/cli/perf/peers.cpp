@@ -64,6 +64,7 @@ Peer bound(const PeerConditions& here) {
   Peer peer{.name = "bound",
             .product = "the bare kernels",
             .program = "../shared_memory_bound",
+            .remedy = "build the target trireme_shared_memory_bound",
             .arguments = {"run", "-n", "1", "--"}};
   const Words processes{"--processes", std::to_string(here.ranks)};
   const auto add = [&](const std::string& name, const Words& more) {
@@ -79,7 +80,6 @@ Peer bound(const PeerConditions& here) {
   for (const char* kibibytes : {"16", "64", "128", "256"})
     add("staged " + std::string(kibibytes) + " KiB",
         {"--kind", "staged", "--chunk", std::to_string(std::stoul(kibibytes) * 1024)});
-  add("cross memory", {"--kind", "cross_memory"});
   return peer;
 }
 

@@ -20,6 +20,7 @@ struct Peer {
   std::string name{};                    ///< the word behind --compare
   std::string product{};                 ///< "Open MPI"
   std::string program{};                 ///< of bench/peers
+  std::string remedy{};                  ///< where it is not there; empty: the usual one
   std::vector<std::string> launchers{};  ///< the first of these that is on PATH; none: `trireme run` starts it
   std::vector<std::string> arguments{};  ///< of the launcher
   std::vector<PeerSetting> settings{};

@@ -33,11 +33,11 @@ struct Meeting {
   }
 };
 
-void move_to(int processor) {
+bool move_to(int processor) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(processor, &set);
-  ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
+  return ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set) == 0;
 }
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -91,9 +91,10 @@ std::optional<Placement> probe_placement() {
   for (int processor = 0, found = 0; found < 2; ++processor) {
     if (CPU_ISSET(processor, &allowed)) processors[static_cast<std::size_t>(found++)] = processor;
   }
+  // Where either is refused, both threads could end up on one, and take a time slice for each hand-off.
+  if (!move_to(processors[1]) || !move_to(processors[0])) return std::nullopt;
   Meeting meeting;
   std::thread other([&] { answer(meeting, processors[1]); });
-  move_to(processors[0]);
   const Placement placement = measure(meeting);
   other.join();
   ::pthread_setaffinity_np(::pthread_self(), sizeof allowed, &allowed);

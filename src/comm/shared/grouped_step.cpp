@@ -77,8 +77,8 @@ bool Grouped::lacks(std::size_t r, const Cell& cell, std::uint64_t operation,
   const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
   if (r / size == rank / size && load(cell.finished) < operation) return true;
   if (r % size == rank % size) {
-    if (load(cell.filled) <= std::min(stages.to_combine, stages.end - 1)) return true;
-    if (load(cell.reduced) <= std::min(stages.to_spread, stages.end - 1)) return true;
+    if (stages.to_combine < stages.to_reduce && load(cell.filled) <= stages.to_combine) return true;
+    if (stages.to_spread < stages.to_combine && load(cell.reduced) <= stages.to_spread) return true;
   }
   return r / size == rank / size && stages.to_spread == stages.end && load(cell.spread) < stages.end;
 }

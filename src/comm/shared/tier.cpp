@@ -409,6 +409,7 @@ bool Tier::piece_step(Run& run) noexcept {
 void Tier::complete(Run& run) noexcept {
   flags_->finish(run.number);
   run.done = true;
+  if (grouped_ && queue_.size() > 1) tell();  // neighbours wait for this end before they read for what is behind it
 }
 
 void Tier::tell() noexcept {
@@ -434,9 +435,11 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
         lacks = grouped_->lacks(r, cell, run.number, run.grouped);
       } else {
         const Stages& stages = run.stages;
-        lacks = (stages.to_combine < stages.end && load(cell.filled) <= stages.to_combine) ||
-                (stages.to_take_out < stages.end && load(cell.reduced) <= stages.to_take_out) ||
-                (stages.looked_at && load(cell.reduced) < stages.end);
+        const auto reduced = load(cell.reduced);
+        lacks = (stages.to_fill < stages.end && stages.to_fill >= pieces && reduced <= stages.to_fill - pieces) ||
+                (stages.to_combine < stages.to_fill && load(cell.filled) <= stages.to_combine) ||
+                (stages.takes_out && stages.to_take_out < stages.to_combine && reduced <= stages.to_take_out) ||
+                (stages.looked_at && stages.to_combine == stages.end && reduced < stages.end);
       }
     }
     if (lacks) ranks.push_back(static_cast<int>(r));

@@ -54,7 +54,10 @@ void Endpoint::look_for_end(Peer& peer, bool moved) noexcept {
     }
   }
   if (!any_ended) return;
-  if (!peer.patience) peer.patience = Deadline::after(options_.lane_patience);
+  if (!peer.patience) {
+    peer.patience = Deadline::after(options_.lane_patience);
+    if (!all_ended) return;  // what the others have brought by now is looked for first
+  }
   if (!all_ended && !(any_lost && !moved) && !peer.patience->passed()) return;
   peer.half_ended = !all_ended;
   end_peer(peer);
@@ -126,7 +129,7 @@ bool Endpoint::close(Deadline deadline) noexcept {
   }
   bool together = true;
   for (auto& slot : peers_) {
-    together &= slot->lanes.empty() || slot->state() == LinkState::closed;
+    together &= slot->lanes.empty() || slot->state() != LinkState::lost;
     slot->ended = true;
     fail_requests(*slot);
     slot->lanes.clear();

@@ -53,6 +53,9 @@ void Endpoint::receive(ReceiveRequest& request) noexcept {
 }
 
 bool Endpoint::drain(Peer& peer, bool all) noexcept {
+  if (peer.patience) {
+    for (Lane& lane : peer.lanes) lane.link->check();  // its end is near: everything that is there counts
+  }
   bool moved = drain(peer, peer.lanes.front());
   // Only what has room here is waited for there: pieces that were accepted, larger messages that are posted.
   const bool further = all || peer.patience || !peer.accepted.empty() || peer.posted_for_any_lane != 0;

@@ -119,6 +119,7 @@ bool TcpLink::arm(bool) noexcept {
 }
 
 void TcpLink::check() noexcept {
+  dry_ = false;  // who asks for the end wants what the kernel has by now
   if (state_ != LinkState::open) return;
   const auto now = std::chrono::steady_clock::now();
   if (now < next_look_) return;

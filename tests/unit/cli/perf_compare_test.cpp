@@ -159,7 +159,6 @@ TEST_CASE("The bare kernels are started as our memory is: mapped by all, or in p
   REQUIRE(mapped.settings.size() == 1);
   CHECK(has_words(mapped.settings[0].program_arguments, {"--processes", "4", "--kind", "zero_copy"}));
   const Peer foreign = describe_peer("bound", {.ranks = 2, .arena = false});
-  CHECK(foreign.settings.size() == 5);
-  CHECK(has_words(foreign.settings[4].program_arguments, {"--kind", "cross_memory"}));
+  CHECK(foreign.settings.size() == 4);
   CHECK(has_words(foreign.settings[0].program_arguments, {"--kind", "staged", "--chunk", "16384"}));
 }

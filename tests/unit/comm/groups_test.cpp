@@ -190,7 +190,7 @@ TEST_CASE(
     }
     return ranks;
   };
-  REQUIRE(waits_for() == std::vector<std::size_t>{1, 2});  // for its neighbour to come to operation 3 at all
+  REQUIRE(waits_for() == std::vector<std::size_t>{1});  // for its neighbour to come to operation 3 at all
   cell->finished = 3;
   stages.to_reduce = 12;
   cell->filled = 10;

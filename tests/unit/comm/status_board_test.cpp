@@ -26,6 +26,25 @@ struct Written {
 
 }  // namespace
 
+TEST_CASE("who is in no operation is known by the last one, whether that was ever shown under way or not") {
+  comm::StatusBoard board;
+  comm::Request shown;
+  shown.collective = plan::Collective::all_reduce;
+  std::strcpy(shown.label.data(), "bucket 0");
+  board.write(7, 5, &shown, {});
+  board.write(7, 5, nullptr, {});
+  comm::Request passed;
+  passed.collective = plan::Collective::barrier;
+  board.write_idle(7, 6, passed);
+  const auto status = board.read(3);
+  CHECK_FALSE(status.in_operation);
+  CHECK(status.operation == 6);
+  CHECK(status.operation_name == "barrier #6");
+  comm::StatusBoard fresh;
+  fresh.write_idle(1, 0, passed);
+  CHECK(fresh.read(0).operation_name == "barrier #0");
+}
+
 TEST_CASE("an empty board says that nothing has been called yet") {
   const StatusBoard board;
   const auto status = board.read(3);
