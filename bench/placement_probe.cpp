@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How near are the machine's first two processors to each other at this moment? For comparisons that start other programs:
 // virtual processors move, and what passes between them then takes up to four times as long. Exit code 0: near; 1: not.
-#include "cli/perf/placement.hpp"
+#include "platform/placement.hpp"
 
 #include <cstdio>
 
 int main() {
-  const auto placement = trireme::cli::probe_placement();
+  const auto placement = trireme::platform::probe_placement();
   if (!placement) {
     std::printf("placement processors=1\n");
     return 0;  // one processor alone is near itself

@@ -228,6 +228,28 @@ std::vector<std::string> every_algorithm(int ranks) {
   return names;
 }
 
+/// A way to the same bytes that a setting chooses.
+struct Way {
+  std::string name;
+  std::optional<Bytes> eager_bytes{};
+  std::optional<int> tcp_flows{};
+  std::optional<comm::CacheGroups> cache_groups{};
+};
+
+std::vector<Way> every_way(const std::string& transport, const std::string& algorithm, int ranks) {
+  std::vector<Way> ways{{"as it comes"}};
+  if (!cases_choose_options()) return ways;
+  // Small messages at once or offered first: offered is another way through every plan.
+  if (ranks <= 6) ways.push_back({.name = "offered", .eager_bytes = Bytes{64}});
+  if (transport == "tcp" && ranks <= 4) ways.push_back({.name = "three flows", .tcp_flows = 3});
+  if (transport != "tcp" && algorithm.empty() && (ranks == 4 || ranks == 6 || ranks == 8)) {
+    comm::CacheGroups two{.from_bytes = 0};
+    for (int rank = 0; rank < ranks; ++rank) two.domain_of.push_back(2 * rank / ranks);
+    ways.push_back({.name = "two caches", .cache_groups = two});
+  }
+  return ways;
+}
+
 }  // namespace
 
 TEST_CASE("every canonical reduction gives the bytes of one reference", "[.bits]") {
@@ -237,13 +259,11 @@ TEST_CASE("every canonical reduction gives the bytes of one reference", "[.bits]
   for (const auto& each : all) bytes = std::max(bytes, each.expected.size());
   for (const std::string& transport : places({"mem", "shm", "tcp"})) {
     for (const std::string& algorithm : every_algorithm(ranks)) {
-      // Small messages at once or offered first: offered is another way through every plan.
-      for (const auto eager : {std::optional<Bytes>(), std::optional<Bytes>(Bytes{64})}) {
-        if (eager && (ranks > 6 || !cases_choose_options())) continue;
-        Options options{.eager_bytes = eager, .arena_reserve = Bytes{64u << 20}};
+      for (const Way& way : every_way(transport, algorithm, ranks)) {
+        Options options{.tcp_flows = way.tcp_flows, .eager_bytes = way.eager_bytes, .arena_reserve = Bytes{64u << 20}};
         if (!algorithm.empty()) options.algorithm = algorithm;
-        CAPTURE(transport, ranks, algorithm, eager.has_value());
-        REQUIRE(joined(run_case(ranks, {.transport = transport, .world = options},
+        CAPTURE(transport, ranks, algorithm, way.name);
+        REQUIRE(joined(run_case(ranks, {.transport = transport, .cache_groups = way.cache_groups, .world = options},
                                 [&](CaseWorld& world) { return Checker(world, all, bytes).run(); })) == "");
       }
     }

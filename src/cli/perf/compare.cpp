@@ -6,8 +6,8 @@
 #include "cli/perf/captured.hpp"
 #include "cli/perf/comparison.hpp"
 #include "cli/perf/json_file.hpp"
-#include "cli/perf/placement.hpp"
 #include "cli/run/program.hpp"
+#include "platform/placement.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 
@@ -160,7 +160,7 @@ class Rounds {
 
   /// One processor alone is near itself.
   static bool is_near() {
-    const auto placement = probe_placement();
+    const auto placement = platform::probe_placement();
     return !placement || placement->is_near();
   }
 

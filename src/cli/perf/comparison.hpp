@@ -35,7 +35,7 @@ struct Comparison {
   std::vector<std::vector<Run>> theirs{};  ///< [setting][round]
 };
 
-/// How the runs that count lay on the machine's processors (see placement.hpp).
+/// How the runs that count lay on the machine's processors (see platform/placement.hpp).
 struct Placed {
   std::uint64_t runs = 0;
   std::uint64_t elsewhere = 0;  ///< of them: the processors were not near before or after

@@ -2,15 +2,12 @@
 #include "cli/perf/captured.hpp"
 #include "cli/perf/comparison.hpp"
 #include "cli/perf/peers.hpp"
-#include "cli/perf/placement.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-
-#include <sched.h>
 
 using namespace trireme;
 using namespace trireme::cli;
@@ -122,36 +119,6 @@ TEST_CASE("A comparison is printed with its ratios and written with rows of ours
   CHECK(json["compare"][0]["ratio"] == 2.5);
   CHECK(json["environment"]["placement"]["wanted"] == "near");
   CHECK(json["environment"]["placement"]["elsewhere"] == 1);
-}
-
-TEST_CASE("Near are two cores of one cache: no siblings of a core, no cores of two caches") {
-  CHECK(Placement{.handoff_ns = 60, .copy_slowdown = 1.0}.is_near());
-  CHECK_FALSE(Placement{.handoff_ns = 25, .copy_slowdown = 1.6}.is_near());
-  CHECK_FALSE(Placement{.handoff_ns = 60, .copy_slowdown = 1.6}.is_near());
-  CHECK_FALSE(Placement{.handoff_ns = 250, .copy_slowdown = 1.0}.is_near());
-}
-
-TEST_CASE("Looking at the processors leaves the thread where it may run") {
-  cpu_set_t before, after;
-  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
-  const auto placement = probe_placement();
-  REQUIRE(::sched_getaffinity(0, sizeof after, &after) == 0);
-  CHECK(CPU_EQUAL(&before, &after));
-  CHECK(placement.has_value() == (CPU_COUNT(&before) >= 2));
-  if (placement) CHECK(placement->handoff_ns > 0);
-}
-
-TEST_CASE("On one processor there is nothing to look at") {
-  cpu_set_t before, one;
-  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
-  CPU_ZERO(&one);
-  for (int processor = 0; CPU_COUNT(&one) == 0; ++processor) {
-    if (CPU_ISSET(processor, &before)) CPU_SET(processor, &one);
-  }
-  REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
-  const bool looked = probe_placement().has_value();
-  REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
-  CHECK_FALSE(looked);
 }
 
 TEST_CASE("The bare kernels are started as our memory is: mapped by all, or in pieces of several sizes") {

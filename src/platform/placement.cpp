@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/perf/placement.hpp"
+#include "platform/placement.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-namespace trireme::cli {
+namespace trireme::platform {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -101,4 +101,4 @@ std::optional<Placement> probe_placement() {
   return placement;
 }
 
-}  // namespace trireme::cli
+}  // namespace trireme::platform

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-namespace trireme::cli {
+namespace trireme::platform {
 
 /// How near two of the processors that this process may use are to each other at this moment. Virtual processors move:
 /// between sibling threads of a core, cores of one cache and cores of two, within seconds; what passes between them then
@@ -20,4 +20,4 @@ struct Placement {
 /// Threads: starts one and moves the calling one to a processor for the time.
 std::optional<Placement> probe_placement();
 
-}  // namespace trireme::cli
+}  // namespace trireme::platform
