@@ -39,7 +39,7 @@ void relax() noexcept {
 
 /// How long to spin before sleeping. Waking an idle core takes tens of microseconds, a scheduler tick milliseconds. Ranks
 /// of one host that have a core each spin for as long as the steps of a training loop fall apart: in an MLP of 3 ms a step,
-/// sleeping after 300 us costs 2 to 8 %.
+/// sleeping after 300 us costs 2 to 8 %. From then on they yield between looks: others may compute there, too.
 constexpr std::chrono::microseconds spin_time{300};
 constexpr std::chrono::microseconds spin_time_within_host{5000};
 
@@ -141,6 +141,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
   const auto spin = !options_.crosses_network && options_.ranks_fit_cores ? spin_time_within_host : spin_time;
   const bool crowded = options_.crosses_network && !options_.ranks_fit_cores && options_.engine_rings;
   bool woken = false;
+  bool yields = false;  // whoever else wants this core gets it
   Deadline::Clock::time_point idle_since{};
   std::chrono::milliseconds nap = shortest_nap;
   for (;;) {
@@ -149,12 +150,16 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       const bool moved = poll_everything();
       const bool done = operation.done();
       refused = 0;
-      if (moved) idle = 0;
+      if (moved) {
+        idle = 0;
+        yields = false;
+      }
       bool sleep = false;
       if (!done && !moved && ++idle % 64 == 0) {
         const auto now = Deadline::Clock::now();
         if (idle == 64) idle_since = now;
         sleep = now - idle_since > (options_.engine_rings ? spin : yield_time_without_ring);
+        yields = now - idle_since > spin_time;
       }
       sleep |= crowded && !done && !moved && idle >= idle_rounds_in_a_crowd;
       if (sleep && !lock_.wanted() && !until.passed()) {
@@ -172,7 +177,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       if (++refused >= refusals_until_parked) await_driver(operation, until, refused - refusals_until_parked);
     }
     if (!until.is_never() && until.passed()) return operation.done();
-    if (options_.ranks_fit_cores && (options_.engine_rings || idle < 64)) {
+    if (options_.ranks_fit_cores && !yields && (options_.engine_rings || idle < 64)) {
       relax();
     } else {
       ::sched_yield();
