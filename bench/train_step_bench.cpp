@@ -63,12 +63,15 @@ class TrainStepBench {
         model_(
             {.sizes = {set_.pixels(), 512, 512, set_.classes}, .seed = options.seed, .rows = options.batch_per_rank}),
         // Alone, each rank is a world of its own as far as training goes.
-        data_parallel_(options.alone ? *all_.split(all_.rank()) : all_, model_.parameters()),
+        data_parallel_(options.alone ? *all_.split(all_.rank()) : all_, model_.parameters(),
+                       {.gradients_as_bucket_views = true}),
         sampler_(
             {.count = set_.size(), .global_batch = options.batch_per_rank * training_ranks(), .seed = options.seed}),
         // One thread per process, as for the peers: samples are gathered by the thread that trains.
         loader_(set_, {.depth = 1, .threads = 0}),
-        phases_(options.breakdown) {}
+        phases_(options.breakdown) {
+    model_.use_gradients(data_parallel_.parameters());
+  }
 
   void run() {
     introduce();

@@ -9,7 +9,8 @@
 namespace trireme::kernels {
 
 /// destination[i] = A(source[i] * A(weight)), A the accumulator type: f64 for f64 sources, f32 for the other floating types.
-/// The product is rounded to A once. Shape: count elements; destination in A; no partial overlap.
+/// The product is rounded to A once. Shape: count elements; destination in A; destination may be source where A is the
+/// source's type, otherwise they are apart.
 void scale(void* destination, const void* source, DType source_dtype, double weight, std::size_t count,
            Isa isa = best_isa()) noexcept;
 

@@ -80,6 +80,32 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes) {
 }
 
 template <class T>
+void Mlp<T>::use_gradients(std::span<const Parameter> parameters) {
+  if (parameters.size() != parameters_.size()) {
+    fail(ErrorCode::invalid_argument, "gradients of " + std::to_string(parameters.size()) +
+                                          " parameters are not those of a model of " +
+                                          std::to_string(parameters_.size()));
+  }
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    const Parameter& own = parameters_[p];
+    const TensorView& given = parameters[p].gradient;
+    const std::string which = "the gradient for '" + own.name + "'";
+    if (parameters[p].name != own.name || given.count != own.gradient.count || given.dtype != own.gradient.dtype) {
+      fail(ErrorCode::invalid_argument, which + " is that of '" + parameters[p].name + "', " +
+                                            std::to_string(given.count) + " elements of " +
+                                            std::string(name_of(given.dtype)));
+    }
+    if (given.device.kind != DeviceKind::cpu || given.data == nullptr ||
+        reinterpret_cast<std::uintptr_t>(given.data) % alignment != 0) {
+      fail(ErrorCode::invalid_argument,
+           which + " is not host memory aligned to " + std::to_string(alignment) + " bytes");
+    }
+  }
+  for (std::size_t p = 0; p < parameters.size(); ++p) parameters_[p].gradient = parameters[p].gradient;
+  gradients_ = {};
+}
+
+template <class T>
 void Mlp<T>::make_room(std::size_t rows) {
   for (std::size_t l = 0; l < layers(); ++l) activations_[l].ensure(rows * sizes_[l + 1]);
   const std::size_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());

@@ -54,7 +54,8 @@ std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector
 }  // namespace
 
 AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
-                                             const DataParallelOptions& options, int leaves, int own_leaves)
+                                             const DataParallelOptions& options, int leaves, int own_leaves,
+                                             std::span<std::byte> views)
     : communicator_(std::move(communicator)),
       parameters_(std::move(parameters)),
       options_(options),
@@ -62,8 +63,11 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       own_leaves_(own_leaves),
       only_leaf_(leaves == 1),
       plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
-      gradients_(communicator_.memory().allocate(
-          Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
+      fold_memory_(own_leaves == 1 && !views.empty()
+                       ? ArenaBuffer{}
+                       : communicator_.memory().allocate(
+                             Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
+      folded_(own_leaves == 1 && !views.empty() ? views.data() : fold_memory_.bytes().data()),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
       buckets_(plan_.buckets.size()),
@@ -78,8 +82,7 @@ CallOptions AllReduceSynchronizer::call_options(std::string_view label) const {
 }
 
 std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const {
-  return gradients_.bytes().data() + plan_.size_bytes * static_cast<std::size_t>(level) +
-         plan_.places[parameter].begin_bytes;
+  return folded_ + plan_.size_bytes * static_cast<std::size_t>(level) + plan_.places[parameter].begin_bytes;
 }
 
 TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
@@ -225,7 +228,7 @@ void AllReduceSynchronizer::trace_end(std::size_t bucket) {
 void AllReduceSynchronizer::start_bucket(std::size_t index) {
   if (only_leaf_) return;  // its gradients are their mean already
   const auto& bucket = plan_.buckets[index];
-  const TensorView range{gradients_.bytes().data() + bucket.begin_bytes, bucket.count, bucket.dtype};
+  const TensorView range{folded_ + bucket.begin_bytes, bucket.count, bucket.dtype};
   buckets_[index].started = trace_.now();
   buckets_[index].traced_end = false;
   buckets_[index].work =

@@ -24,8 +24,10 @@ namespace trireme::parallel {
 /// late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
+  /// `views`: where the gradients of `parameters` lie, if that is as place_gradients() lays them out; else empty. Must
+  /// outlive this.
   AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
-                        const DataParallelOptions& options, int leaves, int own_leaves);
+                        const DataParallelOptions& options, int leaves, int own_leaves, std::span<std::byte> views);
 
   void begin_step() override;
   void begin_leaf(double weight) override;
@@ -50,6 +52,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
     bool traced_end = true;  ///< the trace has its end, or there is nothing to end
   };
   std::span<std::int32_t> counts() const { return counts_.as<std::int32_t>(); }
+  /// Of the fold's copy `level`.
   std::byte* place(std::size_t parameter, int level) const;
   /// With one leaf in all, the mean replaces the caller's gradient: no copy, no pass over cold memory.
   bool finished_in_place(std::size_t parameter) const;
@@ -72,7 +75,9 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   int own_leaves_;
   bool only_leaf_;  ///< there is no other leaf on any rank
   BucketPlan plan_;
-  ArenaBuffer gradients_;  ///< fold_depth copies; the first is what is reduced
+  ArenaBuffer
+      fold_memory_;    ///< fold_depth copies of the gradients; none when a single leaf is folded where it is written
+  std::byte* folded_;  ///< the first copy: what is reduced
   ArenaBuffer weights_;
   ArenaBuffer counts_;  ///< per parameter, then the votes to stop
   std::vector<BucketState> buckets_;

@@ -38,4 +38,11 @@ BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Byte
   return plan;
 }
 
+void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory) {
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    const GradientPlace& place = plan.places[p];
+    parameters[p].gradient = {memory.data() + place.begin_bytes, place.count, place.dtype};
+  }
+}
+
 }  // namespace trireme::parallel

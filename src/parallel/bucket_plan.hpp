@@ -37,4 +37,8 @@ struct BucketPlan {
 /// Every gradient starts on a cache line of its own.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
 
+/// Each gradient to its place in `memory`, which holds plan.size_bytes.
+/// Shape: gradients are of their accumulator types.
+void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory);
+
 }  // namespace trireme::parallel

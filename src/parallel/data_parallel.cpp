@@ -46,8 +46,16 @@ std::string settings_text(const DataParallelOptions& options, int leaves) {
 DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters,
                                      const DataParallelOptions& options)
     : parameters_(std::move(parameters)), options_(options) {
-  check_parameters(parameters_);
+  check_parameters(parameters_, !options.gradients_as_bucket_views);
+  settle_leaves(options_, communicator.size());  // before memory is asked for
+  if (options.gradients_as_bucket_views) place_gradients_in(communicator.memory());
   rebind(std::move(communicator));
+}
+
+void DataParallelState::place_gradients_in(const Memory& memory) {
+  const BucketPlan plan = plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes);
+  views_ = memory.allocate(Bytes{plan.size_bytes});
+  place_gradients(parameters_, plan, views_.bytes());
 }
 
 void DataParallelState::rebind(Communicator communicator) {
@@ -63,7 +71,8 @@ void DataParallelState::connect() {
   broadcast_values(*communicator_, parameters_);
   const auto block =
       layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
-  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, options_, leaves_, block.count);
+  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, options_, leaves_, block.count,
+                                                          views_.bytes());
   step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, leaves_, block.first,
                                             block.count);
   step_ = Step(step_state_.get());

@@ -87,11 +87,13 @@ class DataParallelState {
   data::DistributedSampler& sampler() { return *sampler_; }
 
  private:
+  void place_gradients_in(const Memory& memory);
   void connect();
   void begin_step();
   std::optional<Communicator> communicator_;  ///< its own: split from the caller's
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
+  ArenaBuffer views_;  ///< the gradients, where they are bucket views: for good, whoever the ranks are
   int leaves_ = 1;
   std::unique_ptr<AllReduceSynchronizer> synchronizer_;
   std::unique_ptr<StepState> step_state_;

@@ -57,7 +57,7 @@ void refuse(const std::string& what, int rank, const std::string& theirs, const 
 
 }  // namespace
 
-void check_parameters(std::span<const Parameter> parameters) {
+void check_parameters(std::span<const Parameter> parameters, bool with_gradients) {
   std::set<std::string> names;
   if (parameters.empty()) fail(ErrorCode::invalid_argument, "the parameter list is empty");
   for (const auto& each : parameters) {
@@ -75,12 +75,12 @@ void check_parameters(std::span<const Parameter> parameters) {
                                             std::to_string(each.value.count) + ", gradient " +
                                             std::to_string(each.gradient.count));
     }
-    if (count != 0 && (each.value.data == nullptr || each.gradient.data == nullptr)) {
-      fail(ErrorCode::invalid_argument, which + ": value or gradient is null");
+    if (count != 0 && (each.value.data == nullptr || (with_gradients && each.gradient.data == nullptr))) {
+      fail(ErrorCode::invalid_argument, which + (with_gradients ? ": value or gradient is null" : ": value is null"));
     }
     const auto value = reinterpret_cast<std::uintptr_t>(each.value.data);
     const auto gradient = reinterpret_cast<std::uintptr_t>(each.gradient.data);
-    if (value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
+    if (with_gradients && value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
       fail(ErrorCode::invalid_argument, which + ": value and gradient share memory");
     }
     if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {

@@ -11,10 +11,10 @@
 
 namespace trireme::parallel {
 
-/// Refuses a list no rank could train with.
+/// Refuses a list no rank could train with. `with_gradients`: gradients have memory; else only type and count are read.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
 ///         memory, value and gradient in one place; unsupported: dtypes other than f32 and f64, device memory.
-void check_parameters(std::span<const Parameter> parameters);
+void check_parameters(std::span<const Parameter> parameters, bool with_gradients);
 
 /// Compares the lists (names, shapes, dtypes, order) and `settings` of all ranks. Collective.
 /// Errors: mismatch, the same on every rank, naming the first difference and both sides.

@@ -30,7 +30,8 @@ struct Evaluation {
 /// A multi-layer perceptron with a hand-written backward pass: x_{l+1} = relu(x_l W_l^T + b_l), no relu after the last
 /// layer, mean cross-entropy of the softmax.
 /// Shape:   parameters "layer0.weight" {outputs, inputs}, "layer0.bias" {outputs}, "layer1.weight", …: in this order,
-///          each value and gradient 64-byte aligned, at the same address for the model's life (moving it included).
+///          each value and gradient 64-byte aligned, at the same address for the model's life (moving it included) unless
+///          use_gradients() says otherwise.
 /// Start:   weights and biases uniform in (-1/sqrt(inputs), 1/sqrt(inputs)), PyTorch's default: element e of parameter
 ///          p is (2u - 1)/sqrt(inputs) rounded to T, where u is the upper 53 bits of output e of SplitMix64 started at
 ///          stream_key(seed, p). A function of (seed, p, e) and the layer's inputs alone.
@@ -50,6 +51,11 @@ class Mlp {
   Mlp& operator=(Mlp&&) noexcept = default;
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
+  /// From here on gradients are written where those of `parameters` lie (DataParallel's bucket views), in place of the
+  /// model's own memory, which is given back.
+  /// Shape:  as parameters(), in the same order; 64-byte aligned, valid for the model's life or until the next call.
+  /// Errors: invalid_argument, naming the parameter, and nothing is changed.
+  void use_gradients(std::span<const Parameter> parameters);
   std::size_t inputs() const { return sizes_.front(); }
   std::size_t classes() const { return sizes_.back(); }
 

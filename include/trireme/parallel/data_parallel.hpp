@@ -23,7 +23,7 @@ class SpanRecorder;
 
 namespace trireme {
 
-/// Settings of DataParallel. Equal on all ranks, `trace` apart.
+/// Settings of DataParallel. Equal on all ranks, `gradients_as_bucket_views` and `trace` apart.
 struct DataParallelOptions {
   Bytes bucket_bytes{std::uint64_t{25} << 20};  ///< gradients that travel together; of the accumulator type
   Bytes first_bucket_bytes{std::uint64_t{1}
@@ -35,6 +35,12 @@ struct DataParallelOptions {
   bool overlap = true;     ///< reduce buckets while backward still runs; changes no bit
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
+  /// Gradients live where they travel: DataParallel allocates their memory (arena, one range per bucket, every gradient on
+  /// a cache line of its own) and parameters()[p].gradient says where backward shall write, from construction to
+  /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal. With
+  /// one leaf per rank nothing is then copied: ready() weighs in place, the peers read there, and after reduce() the
+  /// mean is there. Changes no bit.
+  bool gradients_as_bucket_views = false;
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.
   telemetry::SpanRecorder* trace = nullptr;
@@ -154,9 +160,11 @@ class Steps {
 /// over the batch, bit-identical on any number of ranks up to logical_shards.
 ///
 /// At construction the parameter lists of all ranks are compared (a difference is named) and rank 0's values broadcast.
-/// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are.
-/// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves. With one leaf
-///          in all (a world of one) nothing is copied or sent: ready() turns the caller's gradient into the mean in place.
+/// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are, unless gradients
+///          are bucket views.
+/// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves; with bucket views
+///          and one leaf per rank none. With one leaf in all (a world of one) nothing is copied or sent: ready() turns the
+///          caller's gradient into the mean in place.
 /// Order:   leaves are folded and reduced along the balanced tree over V; see the numerical contract.
 ///          Reductions run on a communicator of its own, split from the one given: whatever the caller issues on that
 ///          one at any moment of a step (a loss, another model's step) stands apart. Construction is collective.
@@ -184,6 +192,7 @@ class DataParallel {
   void request_stop();
 
   int logical_shards() const;
+  /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.
   const std::vector<Parameter>& parameters() const;
   /// Parameter indices of each bucket, in the order in which they are reduced.
   std::vector<std::vector<std::size_t>> buckets() const;

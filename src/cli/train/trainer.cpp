@@ -70,6 +70,7 @@ DataParallelOptions parallel_options(const TrainOptions& options, telemetry::Spa
           .logical_shards = options.logical_shards,
           .overlap = options.overlap,
           .order = options.order,
+          .gradients_as_bucket_views = true,
           .trace = trace};
 }
 
@@ -108,6 +109,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       recent_loss_(static_cast<std::size_t>(own_.count)),
       progress_(mode, stderr),
       trace_(trace) {
+  model_.use_gradients(data_parallel_.parameters());
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
                                 ? std::numeric_limits<std::uint64_t>::max()

@@ -403,6 +403,38 @@ TEST_CASE("what the ready callback throws reaches the caller, and the model goes
   CHECK(same_bits(gradients_of(model), expected));
 }
 
+TEST_CASE("use_gradients() moves where gradients are written, and changes no bit of them") {
+  Mlp<float> model({.sizes = {5, 7, 4}});
+  const auto samples = random_samples<float>(9, 5, 4);
+  model.forward_backward(samples.all(), samples.labels);
+  const auto expected = gradients_of(model);
+  std::vector<data::AlignedBuffer<float>> memory;
+  std::vector<Parameter> elsewhere = model.parameters();
+  for (auto& each : elsewhere) {
+    memory.emplace_back(each.gradient.count);
+    each.gradient = memory.back().span();
+  }
+  model.use_gradients(elsewhere);
+  model.forward_backward(samples.all(), samples.labels);
+  CHECK(same_bits(gradients_of(model), expected));
+  for (std::size_t p = 0; p < elsewhere.size(); ++p) CHECK(model.parameters()[p].gradient.data == memory[p].data());
+
+  const auto refused = [&](const auto& change, const std::string& part) {
+    std::vector<Parameter> wrong = elsewhere;
+    change(wrong);
+    const Error error = error_of([&] { model.use_gradients(wrong); });
+    CHECK(error.code == ErrorCode::invalid_argument);
+    CHECK_THAT(error.message, Catch::Contains(part));
+  };
+  refused([](auto& list) { list.pop_back(); }, "gradients of 3 parameters");
+  refused([](auto& list) { std::swap(list[0], list[2]); }, "'layer0.weight'");
+  refused([](auto& list) { --list[1].gradient.count; }, "'layer0.bias'");
+  refused([](auto& list) { list[1].gradient.dtype = DType::f64; }, "'layer0.bias'");
+  refused([](auto& list) { list[3].gradient.data = nullptr; }, "aligned");
+  refused([](auto& list) { list[3].gradient.data = static_cast<float*>(list[3].gradient.data) + 1; }, "aligned");
+  for (std::size_t p = 0; p < elsewhere.size(); ++p) CHECK(model.parameters()[p].gradient.data == memory[p].data());
+}
+
 TEST_CASE("Mlp refuses sizes, features and labels that do not fit") {
   const auto refused = [](const auto& body) { return error_of(body).code == ErrorCode::invalid_argument; };
   CHECK(refused([] { Mlp<float>({.sizes = {}}); }));

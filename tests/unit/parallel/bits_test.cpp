@@ -26,6 +26,7 @@ struct Way {
   int leaves = 4;
   Bytes bucket_bytes = 1_KiB;
   bool overlap = true;
+  bool views = false;
   std::string transport = "mem";
   std::optional<std::string> algorithm{};
   bool adamw = false;
@@ -33,8 +34,8 @@ struct Way {
 
   std::string describe() const {
     return std::to_string(ranks) + " ranks, " + std::to_string(leaves) + " leaves, buckets of " +
-           std::to_string(bucket_bytes.value) + (overlap ? ", overlap" : "") + ", " + transport + ", " +
-           algorithm.value_or("auto") + (adamw ? ", adamw" : ", sgd");
+           std::to_string(bucket_bytes.value) + (overlap ? ", overlap" : "") + (views ? ", views" : "") + ", " +
+           transport + ", " + algorithm.value_or("auto") + (adamw ? ", adamw" : ", sgd");
   }
 };
 
@@ -44,9 +45,12 @@ std::vector<std::string> train(const Way& way) {
   run_ranks(way.ranks,
             [&](World& world) {
               Field<float> model(bits_counts, static_cast<std::uint64_t>(1 + world.rank()));  // rank 0's values win
-              DataParallel data_parallel(
-                  world.communicator(), model.parameters(),
-                  {.bucket_bytes = way.bucket_bytes, .logical_shards = way.leaves, .overlap = way.overlap});
+              DataParallel data_parallel(world.communicator(), model.parameters(),
+                                         {.bucket_bytes = way.bucket_bytes,
+                                          .logical_shards = way.leaves,
+                                          .overlap = way.overlap,
+                                          .gradients_as_bucket_views = way.views});
+              if (way.views) model.use_gradients(data_parallel.parameters());
               Sgd sgd({.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 1e-3});
               AdamW adamw({.learning_rate = 0.01});
               Optimizer& optimizer = way.adamw ? static_cast<Optimizer&>(adamw) : sgd;
@@ -114,6 +118,20 @@ TEST_CASE("any number of ranks gives the same bits, whatever the buckets and wit
     for (const Bytes bucket : {64_B, 1_KiB, 25_MiB}) {
       for (const bool overlap : {true, false}) {
         require_same(expected, {.ranks = ranks, .leaves = leaves, .bucket_bytes = bucket, .overlap = overlap});
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients as bucket views change no bit, on any number of ranks, wherever they are reduced") {
+  const int leaves = GENERATE(1, 4);
+  const std::string expected = train({.leaves = leaves}).front();
+  for (const int ranks : {1, 2, 3, 4}) {
+    if (ranks > leaves) continue;
+    for (const bool overlap : {true, false}) {
+      for (const char* transport : {"mem", "shm", "tcp"}) {
+        require_same(expected,
+                     {.ranks = ranks, .leaves = leaves, .overlap = overlap, .views = true, .transport = transport});
       }
     }
   }

@@ -37,7 +37,7 @@ class Field {
 
   /// Overwrites the gradient of parameter `p` with its mean over `samples`.
   void backward(std::size_t p, std::span<const std::uint32_t> samples) {
-    for (std::size_t e = 0; e < values_[p].size(); ++e) gradients_[p][e] = gradient_of(p, e, values_[p][e], samples);
+    for (std::size_t e = 0; e < values_[p].size(); ++e) gradient(p)[e] = gradient_of(p, e, values_[p][e], samples);
   }
   /// All parameters, the last one first, each announced.
   template <class Ready>
@@ -59,7 +59,11 @@ class Field {
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<T>& value(std::size_t p) const { return values_[p]; }
-  std::span<T> gradient(std::size_t p) { return gradients_[p]; }
+  std::span<T> gradient(std::size_t p) { return parameters_[p].gradient.template as<T>(); }
+  /// From here on backward() writes where the gradients of `parameters` lie.
+  void use_gradients(const std::vector<Parameter>& parameters) {
+    for (std::size_t p = 0; p < parameters_.size(); ++p) parameters_[p].gradient = parameters[p].gradient;
+  }
   /// The raw bytes of all parameters, in order.
   std::string bytes() const {
     std::string all;

@@ -156,6 +156,40 @@ TEST_CASE("rebind() goes on with other ranks, with the bits of the same leaves")
   REQUIRE(complaints.all() == "");
 }
 
+TEST_CASE("bucket views are arena memory that stays through rebind(), and hold the mean where each rank has one leaf") {
+  Complaints complaints(3);
+  run_ranks(3, [&](World& world) {
+    auto all = world.communicator();
+    Field<float> model(step_counts);
+    auto parameters = model.parameters();
+    for (auto& each : parameters) each.gradient.data = nullptr;  // nobody else needs to make room for them
+    DataParallel data_parallel(all, parameters, {.gradients_as_bucket_views = true});
+    model.use_gradients(data_parallel.parameters());
+    DistributedSampler sampler({.count = 12, .global_batch = 12});
+    const auto step_in_place = [&] {
+      for (auto& step : data_parallel.steps(sampler)) {
+        backward(model, step);
+        step.reduce();
+        for (std::size_t p = 0; p < step_counts.size(); ++p) {
+          const TensorView& view = data_parallel.parameters()[p].gradient;
+          complaints.expect(world.rank(), step.gradient(p).data == view.data, "the mean is where backward wrote");
+          complaints.expect(world.rank(), reinterpret_cast<std::uintptr_t>(view.data) % 64 == 0, "alignment");
+          complaints.expect(world.rank(), all.memory().contains(view.data, Bytes{view.size_bytes()}), "arena memory");
+        }
+      }
+    };
+    step_in_place();
+    std::vector<void*> before;
+    for (const auto& each : data_parallel.parameters()) before.push_back(each.gradient.data);
+    auto fewer = all.split(world.rank() < 2 ? 0 : 1, 0);
+    data_parallel.rebind(*fewer);
+    for (std::size_t p = 0; p < before.size(); ++p)
+      complaints.expect(world.rank(), data_parallel.parameters()[p].gradient.data == before[p], "moved by rebind()");
+    step_in_place();
+  });
+  REQUIRE(complaints.all() == "");
+}
+
 TEST_CASE("reduce() before all shards have been passed is refused") {
   Complaints complaints(1);
   run_ranks(1, [&](World& world) {

@@ -18,11 +18,14 @@ using namespace trireme::testing;
 TEST_CASE("a parameter ready on no leaf is skipped by the optimizer, with its state") {
   const int ranks = GENERATE(1, 2, 3, 4);
   const bool overlap = GENERATE(true, false);
+  const bool views = GENERATE(false, true);
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
     Field<float> model({20, 30, 40});
-    DataParallel data_parallel(world.communicator(), model.parameters(),
-                               {.bucket_bytes = 64_B, .logical_shards = 4, .overlap = overlap});
+    DataParallel data_parallel(
+        world.communicator(), model.parameters(),
+        {.bucket_bytes = 64_B, .logical_shards = 4, .overlap = overlap, .gradients_as_bucket_views = views});
+    model.use_gradients(data_parallel.parameters());
     Sgd sgd({.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.1});  // a zero gradient would still move it
     DistributedSampler sampler({.count = 24, .global_batch = 8});
     for (auto& step : data_parallel.steps(sampler)) {
@@ -43,17 +46,20 @@ TEST_CASE("a parameter ready on no leaf is skipped by the optimizer, with its st
     complaints.expect(world.rank(), sgd.states().at("parameter0").steps == 3, "steps of 0");
     complaints.expect(world.rank(), sgd.states().at("parameter1").steps == 2, "steps of 1");
   });
-  CAPTURE(ranks, overlap);
+  CAPTURE(ranks, overlap, views);
   REQUIRE(complaints.all() == "");
 }
 
 TEST_CASE("a parameter ready on some leaves counts as zero of full weight on the others") {
   const int ranks = GENERATE(1, 2, 3, 4);
   const int only = GENERATE(0, 1, 2, 3);
+  const bool views = GENERATE(false, true);
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
     Field<float> model({17, 5});
-    DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B, .logical_shards = 4});
+    DataParallel data_parallel(world.communicator(), model.parameters(),
+                               {.bucket_bytes = 64_B, .logical_shards = 4, .gradients_as_bucket_views = views});
+    model.use_gradients(data_parallel.parameters());
     DistributedSampler sampler({.count = 8, .global_batch = 8, .shuffle = false});
     for (auto& step : data_parallel.steps(sampler)) {
       for (auto& shard : step.shards()) {
@@ -73,7 +79,7 @@ TEST_CASE("a parameter ready on some leaves counts as zero of full weight on the
         complaints.expect(world.rank(), each == 6.0f, "the mean of 6");
     }
   });
-  CAPTURE(ranks, only);
+  CAPTURE(ranks, only, views);
   REQUIRE(complaints.all() == "");
 }
 

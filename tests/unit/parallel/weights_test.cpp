@@ -87,10 +87,13 @@ TEST_CASE("without weight() a shard weighs its samples") {
 TEST_CASE("a shard of weight 0 is left out, whatever its gradients hold") {
   const int ranks = GENERATE(1, 2, 4);
   const int left_out = GENERATE(0, 1, 2, 3);
+  const bool views = GENERATE(false, true);
   Complaints complaints(ranks);
   run_ranks(ranks, [&](World& world) {
     Field<float> model({70});
-    DataParallel data_parallel(world.communicator(), model.parameters(), {.logical_shards = 4});
+    DataParallel data_parallel(world.communicator(), model.parameters(),
+                               {.logical_shards = 4, .gradients_as_bucket_views = views});
+    model.use_gradients(data_parallel.parameters());
     DistributedSampler sampler({.count = 4, .global_batch = 4, .shuffle = false});  // sample v is leaf v
     for (auto& step : data_parallel.steps(sampler)) {
       for (auto& shard : step.shards()) {
@@ -107,7 +110,7 @@ TEST_CASE("a shard of weight 0 is left out, whatever its gradients hold") {
       complaints.expect(world.rank(), step.used(0), "used");
     }
   });
-  CAPTURE(ranks, left_out);
+  CAPTURE(ranks, left_out, views);
   REQUIRE(complaints.all() == "");
 }
 
