@@ -75,8 +75,8 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   int own_leaves_;
   bool only_leaf_;  ///< there is no other leaf on any rank
   BucketPlan plan_;
-  ArenaBuffer
-      fold_memory_;    ///< fold_depth copies of the gradients; none when a single leaf is folded where it is written
+  /// fold_depth copies of the gradients; none when a single leaf is folded where it is written.
+  ArenaBuffer fold_memory_;
   std::byte* folded_;  ///< the first copy: what is reduced
   ArenaBuffer weights_;
   ArenaBuffer counts_;  ///< per parameter, then the votes to stop
