@@ -37,9 +37,9 @@ struct DataParallelOptions {
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
   /// Gradients live where they travel: DataParallel allocates their memory (arena, one range per bucket, every gradient on
   /// a cache line of its own) and parameters()[p].gradient says where backward shall write, from construction to
-  /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal. With
-  /// one leaf per rank nothing is then copied: ready() weighs in place, the peers read there, and after reduce() the
-  /// mean is there. Changes no bit.
+  /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal, and what
+  /// backward goes on writing there is not seen. With one leaf per rank nothing is then copied: ready() weighs in place,
+  /// the ranks of this host read there, and after reduce() the mean is there. Changes no bit.
   bool gradients_as_bucket_views = false;
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.
