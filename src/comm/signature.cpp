@@ -2,48 +2,14 @@
 #include "comm/signature.hpp"
 
 #include <bit>
-#include <cstdint>
 #include <cstdio>
 
 namespace trireme::comm {
-namespace {
 
-constexpr std::uint64_t uneven_bit = 0x80;  // of the byte that names the collective
-
-/// Of the block sizes, which every rank gives alike; in an uneven all_to_all each pair has its own.
 std::uint64_t digest_of(std::span<const std::size_t> blocks) {
   std::uint64_t digest = 0xcbf29ce484222325u;  // FNV-1a, by words
   for (const std::size_t block : blocks) digest = (digest ^ block) * 0x100000001b3u;
   return digest;
-}
-
-}  // namespace
-
-// word 0: collective 7 | uneven 1 | input dtype 8 | output dtype 8 | kind 4 | order 4 | leaves 16 | root 12 | algorithm 4
-// word 1: the count. word 2: the scalar of the operation, or a digest of the block sizes, or of a message of an uneven
-// all_to_all how many elements go between the two.
-transport::Stamp signature_of(const Request& request, int algorithm_override) {
-  const bool reducing = reduces(request.collective);
-  const DType dtype = request.collective == plan::Collective::send_recv && request.outgoing ? request.input.dtype
-                                                                                            : request.output.dtype;
-  std::uint64_t word = static_cast<std::uint64_t>(request.collective);
-  if (request.uneven) word |= uneven_bit;
-  word |= static_cast<std::uint64_t>(reducing ? request.input.dtype : dtype) << 8;
-  word |= static_cast<std::uint64_t>(dtype) << 16;
-  if (reducing) {
-    word |= static_cast<std::uint64_t>(request.op.kind) << 24;
-    word |= static_cast<std::uint64_t>(request.order) << 28;
-    word |= static_cast<std::uint64_t>(request.leaves & 0xffff) << 32;
-  }
-  if (has_root(request.collective)) word |= static_cast<std::uint64_t>(request.root & 0xfff) << 48;
-  if (request.collective == plan::Collective::all_reduce)
-    word |= static_cast<std::uint64_t>(algorithm_override & 0xf) << 60;
-  std::uint64_t last = 0;
-  // The factor of a pre-multiplied sum is each rank's own.
-  if (reducing && request.op.kind != ReduceKind::premultiplied_sum)
-    last = std::bit_cast<std::uint64_t>(request.op.scalar);
-  if (request.uneven && request.collective != plan::Collective::all_to_all) last = digest_of(request.output_blocks);
-  return {{word, request.count(), last}};
 }
 
 transport::Stamp of_message(transport::Stamp stamp, std::size_t elements) {

@@ -17,10 +17,17 @@ struct Stages {
   bool takes_out = false;  ///< the result comes out of this rank's own staging, when all have done their parts
   bool looked_at =
       false;  ///< the others look at this rank's own memory: it is free when they all have done their parts
+  bool ready = false;  ///< every rank's memory could be read as soon as it was announced: nothing is filled
 
   Stages() = default;
   Stages(std::uint64_t first_piece, std::uint64_t end_piece)
       : first(first_piece), end(end_piece), to_fill(first), to_combine(first), to_take_out(first) {}
+
+  /// Spares the hand-off of `filled`. The same on all ranks.
+  void begin_ready() noexcept {
+    ready = true;
+    to_fill = end;
+  }
 };
 
 /// Does whatever can be done of `stages` now: job.fill(k) puts this rank's input of piece k in place, job.combine(k) does
@@ -40,7 +47,7 @@ bool advance(Flags<Atomics>& flags, Stages& stages, Job&& job) {
       job.tell();
       again = true;
     }
-    if (stages.to_combine < stages.to_fill && flags.all_filled(stages.to_combine)) {
+    if (stages.to_combine < stages.to_fill && (stages.ready || flags.all_filled(stages.to_combine))) {
       job.combine(stages.to_combine);
       flags.reduce(stages.to_combine++);
       job.tell();

@@ -25,7 +25,9 @@ struct Run {
   bool disputed = false;  ///< with different ones: the world is failing
   bool small = false;     ///< the contributions lie in the slots
   bool done = false;
-  int failed_peer = -1;  ///< rank of the communicator
+  int failed_peer = -1;     ///< rank of the communicator
+  bool direct = false;      ///< as far as this rank knows, can be done at once when all have announced it
+  layout::Interval part{};  ///< what this rank then combines
 
   // Once agreed, of an operation too large for the slots.
   bool staged = false;          ///< own memory passes through the cell
@@ -69,6 +71,7 @@ class Tier {
   bool attach() noexcept;
   bool announce(Run& run) noexcept;
   bool agree(Run& run) noexcept;
+  bool reduce_at_once(Run& run) noexcept;
   bool settle(Run& run) noexcept;
   bool step(Run& run) noexcept;
   bool small_step(Run& run) noexcept;

@@ -62,6 +62,30 @@ void Work::combine(const Request& request, std::byte* destination, std::size_t c
                    .also = also});
 }
 
+void Work::part(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval part,
+                double divisor) {
+  const kernels::FloatEnvironment environment;
+  const std::size_t in = size_of(request.input.dtype);
+  const std::size_t out = size_of(request.output.dtype);
+  if (sights.size() == 2) {  // both outputs in one pass
+    for (std::size_t r = 0; r < 2; ++r) sources_[r] = {sights[r].input + part.begin * in, request.input.dtype};
+    combine(request, sights[rank].output + part.begin * out, part.size(), divisor,
+            sights[1 - rank].output + part.begin * out);
+    return;
+  }
+  const std::size_t tile = std::max<std::size_t>(tile_bytes / std::max(in, out), 1);
+  for (std::size_t begin = part.begin; begin < part.end; begin += tile) {
+    const std::size_t n = std::min(tile, part.end - begin);
+    for (std::size_t r = 0; r < sights.size(); ++r) sources_[r] = {sights[r].input + begin * in, request.input.dtype};
+    // All contributions to these elements are read before the first of them is overwritten, in place or not.
+    std::byte* mine = sights[rank].output + begin * out;
+    combine(request, mine, n, divisor);
+    for (std::size_t r = 0; r < sights.size(); ++r) {
+      if (r != rank) std::memcpy(sights[r].output + begin * out, mine, n * out);
+    }
+  }
+}
+
 void Work::piece(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval range,
                  double divisor, std::byte* own_output) {
   const kernels::FloatEnvironment environment;
@@ -79,24 +103,7 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
                 divisor);
         return;
       }
-      if (sights.size() == 2) {  // both outputs in one pass
-        for (std::size_t r = 0; r < 2; ++r) sources_[r] = {sights[r].input + part.begin * in, request.input.dtype};
-        combine(request, sights[rank].output + part.begin * out, part.size(), divisor,
-                sights[1 - rank].output + part.begin * out);
-        return;
-      }
-      const std::size_t tile = std::max<std::size_t>(tile_bytes / std::max(in, out), 1);
-      for (std::size_t begin = part.begin; begin < part.end; begin += tile) {
-        const std::size_t n = std::min(tile, part.end - begin);
-        for (std::size_t r = 0; r < sights.size(); ++r)
-          sources_[r] = {sights[r].input + begin * in, request.input.dtype};
-        // All contributions to these elements are read before the first of them is overwritten, in place or not.
-        std::byte* mine = sights[rank].output + begin * out;
-        combine(request, mine, n, divisor);
-        for (std::size_t r = 0; r < sights.size(); ++r) {
-          if (r != rank) std::memcpy(sights[r].output + begin * out, mine, n * out);
-        }
-      }
+      this->part(request, sights, rank, part, divisor);
       return;
     }
     case Collective::reduce_scatter:

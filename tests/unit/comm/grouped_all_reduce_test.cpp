@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // all_reduce by groups through the front door: threads that are told they sit behind several caches.
 #include "support/exact_inputs.hpp"
+#include "support/require.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
 
@@ -19,6 +20,7 @@
 #include <vector>
 
 using namespace trireme;
+using testing::require;
 using testing::run_ranks;
 
 namespace {
@@ -28,10 +30,6 @@ comm::CacheGroups pretended(int ranks, int domains, std::size_t from_bytes = 0) 
   comm::CacheGroups groups{.from_bytes = from_bytes};
   for (int r = 0; r < ranks; ++r) groups.domain_of.push_back(r * domains / ranks);
   return groups;
-}
-
-void require(bool holds, const std::string& what) {
-  if (!holds) throw std::logic_error(what);
 }
 
 /// One all_reduce of a program, alike on all ranks.
