@@ -33,8 +33,8 @@ struct Slot {
   alignas(128) std::atomic<std::uint64_t> announced;  ///< number of the operation, plus 1
   std::uint64_t identity;                             ///< identity_of the operation
   std::array<std::uint64_t, 3> stamp;
-  /// A payload of up to 24 bytes, in the line of the flag; or the offsets of input and output in the arena, and whether
-  /// the rank had finished every operation before when it announced this one.
+  /// A payload of up to 24 bytes, in the line of the flag; or the offsets of input and output in the arena, and 1 if
+  /// the memory, or the first piece of it in the staging, may be read from the announcement on.
   std::array<std::uint64_t, words> word;
   alignas(64) std::array<std::byte, slot_payload> payload;
 };

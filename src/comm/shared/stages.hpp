@@ -17,18 +17,22 @@ struct Stages {
   bool takes_out = false;  ///< the result comes out of this rank's own staging, when all have done their parts
   bool looked_at =
       false;  ///< the others look at this rank's own memory: it is free when they all have done their parts
-  bool ready = false;  ///< every rank's memory could be read as soon as it was announced: nothing is filled
+  std::uint64_t ready_end = 0;  ///< pieces before it may be read since they were announced
 
   Stages() = default;
   Stages(std::uint64_t first_piece, std::uint64_t end_piece)
-      : first(first_piece), end(end_piece), to_fill(first), to_combine(first), to_take_out(first) {}
+      : first(first_piece), end(end_piece), to_fill(first), to_combine(first), to_take_out(first), ready_end(first) {}
 
-  /// Spares the hand-off of `filled`. The same on all ranks.
-  void begin_ready() noexcept {
-    ready = true;
-    to_fill = end;
-  }
+  /// Every rank has put its input of the pieces before `piece` in place before it announced the operation; so nobody
+  /// waits for `filled` there. The same on all ranks.
+  void ready_before(std::uint64_t piece) noexcept { ready_end = to_fill = piece; }
 };
+
+/// Whether all are done with what lay in the staging where `piece` is to lie.
+template <class Atomics>
+bool is_free(Flags<Atomics>& flags, std::uint64_t piece) {
+  return piece < pieces || flags.all_reduced(piece - pieces);
+}
 
 /// Does whatever can be done of `stages` now: job.fill(k) puts this rank's input of piece k in place, job.combine(k) does
 /// its part of piece k, job.take_out(k) brings the result home. True if anything was done.
@@ -40,14 +44,16 @@ bool advance(Flags<Atomics>& flags, Stages& stages, Job&& job) {
   for (bool again = true; again;) {
     again = false;
     const auto before = stages.to_fill - pieces;  // the piece in the same place; wraps below `pieces`
-    const bool taken_out = !stages.takes_out || before < stages.first || before < stages.to_take_out;
-    if (stages.to_fill < stages.end && (stages.to_fill < pieces || (taken_out && flags.all_reduced(before)))) {
+    const bool taken_out =
+        !stages.takes_out || stages.to_fill < pieces || before < stages.first || before < stages.to_take_out;
+    if (stages.to_fill < stages.end && taken_out && is_free(flags, stages.to_fill)) {
       job.fill(stages.to_fill);
       flags.fill(stages.to_fill++);
       job.tell();
       again = true;
     }
-    if (stages.to_combine < stages.to_fill && (stages.ready || flags.all_filled(stages.to_combine))) {
+    if (stages.to_combine < stages.to_fill &&
+        (stages.to_combine < stages.ready_end || flags.all_filled(stages.to_combine))) {
       job.combine(stages.to_combine);
       flags.reduce(stages.to_combine++);
       job.tell();

@@ -3,6 +3,7 @@
 
 #include "comm/message_space.hpp"
 #include "comm/operation.hpp"
+#include "comm/shared/contribution.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -13,49 +14,6 @@ namespace {
 using plan::Collective;
 
 constexpr unsigned look_for_death_every = 64;  // idle polls
-
-/// Bytes of the contribution that a rank shows.
-std::size_t contribution_bytes(const Request& request) {
-  const auto ranks = static_cast<std::size_t>(request.ranks);
-  switch (request.collective) {
-    case Collective::broadcast: return request.output.size_bytes();
-    case Collective::scatter: return request.output.size_bytes() * ranks;
-    case Collective::barrier:
-    case Collective::send_recv: return 0;
-    default: return request.input.size_bytes();
-  }
-}
-
-const std::byte* contribution(const Request& request) {
-  return static_cast<const std::byte*>(request.collective == Collective::broadcast ? request.output.data
-                                                                                   : request.input.data);
-}
-
-std::size_t input_size(const Request& request) {
-  return size_of(request.collective == Collective::broadcast ? request.output.dtype : request.input.dtype);
-}
-
-/// Whether the others need memory of `rank`.
-bool shows_memory(const Request& request, std::size_t rank) {
-  const bool root_alone = request.collective == Collective::broadcast || request.collective == Collective::scatter;
-  return !root_alone || static_cast<std::size_t>(request.root) == rank;
-}
-
-/// Whether a contribution has one block for each rank.
-bool has_blocks(const Request& request) {
-  return request.collective == Collective::reduce_scatter || request.collective == Collective::scatter ||
-         request.collective == Collective::all_to_all;
-}
-
-/// Whether the others write into the output of `rank`.
-bool is_written(const Request& request, std::size_t rank) {
-  return request.collective == Collective::all_reduce ||
-         (request.collective == Collective::reduce && static_cast<std::size_t>(request.root) == rank);
-}
-
-std::size_t written_bytes(const Request& request) { return elements_of_block(request) * size_of(request.output.dtype); }
-
-std::size_t round_up(std::size_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 
@@ -159,7 +117,6 @@ bool Tier::announce(Run& run) noexcept {
   slot.identity = identity_of(key_, run.operation->sequence);
   slot.stamp = run.operation->stamp.words;
   const std::size_t bytes = shows_memory(request, rank_) ? contribution_bytes(request) : 0;
-  slot.word[2] = queue_.front() == &run;
   if (bytes > always_copied(members_.size())) {
     const auto offset = [&](const void* data, std::size_t size) {
       std::uint64_t at = 0;
@@ -175,6 +132,11 @@ bool Tier::announce(Run& run) noexcept {
                      (bytes <= copied_if_foreign(members_.size()) && slot.word[0] == foreign))) {
     std::memcpy(bytes <= sizeof slot.word ? static_cast<void*>(slot.word.data()) : slot.payload.data(),
                 contribution(request), bytes);
+  }
+  if (contribution_bytes(request) > always_copied(members_.size())) {
+    // An operation issued ahead may be on the memory of one before it, which then is not to be looked at yet.
+    const bool readable = bytes == 0 || slot.word[0] != foreign;
+    slot.word[2] = &run == queue_.front() && (readable || fill_first(run));
   }
   flags_->announce(run.number);
   run.announced = true;
@@ -201,32 +163,6 @@ bool Tier::agree(Run& run) noexcept {
   }
   run.agreed = true;
   return (run.direct && reduce_at_once(run)) || settle(run);
-}
-
-/// The commonest case, and the one in which every nanosecond counts: an all_reduce in the arena, with nothing before it.
-/// False, and nothing done, if it is another; all ranks find the same.
-bool Tier::reduce_at_once(Run& run) noexcept {
-  const Request& request = run.operation->request;
-  const std::size_t in = request.input.size_bytes(), out = request.output.size_bytes();
-  for (std::size_t r = 0; r < members_.size(); ++r) {
-    if (r == rank_) {
-      sights_[r] = {static_cast<const std::byte*>(request.input.data), static_cast<std::byte*>(request.output.data)};
-      continue;
-    }
-    const auto& word = flags_->slot(r, run.number).word;
-    if (word[0] == foreign || word[2] == 0) return false;
-    sights_[r] = {endpoint_.peer_memory(members_[r], word[0], in), endpoint_.peer_memory(members_[r], word[1], out)};
-    if (sights_[r].input == nullptr || sights_[r].output == nullptr) return false;
-  }
-  work_.part(request, sights_, rank_, run.part, run.divisor);
-  run.piece_count = request.output.count;
-  run.stages = Stages(next_piece_, next_piece_ + 1);
-  run.stages.looked_at = true;
-  run.stages.begin_ready();
-  run.stages.to_combine = run.stages.to_take_out = run.stages.end;
-  flags_->reduce(next_piece_++);
-  tell();
-  return true;
 }
 
 /// How the operation is done follows from what all ranks have announced, so all decide alike.
@@ -261,21 +197,11 @@ bool Tier::settle(Run& run) noexcept {
   }
   const std::size_t count = elements_of_block(request);
   run.piece_count = count;
-  if (any_staged) {
-    const std::size_t in = size_of(request.input.dtype);
-    const std::size_t out = size_of(request.output.dtype);
-    std::size_t element = in;
-    if (request.collective == Collective::broadcast) element = out;
-    if (has_blocks(request)) element = in * members_.size();
-    if (is_written(request, static_cast<std::size_t>(request.root)) && in != out) element = in + out;
-    const std::size_t room = piece_bytes / element;
-    run.piece_count = room > 64 ? room / 64 * 64 : std::max<std::size_t>(room, 1);
-  }
+  if (any_staged) run.piece_count = staged_count(request, members_.size());
   run.stages = Stages(next_piece_, next_piece_ + (count + run.piece_count - 1) / run.piece_count);
   run.stages.takes_out = run.staged && is_written(request, rank_);
   run.stages.looked_at = !run.staged && shows_memory(request, rank_);
-  // An operation issued ahead may be on the memory of one before it, which then is not to be looked at yet.
-  if (!any_staged && all_ready) run.stages.begin_ready();
+  if (all_ready) run.stages.ready_before(any_staged ? run.stages.first + 1 : run.stages.end);
   next_piece_ = run.stages.end;
   return true;
 }
@@ -332,115 +258,6 @@ bool Tier::small_step(Run& run) noexcept {
   return true;
 }
 
-Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcept {
-  const Request& request = run.operation->request;
-  if (!shows_memory(request, rank)) return {};
-  const std::size_t in = input_size(request);
-  const std::size_t out = size_of(request.output.dtype);
-  const auto range = range_of(run, piece);
-  const bool blocks = has_blocks(request);
-  const bool written = is_written(request, rank);
-  const auto& slot = flags_->slot(rank, run.number);
-  if (slot.word[0] == foreign) {
-    auto* staging = flags_->cell(rank).staging[piece % pieces].data();
-    // Where types differ the results have a place of their own behind the contributions.
-    const std::size_t behind = in != out ? round_up(run.piece_count * in, 64) : 0;
-    return {staging + (blocks ? rank_ * range.size() * in : 0), written ? staging + behind : nullptr};
-  }
-  const std::size_t block = blocks ? rank_ * elements_of_block(request) : 0;
-  const auto base = [&](std::uint64_t offset, std::size_t bytes) -> std::byte* {
-    if (offset == foreign) return nullptr;
-    return rank == rank_ ? cells_->arena().base() + offset : endpoint_.peer_memory(members_[rank], offset, bytes);
-  };
-  Sight sight;
-  if (const auto* memory = base(slot.word[0], contribution_bytes(request)))
-    sight.input = memory + (block + range.begin) * in;
-  if (written) {
-    if (auto* memory = base(slot.word[1], written_bytes(request))) sight.output = memory + range.begin * out;
-  }
-  return sight;
-}
-
-Sight Tier::own_sight(const Run& run, std::uint64_t piece) const noexcept {
-  const Request& request = run.operation->request;
-  const auto range = range_of(run, piece);
-  if (!shows_memory(request, rank_)) return {};
-  const std::size_t block = has_blocks(request) ? rank_ * elements_of_block(request) : 0;
-  Sight sight{contribution(request) + (block + range.begin) * input_size(request), nullptr};
-  if (is_written(request, rank_))
-    sight.output = static_cast<std::byte*>(request.output.data) + range.begin * size_of(request.output.dtype);
-  return sight;
-}
-
-layout::Interval Tier::range_of(const Run& run, std::uint64_t piece) const noexcept {
-  const std::size_t begin = static_cast<std::size_t>(piece - run.stages.first) * run.piece_count;
-  return {begin, std::min(begin + run.piece_count, elements_of_block(run.operation->request))};
-}
-
-struct Tier::PieceJob {
-  Tier& tier;
-  Run& run;
-  const Request& request;
-
-  /// What others combine goes into the staging; the own part is read and written where the caller has it.
-  void fill(std::uint64_t piece) const noexcept {
-    if (!run.staged) return;
-    const auto range = tier.range_of(run, piece);
-    const std::size_t in = input_size(request);
-    auto* staging = tier.own_->staging[piece % pieces].data();
-    const std::byte* source = contribution(request);
-    switch (request.collective) {
-      case Collective::all_reduce:
-      case Collective::reduce:
-        for_foreign_parts(range, [&](layout::Interval part) {
-          std::memcpy(staging + part.begin * in, source + (range.begin + part.begin) * in, part.size() * in);
-        });
-        return;
-      case Collective::reduce_scatter:
-      case Collective::scatter:
-      case Collective::all_to_all:
-        for (std::size_t b = 0; b < tier.members_.size(); ++b) {
-          if (b == tier.rank_) continue;
-          std::memcpy(staging + b * range.size() * in, source + (b * elements_of_block(request) + range.begin) * in,
-                      range.size() * in);
-        }
-        return;
-      default: std::memcpy(staging, source + range.begin * in, range.size() * in);
-    }
-  }
-  void combine(std::uint64_t piece) const noexcept {
-    for (std::size_t r = 0; r < tier.members_.size(); ++r)
-      tier.sights_[r] = r == tier.rank_ ? tier.own_sight(run, piece) : tier.sight(r, run, piece);
-    tier.work_.piece(request, tier.sights_, tier.rank_, tier.range_of(run, piece), run.divisor,
-                     static_cast<std::byte*>(request.output.data));
-  }
-  void take_out(std::uint64_t piece) const noexcept {
-    const auto range = tier.range_of(run, piece);
-    const std::size_t out = size_of(request.output.dtype);
-    auto* destination = static_cast<std::byte*>(request.output.data) + range.begin * out;
-    const std::byte* results = tier.sight(tier.rank_, run, piece).output;
-    for_foreign_parts(range, [&](layout::Interval part) {
-      std::memcpy(destination + part.begin * out, results + part.begin * out, part.size() * out);
-    });
-  }
-  /// The parts of a piece of a reduction that other ranks combine.
-  template <class Each>
-  void for_foreign_parts(layout::Interval range, Each each) const noexcept {
-    const std::size_t ranks = tier.members_.size();
-    const auto mine = part_of(range.size(), size_of(request.output.dtype), ranks, tier.rank_);
-    if (mine.begin != 0) each(layout::Interval{0, mine.begin});
-    if (mine.end != range.size()) each(layout::Interval{mine.end, range.size()});
-  }
-  void tell() const noexcept { tier.tell(); }
-};
-
-bool Tier::piece_step(Run& run) noexcept {
-  const bool moved = shared::advance(*flags_, run.stages, PieceJob{*this, run, run.operation->request});
-  if (!ended(*flags_, run.stages)) return moved;
-  complete(run);
-  return true;
-}
-
 void Tier::complete(Run& run) noexcept {
   flags_->finish(run.number);
   run.done = true;
@@ -472,7 +289,8 @@ void Tier::missing(const Run& run, std::vector<int>& ranks) const {
         const Stages& stages = run.stages;
         const auto reduced = load(cell.reduced);
         lacks = (stages.to_fill < stages.end && stages.to_fill >= pieces && reduced <= stages.to_fill - pieces) ||
-                (!stages.ready && stages.to_combine < stages.to_fill && load(cell.filled) <= stages.to_combine) ||
+                (stages.to_combine >= stages.ready_end && stages.to_combine < stages.to_fill &&
+                 load(cell.filled) <= stages.to_combine) ||
                 (stages.takes_out && stages.to_take_out < stages.to_combine && reduced <= stages.to_take_out) ||
                 (stages.looked_at && stages.to_combine == stages.end && reduced < stages.end);
       }
@@ -487,10 +305,11 @@ int Tier::lost_peer(const Run& run) const noexcept {
     if (peers_.cells[r] == nullptr) return static_cast<int>(r);
     const Cell& cell = *peers_.cells[r];
     const auto load = [](const std::atomic<std::uint64_t>& flag) { return MachineAtomics::load(flag); };
-    const bool lacks = !run.agreed ? load(cell.slot[run.number % slots].announced) <= run.number
-                                   : load(cell.reduced) < run.stages.end ||
-                                         (!run.stages.ready && load(cell.filled) < run.stages.end) ||
-                                         (run.by_groups && load(cell.spread) < run.stages.end);
+    const bool lacks = !run.agreed
+                           ? load(cell.slot[run.number % slots].announced) <= run.number
+                           : load(cell.reduced) < run.stages.end ||
+                                 (run.stages.ready_end < run.stages.end && load(cell.filled) < run.stages.end) ||
+                                 (run.by_groups && load(cell.spread) < run.stages.end);
     if (lacks) return static_cast<int>(r);
   }
   return -1;

@@ -71,6 +71,7 @@ class Tier {
   bool attach() noexcept;
   bool announce(Run& run) noexcept;
   bool agree(Run& run) noexcept;
+  bool fill_first(Run& run) noexcept;
   bool reduce_at_once(Run& run) noexcept;
   bool settle(Run& run) noexcept;
   bool step(Run& run) noexcept;

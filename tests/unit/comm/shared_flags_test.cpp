@@ -57,9 +57,9 @@ class Rank {
       stages_ = Stages(next_piece_, next_piece_ + operation.pieces);
       stages_.takes_out = way_ == Way::staged;
       stages_.looked_at = way_ == Way::in_place;
-      bool all_ready = way_ == Way::in_place;
+      bool all_ready = true;
       for (std::size_t r = 0; r < flags_.ranks(); ++r) all_ready &= flags_.slot(r, finished_).word[2] != 0;
-      if (all_ready) stages_.begin_ready();
+      if (all_ready) stages_.ready_before(way_ == Way::in_place ? stages_.end : stages_.first + 1);
       next_piece_ = stages_.end;
       begun_ = true;
     }
@@ -93,9 +93,9 @@ class Rank {
     while (announced_ < program_->size() && flags_.may_announce(announced_) && memory->pick(3) != 0) {
       comm::shared::Slot& slot = flags_.own_slot(announced_);
       memory->write(&slot.identity);
-      slot.word[2] = announced_ == finished_;
       // Nothing is under way: the program has written its input. Issued ahead, it may be an earlier one's output.
-      if (way_ == Way::in_place && slot.word[2] != 0 && !(*program_)[announced_].small) fill(next_piece_);
+      slot.word[2] = announced_ == finished_ && (way_ == Way::in_place || is_free(flags_, next_piece_));
+      if (slot.word[2] != 0 && !(*program_)[announced_].small) fill(next_piece_);
       flags_.announce(announced_++);
       moved = true;
     }
