@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast do the host kernels stream? Bytes per second count what is read plus what is written, once each.
 // Every benchmark checks one result against the reference before it is timed.
-#include "kernels/adamw/adamw.hpp"
-#include "kernels/adamw/reference.hpp"
 #include "kernels/cast/cast.hpp"
 #include "kernels/cast/reference.hpp"
 #include "kernels/fold/fold.hpp"
@@ -11,6 +9,8 @@
 #include "kernels/norm/reference.hpp"
 #include "kernels/reduce/reduce.hpp"
 #include "kernels/reduce/reference.hpp"
+#include "kernels/update/reference.hpp"
+#include "kernels/update/update.hpp"
 
 #include <benchmark/benchmark.h>
 
@@ -123,7 +123,9 @@ void scale_add_bench(benchmark::State& state, Isa isa) {
   finish(state, 3 * count * 4);
 }
 
-void adamw_bench(benchmark::State& state, Isa isa) {
+/// One step of a rule with two states: four arrays are read and three written.
+template <class Rule>
+void update_bench(benchmark::State& state, Rule rule, Isa isa) {
   auto count = static_cast<std::size_t>(state.range(0));
   Bytes parameter = random(DType::f32, count, 1);
   Bytes gradient = random(DType::f32, count, 2);
@@ -135,13 +137,15 @@ void adamw_bench(benchmark::State& state, Isa isa) {
     Bytes m(first.begin(), first.begin() + checked * 4);
     Bytes v(second.begin(), second.begin() + checked * 4);
     Bytes& p = by_reference ? expected : actual;
-    AdamWCall call{DType::f32, p.data(), gradient.data(), m.data(), v.data(), checked, 7};
-    by_reference ? reference::adamw(call) : adamw(call, isa);
+    const UpdateSpan span{
+        .parameter = p.data(), .gradient = gradient.data(), .state = {m.data(), v.data()}, .count = checked};
+    by_reference ? reference::update(span, rule) : update(span, rule, isa);
   }
   if (!check(state, expected, actual)) return;
-  AdamWCall call{DType::f32, parameter.data(), gradient.data(), first.data(), second.data(), count, 7};
+  const UpdateSpan span{
+      .parameter = parameter.data(), .gradient = gradient.data(), .state = {first.data(), second.data()}, .count = count};
   for (auto _ : state) {
-    adamw(call, isa);
+    update(span, rule, isa);
     benchmark::ClobberMemory();
   }
   finish(state, 7 * count * 4);
@@ -204,7 +208,8 @@ void register_all() {
     }
     if (isa == Isa::avx512) continue;  // the others take AVX2 there
     add("scale_add/f32" + end, [=](benchmark::State& state) { scale_add_bench(state, isa); });
-    add("adamw/f32" + end, [=](benchmark::State& state) { adamw_bench(state, isa); });
+    add("adam/f32" + end, [=](benchmark::State& state) { update_bench(state, AdamRule{.step = 7}, isa); });
+    add("adadelta/f32" + end, [=](benchmark::State& state) { update_bench(state, AdadeltaRule{}, isa); });
     add("sum_of_squares/f32" + end, [=](benchmark::State& state) { norm_bench(state, isa); });
   }
 }

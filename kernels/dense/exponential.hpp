@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // exp and log in plain arithmetic, so that every instruction set and every C library gives the same bits. Included by
-// dense/simd.cpp only; see kernels/formats.hpp for why it is closed in itself.
+// dense/simd.cpp and scalar/scalar.cpp only; see kernels/formats.hpp for why it is closed in itself.
 #pragma once
 
 #include "kernels/formats.hpp"

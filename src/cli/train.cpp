@@ -47,7 +47,7 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
   if (result.diverged_at) {
-    std::fprintf(stderr, "%s\n", divergence_line(*result.diverged_at, options.learning_rate).c_str());
+    std::fprintf(stderr, "%s\n", divergence_line(*result.diverged_at, options.optimizer.learning_rate).c_str());
     return 1;
   }
   return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;

@@ -156,10 +156,13 @@ void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
     scale = clip_scale(norm_, options.clip_norm);
   }
   const auto span = trace_.on_steps("optimizer");
+  updates_.clear();
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    const Parameter& parameter = parameters_[p];
     if (synchronizer_.used(p))
-      optimizer.apply(parameters_[p].name, parameters_[p].value, synchronizer_.gradient(p), scale);
+      updates_.push_back({parameter.name, parameter.value, synchronizer_.gradient(p), parameter.shape});
   }
+  optimizer.apply(updates_, scale);
 }
 
 double StepState::norm_of_gradients() {

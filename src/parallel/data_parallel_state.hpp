@@ -64,7 +64,8 @@ class StepState {
   bool applied_ = false;
   StepOutcome outcome_ = StepOutcome::ready;
   double norm_ = 0.0;
-  std::vector<TensorView> gradients_;
+  std::vector<TensorView> gradients_;             // working memory of apply()
+  std::vector<Optimizer::TensorUpdate> updates_;  // the same
 };
 
 /// What DataParallel owns; at a stable address.

@@ -11,12 +11,13 @@ struct AdamWOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;       ///< added to the root, outside it
-  double weight_decay = 1e-2;  ///< decoupled: shrinks the parameter, does not enter the moments
+  double l2_penalty = 0.0;     ///< see OptimizerRates
+  double weight_decay = 1e-2;  ///< decoupled, see OptimizerRates
 };
 
-/// Adam with decoupled weight decay: p *= 1 - lr*wd; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g;
+/// Adam with decoupled weight decay on by default: m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g;
 /// p -= lr/(1-b1^t) * m / (sqrt(v)/sqrt(1-b2^t) + epsilon).
-/// Source: Loshchilov, Hutter, ICLR 2019 (arXiv 1711.05101); the decay is scaled by the learning rate, as PyTorch does.
+/// Source: Loshchilov and Hutter, ICLR 2019 (arXiv 1711.05101); the decay is scaled by the learning rate, as PyTorch does.
 class AdamW final : public Optimizer {
  public:
   /// Errors: invalid_argument naming the setting.
@@ -24,9 +25,7 @@ class AdamW final : public Optimizer {
 
   std::string_view name() const override { return "adamw"; }
   const std::vector<std::string>& state_names() const override { return state_names_; }
-  void update(const SpanUpdate& update) const noexcept override;
-  double learning_rate() const override { return options_.learning_rate; }
-  void set_learning_rate(double learning_rate) override;
+  void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept override;
   const AdamWOptions& options() const { return options_; }
 
  private:

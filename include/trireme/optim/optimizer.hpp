@@ -2,61 +2,147 @@
 #pragma once
 
 #include "trireme/base/tensor_view.hpp"
+#include "trireme/optim/parameter_group.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace trireme {
 
-/// One element-wise update of a span of one parameter. All spans have `value`'s dtype and count.
+/// What every rule has; a rule's options begin with them.
+struct OptimizerRates {
+  double learning_rate = 0.0;
+  double l2_penalty = 0.0;    ///< g + l2_penalty*p takes the gradient's place: scaled and averaged like it
+  double weight_decay = 0.0;  ///< decoupled: p shrinks by 1 - learning_rate*weight_decay, whatever the rule makes of g
+};
+
+/// What a rule must see of a logical tensor to give the same bits whoever owns which part of it.
+enum class UpdateScope : unsigned char {
+  elements,  ///< any span
+  sums,      ///< any span that begins at the edge of a reduction block, once measure() has seen them all
+  tensor,    ///< the whole of it
+};
+
+/// A logical tensor as rules see it: a matrix of shape[0] rows; vectors and scalars are one row.
+struct TensorShape {
+  std::size_t rows = 1;
+  std::size_t columns = 0;
+  std::size_t count() const { return rows * columns; }
+  bool is_matrix() const { return rows > 1 && columns > 1; }
+  static TensorShape of(std::span<const std::int64_t> shape);
+};
+
+/// One update of a span of one parameter. `value` and every state that is element-wise have one dtype, f32 or f64, and
+/// count; the gradient has that count, and that dtype or a narrower float.
 struct SpanUpdate {
   TensorView value;
   ConstTensorView gradient;
   std::span<const TensorView> state;  ///< one per Optimizer::state_names(), in that order; zero before the first step
   std::uint64_t step = 1;             ///< how many times this parameter has been updated, this time included
-  double gradient_scale = 1.0;        ///< multiplies the gradient first (clipping)
+  double gradient_scale = 1.0;        ///< multiplies the gradient first (clipping, loss scaling)
+  TensorView copy{};    ///< a 16-bit parameter of which `value` is the f32 master: gets the result, rounded
+  TensorShape shape{};  ///< of the whole logical tensor
+  std::span<const double> totals{};  ///< scope sums: what measure() found, over the whole logical tensor
 };
 
-/// An update rule: settings, declared state, and one formula over spans; no knowledge of ranks. State lives here, by
-/// parameter name, so that it can be saved, moved and cut without asking the rule.
-/// Order:   elements are independent: any split of a parameter into spans gives the same bits.
+/// An update rule: settings, declared state, declared reductions, and one formula over spans; no knowledge of ranks. So one
+/// implementation serves local, sharded and server-side updates. State lives here, by parameter name, so that it can be
+/// saved, moved and cut without asking the rule.
+///
+/// 16-bit parameters (f16, bf16) have an f32 master among their state, made from the value at the first step; the value is
+/// the master rounded.
+/// Order:   scope elements: any split of a parameter into spans gives the same bits. Sums are of blocks of 4096 elements of
+///          the logical tensor in f64, then the balanced tree over blocks: independent of who owns what.
 /// Threads: one at a time.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
   virtual std::string_view name() const = 0;
-  /// The state tensors of a parameter, as they are named in checkpoints.
+  /// The state tensors of a parameter, as they are named in checkpoints; a master weight is apart.
   virtual const std::vector<std::string>& state_names() const = 0;
-  /// The formula. Shape: f32 or f64.
-  virtual void update(const SpanUpdate& update) const noexcept = 0;
+  /// Elements of one of them.
+  virtual std::size_t state_count(std::size_t state, const TensorShape& shape) const;
+  virtual UpdateScope scope() const { return UpdateScope::elements; }
+  /// How many sums a tensor has; 0 but for scope sums.
+  virtual std::size_t sums() const { return 0; }
+  /// The first pass of scope sums: moves the state and adds up. Shape: block_sums has sums() values for each block.
+  virtual void measure(const SpanUpdate& update, const OptimizerRates& rates,
+                       std::span<double> block_sums) const noexcept;
+  /// The formula. Shape: as SpanUpdate says.
+  virtual void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept = 0;
 
-  virtual double learning_rate() const = 0;
-  /// Errors: invalid_argument unless finite and >= 0.
-  virtual void set_learning_rate(double learning_rate) = 0;
+  double learning_rate() const { return rates_.learning_rate; }
+  /// For schedules. Errors: invalid_argument unless finite and >= 0.
+  void set_learning_rate(double learning_rate);
+  /// Parameters with settings of their own; a parameter belongs to the first group that has it. Before its first step, or
+  /// the steps before had other settings.  Errors: invalid_argument naming the group and the setting.
+  void add_group(ParameterGroup group);
+  /// What holds for a parameter.
+  OptimizerRates rates(std::string_view parameter) const;
 
-  /// Counts a step of `parameter` and updates it, allocating zero state the first time.
-  /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps'; unsupported for
-  ///         other dtypes than f32 and f64.
+  /// One tensor of a step. Shape: value f32, f64, f16 or bf16; the gradient of that dtype, or of the state's.
+  struct TensorUpdate {
+    std::string_view parameter;
+    TensorView value;
+    ConstTensorView gradient;
+    std::span<const std::int64_t> shape{};  ///< empty: a vector
+  };
+  /// Counts a step of each parameter and updates it, in one pass over its memory, allocating zero state the first time.
+  /// Nothing has changed when it throws.
+  /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps'; unsupported for other
+  ///         dtypes.
+  void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0);
   void apply(const std::string& parameter, TensorView value, ConstTensorView gradient, double gradient_scale = 1.0);
 
   /// The state of one parameter, as apply() keeps it.
   struct State {
     std::uint64_t steps = 0;
-    DType dtype = DType::f32;
+    DType dtype = DType::f32;  ///< of the parameter
     std::size_t count = 0;
+    TensorShape shape{};
     std::vector<std::vector<double>> storage;  ///< 8-byte units: aligned for either dtype
     std::vector<TensorView> tensors;           ///< one per state name, views of storage
+    std::optional<TensorView> master{};        ///< of a 16-bit parameter
   };
-  const std::map<std::string, State>& states() const { return states_; }
+  using States = std::map<std::string, State, std::less<>>;
+  const States& states() const { return states_; }
+
+  /// A parameter's state as a checkpoint has it: by name ("exp_avg", "master"), complete.
+  struct SavedState {
+    std::uint64_t steps = 0;
+    DType dtype = DType::f32;
+    std::size_t count = 0;
+    TensorShape shape{};
+    std::vector<std::pair<std::string, ConstTensorView>> tensors;
+  };
+  /// Views of what states() holds, for a checkpoint; valid until the next apply() or restore().
+  SavedState saved(std::string_view parameter) const;
+  /// Takes a saved state in place of what there was.
+  /// Errors: invalid_argument naming parameter and tensor when one is missing, unknown, or of another dtype or count.
+  void restore(const std::string& parameter, const SavedState& saved);
+
+ protected:
+  /// `name` is the rule's, for refusals. Errors: invalid_argument naming the setting.
+  Optimizer(const char* name, const OptimizerRates& rates);
 
  private:
-  std::map<std::string, State> states_;
+  State make_state(DType dtype, std::size_t count, const TensorShape& shape) const;
+  State& state_for(const TensorUpdate& update);
+  void apply_one(State& state, const TensorUpdate& update, double gradient_scale);
+
+  OptimizerRates rates_;
+  std::vector<ParameterGroup> groups_;
+  States states_;
+  std::vector<State*> resolved_;    // working memory of apply()
+  std::vector<double> block_sums_;  // the same
 };
 
 }  // namespace trireme

@@ -5,8 +5,6 @@
 #include "cli/byte_size.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/labelled_images.hpp"
-#include "trireme/optim/adamw.hpp"
-#include "trireme/optim/sgd.hpp"
 
 #include <bit>
 #include <charconv>
@@ -15,10 +13,6 @@
 
 namespace trireme::cli {
 namespace {
-
-constexpr double default_sgd_rate = 0.05;
-constexpr double default_adamw_rate = 1e-3;
-constexpr double default_adamw_decay = 1e-2;
 
 constexpr std::int64_t most_units = 1 << 16;
 constexpr std::uint64_t most_samples = std::numeric_limits<std::uint32_t>::max();
@@ -54,7 +48,7 @@ struct Typed {
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, eval_every = 1, log_every = 0,
                 seed = 1;
   int logical_shards = 0;
-  double learning_rate = 0, momentum = 0.9, weight_decay = 0, clip_norm = 0;
+  double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0;
   bool nesterov = false, no_overlap = false;
 };
 
@@ -75,11 +69,18 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--logical-shards", typed.logical_shards,
                "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default 0: one per rank)",
                {.least = 0, .most = most_shards});
-  flags.option("--optimizer", typed.optimizer, "sgd (default) or adamw");
-  flags.option("--learning-rate", typed.learning_rate, "default 0.05 for sgd, 0.001 for adamw");
-  flags.option("--momentum", typed.momentum, "of sgd (default 0.9)");
-  flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd");
-  flags.option("--weight-decay", typed.weight_decay, "default 0 for sgd, 0.01 for adamw");
+  std::string rates, decays;
+  for (const OptimizerEntry& each : optimizers()) {
+    rates += (rates.empty() ? "" : ", ") + text_of(each.learning_rate) + " for " + std::string(each.name);
+    if (each.weight_decay != 0) decays += ", " + text_of(each.weight_decay) + " for " + std::string(each.name);
+  }
+  flags.option("--optimizer", typed.optimizer, "sgd (default) or another of: " + optimizer_names());
+  flags.option("--learning-rate", typed.learning_rate, "default " + rates);
+  flags.option("--momentum", typed.momentum, "of sgd and lars (default 0.9) and rmsprop (default 0)");
+  flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd and lars");
+  flags.option("--weight-decay", typed.weight_decay,
+               "decoupled: weights shrink by learning rate times this (default 0" + decays + ")");
+  flags.option("--l2-penalty", typed.l2_penalty, "added to the gradient, times the weight (default 0)");
   flags.option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
   flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
@@ -96,7 +97,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
   one_of("--model", typed.model, {"mlp"});
   one_of("--dataset", typed.dataset, {"fashion-mnist"});
-  one_of("--optimizer", typed.optimizer, {"sgd", "adamw"});
+  const OptimizerEntry& entry = optimizer_named(typed.optimizer);
   one_of("--order", typed.order, {"canonical", "fastest"});
 
   TrainOptions options;
@@ -130,19 +131,28 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
     options.trace = typed.trace;
   }
 
-  const bool adamw = typed.optimizer == "adamw";
-  options.optimizer = adamw ? OptimizerKind::adamw : OptimizerKind::sgd;
-  options.learning_rate = given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate)
-                                                   : (adamw ? default_adamw_rate : default_sgd_rate);
-  options.weight_decay = given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay)
-                                                 : (adamw ? default_adamw_decay : 0.0);
-  for (const char* flag : {"--momentum", "--nesterov"}) {
-    if (adamw && given(flag)) refuse(std::string(flag) + " belongs to --optimizer sgd; adamw has none");
-  }
-  options.momentum = at_least_zero("--momentum", typed.momentum);
-  options.nesterov = typed.nesterov;
-  if (options.nesterov && options.momentum == 0) refuse("--nesterov needs --momentum above 0");
-  if (options.momentum >= 1) refuse("--momentum must be below 1, got " + text_of(options.momentum));
+  OptimizerChoice& optimizer = options.optimizer;
+  optimizer.name = entry.name;
+  optimizer.learning_rate =
+      given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate) : entry.learning_rate;
+  optimizer.weight_decay =
+      given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay) : entry.weight_decay;
+  optimizer.l2_penalty = at_least_zero("--l2-penalty", typed.l2_penalty);
+  const auto belongs = [&](const char* flag, bool has, bool OptimizerEntry::*needs) {
+    if (has || !given(flag)) return;
+    std::string owners;
+    for (const OptimizerEntry& each : optimizers()) {
+      if (each.*needs) owners += (owners.empty() ? "" : ", ") + std::string(each.name);
+    }
+    refuse(std::string(flag) + " belongs to --optimizer " + owners + "; " + typed.optimizer + " has none");
+  };
+  belongs("--momentum", entry.has_momentum, &OptimizerEntry::has_momentum);
+  belongs("--nesterov", entry.has_nesterov, &OptimizerEntry::has_nesterov);
+  const bool light = !given("--momentum") && entry.name == "rmsprop";  // as its inventor has it
+  optimizer.momentum = light ? 0.0 : at_least_zero("--momentum", typed.momentum);
+  optimizer.nesterov = typed.nesterov;
+  if (optimizer.nesterov && optimizer.momentum == 0) refuse("--nesterov needs --momentum above 0");
+  if (optimizer.momentum >= 1) refuse("--momentum must be below 1, got " + text_of(optimizer.momentum));
   return options;
 }
 
@@ -175,17 +185,6 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   describe(flags, typed);
   if (!flags.parse(arguments)) return std::nullopt;
   return check(flags, typed);
-}
-
-std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options) {
-  if (options.optimizer == OptimizerKind::adamw) {
-    return std::make_unique<AdamW>(
-        AdamWOptions{.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
-  }
-  return std::make_unique<Sgd>(SgdOptions{.learning_rate = options.learning_rate,
-                                          .momentum = options.momentum,
-                                          .weight_decay = options.weight_decay,
-                                          .nesterov = options.nesterov});
 }
 
 }  // namespace trireme::cli

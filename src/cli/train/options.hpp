@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/optimizers.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
-#include "trireme/optim/optimizer.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace trireme::cli {
-
-enum class OptimizerKind : unsigned char { sgd, adamw };
 
 /// What `trireme train` was asked for, checked.
 struct TrainOptions {
@@ -27,11 +24,7 @@ struct TrainOptions {
   std::optional<std::size_t> batch_size_per_rank;  ///< replaces batch_size: it times the number of ranks
   std::uint64_t seed = 1;                          ///< of the initial weights and of the order of the samples
   int logical_shards = 0;                          ///< leaves of a batch; 0: one per rank
-  OptimizerKind optimizer = OptimizerKind::sgd;
-  double learning_rate = 0.0;  ///< parse_train_options puts the optimizer's own default in place of "unset"
-  double momentum = 0.9;
-  bool nesterov = false;
-  double weight_decay = 0.0;
+  OptimizerChoice optimizer{};
   double clip_norm = 0.0;  ///< 0: no clipping
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
@@ -52,7 +45,5 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
 /// "512,256" as numbers; the empty text is no hidden layer.
 /// Errors: invalid_argument.
 std::vector<std::size_t> parse_hidden(std::string_view text);
-
-std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options);
 
 }  // namespace trireme::cli

@@ -100,7 +100,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       data_parallel_(communicator_, model_.parameters(), parallel_options(options, trace)),
       own_(own_block(data_parallel_, world)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
-      optimizer_(make_optimizer(options)),
+      optimizer_(optimizer_named(options.optimizer.name).make(options.optimizer)),
       sampler_({.count = sets.train.size(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
       normalisation_(normalisation_of(sets.train)),
       feed_(sets.train, sampler_, data_parallel_.logical_shards(), own_, loader_options(world, normalisation_)),

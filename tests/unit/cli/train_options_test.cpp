@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/byte_size.hpp"
+#include "cli/train/optimizers.hpp"
 #include "cli/train/options.hpp"
 #include "trireme/base/error.hpp"
 
@@ -31,6 +32,10 @@ TrainOptions parsed(const std::vector<std::string>& arguments) {
 
 std::string refusal(const std::vector<std::string>& arguments) {
   return refusal_of([&] { parse_train_options(arguments); });
+}
+
+std::unique_ptr<Optimizer> made(const TrainOptions& options) {
+  return optimizer_named(options.optimizer.name).make(options.optimizer);
 }
 
 }  // namespace
@@ -76,15 +81,15 @@ TEST_CASE("Without flags train has the defaults of its help") {
   CHECK(options.global_batch(3) == 256);
   CHECK(options.seed == 1);
   CHECK(options.logical_shards == 0);
-  CHECK(options.optimizer == OptimizerKind::sgd);
-  CHECK(options.momentum == 0.9);
+  CHECK(options.optimizer.name == "sgd");
+  CHECK(options.optimizer.momentum == 0.9);
   CHECK(options.bucket_bytes == Bytes{25u << 20});
   CHECK(options.overlap);
   CHECK(options.order == ReductionOrder::canonical);
   CHECK(options.eval_every == 1);
   CHECK(options.log_every == 0);
   CHECK_FALSE(options.trace);
-  CHECK(make_optimizer(options)->learning_rate() == options.learning_rate);
+  CHECK(made(options)->learning_rate() == options.optimizer.learning_rate);
 }
 
 TEST_CASE("Every flag of train reaches its option") {
@@ -113,6 +118,8 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "--nesterov",
                                        "--weight-decay",
                                        "0.125",
+                                       "--l2-penalty",
+                                       "0.0625",
                                        "--clip-norm",
                                        "2",
                                        "--bucket-bytes",
@@ -133,10 +140,11 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.global_batch(3) == 15);
   CHECK(options.seed == 18446744073709551615u);
   CHECK(options.logical_shards == 4);
-  CHECK(options.learning_rate == 0.5);
-  CHECK(options.momentum == 0.25);
-  CHECK(options.nesterov);
-  CHECK(options.weight_decay == 0.125);
+  CHECK(options.optimizer.learning_rate == 0.5);
+  CHECK(options.optimizer.momentum == 0.25);
+  CHECK(options.optimizer.nesterov);
+  CHECK(options.optimizer.weight_decay == 0.125);
+  CHECK(options.optimizer.l2_penalty == 0.0625);
   CHECK(options.clip_norm == 2);
   CHECK(options.bucket_bytes == Bytes{1u << 20});
   CHECK_FALSE(options.overlap);
@@ -156,11 +164,25 @@ TEST_CASE("No leaves named, and 0 named, is one leaf per rank") {
 
 TEST_CASE("An optimizer brings its own defaults") {
   const TrainOptions adamw = parsed({"--optimizer", "adamw"});
-  CHECK(make_optimizer(adamw)->name() == "adamw");
-  CHECK(adamw.learning_rate == 0.001);
-  CHECK(adamw.weight_decay == 0.01);
-  CHECK(parsed({"--optimizer", "adamw", "--learning-rate", "0.5", "--weight-decay", "0"}).weight_decay == 0);
-  CHECK(make_optimizer(parsed({}))->name() == "sgd");
+  CHECK(made(adamw)->name() == "adamw");
+  CHECK(adamw.optimizer.learning_rate == 0.001);
+  CHECK(adamw.optimizer.weight_decay == 0.01);
+  CHECK(parsed({"--optimizer", "adamw", "--learning-rate", "0.5", "--weight-decay", "0"}).optimizer.weight_decay == 0);
+  CHECK(made(parsed({}))->name() == "sgd");
+  CHECK(parsed({"--optimizer", "rmsprop"}).optimizer.momentum == 0.0);
+  CHECK(parsed({"--optimizer", "rmsprop", "--momentum", "0.5"}).optimizer.momentum == 0.5);
+}
+
+TEST_CASE("Every optimizer that is offered is made, with the rates it was given") {
+  for (const OptimizerEntry& each : optimizers()) {
+    INFO(each.name);
+    const auto optimizer =
+        made(parsed({"--optimizer", std::string(each.name), "--weight-decay", "0.5", "--l2-penalty", "0.25"}));
+    CHECK(optimizer->name() == each.name);
+    CHECK(optimizer->learning_rate() == each.learning_rate);
+    CHECK(optimizer->rates("p").weight_decay == 0.5);
+    CHECK(optimizer->rates("p").l2_penalty == 0.25);
+  }
 }
 
 TEST_CASE("What train cannot do is refused in one line that names the flag") {
@@ -184,14 +206,17 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
       {{"--data-dir", ""}, "--data-dir"},
       {{"--trace", ""}, "--trace: the name of the file is empty"},
-      {{"--optimizer", "lamb"}, "--optimizer is 'lamb'"},
+      {{"--optimizer", "sdg"}, "--optimizer is 'sdg'; this version has: sgd, adam, adamw"},
       {{"--order", "random"}, "--order is 'random'"},
       {{"--learning-rate", "-1"}, "--learning-rate must be finite and at least 0"},
       {{"--learning-rate", "nan"}, "--learning-rate"},
       {{"--clip-norm", "-1"}, "--clip-norm"},
       {{"--momentum", "1"}, "--momentum must be below 1"},
       {{"--momentum", "0", "--nesterov"}, "--nesterov needs --momentum above 0"},
-      {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd"},
+      {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd, lars; adamw has none"},
+      {{"--optimizer", "lion", "--momentum", "0.5"},
+       "--momentum belongs to --optimizer sgd, rmsprop, lars; lion has none"},
+      {{"--l2-penalty", "-1"}, "--l2-penalty must be finite and at least 0"},
       {{"--bucket-bytes", "0"}, "--bucket-bytes must be above 0"},
       {{"--bucket-bytes", "25MB"}, "--bucket-bytes is '25MB'"},
   };

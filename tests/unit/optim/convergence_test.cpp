@@ -65,7 +65,7 @@ TEST_CASE("Rosenbrock's minimum is found") {
 }
 
 TEST_CASE("an L2 penalty moves the minimum to where gradient and penalty balance") {
-  Sgd sgd({.learning_rate = 0.1, .weight_decay = 1.0});
+  Sgd sgd({.learning_rate = 0.1, .l2_penalty = 1.0});
   // d/dx (x - 3)^2/2 + x = 0 at 1.5
   const auto x =
       minimize(sgd, {10.0}, 300, [](const std::vector<double>& at) { return std::vector<double>{at[0] - 3.0}; });

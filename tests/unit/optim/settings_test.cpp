@@ -34,7 +34,7 @@ TEST_CASE("Sgd refuses settings out of range by name") {
   REQUIRE_THAT((refusal<Sgd, SgdOptions>({.learning_rate = bad})), Contains("sgd: learning_rate"));
   REQUIRE_THAT((refusal<Sgd, SgdOptions>({.momentum = bad})), Contains("sgd: momentum"));
   REQUIRE_THAT((refusal<Sgd, SgdOptions>({.momentum = 0.9, .dampening = bad})), Contains("sgd: dampening"));
-  REQUIRE_THAT((refusal<Sgd, SgdOptions>({.weight_decay = bad})), Contains("sgd: weight_decay"));
+  REQUIRE_THAT((refusal<Sgd, SgdOptions>({.l2_penalty = bad})), Contains("sgd: l2_penalty"));
 }
 
 TEST_CASE("Sgd refuses nesterov without momentum or with dampening") {

@@ -19,7 +19,7 @@ class SgdReference {
   template <class T>
   void step(const std::vector<T>& gradient, double scale) {
     for (std::size_t i = 0; i < p_.size(); ++i) {
-      double g = scale * static_cast<double>(gradient[i]) + options_.weight_decay * p_[i];
+      double g = scale * static_cast<double>(gradient[i]) + options_.l2_penalty * p_[i];
       if (options_.momentum != 0) {
         b_[i] = first_ ? g : options_.momentum * b_[i] + (1 - options_.dampening) * g;
         g = options_.nesterov ? g + options_.momentum * b_[i] : b_[i];
@@ -44,9 +44,9 @@ TEMPLATE_TEST_CASE("Sgd follows its definition over 50 steps", "", double, float
       GENERATE(SgdOptions{.learning_rate = 0.1}, SgdOptions{.learning_rate = 0.05, .momentum = 0.9},
                SgdOptions{.learning_rate = 0.05, .momentum = 0.8, .dampening = 0.3},
                SgdOptions{.learning_rate = 0.02, .momentum = 0.9, .nesterov = true},
-               SgdOptions{.learning_rate = 0.1, .weight_decay = 0.03},
-               SgdOptions{.learning_rate = 0.03, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true},
-               SgdOptions{.learning_rate = 0.03, .momentum = 0.7, .dampening = 0.5, .weight_decay = 0.1});
+               SgdOptions{.learning_rate = 0.1, .l2_penalty = 0.03},
+               SgdOptions{.learning_rate = 0.03, .momentum = 0.9, .l2_penalty = 0.01, .nesterov = true},
+               SgdOptions{.learning_rate = 0.03, .momentum = 0.7, .dampening = 0.5, .l2_penalty = 0.1});
   const double scale = GENERATE(1.0, 0.25, 0.3);
   constexpr std::size_t count = 203;
   auto parameter = uniforms<TestType>(1, count);
@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("Sgd follows its definition over 50 steps", "", double, float
     auto gradient = uniforms<TestType>(100 + step, count);
     sgd.apply("weight", view(parameter), view(gradient), scale);
     reference.step(gradient, scale);
-    CAPTURE(step, scale, options.momentum, options.dampening, options.weight_decay, options.nesterov);
+    CAPTURE(step, scale, options.momentum, options.dampening, options.l2_penalty, options.nesterov);
     require_close(parameter, reference.parameters(), 1.0);
   }
   const auto& state = sgd.states().at("weight");

@@ -51,7 +51,7 @@ std::vector<std::string> train(const Way& way) {
                                           .overlap = way.overlap,
                                           .gradients_as_bucket_views = way.views});
               if (way.views) model.use_gradients(data_parallel.parameters());
-              Sgd sgd({.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 1e-3});
+              Sgd sgd({.learning_rate = 0.05, .momentum = 0.9, .l2_penalty = 1e-3});
               AdamW adamw({.learning_rate = 0.01});
               Optimizer& optimizer = way.adamw ? static_cast<Optimizer&>(adamw) : sgd;
               DistributedSampler sampler({.count = samples, .global_batch = 10, .seed = 5});

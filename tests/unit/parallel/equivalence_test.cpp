@@ -90,7 +90,7 @@ std::vector<Values> together(const Case& which, int ranks) {
   run_ranks(ranks, [&](World& world) {
     models::Mlp<double> model({.sizes = sizes, .seed = 3});
     DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = Bytes{512}});
-    Sgd sgd({.learning_rate = rate, .momentum = momentum, .weight_decay = decay});
+    Sgd sgd({.learning_rate = rate, .momentum = momentum, .l2_penalty = decay});
     AdamW adamw({.learning_rate = rate, .weight_decay = decay});
     Optimizer& optimizer = which.adamw ? static_cast<Optimizer&>(adamw) : sgd;
     DistributedSampler sampler({.count = which.count, .global_batch = which.batch, .seed = 11});

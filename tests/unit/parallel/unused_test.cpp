@@ -26,7 +26,7 @@ TEST_CASE("a parameter ready on no leaf is skipped by the optimizer, with its st
         world.communicator(), model.parameters(),
         {.bucket_bytes = 64_B, .logical_shards = 4, .overlap = overlap, .gradients_as_bucket_views = views});
     model.use_gradients(data_parallel.parameters());
-    Sgd sgd({.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.1});  // a zero gradient would still move it
+    Sgd sgd({.learning_rate = 0.1, .momentum = 0.9, .l2_penalty = 0.1});  // a zero gradient would still move it
     DistributedSampler sampler({.count = 24, .global_batch = 8});
     for (auto& step : data_parallel.steps(sampler)) {
       const bool skipped = step.index() == 1;

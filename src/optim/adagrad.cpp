@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/optim/adagrad.hpp"
+
+#include "optim/setting_check.hpp"
+#include "optim/span_of.hpp"
+
+namespace trireme {
+
+Adagrad::Adagrad(const AdagradOptions& options)
+    : Optimizer("adagrad", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
+  optim::check_setting("adagrad", "rate_decay", options.rate_decay, 0.0);
+  optim::check_setting("adagrad", "initial_accumulator", options.initial_accumulator, 0.0);
+  optim::check_setting("adagrad", "epsilon", options.epsilon, 0.0);
+}
+
+void Adagrad::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
+  const double slowed = 1.0 + static_cast<double>(update.step - 1) * options_.rate_decay;
+  kernels::update(optim::span_of(update, rates), kernels::AdagradRule{.learning_rate = rates.learning_rate / slowed,
+                                                                      .epsilon = options_.epsilon,
+                                                                      .initial = options_.initial_accumulator,
+                                                                      .first_step = update.step == 1});
+}
+
+}  // namespace trireme

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/optim/adam.hpp"
+
+#include "optim/setting_check.hpp"
+#include "optim/span_of.hpp"
+
+namespace trireme {
+
+Adam::Adam(const AdamOptions& options)
+    : Optimizer("adam", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
+  optim::check_setting("adam", "beta1", options.beta1, 0.0, 1.0);
+  optim::check_setting("adam", "beta2", options.beta2, 0.0, 1.0);
+  optim::check_setting("adam", "epsilon", options.epsilon, 0.0);
+}
+
+void Adam::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
+  kernels::update(optim::span_of(update, rates), kernels::AdamRule{.learning_rate = rates.learning_rate,
+                                                                   .beta1 = options_.beta1,
+                                                                   .beta2 = options_.beta2,
+                                                                   .epsilon = options_.epsilon,
+                                                                   .step = update.step});
+}
+
+}  // namespace trireme
