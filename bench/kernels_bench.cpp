@@ -142,8 +142,10 @@ void update_bench(benchmark::State& state, Rule rule, Isa isa) {
     by_reference ? reference::update(span, rule) : update(span, rule, isa);
   }
   if (!check(state, expected, actual)) return;
-  const UpdateSpan span{
-      .parameter = parameter.data(), .gradient = gradient.data(), .state = {first.data(), second.data()}, .count = count};
+  const UpdateSpan span{.parameter = parameter.data(),
+                        .gradient = gradient.data(),
+                        .state = {first.data(), second.data()},
+                        .count = count};
   for (auto _ : state) {
     update(span, rule, isa);
     benchmark::ClobberMemory();

@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
-#include <limits>
 #include <new>
 
 namespace trireme::comm {
@@ -39,18 +37,16 @@ class Locked {
   Context& context_;
 };
 
-/// Clears the flag of a thread that issues, however it leaves. A look and a store, for an exchange costs a tenth of the
-/// fastest operation: of two threads that come within nanoseconds one may not be told, and then waits for the lock.
+/// Clears the flag of a thread that issues, however it leaves.
 class IssuingFlag {
  public:
   explicit IssuingFlag(std::atomic<bool>& flag) : flag_(flag) {
-    if (flag_.load(std::memory_order_relaxed)) {
+    if (flag_.exchange(true, std::memory_order_acquire)) {
       fail(ErrorCode::invalid_argument,
            "two threads issue operations on one communicator at the same time; give each thread its own (split)");
     }
-    flag_.store(true, std::memory_order_relaxed);
   }
-  ~IssuingFlag() { flag_.store(false, std::memory_order_relaxed); }
+  ~IssuingFlag() { flag_.store(false, std::memory_order_release); }
   IssuingFlag(const IssuingFlag&) = delete;
   IssuingFlag& operator=(const IssuingFlag&) = delete;
 
@@ -190,7 +186,7 @@ Operation& Group::start(const Request& request) {
   operation.failure.code = ErrorCode::none;
   operation.failure.peer_rank = -1;
   operation.stuck = operation.warned = operation.observed = operation.published = false;
-  operation.issued_tick = std::numeric_limits<std::int64_t>::max();  // younger than any; looked up behind the hearing
+  operation.issued_tick = ticks();
   operation.head = numbering.active == 0;
   operation.head_since = {};
   // Entered before it starts: the engine may meet a peer's message for it at once, and what that message tells must
@@ -216,7 +212,6 @@ Operation& Group::start(const Request& request) {
     withdraw(operation);
     throw;
   }
-  operation.issued_tick = ticks();
   if (request.collective != plan::Collective::send_recv) {
     recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick);
     compare_with_heard(operation);

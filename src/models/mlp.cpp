@@ -101,8 +101,12 @@ void Mlp<T>::use_gradients(std::span<const Parameter> parameters) {
            which + " is not host memory aligned to " + std::to_string(alignment) + " bytes");
     }
   }
-  for (std::size_t p = 0; p < parameters.size(); ++p) parameters_[p].gradient = parameters[p].gradient;
-  gradients_ = {};
+  bool own_are_used = false;  // a DataParallel without views hands out the model's own list
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    own_are_used |= parameters[p].gradient.data == parameters_[p].gradient.data;
+    parameters_[p].gradient = parameters[p].gradient;
+  }
+  if (!own_are_used) gradients_ = {};
 }
 
 template <class T>

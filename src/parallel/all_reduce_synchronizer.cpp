@@ -63,11 +63,11 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       own_leaves_(own_leaves),
       only_leaf_(leaves == 1),
       plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
-      fold_memory_(own_leaves == 1 && !views.empty()
-                       ? ArenaBuffer{}
-                       : communicator_.memory().allocate(
-                             Bytes{plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
-      folded_(own_leaves == 1 && !views.empty() ? views.data() : fold_memory_.bytes().data()),
+      folds_in_views_(own_leaves == 1 && !views.empty()),
+      fold_memory_(folds_in_views_ ? ArenaBuffer{}
+                                   : communicator_.memory().allocate(Bytes{
+                                         plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
+      folded_(folds_in_views_ ? views.data() : fold_memory_.bytes().data()),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
       buckets_(plan_.buckets.size()),

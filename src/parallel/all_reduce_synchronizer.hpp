@@ -76,6 +76,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   bool only_leaf_;  ///< there is no other leaf on any rank
   BucketPlan plan_;
   /// fold_depth copies of the gradients; none when a single leaf is folded where it is written.
+  bool folds_in_views_;  ///< backward writes where the bucket is reduced
   ArenaBuffer fold_memory_;
   std::byte* folded_;  ///< the first copy: what is reduced
   ArenaBuffer weights_;

@@ -99,6 +99,7 @@ class Endpoints {
   transport::Endpoint& operator[](int rank) { return *endpoints_[index(rank)]; }
   Heard& heard(int rank) { return *heard_[index(rank)]; }
   transport::Arena& arena(int rank) { return *members_[index(rank)].arena; }
+  std::shared_ptr<transport::Arena> arena_of(int rank) { return members_[index(rank)].arena; }
   /// Destroys a rank without a goodbye, as a crash would.
   void crash(int rank) {
     endpoints_[index(rank)].reset();

@@ -53,7 +53,7 @@ class Mlp {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   /// From here on gradients are written where those of `parameters` lie (DataParallel's bucket views), in place of the
   /// model's own memory, which is given back.
-  /// Shape:  as parameters(), in the same order; 64-byte aligned, valid for the model's life or until the next call.
+  /// Shape:  as parameters(), in the same order; 64-byte aligned, valid while backward passes run, or until the next call.
   /// Errors: invalid_argument, naming the parameter, and nothing is changed.
   void use_gradients(std::span<const Parameter> parameters);
   std::size_t inputs() const { return sizes_.front(); }

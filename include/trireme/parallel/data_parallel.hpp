@@ -39,7 +39,8 @@ struct DataParallelOptions {
   /// a cache line of its own) and parameters()[p].gradient says where backward shall write, from construction to
   /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal, and what
   /// backward goes on writing there is not seen. With one leaf per rank nothing is then copied: ready() weighs in place,
-  /// the ranks of this host read there, and after reduce() the mean is there. Changes no bit.
+  /// the ranks of this host read there, and after reduce() the mean is there. From ready() to reduce() a gradient is then
+  /// neither to be written nor read; one that is not ready, or of weight 0, is overwritten. Changes no bit.
   bool gradients_as_bucket_views = false;
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.

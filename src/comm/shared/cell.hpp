@@ -29,13 +29,15 @@ inline constexpr std::uint64_t foreign = ~std::uint64_t{0};
 /// One announced operation. Written by its rank before `announced`, read by the peers after it, and left alone until
 /// every rank has finished the operation.
 struct Slot {
-  static constexpr std::size_t words = 3;
+  static constexpr std::size_t words = 2;
   alignas(128) std::atomic<std::uint64_t> announced;  ///< number of the operation, plus 1
   std::uint64_t identity;                             ///< identity_of the operation
   std::array<std::uint64_t, 3> stamp;
-  /// A payload of up to 24 bytes, in the line of the flag; or the offsets of input and output in the arena, and 1 if
-  /// the memory, or the first piece of it in the staging, may be read from the announcement on.
+  /// A payload of up to 16 bytes, in the line of the flag; or the offsets of input and output in the arena.
   std::array<std::uint64_t, words> word;
+  /// Of what is too large for the slot: 2n + 1 if the memory of operation n, or its first piece in the staging, may be read
+  /// from the announcement on; 2n + 2 if not, or if the rank has given it up.
+  std::atomic<std::uint64_t> readable;
   alignas(64) std::array<std::byte, slot_payload> payload;
 };
 
@@ -49,7 +51,7 @@ constexpr std::uint64_t identity_of(std::uint64_t key, std::uint64_t sequence) {
 /// writer, that rank; counters only grow while the communicator lives. Zero bytes are a valid fresh cell.
 struct Cell {
   alignas(128) std::atomic<std::uint64_t> finished;  ///< operations: the peers' memory is no longer looked at
-  alignas(128) std::atomic<std::uint64_t> filled;    ///< pieces whose input may be read
+  alignas(128) std::atomic<std::uint64_t> filled;    ///< pieces whose input may be read, if not since the announcement
   std::atomic<std::uint64_t> reduced;                ///< pieces of which this rank's part is done, everywhere
   alignas(128) std::atomic<std::uint64_t> spread;    ///< pieces whose part the group has (all_reduce by groups)
   alignas(128) std::array<Slot, slots> slot;

@@ -37,8 +37,9 @@ bool all_reached(const std::vector<Cell*>& cells, std::uint64_t& least, std::uin
 /// only; values grow without end, so a flag read late says no less than it did.
 ///
 /// announce(n)   the slot of operation n is written          all_announced(n)   every rank's is
+/// allow(n)      before it: memory may be read from then on  all_allow(n)       every rank has said so, as far as is seen
 /// finish(n)     this rank looks at nothing of n any more    slot n + `slots` may be written when all have
-/// fill(k)       piece k may be read                         all_filled(k)
+/// fill(k)       piece k may be read, if not allowed before  all_filled(k)
 /// reduce(k)     this rank's part of piece k is done, and    all_reduced(k)
 ///               it looks at nothing of piece k any more     piece k + `pieces` may be filled when all have
 /// Cost: a question whose answer is known already reads no shared memory.
@@ -60,6 +61,16 @@ class Flags {
     return operation < slots || all_finished(operation - slots + 1);
   }
   void announce(std::uint64_t operation) noexcept { Atomics::store(own_slot(operation).announced, operation + 1); }
+  void allow(std::uint64_t operation, bool readable) noexcept {
+    Atomics::store(own_slot(operation).readable, readable ? readable_word(operation) : readable_word(operation) + 1);
+  }
+  /// Once all have announced it.
+  bool all_allow(std::uint64_t operation) const noexcept {
+    for (Cell* each : cells_) {
+      if (Atomics::load(each->slot[operation % slots].readable) != readable_word(operation)) return false;
+    }
+    return true;
+  }
   bool announced(std::size_t rank, std::uint64_t operation) noexcept {
     return Atomics::load(cells_[rank]->slot[operation % slots].announced) > operation;
   }
@@ -94,6 +105,8 @@ class Flags {
   }
 
  private:
+  /// Grows when the permission is taken back, and with every operation.
+  static constexpr std::uint64_t readable_word(std::uint64_t operation) { return 2 * operation + 1; }
   template <class Counter>
   bool all(std::uint64_t& least, std::uint64_t value, Counter counter) noexcept {
     return all_reached<Atomics>(cells_, least, value, counter);

@@ -69,7 +69,7 @@ struct Tier::PieceJob {
 
   /// What others combine goes into the staging; the own part is read and written where the caller has it.
   void fill(std::uint64_t piece) const noexcept {
-    if (!run.staged) return;
+    if (!run.staged || (run.first_filled && piece == run.stages.first)) return;
     const auto range = tier.range_of(run, piece);
     const std::size_t in = input_size(request);
     auto* staging = tier.own_->staging[piece % pieces].data();
@@ -119,16 +119,14 @@ struct Tier::PieceJob {
   void tell() const noexcept { tier.tell(); }
 };
 
-/// The first piece of memory that the others cannot see goes into the staging with the announcement, if there is room: a
-/// hand-off less.
-bool Tier::fill_first(Run& run) noexcept {
+/// Puts the first piece of memory that the others cannot see into the staging, where there is room.
+void Tier::fill_first(Run& run) noexcept {
   const Request& request = run.operation->request;
-  if (contribution_bytes(request) <= copied_if_foreign(members_.size()) || !is_free(*flags_, next_piece_)) return false;
   run.staged = true;
   run.piece_count = staged_count(request, members_.size());
   run.stages = Stages(next_piece_, next_piece_ + 1);
   PieceJob{*this, run, request}.fill(next_piece_);
-  return true;
+  run.first_filled = true;
 }
 
 bool Tier::piece_step(Run& run) noexcept {
@@ -141,6 +139,7 @@ bool Tier::piece_step(Run& run) noexcept {
 /// The commonest case, and the one in which every nanosecond counts: an all_reduce in the arena, with nothing before it.
 /// False, and nothing done, if it is another; all ranks find the same.
 bool Tier::reduce_at_once(Run& run) noexcept {
+  if (!flags_->all_allow(run.number)) return false;
   const Request& request = run.operation->request;
   const std::size_t in = request.input.size_bytes(), out = request.output.size_bytes();
   for (std::size_t r = 0; r < members_.size(); ++r) {
@@ -149,11 +148,11 @@ bool Tier::reduce_at_once(Run& run) noexcept {
       continue;
     }
     const auto& word = flags_->slot(r, run.number).word;
-    if (word[0] == foreign || word[2] == 0) return false;
+    if (word[0] == foreign) return false;
     sights_[r] = {endpoint_.peer_memory(members_[r], word[0], in), endpoint_.peer_memory(members_[r], word[1], out)};
     if (sights_[r].input == nullptr || sights_[r].output == nullptr) return false;
   }
-  work_.part(request, sights_, rank_, run.part, run.divisor);
+  work_.combine_part(request, sights_, rank_, run.part, run.divisor);
   run.piece_count = request.output.count;
   run.stages = Stages(next_piece_, next_piece_ + 1);
   run.stages.looked_at = true;

@@ -34,6 +34,19 @@ bool is_free(Flags<Atomics>& flags, std::uint64_t piece) {
   return piece < pieces || flags.all_reduced(piece - pieces);
 }
 
+/// Whether a rank may announce an operation that begins with `piece` as readable: nothing before it is under way here, or
+/// its memory may be that operation's; and it lies in the arena, or its first piece, which the rank fills before it
+/// announces, has room.
+template <class Atomics>
+bool may_allow(Flags<Atomics>& flags, bool nothing_before, bool in_arena, std::uint64_t piece) {
+  return nothing_before && (in_arena || is_free(flags, piece));
+}
+
+/// Up to which piece nobody waits for `filled`, when every rank has announced the operation as readable.
+inline std::uint64_t readable_until(const Stages& stages, bool any_staged) {
+  return any_staged ? stages.first + 1 : stages.end;
+}
+
 /// Does whatever can be done of `stages` now: job.fill(k) puts this rank's input of piece k in place, job.combine(k) does
 /// its part of piece k, job.take_out(k) brings the result home. True if anything was done.
 /// A place in the staging is free again when every rank has done its part of the piece that was there, and its result

@@ -83,6 +83,8 @@ Progress Tier::poll(Run& run) noexcept {
 
 void Tier::finish(Run& run) noexcept {
   if (run.operation == nullptr) return;
+  // Given up: who comes late must not take this rank's memory, which is its program's again, for part of the operation.
+  if (run.readable && !run.done) flags_->allow(run.number, false);
   run.operation = nullptr;
   std::erase(queue_, &run);
 }
@@ -134,9 +136,11 @@ bool Tier::announce(Run& run) noexcept {
                 contribution(request), bytes);
   }
   if (contribution_bytes(request) > always_copied(members_.size())) {
-    // An operation issued ahead may be on the memory of one before it, which then is not to be looked at yet.
-    const bool readable = bytes == 0 || slot.word[0] != foreign;
-    slot.word[2] = &run == queue_.front() && (readable || fill_first(run));
+    const bool in_arena = bytes == 0 || slot.word[0] != foreign;
+    run.readable = (in_arena || bytes > copied_if_foreign(members_.size())) &&
+                   may_allow(*flags_, &run == queue_.front(), in_arena, next_piece_);
+    if (run.readable && !in_arena) fill_first(run);
+    flags_->allow(run.number, run.readable);
   }
   flags_->announce(run.number);
   run.announced = true;
@@ -144,7 +148,7 @@ bool Tier::announce(Run& run) noexcept {
   tell();
   // What the announcements of the others cannot change is worked out while they travel.
   run.direct = request.collective == Collective::all_reduce && bytes > always_copied(members_.size()) &&
-               slot.word[0] != foreign && slot.word[2] != 0 && !(grouped_ && grouped_->takes(request));
+               slot.word[0] != foreign && run.readable && !(grouped_ && grouped_->takes(request));
   if (run.direct) run.part = part_of(request.output.count, size_of(request.output.dtype), members_.size(), rank_);
   return true;
 }
@@ -171,11 +175,10 @@ bool Tier::settle(Run& run) noexcept {
   const std::size_t bytes = contribution_bytes(request);
   run.small = bytes <= always_copied(members_.size());
   if (run.small) return true;
-  bool any_staged = false, all_staged = true, all_ready = true;
+  bool any_staged = false, all_staged = true;
   for (std::size_t r = 0; r < members_.size(); ++r) {
-    const auto& word = flags_->slot(r, run.number).word;
-    all_ready &= word[2] != 0;
     if (!shows_memory(request, r)) continue;
+    const auto& word = flags_->slot(r, run.number).word;
     const bool staged = word[0] == foreign;
     any_staged |= staged;
     all_staged &= staged;
@@ -201,7 +204,7 @@ bool Tier::settle(Run& run) noexcept {
   run.stages = Stages(next_piece_, next_piece_ + (count + run.piece_count - 1) / run.piece_count);
   run.stages.takes_out = run.staged && is_written(request, rank_);
   run.stages.looked_at = !run.staged && shows_memory(request, rank_);
-  if (all_ready) run.stages.ready_before(any_staged ? run.stages.first + 1 : run.stages.end);
+  if (flags_->all_allow(run.number)) run.stages.ready_before(readable_until(run.stages, any_staged));
   next_piece_ = run.stages.end;
   return true;
 }

@@ -25,9 +25,13 @@ struct Run {
   bool disputed = false;  ///< with different ones: the world is failing
   bool small = false;     ///< the contributions lie in the slots
   bool done = false;
-  int failed_peer = -1;     ///< rank of the communicator
-  bool direct = false;      ///< as far as this rank knows, can be done at once when all have announced it
-  layout::Interval part{};  ///< what this rank then combines
+  int failed_peer = -1;  ///< rank of the communicator
+
+  // Once announced, of an operation too large for the slots.
+  bool readable = false;      ///< announced as readable
+  bool first_filled = false;  ///< its first piece is in the staging already
+  bool direct = false;        ///< as far as this rank knows, can be done at once when all have announced it
+  layout::Interval part{};    ///< what this rank then combines
 
   // Once agreed, of an operation too large for the slots.
   bool staged = false;          ///< own memory passes through the cell
@@ -41,8 +45,8 @@ struct Run {
 /// many as there are slots may be announced ahead.
 ///
 /// Small contributions lie in the slots: every rank combines all of them for itself, one hand-off in all. Of larger
-/// ones in the arena each rank combines its part straight into every rank's output: 2 hand-offs, no copy. Memory the
-/// others cannot see passes through the cell piece by piece, copied in and out, while the pieces before it are combined;
+/// ones in the arena each rank combines its part straight into every rank's output: no copy, 2 hand-offs, 3 behind an
+/// operation under way. Memory the others cannot see passes through the cell piece by piece, copied in and out, while the pieces before it are combined;
 /// of the own part nothing is copied.
 /// Source: cross-partition direct reduction as in Open MPI's XHC (Katevenis et al., CLUSTER 2022) and MPICH's
 ///         release-gather collectives (Jain et al., SC 2018); ours keeps the canonical brackets.
@@ -71,7 +75,7 @@ class Tier {
   bool attach() noexcept;
   bool announce(Run& run) noexcept;
   bool agree(Run& run) noexcept;
-  bool fill_first(Run& run) noexcept;
+  void fill_first(Run& run) noexcept;
   bool reduce_at_once(Run& run) noexcept;
   bool settle(Run& run) noexcept;
   bool step(Run& run) noexcept;

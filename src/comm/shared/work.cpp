@@ -62,8 +62,8 @@ void Work::combine(const Request& request, std::byte* destination, std::size_t c
                    .also = also});
 }
 
-void Work::part(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval part,
-                double divisor) {
+void Work::combine_part(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval part,
+                        double divisor) {
   const kernels::FloatEnvironment environment;
   const std::size_t in = size_of(request.input.dtype);
   const std::size_t out = size_of(request.output.dtype);
@@ -103,7 +103,7 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
                 divisor);
         return;
       }
-      this->part(request, sights, rank, part, divisor);
+      combine_part(request, sights, rank, part, divisor);
       return;
     }
     case Collective::reduce_scatter:

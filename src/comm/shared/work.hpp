@@ -39,8 +39,8 @@ class Work {
              double divisor, std::byte* own_output);
   /// This rank's part of an all_reduce, of which `part` are the elements: from all inputs into all outputs, which begin at
   /// the sights.
-  void part(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval part,
-            double divisor);
+  void combine_part(const Request& request, std::span<const Sight> sights, std::size_t rank, layout::Interval part,
+                    double divisor);
   /// All of a collective whose contributions are all at the sights: everything goes to `own_output`.
   void whole(const Request& request, std::span<const Sight> sights, std::size_t rank, double divisor,
              std::byte* own_output);

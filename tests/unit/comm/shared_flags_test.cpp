@@ -12,7 +12,9 @@
 using namespace trireme;
 using comm::shared::Cell;
 using comm::shared::Flags;
+using comm::shared::may_allow;
 using comm::shared::pieces;
+using comm::shared::readable_until;
 using comm::shared::slots;
 using comm::shared::Stages;
 
@@ -26,8 +28,8 @@ struct ExploredAtomics {
 };
 
 /// Where an operation's memory lies: all_reduce in the arena; all_reduce through the staging; and a collective whose input
-/// alone passes through it, such as all_gather.
-enum class Way { in_place, staged, staged_input };
+/// alone passes through it, such as all_gather; and all_reduce where every other rank stages.
+enum class Way { in_place, staged, staged_input, mixed };
 
 /// One operation of the program that all ranks run.
 struct Operation {
@@ -39,7 +41,13 @@ struct Operation {
 class Rank {
  public:
   Rank(std::size_t rank, const std::vector<Cell*>& cells, const std::vector<Operation>& program, Way way)
-      : rank_(rank), program_(&program), flags_(static_cast<int>(rank), cells), way_(way) {}
+      : rank_(rank),
+        program_(&program),
+        flags_(static_cast<int>(rank), cells),
+        any_staged_(way != Way::in_place),
+        way_(way != Way::mixed ? way
+             : rank % 2 == 0   ? Way::staged
+                               : Way::in_place) {}
 
   bool done() const { return finished_ == program_->size(); }
 
@@ -57,9 +65,7 @@ class Rank {
       stages_ = Stages(next_piece_, next_piece_ + operation.pieces);
       stages_.takes_out = way_ == Way::staged;
       stages_.looked_at = way_ == Way::in_place;
-      bool all_ready = true;
-      for (std::size_t r = 0; r < flags_.ranks(); ++r) all_ready &= flags_.slot(r, finished_).word[2] != 0;
-      if (all_ready) stages_.ready_before(way_ == Way::in_place ? stages_.end : stages_.first + 1);
+      if (flags_.all_allow(finished_)) stages_.ready_before(readable_until(stages_, any_staged_));
       next_piece_ = stages_.end;
       begun_ = true;
     }
@@ -72,6 +78,7 @@ class Rank {
   // The job of the stages. Memory of a rank that stages is its staging; of any other, a place per operation that its
   // program writes before the operation and reads after it.
   void fill(std::uint64_t piece) {
+    if (filled_first_ && piece == stages_.first) return;
     for (std::size_t part = 0; part < flags_.ranks(); ++part) memory->write(place(rank_, piece, part));
   }
   void combine(std::uint64_t piece) {
@@ -94,8 +101,14 @@ class Rank {
       comm::shared::Slot& slot = flags_.own_slot(announced_);
       memory->write(&slot.identity);
       // Nothing is under way: the program has written its input. Issued ahead, it may be an earlier one's output.
-      slot.word[2] = announced_ == finished_ && (way_ == Way::in_place || is_free(flags_, next_piece_));
-      if (slot.word[2] != 0 && !(*program_)[announced_].small) fill(next_piece_);
+      const bool readable = may_allow(flags_, announced_ == finished_, way_ == Way::in_place, next_piece_);
+      if (readable && !(*program_)[announced_].small) {
+        stages_.first = next_piece_;
+        filled_first_ = false;
+        fill(next_piece_);
+        filled_first_ = true;
+      }
+      flags_.allow(announced_, readable);
       flags_.announce(announced_++);
       moved = true;
     }
@@ -103,7 +116,7 @@ class Rank {
   }
   void finish() {
     if (begun_ && way_ == Way::in_place) take_out(stages_.end - 1);  // the program looks at its result
-    begun_ = false;
+    begun_ = filled_first_ = false;
     flags_.finish(finished_++);
   }
   const void* place(std::size_t rank, std::uint64_t piece, std::size_t part) {
@@ -113,12 +126,14 @@ class Rank {
   std::size_t rank_;
   const std::vector<Operation>* program_;
   Flags<ExploredAtomics> flags_;
+  bool any_staged_;
   Way way_;
   Stages stages_{};
   std::uint64_t announced_ = 0;
   std::uint64_t finished_ = 0;
   std::uint64_t next_piece_ = 0;
   bool begun_ = false;
+  bool filled_first_ = false;  // with the announcement
 };
 
 /// One schedule; empty, or what went wrong.
@@ -135,7 +150,7 @@ std::string explore(std::size_t ranks, std::uint64_t seed, Way way) {
   for (std::size_t i = 0; i < 2 * slots + 3; ++i) {
     const bool small = machine.pick(3) != 0;
     // Without staging every operation has memory of its own and one piece; the places here stand for it only once each.
-    program.push_back({small, way == Way::in_place ? 1 : 1 + machine.pick(2 * pieces)});
+    program.push_back({small, way == Way::in_place || way == Way::mixed ? 1 : 1 + machine.pick(2 * pieces)});
   }
   std::vector<Rank> all;
   for (std::size_t r = 0; r < ranks; ++r) all.emplace_back(r, addresses, program, way);
@@ -162,7 +177,7 @@ TEST_CASE("the shared-memory flags hand memory over without a race or a stop on 
 #else
   constexpr std::uint64_t seeds = 150;
 #endif
-  const Way way = GENERATE(Way::in_place, Way::staged, Way::staged_input);
+  const Way way = GENERATE(Way::in_place, Way::staged, Way::staged_input, Way::mixed);
   for (std::size_t ranks : {2u, 3u, 4u}) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       const std::string complaint = explore(ranks, seed, way);

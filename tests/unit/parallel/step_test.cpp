@@ -156,7 +156,8 @@ TEST_CASE("rebind() goes on with other ranks, with the bits of the same leaves")
   REQUIRE(complaints.all() == "");
 }
 
-TEST_CASE("bucket views are arena memory that stays through rebind(), and hold the mean where each rank has one leaf") {
+TEST_CASE(
+    "bucket views are arena memory that stays through rebind(), and the mean is there where each rank has one leaf") {
   Complaints complaints(3);
   run_ranks(3, [&](World& world) {
     auto all = world.communicator();
