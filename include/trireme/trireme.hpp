@@ -23,6 +23,7 @@
 #include "trireme/optim/lion.hpp"
 #include "trireme/optim/nadam.hpp"
 #include "trireme/optim/rmsprop.hpp"
+#include "trireme/optim/schedule.hpp"
 #include "trireme/optim/sgd.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/telemetry/chrome_trace.hpp"
