@@ -14,6 +14,8 @@ namespace trireme {
 namespace parallel {
 namespace {
 
+constexpr int most_leaves = 32768;
+
 int settle_leaves(const DataParallelOptions& options, int ranks) {
   if (options.zero_stage != 0) {
     fail(ErrorCode::unsupported, "zero_stage is " + std::to_string(options.zero_stage) + "; this version has stage 0");
@@ -21,9 +23,22 @@ int settle_leaves(const DataParallelOptions& options, int ranks) {
   if (options.bucket_bytes.value == 0 || options.first_bucket_bytes.value == 0) {
     fail(ErrorCode::invalid_argument, "bucket_bytes and first_bucket_bytes must be above 0");
   }
-  const int leaves = options.logical_shards;
+  const int leaves = options.logical_shards, passes = options.accumulate;
+  if (passes != 0) {
+    if (passes < 0 || !std::has_single_bit(static_cast<unsigned>(passes)) || passes > most_leaves / ranks) {
+      fail(ErrorCode::invalid_argument, "accumulate is " + std::to_string(passes) +
+                                            "; it must be a power of two (or 0), at most " +
+                                            std::to_string(most_leaves) + " over the number of ranks");
+    }
+    if (leaves != 0 && leaves != passes * ranks) {
+      fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) + ", but " +
+                                            std::to_string(ranks) + " ranks that accumulate " + std::to_string(passes) +
+                                            " make " + std::to_string(passes * ranks) + ": give one of the two");
+    }
+    return passes * ranks;
+  }
   if (leaves == 0) return ranks;
-  if (leaves < 0 || !std::has_single_bit(static_cast<unsigned>(leaves)) || leaves > 32768) {
+  if (leaves < 0 || !std::has_single_bit(static_cast<unsigned>(leaves)) || leaves > most_leaves) {
     fail(ErrorCode::invalid_argument, "logical_shards is " + std::to_string(leaves) +
                                           "; it must be a power of two up to 32768 (or 0: one per rank)");
   }

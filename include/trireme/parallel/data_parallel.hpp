@@ -31,8 +31,10 @@ struct DataParallelOptions {
                                     ///< bucket_bytes in any case
   int logical_shards = 0;  ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
                            ///< V gives the same bits; V must then be a power of two
-  int zero_stage = 0;      ///< this version: 0
-  bool overlap = true;     ///< reduce buckets while backward still runs; changes no bit
+  int accumulate = 0;   ///< A, passes per rank and step, a power of two: V is A times the ranks. With V set, too, they
+                        ///< must agree; 0: whatever V says
+  int zero_stage = 0;   ///< this version: 0
+  bool overlap = true;  ///< reduce buckets while backward still runs; changes no bit
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
   /// Gradients live where they travel: DataParallel allocates their memory (arena, one range per bucket, every gradient on

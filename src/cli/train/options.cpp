@@ -47,10 +47,37 @@ struct Typed {
               bucket_bytes = "25MiB", order = "canonical", trace;
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, eval_every = 1, log_every = 0,
                 seed = 1;
-  int logical_shards = 0;
+  std::string lr_schedule = "constant", lr_scaling = "none";
+  std::uint64_t warmup_steps = 0, lr_interval = 1000, lr_base_batch = 256;
+  double lr_final = 0, lr_power = 2, lr_decay = 0.1;
+  int logical_shards = 0, accumulate = 0;
   double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0;
   bool nesterov = false, no_overlap = false;
 };
+
+std::string schedule_names() {
+  std::string list;
+  for (int k = 0; k < schedule_kind_count; ++k)
+    list += (k == 0 ? "" : ", ") + std::string(name_of(static_cast<ScheduleKind>(k)));
+  return list;
+}
+
+Schedule schedule_of(const Typed& typed) {
+  Schedule schedule{.warmup_steps = typed.warmup_steps,
+                    .final_factor = at_least_zero("--lr-final", typed.lr_final),
+                    .power = at_least_zero("--lr-power", typed.lr_power),
+                    .interval = typed.lr_interval,
+                    .decay = at_least_zero("--lr-decay", typed.lr_decay)};
+  int kind = 0;
+  while (kind < schedule_kind_count && name_of(static_cast<ScheduleKind>(kind)) != typed.lr_schedule) ++kind;
+  if (kind == schedule_kind_count)
+    refuse("--lr-schedule is '" + typed.lr_schedule + "'; this version has: " + schedule_names());
+  schedule.kind = static_cast<ScheduleKind>(kind);
+  if (schedule.kind == ScheduleKind::polynomial && schedule.power == 0) refuse("--lr-power must be above 0, got 0");
+  if (schedule.kind == ScheduleKind::one_cycle && schedule.warmup_steps != 0)
+    refuse("--warmup-steps: the schedule one_cycle begins with a rise of its own");
+  return schedule;
+}
 
 void describe(Arguments& flags, Typed& typed) {
   flags.option("--model", typed.model, "mlp (default): a multi-layer perceptron");
@@ -74,8 +101,24 @@ void describe(Arguments& flags, Typed& typed) {
     rates += (rates.empty() ? "" : ", ") + text_of(each.learning_rate) + " for " + std::string(each.name);
     if (each.weight_decay != 0) decays += ", " + text_of(each.weight_decay) + " for " + std::string(each.name);
   }
+  flags.option("--accumulate", typed.accumulate,
+               "passes per rank and step, a power of two: sets V to it times the ranks (default 0: as V says)",
+               {.least = 0, .most = most_shards});
   flags.option("--optimizer", typed.optimizer, "sgd (default) or another of: " + optimizer_names());
   flags.option("--learning-rate", typed.learning_rate, "default " + rates);
+  flags.option("--lr-schedule", typed.lr_schedule,
+               "course of the learning rate: " + schedule_names() + " (default constant)");
+  flags.option("--warmup-steps", typed.warmup_steps, "steps in which it rises to its full value (default 0)");
+  flags.option("--lr-final", typed.lr_final, "its last value over its full one, of schedules that end (default 0)");
+  flags.option("--lr-power", typed.lr_power, "exponent of the schedule polynomial (default 2)");
+  flags.option("--lr-interval", typed.lr_interval, "steps between the drops of the schedule step (default 1000)",
+               {.least = 1});
+  flags.option("--lr-decay", typed.lr_decay, "factor of each drop of the schedule step (default 0.1)");
+  flags.option("--lr-scaling", typed.lr_scaling,
+               "linear or square_root: multiply the learning rate by the batch over --lr-base-batch, or its root "
+               "(default none)");
+  flags.option("--lr-base-batch", typed.lr_base_batch, "the batch that --learning-rate is meant for (default 256)",
+               {.least = 1, .most = most_samples});
   flags.option("--momentum", typed.momentum, "of sgd and lars (default 0.9) and rmsprop (default 0)");
   flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd and lars");
   flags.option("--weight-decay", typed.weight_decay,
@@ -119,6 +162,15 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
     refuse("--logical-shards must be a power of two, or 0 for one per rank, got " +
            std::to_string(options.logical_shards));
   }
+  options.accumulate = typed.accumulate;
+  if (options.accumulate != 0 && !std::has_single_bit(static_cast<unsigned>(options.accumulate)))
+    refuse("--accumulate must be a power of two, or 0, got " + std::to_string(options.accumulate));
+  options.schedule = schedule_of(typed);
+  one_of("--lr-scaling", typed.lr_scaling, {"none", "linear", "square_root"});
+  options.lr_scaling = typed.lr_scaling == "linear"        ? BatchScaling::linear
+                       : typed.lr_scaling == "square_root" ? BatchScaling::square_root
+                                                           : BatchScaling::none;
+  options.lr_base_batch = typed.lr_base_batch;
   options.clip_norm = at_least_zero("--clip-norm", typed.clip_norm);
   options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
   if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");

@@ -4,6 +4,7 @@
 #include "cli/train/optimizers.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
+#include "trireme/optim/schedule.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,11 @@ struct TrainOptions {
   std::optional<std::size_t> batch_size_per_rank;  ///< replaces batch_size: it times the number of ranks
   std::uint64_t seed = 1;                          ///< of the initial weights and of the order of the samples
   int logical_shards = 0;                          ///< leaves of a batch; 0: one per rank
+  int accumulate = 0;                              ///< passes per rank and step; 0: as logical_shards says
   OptimizerChoice optimizer{};
+  Schedule schedule{};                           ///< total_steps is the trainer's to fill in
+  BatchScaling lr_scaling = BatchScaling::none;  ///< of the learning rate, from lr_base_batch to the batch
+  std::size_t lr_base_batch = 256;
   double clip_norm = 0.0;  ///< 0: no clipping
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;

@@ -37,6 +37,16 @@ std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const s
 }
 
 int leaves_of(const TrainOptions& options, int ranks) {
+  if (options.accumulate != 0) {
+    const int leaves = options.accumulate * ranks;
+    if (options.logical_shards != 0 && options.logical_shards != leaves) {
+      fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) +
+                                            " and --accumulate " + std::to_string(options.accumulate) + " on " +
+                                            std::to_string(ranks) + " ranks, which make " + std::to_string(leaves) +
+                                            ", do not agree: give one of the two");
+    }
+    return leaves;
+  }
   if (options.logical_shards == 0) return ranks;
   if (options.logical_shards < ranks) {
     fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
@@ -68,6 +78,7 @@ DataParallelOptions parallel_options(const TrainOptions& options, telemetry::Spa
   return {.bucket_bytes = options.bucket_bytes,
           .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
           .logical_shards = options.logical_shards,
+          .accumulate = options.accumulate,
           .overlap = options.overlap,
           .order = options.order,
           .gradients_as_bucket_views = true,
@@ -115,6 +126,15 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
                                 ? std::numeric_limits<std::uint64_t>::max()
                                 : options.epochs * sampler_.steps_per_epoch();
   total_steps_ = options.steps == 0 ? all : std::min(all, options.steps);
+  schedule_ = options.schedule;
+  schedule_.total_steps = total_steps_;
+  try {
+    schedule_.check();
+  } catch (const Exception& refusal) {
+    fail(refusal.error().code, "--lr-schedule, --warmup-steps: " + refusal.error().message);
+  }
+  learning_rate_ = scaled_learning_rate(options.optimizer.learning_rate, options.lr_scaling,
+                                        sampler_.options().global_batch, options.lr_base_batch);
   result_.model = "mlp";
   result_.world = world.size();
   result_.logical_shards = data_parallel_.logical_shards();
@@ -173,6 +193,7 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   }
   if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
+  optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
   step.apply(*optimizer_, {.clip_norm = options_.clip_norm});
   ++step_;
   epoch_loss_.count(step.batch_size());

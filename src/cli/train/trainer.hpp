@@ -70,6 +70,8 @@ class Trainer {
   Progress::Clock::time_point started_{};
   telemetry::SpanRecorder* trace_;
   telemetry::Track steps_track_{};
+  Schedule schedule_{};
+  double learning_rate_ = 0.0;  ///< at the schedule's factor 1, for this batch
   std::uint64_t total_steps_ = 0;
   std::uint64_t step_ = 0;                     // applied so far
   std::optional<std::uint64_t> evaluated_at_;  // step

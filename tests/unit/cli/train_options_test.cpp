@@ -120,6 +120,24 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "0.125",
                                        "--l2-penalty",
                                        "0.0625",
+                                       "--accumulate",
+                                       "8",
+                                       "--lr-schedule",
+                                       "polynomial",
+                                       "--warmup-steps",
+                                       "11",
+                                       "--lr-final",
+                                       "0.5",
+                                       "--lr-power",
+                                       "3",
+                                       "--lr-interval",
+                                       "12",
+                                       "--lr-decay",
+                                       "0.25",
+                                       "--lr-scaling",
+                                       "square_root",
+                                       "--lr-base-batch",
+                                       "13",
                                        "--clip-norm",
                                        "2",
                                        "--bucket-bytes",
@@ -145,6 +163,15 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.optimizer.nesterov);
   CHECK(options.optimizer.weight_decay == 0.125);
   CHECK(options.optimizer.l2_penalty == 0.0625);
+  CHECK(options.accumulate == 8);
+  CHECK(options.schedule.kind == ScheduleKind::polynomial);
+  CHECK(options.schedule.warmup_steps == 11);
+  CHECK(options.schedule.final_factor == 0.5);
+  CHECK(options.schedule.power == 3);
+  CHECK(options.schedule.interval == 12);
+  CHECK(options.schedule.decay == 0.25);
+  CHECK(options.lr_scaling == BatchScaling::square_root);
+  CHECK(options.lr_base_batch == 13);
   CHECK(options.clip_norm == 2);
   CHECK(options.bucket_bytes == Bytes{1u << 20});
   CHECK_FALSE(options.overlap);
@@ -216,6 +243,14 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd, lars; adamw has none"},
       {{"--optimizer", "lion", "--momentum", "0.5"},
        "--momentum belongs to --optimizer sgd, rmsprop, lars; lion has none"},
+      {{"--accumulate", "3"}, "--accumulate must be a power of two"},
+      {{"--lr-schedule", "sine"}, "--lr-schedule is 'sine'; this version has: constant, linear, cosine"},
+      {{"--lr-schedule", "one_cycle", "--warmup-steps", "3"}, "--warmup-steps: the schedule one_cycle"},
+      {{"--lr-schedule", "polynomial", "--lr-power", "0"}, "--lr-power must be above 0"},
+      {{"--lr-final", "-1"}, "--lr-final must be finite and at least 0"},
+      {{"--lr-interval", "0"}, "--lr-interval must be at least 1"},
+      {{"--lr-scaling", "cubic"}, "--lr-scaling is 'cubic'"},
+      {{"--lr-base-batch", "0"}, "--lr-base-batch must be from 1 to"},
       {{"--l2-penalty", "-1"}, "--l2-penalty must be finite and at least 0"},
       {{"--bucket-bytes", "0"}, "--bucket-bytes must be above 0"},
       {{"--bucket-bytes", "25MB"}, "--bucket-bytes is '25MB'"},
