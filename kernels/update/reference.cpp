@@ -26,6 +26,9 @@ void for_each(const UpdateSpan& span, Rule rule) {
   for (std::size_t i = 0; i < span.count; ++i) {
     const auto p = static_cast<T>(load(span.parameter, span.dtype, i));
     T g = static_cast<T>(load(span.gradient, span.gradient_dtype, i)) * static_cast<T>(span.gradient_scale);
+    const auto bound = static_cast<T>(span.clip_value);
+    if (g > bound) g = bound;
+    if (g < -bound) g = -bound;
     if (span.l2_penalty != 0) g = g + static_cast<T>(span.l2_penalty) * p;
     T state[3] = {};
     for (int k = 0; k < 3; ++k) {

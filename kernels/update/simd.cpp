@@ -22,6 +22,7 @@ void loop(const UpdateSpan& span, const Rule& rule) noexcept {
   typename S::Raw* s1 = static_cast<typename S::Raw*>(states > 1 ? span.state[1] : nullptr);
   typename S::Raw* s2 = static_cast<typename S::Raw*>(states > 2 ? span.state[2] : nullptr);
   const auto scale = static_cast<T>(span.gradient_scale);
+  const auto bound = static_cast<T>(span.clip_value);
   const auto penalty = static_cast<T>(span.l2_penalty);
   const auto keep = static_cast<T>(span.keep);
   const Rule r = rule;  // a local: stores may alias the one given, as far as is known
@@ -29,6 +30,8 @@ void loop(const UpdateSpan& span, const Rule& rule) noexcept {
   TRIREME_KERNELS_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
     T g = gradient[i] * scale;
+    g = g > bound ? bound : g;
+    g = g < -bound ? -bound : g;
     if constexpr (penalised) g = g + penalty * p[i];
     T a = 0, b = 0, c = 0;
     if constexpr (states > 0) a = s0[i];
@@ -231,6 +234,7 @@ void directions_of(const UpdateSpan& span, const LambConstants& constants, void*
   typename S::Raw* second = static_cast<typename S::Raw*>(span.state[1]);
   typename S::Raw* out = static_cast<typename S::Raw*>(directions);
   const auto scale = static_cast<T>(span.gradient_scale);
+  const auto bound = static_cast<T>(span.clip_value);
   const auto penalty = static_cast<T>(span.l2_penalty);
   const bool penalised = span.l2_penalty != 0.0;
   const Moments<T> moments(constants);
@@ -239,6 +243,8 @@ void directions_of(const UpdateSpan& span, const LambConstants& constants, void*
   TRIREME_KERNELS_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
     T g = gradient[i] * scale;
+    g = g > bound ? bound : g;
+    g = g < -bound ? -bound : g;
     g = penalised ? g + penalty * p[i] : g;
     T m = first[i], v = second[i];
     moments.move(g, m, v);

@@ -7,13 +7,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace trireme::kernels {
 
 /// What every update rule reads and writes: `count` elements each, arrays apart, any alignment.
 ///
 /// Each rule begins with
-///   g = gradient_scale*gradient;  g = g + l2_penalty*p (when not 0)
+///   g = gradient_scale*gradient, at most clip_value and at least -clip_value;  g = g + l2_penalty*p (when not 0)
 /// and ends with p = p*keep - what the rule takes away. Settings are given in f64; what is computed from them alone is
 /// computed in f64 and rounded once to `dtype`; then every operation is rounded on its own, in the order stated. Elements
 /// are independent: any split gives the same bits, and so does every Isa. Powers are products, never pow(), whose bits
@@ -25,7 +26,8 @@ struct UpdateSpan {
   DType gradient_dtype = DType::f32;  ///< dtype, or a narrower float, which is widened
   std::array<void*, 3> state{};       ///< as the rule says; zeros before its first step
   std::size_t count = 0;
-  double gradient_scale = 1.0;  ///< clipping, loss scaling; 1 changes no bit
+  double gradient_scale = 1.0;                                  ///< clipping, loss scaling; 1 changes no bit
+  double clip_value = std::numeric_limits<double>::infinity();  ///< of each element; NaN stays NaN
   double l2_penalty = 0.0;
   double keep = 1.0;     ///< 1 - learning_rate*weight_decay, decoupled; 1 changes no bit
   void* copy = nullptr;  ///< the new parameter once more, rounded; null: not wanted

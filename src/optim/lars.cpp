@@ -4,12 +4,28 @@
 #include "kernels/norm/norm.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
+#include "optim/wide_gradient.hpp"
 #include "trireme/layout/flat_shards.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 namespace trireme {
+namespace {
+
+template <class T>
+void measure_as(const SpanUpdate& update, std::span<double> block_sums) {
+  T gradient[layout::reduction_block];
+  const T* p = static_cast<const T*>(update.value.data);
+  for (std::size_t begin = 0, at = 0; begin < update.value.count; begin += layout::reduction_block) {
+    const std::size_t count = std::min(layout::reduction_block, update.value.count - begin);
+    optim::wide_gradient(gradient, update, {}, begin, count);
+    block_sums[at++] = kernels::block_sum_of_squares(p + begin, dtype_of<T>, count);
+    block_sums[at++] = kernels::block_sum_of_squares(gradient, dtype_of<T>, count);
+  }
+}
+
+}  // namespace
 
 Lars::Lars(const LarsOptions& options)
     : Optimizer("lars", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
@@ -22,12 +38,13 @@ Lars::Lars(const LarsOptions& options)
 }
 
 void Lars::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
-  // |g| with the scale, and with the penalty's part left out: the decay is what LARS is made for.
-  const double p = std::sqrt(update.totals[0]), g = std::fabs(update.gradient_scale) * std::sqrt(update.totals[1]);
+  // |g| with the scale and the bound, and with the penalty's part left out: the decay is what LARS is made for.
+  const double p = std::sqrt(update.totals[0]), g = std::sqrt(update.totals[1]);
   const double local = options_.trust * p / (g + rates.weight_decay * p + options_.epsilon);
   const double scale = p > 0.0 && g > 0.0 && std::isfinite(local) ? local : 1.0;
   kernels::UpdateSpan span = optim::span_of(update, rates);
   span.gradient_scale *= scale;
+  span.clip_value *= scale;
   span.l2_penalty = scale * (rates.l2_penalty + rates.weight_decay);
   span.keep = 1.0;
   kernels::update(span, kernels::SgdRule{.learning_rate = rates.learning_rate,
@@ -37,15 +54,7 @@ void Lars::update(const SpanUpdate& update, const OptimizerRates& rates) const n
 }
 
 void Lars::measure(const SpanUpdate& update, const OptimizerRates&, std::span<double> block_sums) const noexcept {
-  const auto squares = [](const ConstTensorView& tensor, std::size_t begin, std::size_t count) {
-    const auto* data = static_cast<const std::byte*>(tensor.data) + begin * size_of(tensor.dtype);
-    return kernels::block_sum_of_squares(data, tensor.dtype, count);
-  };
-  for (std::size_t begin = 0, at = 0; begin < update.value.count; begin += layout::reduction_block) {
-    const std::size_t count = std::min(layout::reduction_block, update.value.count - begin);
-    block_sums[at++] = squares(update.value, begin, count);
-    block_sums[at++] = squares(update.gradient, begin, count);
-  }
+  update.value.dtype == DType::f64 ? measure_as<double>(update, block_sums) : measure_as<float>(update, block_sums);
 }
 
 }  // namespace trireme

@@ -49,6 +49,10 @@ Optimizer::Optimizer(const char* name, const OptimizerRates& rates) : rates_(rat
 
 std::size_t Optimizer::state_count(std::size_t, const TensorShape& shape) const { return shape.count(); }
 
+TensorShape Optimizer::shape_for(std::string_view, const TensorShape& shape) const { return shape; }
+
+void Optimizer::prepare(const TensorShape&) {}
+
 void Optimizer::measure(const SpanUpdate&, const OptimizerRates&, std::span<double>) const noexcept {}
 
 void Optimizer::set_learning_rate(double learning_rate) {
@@ -76,7 +80,8 @@ OptimizerRates Optimizer::rates(std::string_view parameter) const {
   return rates;
 }
 
-Optimizer::State Optimizer::make_state(DType dtype, std::size_t count, const TensorShape& shape) const {
+Optimizer::State Optimizer::make_state(DType dtype, std::size_t count, const TensorShape& shape) {
+  prepare(shape);
   State state;
   state.dtype = dtype;
   state.count = count;
@@ -106,7 +111,8 @@ Optimizer::State& Optimizer::state_for(const TensorUpdate& update) {
     fail(ErrorCode::invalid_argument, where() + " has " + text_of(value.count, value.dtype) + ", its gradient " +
                                           text_of(update.gradient.count, update.gradient.dtype));
   }
-  const TensorShape shape = update.shape.empty() ? TensorShape{1, value.count} : TensorShape::of(update.shape);
+  const TensorShape given = update.shape.empty() ? TensorShape{1, value.count} : TensorShape::of(update.shape);
+  const TensorShape shape = shape_for(update.parameter, given);
   if (shape.count() != value.count) {
     fail(ErrorCode::invalid_argument, where() + " has " + text_of(value.count, value.dtype) + ", but its shape " +
                                           std::to_string(shape.count()) + " elements");
@@ -129,7 +135,7 @@ Optimizer::State& Optimizer::state_for(const TensorUpdate& update) {
   return state;
 }
 
-void Optimizer::apply_one(State& state, const TensorUpdate& update, double gradient_scale) {
+void Optimizer::apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value) {
   ++state.steps;
   const OptimizerRates own = rates(update.parameter);
   std::array<double, most_sums> totals{};
@@ -138,6 +144,7 @@ void Optimizer::apply_one(State& state, const TensorUpdate& update, double gradi
                   .state = state.tensors,
                   .step = state.steps,
                   .gradient_scale = gradient_scale,
+                  .clip_value = clip_value,
                   .copy = state.master ? update.value : TensorView{},
                   .shape = state.shape,
                   .totals = std::span<const double>(totals).first(sums())};
@@ -155,7 +162,7 @@ void Optimizer::apply_one(State& state, const TensorUpdate& update, double gradi
   this->update(span, own);
 }
 
-void Optimizer::apply(std::span<const TensorUpdate> updates, double gradient_scale) {
+void Optimizer::apply(std::span<const TensorUpdate> updates, double gradient_scale, double clip_value) {
   const kernels::FloatEnvironment environment;
   resolved_.clear();
   // All are looked at before the first is touched; a refusal takes the states of the fresh ones back.
@@ -170,7 +177,7 @@ void Optimizer::apply(std::span<const TensorUpdate> updates, double gradient_sca
     for (const std::string_view each : fresh) states_.erase(states_.find(each));
     throw;
   }
-  for (std::size_t i = 0; i < updates.size(); ++i) apply_one(*resolved_[i], updates[i], gradient_scale);
+  for (std::size_t i = 0; i < updates.size(); ++i) apply_one(*resolved_[i], updates[i], gradient_scale, clip_value);
 }
 
 void Optimizer::apply(const std::string& parameter, TensorView value, ConstTensorView gradient, double gradient_scale) {

@@ -14,6 +14,7 @@ inline kernels::UpdateSpan span_of(const SpanUpdate& update, const OptimizerRate
                            .gradient_dtype = update.gradient.dtype,
                            .count = update.value.count,
                            .gradient_scale = update.gradient_scale,
+                           .clip_value = update.clip_value,
                            .l2_penalty = rates.l2_penalty,
                            .keep = 1.0 - rates.learning_rate * rates.weight_decay};
   for (std::size_t k = 0; k < update.state.size() && k < span.state.size(); ++k) span.state[k] = update.state[k].data;

@@ -9,6 +9,8 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 namespace trireme {
 namespace parallel {
@@ -158,18 +160,25 @@ StepOutcome StepState::reduce() {
   return outcome_;
 }
 
-void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
+ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
   if (!reduced_) fail(ErrorCode::invalid_argument, "apply() comes after reduce()");
   if (applied_) fail(ErrorCode::invalid_argument, "apply() is called twice in one step");
-  if (!std::isfinite(options.clip_norm) || options.clip_norm < 0)
-    fail(ErrorCode::invalid_argument, "clip_norm must be finite and at least 0");
-  applied_ = true;
-  if (synchronizer_.total_weight() == 0.0) return;
-  double scale = 1.0;
-  if (options.clip_norm > 0) {
-    norm_ = norm_of_gradients();
-    scale = clip_scale(norm_, options.clip_norm);
+  for (const auto& [name, value] :
+       {std::pair("clip_norm", options.clip_norm), std::pair("clip_value", options.clip_value)}) {
+    if (!std::isfinite(value) || value < 0)
+      fail(ErrorCode::invalid_argument, std::string(name) + " must be finite and at least 0");
   }
+  applied_ = true;
+  if (synchronizer_.total_weight() == 0.0) return ApplyOutcome::empty;
+  double scale = options.loss_scaler != nullptr ? 1.0 / options.loss_scaler->scale() : 1.0;
+  const bool checks = options.loss_scaler != nullptr || options.skip_nonfinite;
+  if (options.clip_norm > 0 || checks) norm_ = norm_of_gradients() * scale;
+  if (checks) {
+    const bool finite = std::isfinite(norm_);
+    if (options.loss_scaler != nullptr) options.loss_scaler->update(finite);
+    if (!finite) return ApplyOutcome::nonfinite;
+  }
+  if (options.clip_norm > 0) scale *= clip_scale(norm_, options.clip_norm);
   const auto span = trace_.on_steps("optimizer");
   updates_.clear();
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
@@ -177,7 +186,9 @@ void StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
     if (synchronizer_.used(p))
       updates_.push_back({parameter.name, parameter.value, synchronizer_.gradient(p), parameter.shape});
   }
-  optimizer.apply(updates_, scale);
+  optimizer.apply(updates_, scale,
+                  options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity());
+  return ApplyOutcome::applied;
 }
 
 double StepState::norm_of_gradients() {
@@ -229,7 +240,9 @@ Shards::Iterator Shards::begin() { return Iterator(step_->restart_shards() ? ste
 
 Shards Step::shards() { return Shards(state_); }
 StepOutcome Step::reduce() { return state_->reduce(); }
-void Step::apply(Optimizer& optimizer, const ApplyOptions& options) { state_->apply(optimizer, options); }
+ApplyOutcome Step::apply(Optimizer& optimizer, const ApplyOptions& options) {
+  return state_->apply(optimizer, options);
+}
 TensorView Step::gradient(std::size_t parameter) const {
   state_->check_reduced("gradient()", parameter);
   return state_->synchronizer().gradient(parameter);

@@ -29,7 +29,7 @@ class StepState {
   bool next_shard();
   bool restart_shards();
   StepOutcome reduce();
-  void apply(Optimizer& optimizer, const ApplyOptions& options);
+  ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options);
   /// Leaves the step in a state from which all ranks can go on together.
   void conclude();
   /// Completes the reductions of a step that was left between shards() and reduce(), so that all ranks have issued the

@@ -86,9 +86,13 @@ void check_parameters(std::span<const Parameter> parameters, bool with_gradients
     if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {
       fail(ErrorCode::unsupported, which + " is device memory; this version trains host memory");
     }
-    if ((each.value.dtype != DType::f32 && each.value.dtype != DType::f64) || each.gradient.dtype != each.value.dtype) {
-      fail(ErrorCode::unsupported, which + " with a gradient of " + std::string(name_of(each.gradient.dtype)) +
-                                       ": this version trains f32 and f64 with gradients of the same type");
+    const bool narrow = each.value.dtype == DType::f16 || each.value.dtype == DType::bf16;
+    const bool trained = narrow || each.value.dtype == DType::f32 || each.value.dtype == DType::f64;
+    if (!trained || (each.gradient.dtype != each.value.dtype && !(narrow && each.gradient.dtype == DType::f32))) {
+      fail(ErrorCode::unsupported,
+           which + " with a gradient of " + std::string(name_of(each.gradient.dtype)) +
+               ": f32, f64, f16 and bf16 are trained, with gradients of the same type, or f32 of "
+               "16-bit ones");
     }
   }
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -47,6 +48,7 @@ struct SpanUpdate {
   std::span<const TensorView> state;  ///< one per Optimizer::state_names(), in that order; zero before the first step
   std::uint64_t step = 1;             ///< how many times this parameter has been updated, this time included
   double gradient_scale = 1.0;        ///< multiplies the gradient first (clipping, loss scaling)
+  double clip_value = std::numeric_limits<double>::infinity();  ///< then bounds each of its elements
   TensorView copy{};    ///< a 16-bit parameter of which `value` is the f32 master: gets the result, rounded
   TensorShape shape{};  ///< of the whole logical tensor
   std::span<const double> totals{};  ///< scope sums: what measure() found, over the whole logical tensor
@@ -71,6 +73,10 @@ class Optimizer {
   /// Elements of one of them.
   virtual std::size_t state_count(std::size_t state, const TensorShape& shape) const;
   virtual UpdateScope scope() const { return UpdateScope::elements; }
+  /// A rule may see a parameter otherwise than it is, by its name.
+  virtual TensorShape shape_for(std::string_view parameter, const TensorShape& shape) const;
+  /// Makes room for what update() needs beside the state; called before the first step of a tensor of that shape.
+  virtual void prepare(const TensorShape& shape);
   /// How many sums a tensor has; 0 but for scope sums.
   virtual std::size_t sums() const { return 0; }
   /// The first pass of scope sums: moves the state and adds up. Shape: block_sums has sums() values for each block.
@@ -99,7 +105,8 @@ class Optimizer {
   /// Nothing has changed when it throws.
   /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps'; unsupported for other
   ///         dtypes.
-  void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0);
+  void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0,
+             double clip_value = std::numeric_limits<double>::infinity());
   void apply(const std::string& parameter, TensorView value, ConstTensorView gradient, double gradient_scale = 1.0);
 
   /// The state of one parameter, as apply() keeps it.
@@ -134,9 +141,9 @@ class Optimizer {
   Optimizer(const char* name, const OptimizerRates& rates);
 
  private:
-  State make_state(DType dtype, std::size_t count, const TensorShape& shape) const;
+  State make_state(DType dtype, std::size_t count, const TensorShape& shape);
   State& state_for(const TensorUpdate& update);
-  void apply_one(State& state, const TensorUpdate& update, double gradient_scale);
+  void apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
 
   OptimizerRates rates_;
   std::vector<ParameterGroup> groups_;

@@ -6,6 +6,7 @@
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/data/distributed_sampler.hpp"
+#include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/parallel/step_outcome.hpp"
 
@@ -54,6 +55,20 @@ struct ApplyOptions {
   /// Scales all gradients by clip_norm / norm when their global 2-norm is above; 0: no clipping. The norm is summed in
   /// f64 by blocks of 4096 elements of each tensor, lanes, blocks and tensors in fixed trees: the same bits anywhere.
   double clip_norm = 0.0;
+  /// Bounds each element of the gradients, after clip_norm; 0: no clipping.
+  double clip_value = 0.0;
+  /// The losses were multiplied by its scale(): gradients are divided by it before anything else, and it learns whether
+  /// they were finite. Null: they were not.
+  LossScaler* loss_scaler = nullptr;
+  /// Gradients with an infinity or NaN change nothing. Always so with a loss_scaler.
+  bool skip_nonfinite = false;
+};
+
+/// What apply() did; the same on every rank.
+enum class ApplyOutcome : unsigned char {
+  applied,
+  empty,      ///< the total weight was 0: there was nothing to apply
+  nonfinite,  ///< skipped: the gradients were not finite
 };
 
 namespace parallel {
@@ -115,7 +130,7 @@ class Step {
   StepOutcome reduce();
   /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
   /// step of total weight 0 changes nothing.
-  void apply(Optimizer& optimizer, const ApplyOptions& options = {});
+  ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options = {});
   /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others.
   TensorView gradient(std::size_t parameter) const;
   std::vector<TensorView> gradients() const;
@@ -126,7 +141,7 @@ class Step {
   std::uint64_t index() const;     ///< of this step in its epoch
   std::size_t batch_size() const;  ///< samples of the global batch
   double total_weight() const;     ///< after reduce()
-  double gradient_norm() const;    ///< after apply() with clip_norm: the norm before clipping
+  double gradient_norm() const;  ///< after apply() with clip_norm or a finite check: the norm before clipping, unscaled
 
  private:
   friend class parallel::DataParallelState;
@@ -163,7 +178,7 @@ class Steps {
 /// over the batch, bit-identical on any number of ranks up to logical_shards.
 ///
 /// At construction the parameter lists of all ranks are compared (a difference is named) and rank 0's values broadcast.
-/// Shape:   parameters f32 or f64; values and gradients are the caller's memory and stay where they are, unless gradients
+/// Shape:   parameters f32, f64, f16 or bf16, gradients of the same type, of 16-bit ones also f32; values and gradients are the caller's memory and stay where they are, unless gradients
 ///          are bucket views.
 /// Cost:    one copy of the gradients in arena memory, log2(V/P) more when a rank folds several leaves; with bucket views
 ///          and one leaf per rank none. With one leaf in all (a world of one) nothing is copied or sent: ready() turns the

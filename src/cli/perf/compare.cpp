@@ -76,7 +76,9 @@ std::string find_peer_program(const Peer& peer, const PerfOptions& options, cons
   const std::filesystem::path folder = options.compare->peers_dir ? std::filesystem::path(*options.compare->peers_dir)
                                                                   : std::filesystem::path(self).parent_path() / "peers";
   const std::string path = (folder / peer.program).string();
-  if (::access(path.c_str(), X_OK) != 0) not_here(peer, "there is no program " + path);
+  const std::string clean = std::filesystem::path(path).lexically_normal().string();
+  if (::access(path.c_str(), X_OK) != 0)
+    not_here(peer, "there is no program " + clean + " (start trireme from the build tree, or give --peers-dir)");
   return path;
 }
 

@@ -95,6 +95,7 @@ void check_sizes(const Typed& typed, PerfOptions& options) {
   options.min_bytes = parse_byte_size(typed.min_bytes, "--min-bytes");
   options.max_bytes = parse_byte_size(typed.max_bytes, "--max-bytes");
   if (options.max_bytes > largest) refuse("--max-bytes must be at most 1024G");
+  if (options.max_bytes.value == 0) refuse("--max-bytes must be above 0");
   if (options.min_bytes > options.max_bytes) refuse("--min-bytes is above --max-bytes");
   options.factor = typed.factor;
 }
@@ -153,7 +154,9 @@ std::vector<std::string> words_of(const std::string& text) {
 void check_compare(const Arguments& flags, const Typed& typed, PerfOptions& options) {
   if (!flags.given("--compare")) {
     for (const char* flag : {"--ranks", "--rounds", "--placement", "--peer-args", "--peers-dir"}) {
-      if (flags.given(flag)) refuse(std::string(flag) + " is for --compare; see --help");
+      if (flags.given(flag))
+        refuse(std::string(flag == std::string_view("--ranks") ? "-n (--ranks)" : flag) +
+               " is for --compare; see --help");
     }
     return;
   }

@@ -25,8 +25,9 @@ struct OptimizerEntry {
   std::string_view name;
   double learning_rate;  ///< default
   double weight_decay;   ///< default
-  bool has_momentum;     ///< --momentum and --nesterov mean something to it
+  bool has_momentum;     ///< --momentum means something to it
   bool has_nesterov;
+  double momentum;  ///< default
   std::unique_ptr<Optimizer> (*make)(const OptimizerChoice& choice);
 };
 

@@ -119,7 +119,7 @@ void describe(Arguments& flags, Typed& typed) {
                "(default none)");
   flags.option("--lr-base-batch", typed.lr_base_batch, "the batch that --learning-rate is meant for (default 256)",
                {.least = 1, .most = most_samples});
-  flags.option("--momentum", typed.momentum, "of sgd and lars (default 0.9) and rmsprop (default 0)");
+  flags.option("--momentum", typed.momentum, "of sgd and lars (default 0.9), muon (0.95) and rmsprop (0)");
   flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd and lars");
   flags.option("--weight-decay", typed.weight_decay,
                "decoupled: weights shrink by learning rate times this (default 0" + decays + ")");
@@ -200,8 +200,8 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   };
   belongs("--momentum", entry.has_momentum, &OptimizerEntry::has_momentum);
   belongs("--nesterov", entry.has_nesterov, &OptimizerEntry::has_nesterov);
-  const bool light = !given("--momentum") && entry.name == "rmsprop";  // as its inventor has it
-  optimizer.momentum = light ? 0.0 : at_least_zero("--momentum", typed.momentum);
+  optimizer.momentum = at_least_zero("--momentum", typed.momentum);
+  if (!given("--momentum")) optimizer.momentum = entry.momentum;
   optimizer.nesterov = typed.nesterov;
   if (optimizer.nesterov && optimizer.momentum == 0) refuse("--nesterov needs --momentum above 0");
   if (optimizer.momentum >= 1) refuse("--momentum must be below 1, got " + text_of(optimizer.momentum));

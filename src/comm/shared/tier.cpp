@@ -62,8 +62,8 @@ void Tier::start(Run& run, const Operation& operation, double divisor) {
 
 Progress Tier::poll(Run& run) noexcept {
   if (run.done) return Progress::done;
-  // The commonest answer first: this rank has said its word, the others have not.
-  const bool waits = flags_ && run.announced && !run.agreed && queue_.size() == 1 && !flags_->all_announced(run.number);
+  const bool waits = run.announced && flags_ && queue_.size() == 1 && only_waits(run);
+  if (run.done) return Progress::done;
   const bool moved = !waits && advance();
   if (run.done) return Progress::done;
   if (moved) {
@@ -79,6 +79,16 @@ Progress Tier::poll(Run& run) noexcept {
     }
   }
   return Progress::idle;
+}
+
+/// The commonest answers first: this rank has said its word, or done its part, and the others have not. Completes the one
+/// operation under way if they have all done theirs.
+bool Tier::only_waits(Run& run) noexcept {
+  if (!run.agreed) return !flags_->all_announced(run.number);
+  if (run.small || run.by_groups || run.stages.to_take_out != run.stages.end) return false;
+  if (!ended(*flags_, run.stages)) return true;
+  complete(run);
+  return false;
 }
 
 void Tier::finish(Run& run) noexcept {

@@ -73,6 +73,7 @@ class Tier {
 
  private:
   bool attach() noexcept;
+  bool only_waits(Run& run) noexcept;
   bool announce(Run& run) noexcept;
   bool agree(Run& run) noexcept;
   void fill_first(Run& run) noexcept;

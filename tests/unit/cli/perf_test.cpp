@@ -85,7 +85,7 @@ TEST_CASE("What perf cannot measure is refused in one line that says what it can
       {{"reduce", "--algorithm", "tree"}, "--algorithm is for all_reduce"},
       {{"all_reduce", "--cold", "--warm"}, "--cold and --warm exclude each other"},
       {{"all_reduce", "--dtype", "bool"}, "--op sum is not defined on --dtype bool"},
-      {{"all_reduce", "-n", "2"}, "--ranks is for --compare"},
+      {{"all_reduce", "-n", "2"}, "-n (--ranks) is for --compare"},
       {{"all_reduce", "--compare", "nccl"}, "--compare is 'nccl': give mpi, mpich, gloo or bound"},
       {{"all_reduce", "--compare", "bound", "--dtype", "f64"}, "--compare bound: the bare kernels add f32"},
       {{"all_reduce", "--compare", "bound", "--warm"}, "--compare bound: the bare kernels add f32"},

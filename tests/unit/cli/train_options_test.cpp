@@ -206,6 +206,7 @@ TEST_CASE("Every optimizer that is offered is made, with the rates it was given"
     const auto optimizer =
         made(parsed({"--optimizer", std::string(each.name), "--weight-decay", "0.5", "--l2-penalty", "0.25"}));
     CHECK(optimizer->name() == each.name);
+    CHECK(parsed({"--optimizer", std::string(each.name)}).optimizer.momentum == each.momentum);
     CHECK(optimizer->learning_rate() == each.learning_rate);
     CHECK(optimizer->rates("p").weight_decay == 0.5);
     CHECK(optimizer->rates("p").l2_penalty == 0.25);
@@ -242,7 +243,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--momentum", "0", "--nesterov"}, "--nesterov needs --momentum above 0"},
       {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd, lars; adamw has none"},
       {{"--optimizer", "lion", "--momentum", "0.5"},
-       "--momentum belongs to --optimizer sgd, rmsprop, lars; lion has none"},
+       "--momentum belongs to --optimizer sgd, rmsprop, lars, muon; lion has none"},
       {{"--accumulate", "3"}, "--accumulate must be a power of two"},
       {{"--lr-schedule", "sine"}, "--lr-schedule is 'sine'; this version has: constant, linear, cosine"},
       {{"--lr-schedule", "one_cycle", "--warmup-steps", "3"}, "--warmup-steps: the schedule one_cycle"},

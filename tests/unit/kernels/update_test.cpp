@@ -79,7 +79,7 @@ void require_reference_bits(const Trial<Rule>& trial) {
         for (const bool plain : {true, false}) {
           for (const std::size_t count : {0u, 1u, 7u, 8u, 9u, 31u, 4097u}) {
             UpdateSpan settings;
-            if (!plain) settings = {.gradient_scale = 0.37, .l2_penalty = 0.01, .keep = 0.99};
+            if (!plain) settings = {.gradient_scale = 0.37, .clip_value = 1.25, .l2_penalty = 0.01, .keep = 0.99};
             if (copy) settings.copy = &wanted, settings.copy_dtype = *copy;
             const Array gradient = samples::random(gradient_dtype, count, 61, 5, gradient_dtype == dtype ? 1 : 2);
             const Memory before = make(trial, dtype, copy.value_or(DType::bf16), count);

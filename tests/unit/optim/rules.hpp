@@ -2,12 +2,14 @@
 #pragma once
 
 #include "trireme/optim/adadelta.hpp"
+#include "trireme/optim/adafactor.hpp"
 #include "trireme/optim/adagrad.hpp"
 #include "trireme/optim/adam.hpp"
 #include "trireme/optim/adamw.hpp"
 #include "trireme/optim/lamb.hpp"
 #include "trireme/optim/lars.hpp"
 #include "trireme/optim/lion.hpp"
+#include "trireme/optim/muon.hpp"
 #include "trireme/optim/nadam.hpp"
 #include "trireme/optim/rmsprop.hpp"
 #include "trireme/optim/sgd.hpp"
@@ -60,6 +62,16 @@ inline std::vector<NamedRule> all_rules() {
       of("lars", LarsOptions{.learning_rate = 2.0, .trust = 0.02, .weight_decay = 0.1}, made((Lars*)nullptr)),
       of("lars nesterov", LarsOptions{.learning_rate = 2.0, .trust = 0.02, .weight_decay = 0.1, .nesterov = true},
          made((Lars*)nullptr)),
+      of("adafactor", AdafactorOptions{.learning_rate = 0.05, .weight_decay = 0.1}, made((Adafactor*)nullptr)),
+      of("muon", MuonOptions{.learning_rate = 0.02, .weight_decay = 0.1}, made((Muon*)nullptr)),
+      of("muon plain",
+         MuonOptions{.learning_rate = 0.1,
+                     .momentum = 0.8,
+                     .nesterov = false,
+                     .iterations = 3,
+                     .l2_penalty = 0.1,
+                     .scale = MuonScale::match_adamw},
+         made((Muon*)nullptr)),
   };
 }
 

@@ -165,7 +165,8 @@ TEST_CASE("lists nobody could train with are refused by name") {
   refused(invalid, "'bias' f32 {3}: value or gradient is null",
           [](Lists& lists) { lists.parameters[1].gradient.data = nullptr; });
   const auto unsupported = ErrorCode::unsupported;
-  refused(unsupported, "'bias' f16 {3}", [](Lists& lists) { lists.reshape(lists.parameters[1], {3}, DType::f16); });
+  refused(unsupported, "'bias' f8e4m3 {3}",
+          [](Lists& lists) { lists.reshape(lists.parameters[1], {3}, DType::f8e4m3); });
   refused(unsupported, "'bias' i32 {3}", [](Lists& lists) { lists.reshape(lists.parameters[1], {3}, DType::i32); });
   refused(unsupported, "'bias' f32 {3} with a gradient of f64",
           [](Lists& lists) { lists.parameters[1].gradient.dtype = DType::f64; });
