@@ -28,6 +28,7 @@
 #include "trireme/optim/rmsprop.hpp"
 #include "trireme/optim/schedule.hpp"
 #include "trireme/optim/sgd.hpp"
+#include "trireme/optim/weight_average.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/telemetry/chrome_trace.hpp"
 #include "trireme/telemetry/scoped_span.hpp"

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/parameter.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+/// How each update weighs in.
+enum class AverageKind : unsigned char {
+  exponential,  ///< a = d*a + (1-d)*p, an exponential moving average
+  equal         ///< the mean of all: a = n/(n+1)*a + 1/(n+1)*p. Izmailov et al. 2018 (arXiv 1803.05407), SWA
+};
+
+/// Settings of WeightAverage.
+struct WeightAverageOptions {
+  AverageKind kind = AverageKind::exponential;
+  double decay = 0.999;  ///< d, of exponential: below 1
+  bool warmup = false;   ///< d is at most (1+n)/(10+n) at update n: early values are forgotten sooner
+};
+
+/// Averages of a model's parameters over training, which often evaluate better than the last values. Kept by parameter name,
+/// in f64 for f64 parameters, otherwise in f32; alike on all ranks, since the parameters are.
+/// Order:   elements are independent; a = a*(1-w) + w*p, each operation rounded: the same bits on every processor.
+/// Threads: one at a time.
+class WeightAverage {
+ public:
+  /// Errors: invalid_argument naming the setting.
+  explicit WeightAverage(const WeightAverageOptions& options = {});
+
+  /// Takes the values as they are: after a step. The first ones are the average.
+  /// Errors: invalid_argument, and nothing is changed, when names, counts or dtypes are not those of the first update.
+  void update(std::span<const Parameter> parameters);
+  /// Puts the averages in the parameters' places, rounded, and keeps their values; take_back() brings these back. Between
+  /// the two no update().
+  /// Errors: as update(); invalid_argument before the first one, or when put() or take_back() come twice in a row.
+  void put(std::span<const Parameter> parameters);
+  void take_back(std::span<const Parameter> parameters);
+
+  std::uint64_t updates() const { return updates_; }
+  /// The average of one parameter, for checkpoints; data null if there is none of that name.
+  ConstTensorView average(std::string_view parameter) const;
+  /// Errors: invalid_argument for other dtypes than f32 and f64.
+  void restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages);
+
+ private:
+  struct Kept {
+    DType dtype = DType::f32;  ///< of the average
+    std::size_t count = 0;
+    std::vector<double> storage;    // 8-byte units: aligned for either dtype
+    std::vector<std::byte> values;  // of the parameter, while the average is in its place
+  };
+  void check(std::span<const Parameter> parameters) const;
+
+  WeightAverageOptions options_;
+  std::map<std::string, Kept, std::less<>> kept_;
+  std::uint64_t updates_ = 0;
+  bool is_put_ = false;
+};
+
+}  // namespace trireme
