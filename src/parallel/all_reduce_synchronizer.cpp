@@ -49,6 +49,9 @@ std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector
   return labels;
 }
 
+/// Behind the counts of the parameters.
+enum Vote : std::size_t { vote_to_stop, vote_for_other_buckets, vote_against_other_buckets, votes };
+
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
 
 }  // namespace
@@ -69,7 +72,7 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
                                          plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
       folded_(folds_in_views_ ? views.data() : fold_memory_.bytes().data()),
       weights_(communicator_.memory().allocate<double>(1)),
-      counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + 1)),
+      counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + votes)),
       buckets_(plan_.buckets.size()),
       trace_(options.trace, bucket_labels(plan_, parameters_)),
       settled_(parameters_.size(), false) {
@@ -95,6 +98,8 @@ bool AllReduceSynchronizer::finished_in_place(std::size_t parameter) const {
 }
 
 void AllReduceSynchronizer::begin_step() {
+  if (!new_order_.empty()) rebuild_buckets();
+  ready_order_.clear();
   for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].missing = plan_.buckets[b].parameters.size();
   std::fill(counts().begin(), counts().end(), 0);
   leaf_ = -1;
@@ -169,6 +174,7 @@ void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
 void AllReduceSynchronizer::settle(std::size_t parameter) {
   settled_[parameter] = true;
   if (!last_leaf_) return;
+  ready_order_.push_back(parameter);
   const std::size_t bucket = plan_.places[parameter].bucket;
   if (--buckets_[bucket].missing == 0) trace_.bucket_ready(bucket);
 }
@@ -247,6 +253,33 @@ void AllReduceSynchronizer::wait_for_buckets() {
   }
 }
 
+/// Rank 0 alone says so: where ranks differ, one order must do for all.
+bool AllReduceSynchronizer::wants_other_buckets() {
+  if (!options_.rebuild_buckets || !options_.overlap || only_leaf_ || communicator_.rank() != 0) return false;
+  const bool settled = ready_order_ == last_order_;
+  last_order_ = ready_order_;
+  if (!settled) return false;
+  const BucketPlan other = plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, ready_order_);
+  return !std::equal(other.buckets.begin(), other.buckets.end(), plan_.buckets.begin(), plan_.buckets.end(),
+                     [](const Bucket& a, const Bucket& b) { return a.parameters == b.parameters; });
+}
+
+void AllReduceSynchronizer::hear_order() {
+  new_order_.assign(ready_order_.begin(), ready_order_.end());
+  communicator_.broadcast(std::span<std::int32_t>(new_order_), 0,
+                          {.deadline = options_.deadline, .label = "bucket order"});
+}
+
+void AllReduceSynchronizer::rebuild_buckets() {
+  const std::vector<std::size_t> order(new_order_.begin(), new_order_.end());
+  new_order_.clear();
+  plan_ = plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, order);
+  buckets_ = std::vector<BucketState>(plan_.buckets.size());
+  const auto labels = bucket_labels(plan_, parameters_);
+  for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].label = labels[b];
+  trace_ = StepTrace(options_.trace, labels);
+}
+
 StepOutcome AllReduceSynchronizer::reduce() {
   if (in_leaf_ || leaf_ + 1 != own_leaves_)
     misuse("reduce(): " + std::to_string(own_leaves_ - leaf_ - 1 + in_leaf_) + " shards have not been passed");
@@ -257,7 +290,10 @@ StepOutcome AllReduceSynchronizer::reduce() {
   if (total_weight_ != 0.0) {
     while (next_bucket_ < buckets_.size()) start_bucket(next_bucket_++);
   }
-  counts().back() = stop_requested_ ? 1 : 0;
+  const auto vote = [&](Vote which) -> std::int32_t& { return counts()[parameters_.size() + which]; };
+  vote(vote_to_stop) = stop_requested_ ? 1 : 0;
+  vote(vote_for_other_buckets) = wants_other_buckets() ? 1 : 0;
+  vote(vote_against_other_buckets) = options_.gradients_as_bucket_views ? 1 : 0;
   const auto counts_started = trace_.now();
   Work counts_work = communicator_.all_reduce_async(counts(), sum, call_options("ready counts"));
   wait_for_buckets();
@@ -266,7 +302,8 @@ StepOutcome AllReduceSynchronizer::reduce() {
     counts_work.wait();
   }
   trace_.counts_reduced(counts_started);
-  if (counts().back() == 0) return StepOutcome::ready;
+  if (vote(vote_for_other_buckets) != 0 && vote(vote_against_other_buckets) == 0) hear_order();
+  if (vote(vote_to_stop) == 0) return StepOutcome::ready;
   stop_requested_ = false;  // heard by all: a later loop is a new one
   return StepOutcome::stop;
 }

@@ -20,7 +20,8 @@ namespace trireme::parallel {
 /// there, in a fixed order, and divided once by the total weight.
 ///
 /// Per step, on all ranks in this order: the sum of the weights (one f64); the buckets; how often each parameter was
-/// ready and whether to stop (i32). A bucket starts when the total weight is known, which costs nothing unless a rank is
+/// ready, whether to stop, and whether buckets are to be filled in another order (i32), which rank 0 then broadcasts. A
+/// bucket starts when the total weight is known, which costs nothing unless a rank is
 /// late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
@@ -63,6 +64,9 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   void start_complete_buckets();
   void start_bucket(std::size_t bucket);
   void wait_for_buckets();
+  bool wants_other_buckets();
+  void hear_order();
+  void rebuild_buckets();
   /// For the trace, buckets found done since the last look end here; without one nobody looks.
   void trace_finished_buckets();
   void trace_end(std::size_t bucket);
@@ -80,7 +84,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   ArenaBuffer fold_memory_;
   std::byte* folded_;  ///< the first copy: what is reduced
   ArenaBuffer weights_;
-  ArenaBuffer counts_;  ///< per parameter, then the votes to stop
+  ArenaBuffer counts_;  ///< per parameter, then the votes
   std::vector<BucketState> buckets_;
   StepTrace trace_;
 
@@ -100,6 +104,10 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   bool weights_known_ = false;
   double total_weight_ = 0.0;
   bool stop_requested_ = false;
+
+  std::vector<std::size_t> ready_order_;  ///< of the last leaf, of the step under way
+  std::vector<std::size_t> last_order_;   ///< of the step before
+  std::vector<std::int32_t> new_order_;   ///< that the next step's buckets are filled in; empty: as they are
 };
 
 }  // namespace trireme::parallel

@@ -13,11 +13,22 @@ constexpr std::size_t round_up(std::size_t bytes) { return (bytes + line - 1) / 
 
 }  // namespace
 
+std::vector<std::size_t> reverse_order(std::size_t parameters) {
+  std::vector<std::size_t> order(parameters);
+  for (std::size_t i = 0; i < parameters; ++i) order[i] = parameters - 1 - i;
+  return order;
+}
+
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest) {
+  return plan_buckets(parameters, first, rest, reverse_order(parameters.size()));
+}
+
+BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
+                        std::span<const std::size_t> order) {
   first = std::min(first, rest);
   BucketPlan plan;
   plan.places.resize(parameters.size());
-  for (std::size_t i = parameters.size(); i-- > 0;) {
+  for (const std::size_t i : order) {
     const DType dtype = accumulator_of(parameters[i].gradient.dtype);
     const std::size_t bytes = round_up(parameters[i].gradient.count * size_of(dtype));
     const Bytes limit = plan.buckets.size() <= 1 ? first : rest;

@@ -32,9 +32,15 @@ struct BucketPlan {
   std::size_t size_bytes = 0;         ///< of one copy of all gradients
 };
 
-/// Parameters in reverse order, which is about the order in which backward finishes them, filled into buckets of at most
-/// `first` (the first one, if that is less than `rest`) and `rest` bytes; a larger parameter has a bucket to itself.
-/// Every gradient starts on a cache line of its own.
+/// Indices of parameters from the last to the first: about the order in which backward finishes them.
+std::vector<std::size_t> reverse_order(std::size_t parameters);
+
+/// Parameters in `order` filled into buckets of at most `first` (the first one, if that is less than `rest`) and `rest` bytes;
+/// a larger parameter has a bucket to itself. Every gradient starts on a cache line of its own, so any order takes as many
+/// bytes.
+BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
+                        std::span<const std::size_t> order);
+/// In reverse order.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
 
 /// Each gradient to its place in `memory`, which holds plan.size_bytes.

@@ -54,8 +54,8 @@ int settle_leaves(const DataParallelOptions& options, int ranks) {
 
 std::string settings_text(const DataParallelOptions& options, int leaves) {
   return "logical_shards " + std::to_string(leaves) + ", bucket_bytes " + std::to_string(options.bucket_bytes.value) +
-         ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) + ", order " +
-         std::string(name_of(options.order));
+         ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) +
+         (options.rebuild_buckets ? ", rebuilt" : ", fixed") + ", order " + std::string(name_of(options.order));
 }
 
 }  // namespace

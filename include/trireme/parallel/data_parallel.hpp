@@ -36,6 +36,10 @@ struct DataParallelOptions {
                         ///< must agree; 0: whatever V says
   int zero_stage = 0;   ///< this version: 0
   bool overlap = true;  ///< reduce buckets while backward still runs; changes no bit
+  /// When gradients have become ready in the same order in two steps running on rank 0, and buckets filled in that order
+  /// would be others, they are from the next step on, on all ranks. Changes no bit. Not while a rank has bucket views, whose
+  /// places stay; nor without overlap.
+  bool rebuild_buckets = true;
   ReductionOrder order = ReductionOrder::canonical;
   std::optional<std::chrono::milliseconds> deadline{};  ///< of each reduction; unset: the world's
   /// Gradients live where they travel: DataParallel allocates their memory (arena, one range per bucket, every gradient on
@@ -212,7 +216,7 @@ class DataParallel {
   int logical_shards() const;
   /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.
   const std::vector<Parameter>& parameters() const;
-  /// Parameter indices of each bucket, in the order in which they are reduced.
+  /// Parameter indices of each bucket, in the order in which they are reduced; of the step under way, or the last one.
   std::vector<std::vector<std::size_t>> buckets() const;
 
  private:
