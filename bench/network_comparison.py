@@ -22,8 +22,8 @@ import tempfile
 RUN_LIMIT_S = 600
 CANNOT = 77  # exit code where no network can be made
 REQUIRED = 0.96  # of the raw ring
-BYTES_PER_S = {"100mbit": 12.5e6, "1gbit": 125e6, "10gbit": 1.25e9}
-BURST = {"100mbit": "64kb", "1gbit": "256kb", "10gbit": "4mb"}
+BYTES_PER_S = {"100mbit": 12.5e6, "200mbit": 25e6, "1gbit": 125e6, "10gbit": 1.25e9}
+BURST = {"100mbit": "64kb", "200mbit": "64kb", "1gbit": "256kb", "10gbit": "4mb"}
 SIZES = [64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20]
 
 
