@@ -95,21 +95,27 @@ void DataParallelState::connect() {
   step_ = Step(step_state_.get());
 }
 
-void DataParallelState::begin_loop(data::DistributedSampler& sampler) {
+void DataParallelState::begin_loop() {
   // The loop was left inside a step: ranks may have issued different numbers of its reductions by then.
   if (step_state_->abandon() == StepOutcome::stop) synchronizer_->request_stop();
-  compare_samplers(*communicator_, sampler.state());
-  sampler_ = &sampler;
+  if (sampler_ != nullptr) compare_samplers(*communicator_, sampler_->state());
+  unnumbered_step_ = 0;
   begin_step();
 }
 
 void DataParallelState::begin_step() {
+  if (sampler_ == nullptr) return step_state_->begin({}, {.step = unnumbered_step_++});
   const auto cursor = sampler_->cursor();
   step_state_->begin(sampler_->batch(), cursor);
 }
 
 bool DataParallelState::next_step() {
   step_state_->conclude();
+  if (sampler_ == nullptr) {
+    if (step_state_->outcome() == StepOutcome::stop || synchronizer_->total_weight() == 0.0) return false;
+    begin_step();
+    return true;
+  }
   const auto epoch = sampler_->cursor().epoch;
   sampler_->advance();
   if (step_state_->outcome() == StepOutcome::stop || sampler_->cursor().epoch != epoch) return false;
@@ -117,8 +123,9 @@ bool DataParallelState::next_step() {
   return true;
 }
 
-void StepState::begin(std::span<const std::uint32_t> batch, data::SamplerCursor cursor) {
-  batch_ = batch;
+void StepState::begin(std::optional<std::span<const std::uint32_t>> batch, data::SamplerCursor cursor) {
+  numbered_ = batch.has_value();
+  batch_ = batch.value_or(std::span<const std::uint32_t>{});
   cursor_ = cursor;
   passed_ = 0;
   started_ = in_shard_ = reduced_ = applied_ = false;
@@ -139,6 +146,12 @@ bool StepState::next_shard() {
     in_shard_ = false;
     ++passed_;
   }
+  if (!numbered_ && passed_ < own_leaves_) {
+    shard_.samples_ = {};
+    synchronizer_.begin_leaf(1.0);
+    in_shard_ = true;
+    return true;
+  }
   while (passed_ < own_leaves_) {
     shard_.samples_ = data::DistributedSampler::leaf(batch_, leaves_, first_leaf_ + passed_);
     synchronizer_.begin_leaf(static_cast<double>(shard_.samples_.size()));
@@ -154,7 +167,8 @@ bool StepState::next_shard() {
 
 StepOutcome StepState::reduce() {
   if (reduced_) fail(ErrorCode::invalid_argument, "reduce() is called twice in one step");
-  if (!started_) restart_shards();  // a rank whose leaves are all empty needs no loop
+  // A rank whose leaves are all empty, or that has run out of data, needs no loop.
+  if (!started_) numbered_ ? static_cast<void>(restart_shards()) : pass_empty_leaves();
   outcome_ = synchronizer_.reduce();
   reduced_ = true;
   return outcome_;
@@ -211,11 +225,16 @@ StepOutcome StepState::abandon() {
     in_shard_ = false;
     ++passed_;
   }
+  pass_empty_leaves();
+  return reduce();
+}
+
+void StepState::pass_empty_leaves() {
+  started_ = true;
   for (; passed_ < own_leaves_; ++passed_) {
     synchronizer_.begin_leaf(0.0);
     synchronizer_.end_leaf();
   }
-  return reduce();
 }
 
 void StepState::check_reduced(const char* call, std::size_t parameter) const {
@@ -268,7 +287,7 @@ Steps::Iterator& Steps::Iterator::operator++() {
   return *this;
 }
 Steps::Iterator Steps::begin() {
-  state_->begin_loop(state_->sampler());
+  state_->begin_loop();
   return Iterator(state_);
 }
 
@@ -280,7 +299,11 @@ DataParallel& DataParallel::operator=(DataParallel&&) noexcept = default;
 DataParallel::~DataParallel() = default;
 
 Steps DataParallel::steps(data::DistributedSampler& sampler) {
-  state_->set_sampler(sampler);
+  state_->set_sampler(&sampler);
+  return Steps(state_.get());
+}
+Steps DataParallel::steps() {
+  state_->set_sampler(nullptr);
   return Steps(state_.get());
 }
 void DataParallel::rebind(Communicator communicator) { state_->rebind(std::move(communicator)); }

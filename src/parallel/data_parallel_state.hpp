@@ -24,7 +24,8 @@ class StepState {
     shard_.step_ = this;
   }
 
-  void begin(std::span<const std::uint32_t> batch, data::SamplerCursor cursor);
+  /// `batch` none: of a loop without a sampler.
+  void begin(std::optional<std::span<const std::uint32_t>> batch, data::SamplerCursor cursor);
   /// To the next own leaf with samples, accounting for the empty ones; false at the end.
   bool next_shard();
   bool restart_shards();
@@ -48,6 +49,7 @@ class StepState {
 
  private:
   double norm_of_gradients();
+  void pass_empty_leaves();
   GradientSynchronizer& synchronizer_;
   const StepTrace& trace_;
   const std::vector<Parameter>& parameters_;
@@ -56,6 +58,7 @@ class StepState {
   int own_leaves_;
   data::SamplerCursor cursor_{};
   std::span<const std::uint32_t> batch_{};
+  bool numbered_ = true;  ///< batch_ says which samples
   Shard shard_;
   int passed_ = 0;        ///< own leaves done with
   bool started_ = false;  ///< shards() is being iterated
@@ -77,15 +80,16 @@ class DataParallelState {
   void rebind(Communicator communicator);
   const Communicator& communicator() const { return *communicator_; }
 
-  void begin_loop(data::DistributedSampler& sampler);
+  /// Over the sampler's epoch, or over data that no sampler numbers.
+  void begin_loop();
   /// Done with the step; to the next one of the epoch, or false.
   bool next_step();
   Step& step() { return step_; }
   AllReduceSynchronizer& synchronizer() { return *synchronizer_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int leaves() const { return leaves_; }
-  void set_sampler(data::DistributedSampler& sampler) { sampler_ = &sampler; }
-  data::DistributedSampler& sampler() { return *sampler_; }
+  /// Null: the next loop has none.
+  void set_sampler(data::DistributedSampler* sampler) { sampler_ = sampler; }
 
  private:
   void place_gradients_in(const Memory& memory);
@@ -100,6 +104,7 @@ class DataParallelState {
   std::unique_ptr<StepState> step_state_;
   Step step_{nullptr};
   data::DistributedSampler* sampler_ = nullptr;
+  std::uint64_t unnumbered_step_ = 0;  ///< of a loop without a sampler
 };
 
 }  // namespace trireme::parallel

@@ -209,6 +209,10 @@ class DataParallel {
   /// The steps from the sampler's cursor to the end of its epoch. The sampler must outlive the loop. Each loop begins
   /// with a look at all ranks' samplers, which must be equal (mismatch, naming the difference).
   Steps steps(data::DistributedSampler& sampler);
+  /// Steps over data that no sampler numbers, such as streams: V leaves in each, without samples. A leaf's weight is 1 until
+  /// weight() says otherwise (samples, tokens), 0 where this rank has run out of data; a rank without any more may call
+  /// reduce() alone. The loop ends, on all ranks, behind the first step whose weights are all 0; apply() changes nothing in it.
+  Steps steps();
   /// Ends the loop after the step of the next reduce(), on this and every other rank: it returns stop on all. A later
   /// loop is not concerned.
   void request_stop();
