@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/byte_source.hpp"
 
+#include "data/regular_file.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace trireme::data {
@@ -20,20 +18,8 @@ std::size_t MemorySource::read(std::span<std::uint8_t> out) {
   return count;
 }
 
-FileSource::FileSource(const std::filesystem::path& path) : name_(path.string()) {
-  // Without O_NONBLOCK, opening a FIFO nobody writes to would never return.
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) {
-    fail(ErrorCode::invalid_argument, "cannot open data file " + name_ + ": " + std::strerror(errno));
-  }
-  struct stat status {};
-  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
-    const bool directory = S_ISDIR(status.st_mode);
-    ::close(descriptor_);
-    fail(ErrorCode::invalid_argument,
-         "data file " + name_ + (directory ? " is a directory: name a file" : " is not a regular file"));
-  }
-}
+FileSource::FileSource(const std::filesystem::path& path)
+    : name_(path.string()), descriptor_(open_regular_file(path)) {}
 
 FileSource::~FileSource() { ::close(descriptor_); }
 
