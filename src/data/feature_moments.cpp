@@ -37,10 +37,7 @@ void FeatureMoments::require(Kind kind, std::size_t features, bool fewer_allowed
 
 void FeatureMoments::begin_row() {
   if (open_.rows > 0) return;
-  open_.shift.assign(features_, 0.0);
-  open_.sum.assign(features_, 0.0);
-  open_.squares.assign(features_, 0.0);
-  open_.largest.assign(features_, 0.0);
+  for (auto* values : {&open_.shift, &open_.offset, &open_.squares, &open_.largest}) values->assign(features_, 0.0);
   if (kind_ == Kind::sparse) open_.stored.assign(features_, 0);
 }
 
@@ -54,19 +51,21 @@ void FeatureMoments::end_row() {
 void FeatureMoments::add(const DenseRows& rows) {
   require(Kind::dense, rows.features, false);
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const float* const x = rows.values.data() + i * features_;
     begin_row();
+    const float* const x = rows.values.data() + i * features_;
     double* const shift = open_.shift.data();
-    double* const sum = open_.sum.data();
+    double* const offset = open_.offset.data();
     double* const squares = open_.squares.data();
     double* const largest = open_.largest.data();
     if (open_.rows == 0) std::copy_n(x, features_, shift);
+    const double weight = 1.0 / static_cast<double>(open_.rows + 1);
     for (std::size_t j = 0; j < features_; ++j) {
-      const double value = x[j];
-      const double deviation = value - shift[j];
-      const double size = std::fabs(value);
-      sum[j] += deviation;
-      squares[j] += deviation * deviation;
+      const double value = static_cast<double>(x[j]) - shift[j];
+      const double deviation = value - offset[j];
+      const double moved = offset[j] + deviation * weight;
+      const double size = std::fabs(static_cast<double>(x[j]));
+      offset[j] = moved;
+      squares[j] += deviation * (value - moved);
       largest[j] = size > largest[j] ? size : largest[j];
     }
     end_row();
@@ -76,17 +75,18 @@ void FeatureMoments::add(const DenseRows& rows) {
 void FeatureMoments::add(const SparseRows& rows) {
   require(Kind::sparse, rows.features, true);
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    begin_row();
     const auto indices = rows.row_indices(i);
     const auto values = rows.row_values(i);
-    begin_row();
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const std::uint32_t j = indices[k];
-      const double value = values[k];
-      if (open_.stored[j]++ == 0) open_.shift[j] = value;
-      const double deviation = value - open_.shift[j];
-      open_.sum[j] += deviation;
-      open_.squares[j] += deviation * deviation;
-      open_.largest[j] = std::max(open_.largest[j], std::fabs(value));
+      const double x = values[k];
+      if (open_.stored[j] == 0) open_.shift[j] = x;
+      const double value = x - open_.shift[j];
+      const double deviation = value - open_.offset[j];
+      open_.offset[j] += deviation * (1.0 / static_cast<double>(++open_.stored[j]));
+      open_.squares[j] += deviation * (value - open_.offset[j]);
+      open_.largest[j] = std::max(open_.largest[j], std::fabs(x));
     }
     end_row();
   }
@@ -96,19 +96,19 @@ FeatureMoments::Node FeatureMoments::closed_block() const {
   Node node;
   node.first_block = (first_row_ + rows_ - 1) / block_rows;
   node.rows = static_cast<double>(open_.rows);
-  node.mean.resize(features_);
-  node.squares.resize(features_);
+  node.shift = open_.shift;
+  node.offset = open_.offset;
+  node.squares = open_.squares;
   node.largest = open_.largest;
+  if (kind_ != Kind::sparse) return node;
   for (std::size_t j = 0; j < features_; ++j) {
-    const double count = kind_ == Kind::sparse ? static_cast<double>(open_.stored[j]) : node.rows;
-    if (count == 0) continue;
-    const double sum = open_.sum[j];
-    const double mean = open_.shift[j] + sum / count;
+    // Joined with a zero for each row that does not store the feature.
+    const double count = open_.stored[j];
     const double zeros = node.rows - count;
-    // A negative rest of rounding is none; NaN stays and is found by summary().
-    const double squares = open_.squares[j] - sum * (sum / count);
-    node.mean[j] = mean * (count / node.rows);
-    node.squares[j] = (squares < 0 ? 0.0 : squares) + mean * mean * (count * zeros / node.rows);
+    if (zeros == 0) continue;
+    const double mean = node.shift[j] + node.offset[j];
+    node.offset[j] = node.offset[j] * (count / node.rows) - node.shift[j] * (zeros / node.rows);
+    node.squares[j] += mean * mean * (count * zeros / node.rows);
   }
   return node;
 }
@@ -117,9 +117,9 @@ void FeatureMoments::join(Node& left, const Node& right) {
   const double rows = left.rows + right.rows;
   const double of_right = right.rows / rows;
   const double of_both = left.rows * right.rows / rows;
-  for (std::size_t j = 0; j < left.mean.size(); ++j) {
-    const double apart = right.mean[j] - left.mean[j];
-    left.mean[j] += apart * of_right;
+  for (std::size_t j = 0; j < left.offset.size(); ++j) {
+    const double apart = (right.shift[j] - left.shift[j]) + (right.offset[j] - left.offset[j]);
+    left.offset[j] += apart * of_right;
     left.squares[j] = (left.squares[j] + right.squares[j]) + apart * apart * of_both;
     left.largest[j] = std::max(left.largest[j], right.largest[j]);
   }
@@ -184,8 +184,9 @@ FeatureMoments::Summary FeatureMoments::summary() const {
     join(whole.nodes_[k], root);
     root = std::move(whole.nodes_[k]);
   }
-  Summary summary{std::move(root.mean), std::move(root.squares), std::move(root.largest)};
+  Summary summary{std::move(root.shift), std::move(root.squares), std::move(root.largest)};
   for (std::size_t j = 0; j < features_; ++j) {
+    summary.mean[j] += root.offset[j];
     summary.variance[j] /= static_cast<double>(rows_);
     if (!std::isfinite(summary.mean[j]) || !std::isfinite(summary.variance[j])) {
       fail(ErrorCode::corrupt, "feature " + std::to_string(j) + " has values that are not finite");
@@ -194,7 +195,7 @@ FeatureMoments::Summary FeatureMoments::summary() const {
   return summary;
 }
 
-// Packed: features, first row, rows, kind, nodes; then for each node first block, level, rows and its three arrays.
+// Packed: features, first row, rows, kind, nodes; then for each node first block, level, rows and its four arrays.
 std::vector<double> FeatureMoments::packed() const {
   const FeatureMoments whole = combine({this, 1});
   std::vector<double> numbers = {static_cast<double>(features_), static_cast<double>(whole.first_row_),
@@ -202,7 +203,7 @@ std::vector<double> FeatureMoments::packed() const {
                                  static_cast<double>(whole.nodes_.size())};
   for (const Node& node : whole.nodes_) {
     numbers.insert(numbers.end(), {static_cast<double>(node.first_block), static_cast<double>(node.level), node.rows});
-    for (const auto* values : {&node.mean, &node.squares, &node.largest}) {
+    for (const auto* values : {&node.shift, &node.offset, &node.squares, &node.largest}) {
       numbers.insert(numbers.end(), values->begin(), values->end());
     }
   }
@@ -227,7 +228,7 @@ FeatureMoments FeatureMoments::unpacked(std::span<const double> numbers) {
   moments.kind_ = static_cast<Kind>(whole_number(2));
   const std::uint64_t nodes = whole_number(128);
   require((nodes == 0) == (rows == 0));
-  require(numbers.size() - at == nodes * (3 + 3 * features));
+  require(numbers.size() - at == nodes * (3 + 4 * features));
   for (std::uint64_t k = 0; k < nodes; ++k) {
     Node node;
     node.first_block = whole_number(exact);
@@ -237,7 +238,7 @@ FeatureMoments FeatureMoments::unpacked(std::span<const double> numbers) {
     require(node_rows > 0 && node_rows <= full && node.first_block % (std::uint64_t{1} << node.level) == 0);
     require(node.first_block * block_rows == first_row + moments.rows_ && moments.rows_ % block_rows == 0);
     node.rows = static_cast<double>(node_rows);
-    for (auto* values : {&node.mean, &node.squares, &node.largest}) {
+    for (auto* values : {&node.shift, &node.offset, &node.squares, &node.largest}) {
       const auto part = numbers.subspan(at, features);
       values->assign(part.begin(), part.end());
       at += features;

@@ -22,9 +22,9 @@ inline constexpr Bytes table_limit{std::uint64_t{16} << 30};
 
 struct CsvOptions {
   char separator = ',';
-  bool header = true;                      ///< the first line names the columns
-  std::optional<std::string> label_name;   ///< the column that is the label; needs the header
-  std::optional<std::size_t> label_index;  ///< the same by place, from 0; at most one of the two
+  bool header = true;                        ///< the first line names the columns
+  std::optional<std::string> label_name{};   ///< the column that is the label; needs the header
+  std::optional<std::size_t> label_index{};  ///< the same by place, from 0; at most one of the two
   Bytes longest_record{std::uint64_t{16} << 20};
   Bytes read_at_a_time{std::uint64_t{256} << 10};
 };

@@ -13,15 +13,17 @@ namespace trireme::data {
 /// Mean, sum of squared deviations from it, and largest absolute value of every feature over consecutive rows of a data
 /// set: what a rank finds out about its share. The shares of evaluation_share(rows, rank, ranks, block_rows) combine to
 /// the same bits whatever their number.
-/// Order:   all in f64. Within a block of block_rows rows of the data set, the deviations from the first value and their
-///          squares are summed in ascending order; of a sparse feature those of the stored values, to which the zeros are
-///          then joined. Blocks are joined by the balanced tree over blocks (a node of n splits at the largest power of
-///          two strictly below n): with d the difference of the means of a and b rows, mean + d b/(a+b) and the sum of
-///          both squares + d d a b/(a+b).
-/// Cost:    24 bytes per feature for each complete subtree that a share holds: at most 2 log2(rows / block_rows) of them.
-///          A sparse block costs time for every feature, stored or not.
+/// Order:   all in f64; a mean is a shift, the first value of its first block, and an offset m from it, so that data far
+///          from 0 lose nothing. Within a block of block_rows rows of the data set, row k (from 1) of value y above the
+///          shift, d = y - m, moves m by d (1/k) and adds d (y - m), with the moved m, to the squares; of a sparse
+///          feature only the stored values do, to which the zeros are then joined. Blocks are joined by the balanced
+///          tree over blocks (a node of n splits at the largest power of two strictly below n): with d the difference
+///          of the means of a and b rows, m + d b/(a+b), and the sum of both squares + d d a b/(a+b).
+/// Cost:    32 bytes per feature for each complete subtree that a share holds: at most 2 log2(rows / block_rows) of
+///          them. A sparse block costs time for every feature, stored or not.
 /// Threads: one at a time.
-/// Source:  Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+/// Source:  B. P. Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics
+///          1962; Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 class FeatureMoments {
  public:
   /// Rows of a block.
@@ -68,7 +70,8 @@ class FeatureMoments {
     std::uint64_t first_block = 0;
     std::uint32_t level = 0;
     double rows = 0;
-    std::vector<double> mean;
+    std::vector<double> shift;
+    std::vector<double> offset;  ///< of the mean from the shift
     std::vector<double> squares;
     std::vector<double> largest;
   };
@@ -78,7 +81,7 @@ class FeatureMoments {
     std::size_t rows = 0;
     std::vector<std::uint32_t> stored;
     std::vector<double> shift;
-    std::vector<double> sum;
+    std::vector<double> offset;
     std::vector<double> squares;
     std::vector<double> largest;
   };
