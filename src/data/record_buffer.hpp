@@ -37,7 +37,7 @@ class RecordBuffer {
   RecordBuffer(ByteSource& source, std::string name, const RecordRules& rules);
 
   /// The next record, valid until the next call; none at the end.
-  /// Errors: corrupt naming the line: a record longer than the limit, a quote that is never closed; those of the source.
+  /// Errors: corrupt naming the line: a record longer than the limit, a quote never closed; those of the source.
   std::optional<Record> next();
 
  private:

@@ -37,15 +37,16 @@ struct CsvColumns {
   std::size_t features() const { return columns - (label ? 1 : 0); }
 };
 
-/// One pass over a CSV file in blocks of bounded size, for files larger than memory, from any bytes, plain or gzip. Every
-/// column holds decimal numbers; features are the columns but the label's, in their order.
+/// One pass over a CSV file in blocks of bounded size, for files larger than memory, from any bytes, plain or gzip.
+/// Every column holds decimal numbers; features are the columns but the label's, in their order.
 /// Quotes, line ends (either kind, the last may be missing) and doubled quotes are those of RFC 4180; blanks beside a
 /// number and a byte order mark are allowed. A line without a character is left out, unless the file has one column.
 /// Cost:    memory for a block, a piece of read_at_a_time and the longest record.
-/// Errors:  all name the file. corrupt with line and column (from 1, by name where it has one): a missing value, what is
-///          no finite number or is beyond f32, another number of columns than the first line has, a misplaced or
-///          unclosed quote, a record longer than longest_record, no line at all, damaged gzip. invalid_argument: no such
-///          file, a separator that numbers or quotes use, a label column that is not there or is named twice.
+/// Errors:  all name the file. corrupt with line and column (from 1, by name where it has one): a missing value, what
+///          is no finite number or is beyond f32, another number of columns than the first line has, a misplaced or
+///          unclosed quote, a record longer than longest_record; without: no line at all, damaged gzip.
+///          invalid_argument: no such file, a separator that numbers or quotes use, a label column that is not there,
+///          is named twice or is the only one.
 /// Threads: one at a time.
 class CsvReader {
  public:
@@ -70,7 +71,8 @@ class CsvReader {
 };
 
 /// A whole CSV file in memory.
-/// Errors: those of CsvReader; corrupt naming the file when it holds no row; invalid_argument naming the file when it takes more than `limit`.
+/// Errors: those of CsvReader; corrupt naming the file when it holds no row; invalid_argument naming it when it takes
+///         more than `limit`.
 DenseTable load_csv(const std::filesystem::path& path, const CsvOptions& options = {}, Bytes limit = table_limit);
 DenseTable load_csv(ByteSource& source, std::string_view name, const CsvOptions& options = {},
                     Bytes limit = table_limit);

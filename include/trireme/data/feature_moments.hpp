@@ -13,8 +13,8 @@ namespace trireme::data {
 /// Mean, sum of squared deviations from it, and largest absolute value of every feature over consecutive rows of a data
 /// set: what a rank finds out about its share. The shares of evaluation_share(rows, rank, ranks, block_rows) combine to
 /// the same bits whatever their number.
-/// Order:   all in f64; a mean is a shift, the first value of its first block, and an offset m from it, so that data far
-///          from 0 lose nothing. Within a block of block_rows rows of the data set, row k (from 1) of value y above the
+/// Order:   all in f64; a mean is a shift, the first value of its first block, and an offset m from it, so that data
+///          far from 0 lose nothing. Within a block of block_rows rows of the data set, row k (from 1) of value y above the
 ///          shift, d = y - m, moves m by d (1/k) and adds d (y - m), with the moved m, to the squares; of a sparse
 ///          feature only the stored values do, to which the zeros are then joined. Blocks are joined by the balanced
 ///          tree over blocks (a node of n splits at the largest power of two strictly below n): with d the difference
@@ -23,7 +23,8 @@ namespace trireme::data {
 ///          them. A sparse block costs time for every feature, stored or not.
 /// Threads: one at a time.
 /// Source:  B. P. Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics
-///          1962; Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+///          1962; Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
+///          1979.
 class FeatureMoments {
  public:
   /// Rows of a block.

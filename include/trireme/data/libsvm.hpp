@@ -43,8 +43,8 @@ class LibsvmReader {
   LibsvmReader& operator=(LibsvmReader&&) noexcept;
   ~LibsvmReader();
 
-  /// Puts the next rows into `block`, in place of what it held: as many as take at most `most` bytes by an estimate from
-  /// above (a line of n bytes has at most n/4 + 1 features), one at least. False, and an empty block, at the end.
+  /// Puts the next rows into `block`, in place of what it held: as many as take at most `most` bytes by an estimate
+  /// from above (a line of n bytes has at most n/4 + 1 features), one at least. False, and an empty block, at the end.
   /// `block.features` is LibsvmOptions::features or the largest index so far.
   bool next(SparseTable& block, Bytes most = Bytes{std::uint64_t{1} << 20});
   /// Of LibsvmOptions, or the largest index so far.
