@@ -5,6 +5,8 @@
 #include "kernels/float_environment.hpp"
 #include "kernels/norm/norm.hpp"
 #include "models/gemm.hpp"
+#include "models/gradient_memory.hpp"
+#include "models/labelled_rows.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
 
@@ -81,32 +83,14 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes) {
 
 template <class T>
 void Mlp<T>::use_gradients(std::span<const Parameter> parameters) {
-  if (parameters.size() != parameters_.size()) {
-    fail(ErrorCode::invalid_argument, "gradients of " + std::to_string(parameters.size()) +
-                                          " parameters are not those of a model of " +
-                                          std::to_string(parameters_.size()));
-  }
-  for (std::size_t p = 0; p < parameters.size(); ++p) {
-    const Parameter& own = parameters_[p];
-    const TensorView& given = parameters[p].gradient;
-    const std::string which = "the gradient for '" + own.name + "'";
-    if (parameters[p].name != own.name || given.count != own.gradient.count || given.dtype != own.gradient.dtype) {
-      fail(ErrorCode::invalid_argument, which + " is that of '" + parameters[p].name + "', " +
-                                            std::to_string(given.count) + " elements of " +
-                                            std::string(name_of(given.dtype)));
-    }
-    if (given.device.kind != DeviceKind::cpu || given.data == nullptr ||
-        reinterpret_cast<std::uintptr_t>(given.data) % alignment != 0) {
-      fail(ErrorCode::invalid_argument,
-           which + " is not host memory aligned to " + std::to_string(alignment) + " bytes");
-    }
-  }
-  bool own_are_used = false;  // a DataParallel without views hands out the model's own list
-  for (std::size_t p = 0; p < parameters.size(); ++p) {
-    own_are_used |= parameters[p].gradient.data == parameters_[p].gradient.data;
-    parameters_[p].gradient = parameters[p].gradient;
-  }
-  if (!own_are_used) gradients_ = {};
+  if (!use_gradient_memory(parameters_, parameters)) gradients_ = {};
+}
+
+template <class T>
+std::string Mlp<T>::description() const {
+  std::string text = "mlp ";
+  for (const std::size_t size : sizes_) text += (text.back() == ' ' ? "" : "-") + std::to_string(size);
+  return text;
 }
 
 template <class T>
@@ -116,30 +100,6 @@ void Mlp<T>::make_room(std::size_t rows) {
   delta_.ensure(rows * widest);
   next_delta_.ensure(rows * widest);
   losses_.ensure(rows);
-}
-
-template <class T>
-const T* Mlp<T>::checked(ConstTensorView features, std::span<const std::uint8_t> labels) {
-  if (features.dtype != dtype_of<T> || features.device.kind != DeviceKind::cpu) {
-    fail(ErrorCode::invalid_argument, "this model takes features of " + std::string(name_of(dtype_of<T>)) +
-                                          " in host memory, not of " + std::string(name_of(features.dtype)));
-  }
-  if (labels.size() > max_extent || features.count != labels.size() * inputs()) {
-    fail(ErrorCode::invalid_argument, std::to_string(features.count) + " features are not " +
-                                          std::to_string(labels.size()) + " rows of " + std::to_string(inputs()));
-  }
-  const auto bad = std::find_if(labels.begin(), labels.end(), [&](std::uint8_t label) { return label >= classes(); });
-  if (bad != labels.end()) {
-    fail(ErrorCode::invalid_argument, "label " + std::to_string(*bad) + " of row " +
-                                          std::to_string(bad - labels.begin()) + " is not below " +
-                                          std::to_string(classes()));
-  }
-  const T* data = static_cast<const T*>(features.data);
-  if (reinterpret_cast<std::uintptr_t>(data) % alignment == 0 || features.count == 0) return data;
-  // A matrix product may bracket its sums by the alignment of its operands.
-  features_copy_.ensure(features.count);
-  std::copy_n(data, features.count, features_copy_.data());
-  return features_copy_.data();
 }
 
 template <class T>
@@ -162,7 +122,7 @@ template <class T>
 double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels, const Listener& listener) {
   const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
   const std::size_t rows = labels.size();
-  const T* x = checked(features, labels);
+  const T* x = checked_features(features, labels, inputs(), classes(), max_extent, features_copy_);
   if (rows == 0) {
     listener.forward_done();
     for (std::size_t p = parameters_.size(); p-- > 0;) {
@@ -199,13 +159,11 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
 }
 
 template <class T>
-Evaluation Mlp<T>::evaluate(ConstTensorView features, std::span<const std::uint8_t> labels, std::span<double> losses) {
-  if (!losses.empty() && losses.size() != labels.size()) {
-    fail(ErrorCode::invalid_argument, "room for " + std::to_string(losses.size()) + " losses, but there are " +
-                                          std::to_string(labels.size()) + " rows");
-  }
+Evaluation Mlp<T>::evaluate_rows(ConstTensorView features, std::span<const std::uint8_t> labels,
+                                 std::span<double> losses) {
+  check_losses(losses, labels.size());
   const kernels::FloatEnvironment environment;
-  const T* x = checked(features, labels);
+  const T* x = checked_features(features, labels, inputs(), classes(), max_extent, features_copy_);
   Evaluation result{.samples = labels.size()};
   make_room(std::min(labels.size(), evaluation_rows));
   kernels::TreeSum loss_sum;

@@ -52,7 +52,7 @@ struct Typed {
   double lr_final = 0, lr_power = 2, lr_decay = 0.1;
   int logical_shards = 0, accumulate = 0;
   double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0;
-  bool nesterov = false, no_overlap = false;
+  bool nesterov = false, no_overlap = false, sync_batch_norm = false;
 };
 
 std::string schedule_names() {
@@ -80,8 +80,13 @@ Schedule schedule_of(const Typed& typed) {
 }
 
 void describe(Arguments& flags, Typed& typed) {
-  flags.option("--model", typed.model, "mlp (default): a multi-layer perceptron");
-  flags.option("--hidden", typed.hidden, "units of each hidden layer (default 512,512; \"\": no hidden layer)");
+  flags.option(
+      "--model", typed.model,
+      "mlp (default): a multi-layer perceptron; cnn: two convolutions; resnet: three stages of residual blocks with "
+      "batch normalisation over each leaf");
+  flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
+  flags.flag("--sync-batch-norm", typed.sync_batch_norm,
+             "batch normalisation over the samples of all ranks: not available in this version");
   flags.option("--dataset", typed.dataset,
                "fashion-mnist (default), or any set of the same four IDX files with --data-dir");
   flags.option("--data-dir", typed.data_dir,
@@ -138,12 +143,20 @@ void describe(Arguments& flags, Typed& typed) {
 
 TrainOptions check(const Arguments& flags, const Typed& typed) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
-  one_of("--model", typed.model, {"mlp"});
+  one_of("--model", typed.model, {"mlp", "cnn", "resnet"});
+  if (given("--hidden") && typed.model != "mlp")
+    refuse("--hidden belongs to --model mlp; " + typed.model + " has none");
+  if (typed.sync_batch_norm) {
+    fail(ErrorCode::unsupported,
+         "--sync-batch-norm: this version normalises each leaf by itself, so that the weights do not depend on the "
+         "number of ranks; --logical-shards says how large a leaf is");
+  }
   one_of("--dataset", typed.dataset, {"fashion-mnist"});
   const OptimizerEntry& entry = optimizer_named(typed.optimizer);
   one_of("--order", typed.order, {"canonical", "fastest"});
 
   TrainOptions options;
+  options.model = typed.model;
   options.hidden = parse_hidden(typed.hidden);
   if (given("--data-dir")) {
     if (typed.data_dir.empty()) refuse("--data-dir: the name of the folder is empty");

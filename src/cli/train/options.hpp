@@ -17,7 +17,8 @@ namespace trireme::cli {
 
 /// What `trireme train` was asked for, checked.
 struct TrainOptions {
-  std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer
+  std::string model = "mlp";                  ///< or cnn, resnet
+  std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer of mlp
   std::optional<std::string> data_dir;        ///< unset: where the data set's package puts it
   std::uint64_t epochs = 10;
   std::uint64_t steps = 0;                         ///< optimizer steps in all; 0: as many as the epochs have

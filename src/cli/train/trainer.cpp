@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/trainer.hpp"
 
+#include "cli/train/model.hpp"
 #include "cli/train/normalisation.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/evaluation_share.hpp"
-#include "trireme/data/random.hpp"
 #include "trireme/models/blas.hpp"
 #include "trireme/models/weights_hash.hpp"
 
@@ -18,22 +18,10 @@
 namespace trireme::cli {
 namespace {
 
-using Model = models::Mlp<float>;
-
 constexpr Bytes first_bucket{std::uint64_t{1} << 20};
-
-// The model's random numbers are another stream of the seed than the sampler's.
-constexpr std::uint64_t model_stream = 0x6d6f64656cu;
 
 double seconds_between(Progress::Clock::time_point from, Progress::Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const std::vector<std::size_t>& hidden) {
-  std::vector<std::size_t> sizes{images.pixels()};
-  sizes.insert(sizes.end(), hidden.begin(), hidden.end());
-  sizes.push_back(images.classes);
-  return sizes;
 }
 
 int leaves_of(const TrainOptions& options, int ranks) {
@@ -67,11 +55,10 @@ const TrainOptions& checked(const TrainOptions& options, const Communicator& com
   return options;
 }
 
-models::MlpOptions model_options(const TrainOptions& options, const data::LabelledImages& images, int ranks) {
+/// Samples of a pass, but for those that a leaf has more than another.
+std::size_t rows_of_pass(const TrainOptions& options, const data::LabelledImages& images, int ranks) {
   const auto leaves = static_cast<std::size_t>(leaves_of(options, ranks));
-  return {.sizes = layer_sizes(images, options.hidden),
-          .seed = data::stream_key(options.seed, model_stream),
-          .rows = std::min(options.global_batch(ranks), images.size()) / leaves + 1};
+  return std::min(options.global_batch(ranks), images.size()) / leaves + 1;
 }
 
 DataParallelOptions parallel_options(const TrainOptions& options, telemetry::SpanRecorder* trace) {
@@ -107,9 +94,10 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       options_(checked(options, world.communicator())),
       sets_(sets),
       communicator_(world.communicator()),
-      model_(model_options(options, sets.train, world.size())),
-      data_parallel_(communicator_, model_.parameters(), parallel_options(options, trace)),
+      model_(make_model(options, sets.train, rows_of_pass(options, sets.train, world.size()))),
+      data_parallel_(communicator_, model_->parameters(), parallel_options(options, trace)),
       own_(own_block(data_parallel_, world)),
+      buffers_(*model_, own_.count),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(optimizer_named(options.optimizer.name).make(options.optimizer)),
       sampler_({.count = sets.train.size(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
@@ -120,7 +108,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       recent_loss_(static_cast<std::size_t>(own_.count)),
       progress_(mode, stderr),
       trace_(trace) {
-  model_.use_gradients(data_parallel_.parameters());
+  model_->use_gradients(data_parallel_.parameters());
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
                                 ? std::numeric_limits<std::uint64_t>::max()
@@ -135,7 +123,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
   }
   learning_rate_ = scaled_learning_rate(options.optimizer.learning_rate, options.lr_scaling,
                                         sampler_.options().global_batch, options.lr_base_batch);
-  result_.model = "mlp";
+  result_.model = options.model;
   result_.world = world.size();
   result_.logical_shards = data_parallel_.logical_shards();
   result_.train_loss = result_.test_accuracy = std::numeric_limits<double>::quiet_NaN();
@@ -182,10 +170,12 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   const telemetry::ScopedSpan span(trace_, steps_track_, "step", {"step", static_cast<std::int64_t>(step_ + 1)});
   const auto begin = Progress::Clock::now();
   feed_.begin_step();
+  buffers_.begin_step();
   bool finite = true;
   for (Shard& shard : step.shards()) {
     const auto [batch, leaf] = next_batch();
     const double loss = pass(shard, batch, leaf);
+    buffers_.add(leaf, batch.rows);
     finite &= std::isfinite(loss);
     epoch_loss_.add(leaf, loss, batch.rows);
     recent_loss_.add(leaf, loss, batch.rows);
@@ -194,7 +184,9 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
   optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
-  step.apply(*optimizer_, {.clip_norm = options_.clip_norm});
+  if (step.apply(*optimizer_, {.clip_norm = options_.clip_norm}) == ApplyOutcome::applied) {
+    buffers_.settle(communicator_, metric_options_);
+  }
   ++step_;
   epoch_loss_.count(step.batch_size());
   recent_loss_.count(step.batch_size());
@@ -213,7 +205,7 @@ double Trainer::pass(Shard& shard, const data::Batch& batch, std::size_t leaf) {
   const telemetry::Detail detail{"leaf", own_.first + static_cast<std::int64_t>(leaf)};
   const auto began = now();
   auto forward_ended = began;
-  const double loss = model_.forward_backward(
+  const double loss = model_->forward_backward(
       batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); },
       [&] { forward_ended = now(); });
   if (trace_ != nullptr) {
@@ -263,12 +255,12 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
 void Trainer::evaluate() {
   const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
   const layout::Interval share =
-      data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), Model::evaluation_rows);
+      data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), models::Classifier::evaluation_rows);
   std::array<std::int64_t, 3> counts{};  // correct, seen, passes whose loss was not finite
-  for (std::size_t begin = share.begin; begin < share.end; begin += Model::evaluation_rows) {
-    test_loader_.request({begin, std::min(begin + Model::evaluation_rows, share.end)});
+  for (std::size_t begin = share.begin; begin < share.end; begin += models::Classifier::evaluation_rows) {
+    test_loader_.request({begin, std::min(begin + models::Classifier::evaluation_rows, share.end)});
     const data::Batch batch = test_loader_.next();
-    const models::Evaluation found = model_.evaluate(batch.features, batch.labels);
+    const models::Evaluation found = model_->evaluate(batch.features, batch.labels);
     counts[0] += static_cast<std::int64_t>(found.correct);
     counts[1] += static_cast<std::int64_t>(found.samples);
     counts[2] += std::isfinite(found.loss_sum) ? 0 : 1;
@@ -286,16 +278,18 @@ void Trainer::evaluate() {
 
 /// The ranks agree on how they end: the same weights, the same signal.
 void Trainer::settle_ends(TrainResult& result) {
-  result.weights_xxh3 = models::weights_hash(model_.parameters());
-  const std::array<std::int64_t, 2> mine{bits_of(result.weights_xxh3), result.stop_signal};
-  std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world_.size()));
+  result.weights_xxh3 = models::weights_hash(model_->parameters());
+  const std::array<std::int64_t, 3> mine{bits_of(result.weights_xxh3), result.stop_signal,
+                                         bits_of(models::weights_hash(model_->buffers()))};
+  std::vector<std::int64_t> all(mine.size() * static_cast<std::size_t>(world_.size()));
   communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
                            {.label = "weights hash"});
   for (int rank = 0; rank < world_.size(); ++rank) {
-    const auto at = 2 * static_cast<std::size_t>(rank);
-    if (all[at] != all[0]) {
-      fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) +
-                                    ") ended with other weights than rank 0; the result of this run is worthless");
+    const auto at = mine.size() * static_cast<std::size_t>(rank);
+    if (all[at] != all[0] || all[at + 2] != all[2]) {
+      const std::string what = all[at] != all[0] ? "weights" : "running statistics";
+      fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) + ") ended with other " +
+                                    what + " than rank 0; the result of this run is worthless");
     }
     result.stop_signal = std::max(result.stop_signal, static_cast<int>(all[at + 1]));
   }
@@ -316,11 +310,8 @@ Start Trainer::start() const {
               .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
               .logical_shards = data_parallel_.logical_shards(),
               .blas = models::blas_description()};
-  start.model = "mlp ";
-  for (const std::size_t size : layer_sizes(sets_.train, options_.hidden)) {
-    start.model += (start.model.back() == ' ' ? "" : "-") + std::to_string(size);
-  }
-  for (const Parameter& parameter : model_.parameters()) start.parameters += parameter.value.count;
+  start.model = model_->description();
+  for (const Parameter& parameter : model_->parameters()) start.parameters += parameter.value.count;
   return start;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/buffer_settling.hpp"
 #include "cli/train/job_signals.hpp"
 #include "cli/train/loss_meter.hpp"
 #include "cli/train/options.hpp"
@@ -9,7 +10,7 @@
 #include "cli/train/shard_feed.hpp"
 #include "cli/train/throughput.hpp"
 #include "trireme/data/labelled_images.hpp"
-#include "trireme/models/mlp.hpp"
+#include "trireme/models/classifier.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/telemetry/scoped_span.hpp"
 #include "trireme/world/world.hpp"
@@ -54,9 +55,10 @@ class Trainer {
   const TrainOptions& options_;
   const data::TrainAndTest& sets_;
   Communicator communicator_;
-  models::Mlp<float> model_;
+  std::unique_ptr<models::Classifier> model_;
   DataParallel data_parallel_;
   layout::LeafBlock own_;
+  BufferSettling buffers_;
   CallOptions metric_options_;
   std::unique_ptr<Optimizer> optimizer_;
   data::DistributedSampler sampler_;

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/models/classifier.hpp"
+
+#include "trireme/base/error.hpp"
+
+namespace trireme::models {
+
+void Classifier::settle_buffers(std::span<const double> statistics) {
+  if (!statistics.empty()) {
+    fail(ErrorCode::invalid_argument,
+         std::to_string(statistics.size()) + " statistics for a model that has no buffers to settle");
+  }
+}
+
+}  // namespace trireme::models

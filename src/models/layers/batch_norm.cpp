@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/layers/batch_norm.hpp"
+
+#include "kernels/batch_norm/batch_norm.hpp"
+
+#include <cmath>
+
+namespace trireme::models::layers {
+
+template <class T>
+BatchNorm<T>::BatchNorm(ParameterStore<T>& store, const BatchNormOptions& options) : store_(store), options_(options) {
+  const std::size_t channels = options.input.channels;
+  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(channels)};
+  gain_ = store.declare(options.name + ".gain", shape, {.centre = 1.0});
+  shift_ = store.declare(options.name + ".shift", shape, {});
+  running_mean_ = store.declare_buffer(options.name + ".running_mean", channels, 0.0);
+  running_variance_ = store.declare_buffer(options.name + ".running_variance", channels, 1.0);
+  for (auto* each : {&mean_, &inverse_deviation_, &sum_, &projected_}) each->resize(channels);
+  for (auto* each : {&rounded_mean_, &scale_, &mean_dy_, &slope_}) each->ensure(channels);
+}
+
+template <class T>
+void BatchNorm<T>::find_moments(const T* x, std::size_t pixels) {
+  const std::size_t channels = options_.input.channels;
+  kernels::column_moments(mean_.data(), sum_.data(), x, pixels, channels);
+  const auto count = static_cast<double>(pixels);
+  double* means = store_.statistics().data() + running_mean_;
+  double* variances = store_.statistics().data() + running_variance_;
+  for (std::size_t c = 0; c < channels; ++c) {
+    inverse_deviation_[c] = 1.0 / std::sqrt(sum_[c] / count + options_.epsilon);
+    means[c] = mean_[c];
+    variances[c] = pixels == 1 ? 0.0 : sum_[c] / (count - 1.0);
+  }
+}
+
+template <class T>
+void BatchNorm<T>::take_running() {
+  const T* mean = store_.buffer(running_mean_);
+  const T* variance = store_.buffer(running_variance_);
+  for (std::size_t c = 0; c < options_.input.channels; ++c) {
+    mean_[c] = static_cast<double>(mean[c]);
+    inverse_deviation_[c] = 1.0 / std::sqrt(static_cast<double>(variance[c]) + options_.epsilon);
+  }
+}
+
+template <class T>
+T* BatchNorm<T>::forward(const T* x, std::size_t rows, Pass pass) {
+  const std::size_t pixels = rows * options_.input.pixels();
+  if (pass == Pass::training) {
+    find_moments(x, pixels);
+  } else {
+    take_running();
+  }
+  for (std::size_t c = 0; c < options_.input.channels; ++c) {
+    rounded_mean_.data()[c] = static_cast<T>(mean_[c]);
+    scale_.data()[c] = static_cast<T>(static_cast<double>(store_.value(gain_)[c]) * inverse_deviation_[c]);
+  }
+  kernels::normalise<T>({.y = y_.data(),
+                         .x = x,
+                         .rows = pixels,
+                         .columns = options_.input.channels,
+                         .mean = rounded_mean_.data(),
+                         .scale = scale_.data(),
+                         .shift = store_.value(shift_),
+                         .relu = options_.relu});
+  return y_.data();
+}
+
+template <class T>
+void BatchNorm<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Classifier::Listener& listener) {
+  const std::size_t channels = options_.input.channels;
+  const std::size_t pixels = rows * options_.input.pixels();
+  const T* y = options_.relu ? y_.data() : nullptr;
+  kernels::derivative_sums<T>({.sum = sum_.data(),
+                               .projected = projected_.data(),
+                               .dy = dy,
+                               .x = x,
+                               .y = y,
+                               .rows = pixels,
+                               .columns = channels,
+                               .mean = mean_.data()});
+  const auto count = static_cast<double>(pixels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double inverse = inverse_deviation_[c];
+    store_.gradient(shift_)[c] = static_cast<T>(sum_[c]);
+    store_.gradient(gain_)[c] = static_cast<T>(projected_[c] * inverse);
+    mean_dy_.data()[c] = static_cast<T>(sum_[c] / count);
+    // gain / deviation^3 times the mean of dy (x - mean)
+    const double gain = static_cast<double>(store_.value(gain_)[c]);
+    slope_.data()[c] = static_cast<T>(gain * inverse * inverse * inverse * (projected_[c] / count));
+  }
+  listener.ready(shift_);
+  listener.ready(gain_);
+  if (dx == nullptr) return;
+  kernels::normalise_backward<T>({.dx = dx,
+                                  .dy = dy,
+                                  .x = x,
+                                  .y = y,
+                                  .rows = pixels,
+                                  .columns = channels,
+                                  .mean = rounded_mean_.data(),
+                                  .scale = scale_.data(),
+                                  .mean_dy = mean_dy_.data(),
+                                  .slope = slope_.data()});
+}
+
+template class BatchNorm<float>;
+template class BatchNorm<double>;
+
+}  // namespace trireme::models::layers
