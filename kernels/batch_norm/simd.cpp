@@ -106,8 +106,9 @@ void sums(const DerivativeSumsCall<T>& call) {
     for (std::size_t c = 0; c < width; ++c) centre[c] = call.mean[first + c];
     const auto dy = [=](std::size_t r, std::size_t c) {
       const std::size_t i = r * columns + c;
-      if constexpr (relu) return y[i] > T{0} ? static_cast<double>(all_dy[i]) : 0.0;
-      return static_cast<double>(all_dy[i]);
+      const auto value = static_cast<double>(all_dy[i]);
+      if constexpr (relu) return y[i] > T{0} ? value : 0.0;
+      return value;
     };
     BlockTree sum;
     BlockTree projected;

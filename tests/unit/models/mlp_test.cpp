@@ -5,6 +5,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
 #include "unit/data/heap_counter.hpp"
+#include "unit/models/labelled_samples.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -20,57 +21,13 @@
 using namespace trireme;
 using models::Mlp;
 using testing::error_of;
+using testing::gradients_of;
+using testing::poison_gradients;
+using testing::random_samples;
+using testing::same_bits;
+using testing::Samples;
 
 namespace {
-
-template <class T>
-struct Samples {
-  data::AlignedBuffer<T> features;
-  std::vector<std::uint8_t> labels;
-  std::size_t inputs;
-
-  ConstTensorView rows(std::size_t begin, std::size_t end) const {
-    return {features.data() + begin * inputs, (end - begin) * inputs, dtype_of<T>};
-  }
-  ConstTensorView all() const { return rows(0, labels.size()); }
-  std::span<const std::uint8_t> labels_of(std::size_t begin, std::size_t end) const {
-    return std::span(labels).subspan(begin, end - begin);
-  }
-};
-
-template <class T>
-Samples<T> random_samples(std::size_t rows, std::size_t inputs, std::size_t classes, std::uint64_t seed = 1) {
-  Samples<T> samples{data::AlignedBuffer<T>(rows * inputs), {}, inputs};
-  auto random = data::Xoshiro256StarStar::seeded(seed);
-  for (T& x : samples.features.span()) x = static_cast<T>(2.0 * data::unit_interval(random.next()) - 1.0);
-  for (std::size_t i = 0; i < rows; ++i) {
-    samples.labels.push_back(static_cast<std::uint8_t>(random.below(static_cast<std::uint32_t>(classes))));
-  }
-  return samples;
-}
-
-template <class T>
-std::vector<T> gradients_of(const Mlp<T>& model) {
-  std::vector<T> all;
-  for (const Parameter& parameter : model.parameters()) {
-    const auto gradient = parameter.gradient.template as<T>();
-    all.insert(all.end(), gradient.begin(), gradient.end());
-  }
-  return all;
-}
-
-template <class T>
-void poison_gradients(const Mlp<T>& model) {
-  for (const Parameter& parameter : model.parameters()) {
-    const auto gradient = parameter.gradient.template as<T>();
-    std::fill(gradient.begin(), gradient.end(), std::numeric_limits<T>::quiet_NaN());
-  }
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
 
 /// The mean cross-entropy by the definition, one sample after the other in plain loops.
 double plain_loss(const Mlp<double>& model, const Samples<double>& samples) {
@@ -246,7 +203,7 @@ TEST_CASE("the gradient of a batch is the weighted mean of the gradients of its 
   Mlp<double> model({.sizes = {20, 30, 25, 5}, .seed = 6});
   const auto samples = random_samples<double>(64, 20, 5);
   const double loss = model.forward_backward(samples.all(), samples.labels);
-  const auto whole = gradients_of(model);
+  const auto whole = gradients_of<double>(model);
   std::vector<double> mean(whole.size());
   double mean_loss = 0.0;
   const std::vector<std::size_t> cuts = {0, 1, 8, 8, 40, 64};  // an empty part among them
@@ -254,7 +211,7 @@ TEST_CASE("the gradient of a batch is the weighted mean of the gradients of its 
     const double weight = static_cast<double>(cuts[part + 1] - cuts[part]) / 64.0;
     mean_loss += weight * model.forward_backward(samples.rows(cuts[part], cuts[part + 1]),
                                                  samples.labels_of(cuts[part], cuts[part + 1]));
-    const auto gradient = gradients_of(model);
+    const auto gradient = gradients_of<double>(model);
     for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += weight * gradient[i];
   }
   CHECK(mean_loss == Approx(loss).epsilon(1e-13));
@@ -271,7 +228,7 @@ TEST_CASE("no rows give loss 0 and gradients 0") {
   Mlp<float> model({.sizes = {5, 7, 4}});
   poison_gradients(model);
   REQUIRE(model.forward_backward(ConstTensorView(nullptr, 0, DType::f32), {}) == 0.0);
-  const auto gradients = gradients_of(model);
+  const auto gradients = gradients_of<float>(model);
   REQUIRE(same_bits(gradients, std::vector<float>(gradients.size(), 0.0f)));
   const auto evaluation = model.evaluate(ConstTensorView(nullptr, 0, DType::f32), {});
   REQUIRE(evaluation.samples == 0);
@@ -283,17 +240,17 @@ TEST_CASE("the bits of a call depend on its samples only, not on history, room o
   Mlp<float> model(options);
   const auto samples = random_samples<float>(100, 40, 10);
   const double loss = model.forward_backward(samples.rows(0, 24), samples.labels_of(0, 24));
-  const auto expected = gradients_of(model);
+  const auto expected = gradients_of<float>(model);
   SECTION("after other calls that needed more room") {
     model.forward_backward(samples.all(), samples.labels);
     model.evaluate(samples.all(), samples.labels);
     CHECK(model.forward_backward(samples.rows(0, 24), samples.labels_of(0, 24)) == loss);
-    CHECK(same_bits(gradients_of(model), expected));
+    CHECK(same_bits(gradients_of<float>(model), expected));
   }
   SECTION("in another model of another workspace") {
     Mlp<float> other({.sizes = options.sizes, .seed = 9, .rows = 1});
     CHECK(other.forward_backward(samples.rows(0, 24), samples.labels_of(0, 24)) == loss);
-    CHECK(same_bits(gradients_of(other), expected));
+    CHECK(same_bits(gradients_of<float>(other), expected));
   }
   SECTION("from another address, aligned or not") {
     data::AlignedBuffer<float> moved(24 * 40 + 16);
@@ -301,7 +258,7 @@ TEST_CASE("the bits of a call depend on its samples only, not on history, room o
       std::copy_n(samples.features.data(), 24 * 40, moved.data() + shift);
       const ConstTensorView view(moved.data() + shift, 24 * 40, DType::f32);
       CHECK(model.forward_backward(view, samples.labels_of(0, 24)) == loss);
-      CHECK(same_bits(gradients_of(model), expected));
+      CHECK(same_bits(gradients_of<float>(model), expected));
     }
   }
   SECTION("after the model has moved") {
@@ -309,7 +266,7 @@ TEST_CASE("the bits of a call depend on its samples only, not on history, room o
     Mlp<float> moved = std::move(model);
     CHECK(moved.parameters()[0].value.data == address);
     CHECK(moved.forward_backward(samples.rows(0, 24), samples.labels_of(0, 24)) == loss);
-    CHECK(same_bits(gradients_of(moved), expected));
+    CHECK(same_bits(gradients_of<float>(moved), expected));
   }
 }
 
@@ -342,11 +299,11 @@ TEST_CASE("evaluate counts and sums as forward_backward does, block by block, an
   constexpr std::size_t rows = 600;  // two whole blocks and a part
   const auto samples = random_samples<double>(rows, 12, 7);
   const double mean_loss = model.forward_backward(samples.all(), samples.labels);
-  const auto gradients = gradients_of(model);
+  const auto gradients = gradients_of<double>(model);
   const auto evaluation = model.evaluate(samples.all(), samples.labels);
   CHECK(evaluation.samples == rows);
   CHECK(evaluation.loss_sum == Approx(mean_loss * rows).epsilon(1e-13));
-  CHECK(same_bits(gradients_of(model), gradients));
+  CHECK(same_bits(gradients_of<double>(model), gradients));
 
   std::size_t correct = 0;
   for (std::size_t row = 0; row < rows; ++row) {
@@ -393,14 +350,14 @@ TEST_CASE("what the ready callback throws reaches the caller, and the model goes
   Mlp<float> model({.sizes = {5, 7, 4}});
   const auto samples = random_samples<float>(4, 5, 4);
   model.forward_backward(samples.all(), samples.labels);
-  const auto expected = gradients_of(model);
+  const auto expected = gradients_of<float>(model);
   CHECK_THROWS_AS(model.forward_backward(samples.all(), samples.labels,
                                          [](std::size_t p) {
                                            if (p == 2) throw std::runtime_error("stop");
                                          }),
                   std::runtime_error);
   model.forward_backward(samples.all(), samples.labels);
-  CHECK(same_bits(gradients_of(model), expected));
+  CHECK(same_bits(gradients_of<float>(model), expected));
 }
 
 TEST_CASE("use_gradients() of the model's own gradients changes nothing") {
@@ -419,7 +376,7 @@ TEST_CASE("use_gradients() moves where gradients are written, and changes no bit
   Mlp<float> model({.sizes = {5, 7, 4}});
   const auto samples = random_samples<float>(9, 5, 4);
   model.forward_backward(samples.all(), samples.labels);
-  const auto expected = gradients_of(model);
+  const auto expected = gradients_of<float>(model);
   std::vector<data::AlignedBuffer<float>> memory;
   std::vector<Parameter> elsewhere = model.parameters();
   for (auto& each : elsewhere) {
@@ -428,7 +385,7 @@ TEST_CASE("use_gradients() moves where gradients are written, and changes no bit
   }
   model.use_gradients(elsewhere);
   model.forward_backward(samples.all(), samples.labels);
-  CHECK(same_bits(gradients_of(model), expected));
+  CHECK(same_bits(gradients_of<float>(model), expected));
   for (std::size_t p = 0; p < elsewhere.size(); ++p) CHECK(model.parameters()[p].gradient.data == memory[p].data());
 
   const auto refused = [&](const auto& change, const std::string& part) {
