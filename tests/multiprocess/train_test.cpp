@@ -140,6 +140,35 @@ TEST_CASE("A batch smaller than the number of leaves trains on all ranks") {
   CHECK(outcome_of(run_ranks(4, job)) == expected);
 }
 
+TEST_CASE("Convolutional models end with the same weights, loss and accuracy on 1, 2, 3 and 4 ranks") {
+  const std::string model = GENERATE("cnn", "resnet");
+  const Words job{"train",
+                  "--data-dir",
+                  samples().path(),
+                  "--model",
+                  model,
+                  "--batch-size",
+                  "22",
+                  "--epochs",
+                  "1",
+                  "--logical-shards",
+                  "4",
+                  "--learning-rate",
+                  "0.05"};
+  const auto alone_result = run_trireme(job);
+  CHECK(result_of(alone_result).rfind("result: model=" + model + " world=1 steps=5 ", 0) == 0);
+  const std::string expected = outcome_of(alone_result);
+  for (const int ranks : {2, 3, 4}) {
+    INFO(ranks << " ranks");
+    CHECK(outcome_of(run_ranks(ranks, job)) == expected);
+  }
+}
+
+TEST_CASE("Batch normalisation over all ranks is refused") {
+  require_refusal(run_trireme({"train", "--data-dir", samples().path(), "--model", "resnet", "--sync-batch-norm"}),
+                  "--sync-batch-norm");
+}
+
 TEST_CASE("The seed decides the weights") {
   CHECK(outcome_of(run_trireme(small_job({}))) == alone());
   Words other = small_job({});

@@ -11,7 +11,7 @@ namespace trireme::models::layers {
 namespace {
 
 /// Elements of patches gathered at a time: they stay in a second-level cache while they are multiplied.
-constexpr std::size_t most_patch_elements = std::size_t{1} << 17;
+constexpr std::size_t most_patch_elements = std::size_t{1} << 18;
 
 kernels::PatchShape patch_shape(const ConvolutionOptions& options, std::size_t images) {
   return {.images = images,

@@ -2,6 +2,7 @@
 #include "cli/byte_size.hpp"
 #include "cli/train/optimizers.hpp"
 #include "cli/train/options.hpp"
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -230,7 +231,8 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--seed", "-1"}, "--seed must be at least 0, got -1"},
       {{"--seed", "18446744073709551616"}, "--seed must be at most 18446744073709551615"},
       {{"--hidden="}, "--hidden needs a value"},
-      {{"--model", "resnet"}, "--model is 'resnet'; this version has: mlp"},
+      {{"--model", "transformer"}, "--model is 'transformer'; this version has: mlp, cnn, resnet"},
+      {{"--model", "cnn", "--hidden", "64"}, "--hidden belongs to --model mlp; cnn has none"},
       {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
       {{"--data-dir", ""}, "--data-dir"},
       {{"--trace", ""}, "--trace: the name of the file is empty"},
@@ -260,4 +262,15 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THAT(refusal(arguments), Contains(expected));
   }
+}
+
+TEST_CASE("train offers convolutional models, and says that batch normalisation over all ranks is unsupported") {
+  CHECK(parsed({}).model == "mlp");
+  CHECK(parsed({"--model", "cnn"}).model == "cnn");
+  CHECK(parsed({"--model", "resnet"}).model == "resnet");
+  const Error error = trireme::testing::error_of([] {
+    parse_train_options({"--model", "resnet", "--sync-batch-norm"});
+  });
+  CHECK(error.code == ErrorCode::unsupported);
+  CHECK_THAT(error.message, Catch::Contains("--sync-batch-norm: this version normalises each leaf by itself"));
 }
