@@ -51,7 +51,7 @@ struct Typed {
   std::uint64_t warmup_steps = 0, lr_interval = 1000, lr_base_batch = 256;
   double lr_final = 0, lr_power = 2, lr_decay = 0.1;
   int logical_shards = 0, accumulate = 0;
-  double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0;
+  double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0, clip_value = 0;
   bool nesterov = false, no_overlap = false, sync_batch_norm = false;
 };
 
@@ -130,6 +130,8 @@ void describe(Arguments& flags, Typed& typed) {
                "decoupled: weights shrink by learning rate times this (default 0" + decays + ")");
   flags.option("--l2-penalty", typed.l2_penalty, "added to the gradient, times the weight (default 0)");
   flags.option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
+  flags.option("--clip-value", typed.clip_value,
+               "largest element of the gradients, behind --clip-norm (default 0: no limit)");
   flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
   flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
@@ -185,6 +187,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
                                                            : BatchScaling::none;
   options.lr_base_batch = typed.lr_base_batch;
   options.clip_norm = at_least_zero("--clip-norm", typed.clip_norm);
+  options.clip_value = at_least_zero("--clip-value", typed.clip_value);
   options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
   if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");
   options.overlap = !typed.no_overlap;

@@ -31,7 +31,8 @@ struct TrainOptions {
   Schedule schedule{};                           ///< total_steps is the trainer's to fill in
   BatchScaling lr_scaling = BatchScaling::none;  ///< of the learning rate, from lr_base_batch to the batch
   std::size_t lr_base_batch = 256;
-  double clip_norm = 0.0;  ///< 0: no clipping
+  double clip_norm = 0.0;   ///< 0: no clipping
+  double clip_value = 0.0;  ///< of each element; 0: no clipping
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;

@@ -184,7 +184,8 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
   optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
-  if (step.apply(*optimizer_, {.clip_norm = options_.clip_norm}) == ApplyOutcome::applied) {
+  if (step.apply(*optimizer_, {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value}) ==
+      ApplyOutcome::applied) {
     buffers_.settle(communicator_, metric_options_);
   }
   ++step_;

@@ -141,6 +141,8 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "13",
                                        "--clip-norm",
                                        "2",
+                                       "--clip-value",
+                                       "0.75",
                                        "--bucket-bytes",
                                        "1MiB",
                                        "--no-overlap",
@@ -174,6 +176,7 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.lr_scaling == BatchScaling::square_root);
   CHECK(options.lr_base_batch == 13);
   CHECK(options.clip_norm == 2);
+  CHECK(options.clip_value == 0.75);
   CHECK(options.bucket_bytes == Bytes{1u << 20});
   CHECK_FALSE(options.overlap);
   CHECK(options.order == ReductionOrder::fastest);
@@ -241,6 +244,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--learning-rate", "-1"}, "--learning-rate must be finite and at least 0"},
       {{"--learning-rate", "nan"}, "--learning-rate"},
       {{"--clip-norm", "-1"}, "--clip-norm"},
+      {{"--clip-value", "inf"}, "--clip-value must be finite and at least 0"},
       {{"--momentum", "1"}, "--momentum must be below 1"},
       {{"--momentum", "0", "--nesterov"}, "--nesterov needs --momentum above 0"},
       {{"--optimizer", "adamw", "--nesterov"}, "--nesterov belongs to --optimizer sgd, lars; adamw has none"},
