@@ -29,10 +29,10 @@ const CsvOptions& checked(const CsvOptions& options, const std::string& name) {
 }  // namespace
 
 struct CsvReader::State {
-  State(std::unique_ptr<FileSource> file_, ByteSource& source, std::string_view name_, const CsvOptions& options_)
-      : name(name_),
-        options(checked(options_, name)),
-        file(std::move(file_)),
+  State(std::unique_ptr<FileSource> opened, ByteSource& source, std::string_view called, const CsvOptions& wanted)
+      : name(called),
+        options(checked(wanted, name)),
+        file(std::move(opened)),
         content(gunzip_if_compressed(source, name)),
         records(*content, name,
                 {.quote = '"', .longest = options.longest_record, .at_a_time = options.read_at_a_time}) {

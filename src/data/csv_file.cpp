@@ -11,8 +11,8 @@
 namespace trireme::data {
 
 struct CsvFile::State {
-  explicit State(const std::filesystem::path& path_, const CsvOptions& options_)
-      : path(path_), options(options_), index(path_) {}
+  explicit State(const std::filesystem::path& place, const CsvOptions& wanted)
+      : path(place), options(wanted), index(place) {}
 
   void read(std::size_t count, const std::function<std::uint64_t(std::size_t)>& sample_at, DenseTable& out) const {
     out.clear();

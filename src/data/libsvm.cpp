@@ -24,11 +24,11 @@ std::size_t checked_features(const LibsvmOptions& options, const std::string& na
 }  // namespace
 
 struct LibsvmReader::State {
-  State(std::unique_ptr<FileSource> file_, ByteSource& source, std::string_view name_, const LibsvmOptions& options)
-      : name(name_),
+  State(std::unique_ptr<FileSource> opened, ByteSource& source, std::string_view called, const LibsvmOptions& options)
+      : name(called),
         features(checked_features(options, name)),
         most(features == 0 ? most_features : features),
-        file(std::move(file_)),
+        file(std::move(opened)),
         content(gunzip_if_compressed(source, name)),
         records(*content, name, {.longest = options.longest_record, .at_a_time = options.read_at_a_time}) {}
 

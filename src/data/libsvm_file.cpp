@@ -11,8 +11,8 @@
 namespace trireme::data {
 
 struct LibsvmFile::State {
-  explicit State(const std::filesystem::path& path_, const LibsvmOptions& options_)
-      : path(path_), options(options_), index(path_) {}
+  explicit State(const std::filesystem::path& place, const LibsvmOptions& wanted)
+      : path(place), options(wanted), index(place) {}
 
   void read(std::size_t count, const std::function<std::uint64_t(std::size_t)>& sample_at, SparseTable& out) const {
     out.clear();
