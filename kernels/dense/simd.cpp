@@ -31,23 +31,34 @@ void add_to(T* sum, const T* values, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) sum[i] = sum[i] + values[i];
 }
 
-/// Sums the rows of a strip of columns on a stack of partial sums that works as a binary counter over row numbers.
+/// sum[c] = the balanced tree over 1 to 4 rows, `stride` apart.
+template <class T>
+void sum_few_rows(T* sum, const T* row, std::size_t rows, std::size_t stride, std::size_t width) {
+  if (rows == 4) {
+    TRIREME_KERNELS_INDEPENDENT
+    for (std::size_t c = 0; c < width; ++c) {
+      sum[c] = (row[c] + row[stride + c]) + (row[2 * stride + c] + row[3 * stride + c]);
+    }
+    return;
+  }
+  for (std::size_t c = 0; c < width; ++c) sum[c] = rows == 1 ? row[c] : row[c] + row[stride + c];
+  if (rows == 3) add_to(sum, row + 2 * stride, width);
+}
+
+/// Sums the rows of a strip of columns on a stack of partial sums that works as a binary counter over row numbers. A strip
+/// is as wide as lets the stack stay in the first-level cache: narrow ones would touch a page per row for two cache lines.
 template <class T>
 void sum_columns(T* result, const T* matrix, std::size_t rows, std::size_t columns) {
-  constexpr std::size_t strip = 32;
+  constexpr std::size_t strip = 1024 / sizeof(T);
   alignas(64) T partials[64][strip];
   for (std::size_t first = 0; first < columns; first += strip) {
     std::size_t width = columns - first < strip ? columns - first : strip;
     std::size_t depth = 0;
-    for (std::size_t r = 0; r < rows; ++r) {
-      const T* row = matrix + r * columns + first;
-      if (r % 2 == 0) {
-        for (std::size_t c = 0; c < width; ++c) partials[depth][c] = row[c];
-        ++depth;
-        continue;
-      }
-      add_to(partials[depth - 1], row, width);
-      for (std::size_t n = r >> 1; n & 1u; n >>= 1, --depth) add_to(partials[depth - 2], partials[depth - 1], width);
+    for (std::size_t r = 0; r < rows; r += 4) {
+      sum_few_rows(partials[depth], matrix + r * columns + first, rows - r < 4 ? rows - r : 4, columns, width);
+      ++depth;
+      if (rows - r < 4) break;  // the last, incomplete subtree waits for the end
+      for (std::size_t n = r / 4; n & 1u; n >>= 1, --depth) add_to(partials[depth - 2], partials[depth - 1], width);
     }
     for (; depth > 1; --depth) add_to(partials[depth - 2], partials[depth - 1], width);
     for (std::size_t c = 0; c < width; ++c) result[first + c] = depth == 1 ? partials[0][c] : T{0};

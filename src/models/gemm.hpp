@@ -15,4 +15,18 @@ void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k,
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const double* a, const double* b,
           double* c) noexcept;
 
+/// A dense row-major matrix inside a wider one: `stride` elements from one stored row to the next.
+template <class T>
+struct Strided {
+  T* data = nullptr;
+  std::size_t stride = 0;
+};
+
+/// The same product of parts of wider matrices: the heads of an attention layer lie side by side.
+/// Shape:   strides at least the stored rows' lengths, below 2^31; C apart from A and B.
+void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const float> a,
+          Strided<const float> b, Strided<float> c) noexcept;
+void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const double> a,
+          Strided<const double> b, Strided<double> c) noexcept;
+
 }  // namespace trireme::models

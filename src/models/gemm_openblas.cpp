@@ -31,4 +31,18 @@ void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k,
               0.0, c, stride(Form::plain, m, n));
 }
 
+void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const float> a,
+          Strided<const float> b, Strided<float> c) noexcept {
+  cblas_sgemm(CblasRowMajor, transpose_of(form_a), transpose_of(form_b), static_cast<blasint>(m),
+              static_cast<blasint>(n), static_cast<blasint>(k), 1.0f, a.data, static_cast<blasint>(a.stride), b.data,
+              static_cast<blasint>(b.stride), 0.0f, c.data, static_cast<blasint>(c.stride));
+}
+
+void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const double> a,
+          Strided<const double> b, Strided<double> c) noexcept {
+  cblas_dgemm(CblasRowMajor, transpose_of(form_a), transpose_of(form_b), static_cast<blasint>(m),
+              static_cast<blasint>(n), static_cast<blasint>(k), 1.0, a.data, static_cast<blasint>(a.stride), b.data,
+              static_cast<blasint>(b.stride), 0.0, c.data, static_cast<blasint>(c.stride));
+}
+
 }  // namespace trireme::models

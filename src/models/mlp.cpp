@@ -5,7 +5,7 @@
 #include "kernels/float_environment.hpp"
 #include "kernels/norm/norm.hpp"
 #include "models/gemm.hpp"
-#include "models/gradient_memory.hpp"
+#include "models/gradient_views.hpp"
 #include "models/labelled_rows.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
@@ -83,7 +83,7 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes) {
 
 template <class T>
 void Mlp<T>::use_gradients(std::span<const Parameter> parameters) {
-  if (!use_gradient_memory(parameters_, parameters)) gradients_ = {};
+  if (adopt_gradients(parameters_, parameters)) gradients_ = {};
 }
 
 template <class T>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/layers/parameter_store.hpp"
 
-#include "models/gradient_memory.hpp"
+#include "models/gradient_views.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
 
@@ -72,7 +72,7 @@ void ParameterStore<T>::allocate(std::uint64_t seed) {
 
 template <class T>
 void ParameterStore<T>::use_gradients(std::span<const Parameter> given) {
-  if (!use_gradient_memory(parameters_, given)) gradients_ = {};
+  if (adopt_gradients(parameters_, given)) gradients_ = {};
 }
 
 template <class T>

@@ -29,7 +29,7 @@ struct Shape {
   std::size_t rows;
   std::size_t columns;
 };
-const std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {5, 8}, {7, 33}, {64, 10}, {100, 65}, {31, 128}};
+const std::vector<Shape> shapes{{0, 5}, {1, 1}, {3, 7}, {5, 8}, {7, 33}, {64, 10}, {100, 65}, {31, 128}, {11, 600}};
 
 }  // namespace
 

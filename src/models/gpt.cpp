@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/models/gpt.hpp"
+
+#include "kernels/dense/dense.hpp"
+#include "kernels/embedding/embedding.hpp"
+#include "kernels/float_environment.hpp"
+#include "kernels/layer_norm/layer_norm.hpp"
+#include "kernels/norm/norm.hpp"
+#include "kernels/token_cross_entropy/token_cross_entropy.hpp"
+#include "models/gemm.hpp"
+#include "models/gpt_workspace.hpp"
+#include "models/gradient_views.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/data/random.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace trireme::models {
+namespace {
+
+template <class T>
+std::size_t padded_count(std::size_t count) {
+  constexpr std::size_t unit = data::AlignedBuffer<T>::alignment / sizeof(T);
+  return (count + unit - 1) / unit * unit;
+}
+
+template <class T>
+void start(std::span<T> values, const GptParameter& parameter, std::uint64_t key) {
+  for (std::size_t e = 0; e < values.size(); ++e) {
+    const double u = parameter.bound == 0.0 ? 0.5 : data::unit_interval(data::splitmix64_at(key, e));
+    values[e] = static_cast<T>((2.0 * u - 1.0) * parameter.bound + parameter.constant);
+  }
+}
+
+void check_rows(const GptOptions& options, std::span<const std::uint16_t> tokens, std::size_t rows) {
+  constexpr std::size_t max_positions = std::size_t{1} << 30;  // what BLAS counts in
+  if (rows > max_positions / (options.context + 1) || tokens.size() != rows * (options.context + 1)) {
+    fail(ErrorCode::invalid_argument, std::to_string(tokens.size()) + " tokens are not " + std::to_string(rows) +
+                                          " rows of " + std::to_string(options.context + 1));
+  }
+  check_tokens(tokens, options.vocabulary);
+}
+
+}  // namespace
+
+template <class T>
+Gpt<T>::Gpt(const GptOptions& options) : options_(options) {
+  check(options);
+  const std::vector<GptParameter> list = parameters_of(options);
+  std::size_t total = 0;
+  for (const GptParameter& parameter : list) total += padded_count<T>(parameter.count);
+  values_ = data::AlignedBuffer<T>(total);
+  gradients_ = data::AlignedBuffer<T>(total);
+  std::size_t offset = 0;
+  for (const GptParameter& parameter : list) {
+    const std::span<T> value = values_.span().subspan(offset, parameter.count);
+    start(value, parameter, data::stream_key(options.seed, parameters_.size()));
+    parameters_.push_back({parameter.name, parameter.shape, value, gradients_.span().subspan(offset, parameter.count)});
+    offset += padded_count<T>(parameter.count);
+  }
+  workspace_ = std::make_unique<Workspace>(options);
+}
+
+template <class T>
+Gpt<T>::Gpt(Gpt&&) noexcept = default;
+template <class T>
+Gpt<T>& Gpt<T>::operator=(Gpt&&) noexcept = default;
+template <class T>
+Gpt<T>::~Gpt() = default;
+
+template <class T>
+void Gpt<T>::use_gradients(std::span<const Parameter> parameters) {
+  if (adopt_gradients(parameters_, parameters)) gradients_ = {};
+}
+
+template <class T>
+double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, const Listener& listener) {
+  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  check_rows(options_, tokens, rows);
+  if (rows == 0) {
+    listener.forward_done();
+    for (std::size_t p = parameters_.size(); p-- > 0;) {
+      const std::span<T> gradient = parameters_[p].gradient.template as<T>();
+      std::fill(gradient.begin(), gradient.end(), T{0});
+      listener.ready(p);
+    }
+    return 0.0;
+  }
+  Workspace& space = *workspace_;
+  space.take_rows(options_, tokens.data(), rows, GptPass::training);
+  space.dropout = Dropout(options_.dropout, options_.seed, place_);
+  space.forward(options_, parameters_, GptPass::training);
+  const std::size_t positions = space.shape.positions();
+  space.head(options_, parameters_, 0, positions);
+  kernels::token_cross_entropy<T>({.logits = space.logits.data(),
+                                   .targets = space.targets.data(),
+                                   .rows = positions,
+                                   .classes = options_.vocabulary,
+                                   .losses = space.losses.data(),
+                                   .gradient = space.logits.data()});
+  const double loss = kernels::sum(space.losses.data(), positions) / static_cast<double>(positions);
+  listener.forward_done();
+  backward(rows, listener);
+  return loss;
+}
+
+template <class T>
+void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
+  Workspace& space = *workspace_;
+  const std::size_t layers = options_.layers;
+  const std::size_t positions = space.shape.positions();
+  const std::size_t width = options_.channels;
+  const auto value = [&](std::size_t p) { return static_cast<const T*>(parameters_[p].value.data); };
+  const auto gradient = [&](std::size_t p) { return static_cast<T*>(parameters_[p].gradient.data); };
+  T* delta = space.delta.data();
+  T* narrow = space.scratch.narrow.data();
+  T* gain_terms = space.scratch.gain_terms.data();
+
+  // The head's share of the tied embedding; its gradient is final when the inputs' share has been added.
+  gemm(Form::transposed, Form::plain, options_.vocabulary, width, positions, space.logits.data(),
+       space.normalised.data(), gradient(GptIndex::token_embedding));
+  gemm(Form::plain, Form::plain, positions, width, options_.vocabulary, space.logits.data(),
+       value(GptIndex::token_embedding), narrow);
+  std::fill_n(delta, positions * width, T{0});
+  const std::size_t gain = GptIndex::final_norm_weight(layers);
+  kernels::layer_norm_backward<T>({.dx = delta,
+                                   .gain_terms = gain_terms,
+                                   .dy = narrow,
+                                   .x = space.inputs[layers].data(),
+                                   .gain = value(gain),
+                                   .means = space.means.data(),
+                                   .inverse_roots = space.inverse_roots.data(),
+                                   .rows = positions,
+                                   .columns = width});
+  kernels::column_sum(gradient(gain + 1), narrow, positions, width);
+  listener.ready(gain + 1);
+  kernels::column_sum(gradient(gain), gain_terms, positions, width);
+  listener.ready(gain);
+
+  const auto announce = [](const void* heard_by, std::size_t p) { static_cast<const Listener*>(heard_by)->ready(p); };
+  for (std::size_t l = layers; l-- > 0;) {
+    const BlockCall<T> call = space.block(options_, parameters_, l, GptPass::training);
+    const T* input = space.inputs[l].data();
+    if (options_.recompute && l + 1 < layers)
+      block_forward<T>(call, input, nullptr);  // the last block's are still there
+    block_backward(call, input, delta, {&listener, announce, GptIndex::block(l)});
+  }
+
+  space.dropout.apply(delta, rows, options_.context * width, DropoutSite::embedding);
+  kernels::column_sum(gradient(GptIndex::position_embedding), delta, rows, options_.context * width);
+  listener.ready(GptIndex::position_embedding);
+  kernels::embedding_backward(gradient(GptIndex::token_embedding), space.tokens.data(), delta, positions, width);
+  listener.ready(GptIndex::token_embedding);
+}
+
+template <class T>
+TokenEvaluation Gpt<T>::evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses) {
+  check_rows(options_, tokens, rows);
+  const std::size_t context = options_.context;
+  if (!losses.empty() && losses.size() != rows * context) {
+    fail(ErrorCode::invalid_argument, "room for " + std::to_string(losses.size()) + " losses, but there are " +
+                                          std::to_string(rows * context) + " targets");
+  }
+  const kernels::FloatEnvironment environment;
+  Workspace& space = *workspace_;
+  space.dropout = {};
+  kernels::TreeSum loss_sum;
+  for (std::size_t begin = 0; begin < rows; begin += evaluation_rows) {
+    const std::size_t count = std::min(evaluation_rows, rows - begin);
+    space.take_rows(options_, tokens.data() + begin * (context + 1), count, GptPass::inference);
+    space.forward(options_, parameters_, GptPass::inference);
+    space.head(options_, parameters_, 0, count * context);
+    double* block_losses = losses.empty() ? space.losses.data() : losses.data() + begin * context;
+    kernels::token_cross_entropy<T>({.logits = space.logits.data(),
+                                     .targets = space.targets.data(),
+                                     .rows = count * context,
+                                     .classes = options_.vocabulary,
+                                     .losses = block_losses});
+    loss_sum.add(kernels::sum(block_losses, count * context));
+  }
+  return {.tokens = rows * context, .loss_sum = loss_sum.result()};
+}
+
+template class Gpt<float>;
+template class Gpt<double>;
+
+}  // namespace trireme::models
