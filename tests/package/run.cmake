@@ -45,5 +45,8 @@ foreach(example 01_hello_all_reduce 02_data_parallel)
   run("run ${example} on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/${example})
   message(STATUS "${output}")
 endforeach()
+run("run 03_language_model on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/03_language_model 2
+    ${SOURCE}/CHANGELOG.md)
+message(STATUS "${output}")
 
 file(REMOVE_RECURSE ${WORK})
