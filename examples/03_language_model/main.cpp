@@ -78,9 +78,11 @@ void train(trireme::World& world, std::uint64_t steps, const std::vector<std::fi
       if (done % 100 == 0 || done == steps) {
         const double loss = held_out_loss(world, model, text);
         const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - began;
-        if (world.rank() == 0)
+        if (world.rank() == 0) {
           std::printf("step %llu: %.3f nats per byte held out, %.0f s\n", static_cast<unsigned long long>(done), loss,
                       passed.count());
+          std::fflush(stdout);
+        }
       }
       if (done == steps) break;
     }
