@@ -67,18 +67,26 @@ void Optimizer::add_group(ParameterGroup group) {
   if (group.l2_penalty) optim::check_setting(where.c_str(), "l2_penalty", *group.l2_penalty, 0.0);
   if (group.weight_decay) optim::check_setting(where.c_str(), "weight_decay", *group.weight_decay, 0.0);
   groups_.push_back(std::move(group));
+  for (auto& [name, state] : states_) state.group.reset();
 }
 
-OptimizerRates Optimizer::rates(std::string_view parameter) const {
-  OptimizerRates rates = rates_;
+std::size_t Optimizer::group_of(std::string_view parameter) const {
   const auto group =
       std::find_if(groups_.begin(), groups_.end(), [&](const ParameterGroup& each) { return each.has(parameter); });
-  if (group == groups_.end()) return rates;
-  rates.learning_rate *= group->learning_rate_scale;
-  rates.l2_penalty = group->l2_penalty.value_or(rates.l2_penalty);
-  rates.weight_decay = group->weight_decay.value_or(rates.weight_decay);
+  return static_cast<std::size_t>(group - groups_.begin());
+}
+
+OptimizerRates Optimizer::rates_of_group(std::size_t group) const {
+  OptimizerRates rates = rates_;
+  if (group == groups_.size()) return rates;
+  const ParameterGroup& own = groups_[group];
+  rates.learning_rate *= own.learning_rate_scale;
+  rates.l2_penalty = own.l2_penalty.value_or(rates.l2_penalty);
+  rates.weight_decay = own.weight_decay.value_or(rates.weight_decay);
   return rates;
 }
+
+OptimizerRates Optimizer::rates(std::string_view parameter) const { return rates_of_group(group_of(parameter)); }
 
 Optimizer::State Optimizer::make_state(DType dtype, std::size_t count, const TensorShape& shape) {
   prepare(shape);
@@ -137,7 +145,8 @@ Optimizer::State& Optimizer::state_for(const TensorUpdate& update) {
 
 void Optimizer::apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value) {
   ++state.steps;
-  const OptimizerRates own = rates(update.parameter);
+  if (!state.group) state.group = group_of(update.parameter);
+  const OptimizerRates own = rates_of_group(*state.group);
   std::array<double, most_sums> totals{};
   SpanUpdate span{.value = state.master ? *state.master : update.value,
                   .gradient = update.gradient,

@@ -118,6 +118,7 @@ class Optimizer {
     std::vector<std::vector<double>> storage;  ///< 8-byte units: aligned for either dtype
     std::vector<TensorView> tensors;           ///< one per state name, views of storage
     std::optional<TensorView> master{};        ///< of a 16-bit parameter
+    std::optional<std::size_t> group{};  ///< its place among the groups, behind them for none; unset: not asked yet
   };
   using States = std::map<std::string, State, std::less<>>;
   const States& states() const { return states_; }
@@ -141,6 +142,8 @@ class Optimizer {
   Optimizer(const char* name, const OptimizerRates& rates);
 
  private:
+  std::size_t group_of(std::string_view parameter) const;
+  OptimizerRates rates_of_group(std::size_t group) const;
   State make_state(DType dtype, std::size_t count, const TensorShape& shape);
   State& state_for(const TensorUpdate& update);
   void apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);

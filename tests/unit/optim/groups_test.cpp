@@ -56,6 +56,16 @@ TEST_CASE("an update in a group is that of an optimizer with the group's setting
   REQUIRE(std::memcmp(a.data(), b.data(), 400) == 0);
 }
 
+TEST_CASE("a group that is added between steps holds from the next one on") {
+  Sgd sgd({.learning_rate = 1.0});
+  std::vector<double> p{0.0}, gradient{1.0};
+  sgd.apply("w", view(p), view(gradient));
+  REQUIRE(p[0] == -1.0);
+  sgd.add_group({.name = "slow", .parameters = {"w"}, .learning_rate_scale = 0.5});
+  sgd.apply("w", view(p), view(gradient));
+  REQUIRE(p[0] == -1.5);
+}
+
 TEST_CASE("a group that cannot be is refused by its name") {
   Sgd sgd({});
   REQUIRE_THROWS_WITH(sgd.add_group({.name = "empty"}), Contains("group 'empty'") && Contains("no parameters"));
