@@ -58,11 +58,7 @@ void CsvFile::read(std::span<const std::uint32_t> samples, DenseTable& out) cons
 }
 
 void CsvFile::read(std::size_t first, std::size_t count, DenseTable& out) const {
-  if (first > size() || count > size() - first) {
-    fail(ErrorCode::invalid_argument, state_->index.name() + ": no rows " + std::to_string(first) + " to " +
-                                          std::to_string(first) + " + " + std::to_string(count) + ": there are " +
-                                          std::to_string(size()));
-  }
+  state_->index.require_range(first, count);
   state_->read(
       count, [&](std::size_t i) { return first + i; }, out);
 }

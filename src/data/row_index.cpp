@@ -14,6 +14,13 @@ RowIndex::RowIndex(const std::filesystem::path& path) : file_(path) {
   compressed_ = magic[0] == '\x1f' && magic[1] == '\x8b';
 }
 
+void RowIndex::require_range(std::size_t first, std::size_t count) const {
+  if (first > size() || count > size() - first) {
+    fail(ErrorCode::invalid_argument, name() + ": no rows " + std::to_string(first) + " to " + std::to_string(first) +
+                                          " + " + std::to_string(count) + ": there are " + std::to_string(size()));
+  }
+}
+
 void RowIndex::read(std::size_t count, const std::function<std::uint64_t(std::size_t)>& sample_at,
                     const std::function<void(const Record&)>& visit) const {
   constexpr std::uint64_t run_bytes = std::uint64_t{1} << 20;

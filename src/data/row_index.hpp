@@ -26,6 +26,8 @@ class RowIndex {
   bool random_access() const { return !compressed_; }
   /// Errors: corrupt naming the file when it changed since the index was begun.
   void require_unchanged() const { file_.require_unchanged(); }
+  /// Errors: invalid_argument naming the file and the range when it does not lie in the rows.
+  void require_range(std::size_t first, std::size_t count) const;
   const std::string& name() const { return file_.name(); }
 
   /// Calls `visit` with each of the `count` rows sample_at(0), sample_at(1), … as a record that begins with it and ends
