@@ -3,41 +3,17 @@
 
 #include "kernels/float_environment.hpp"
 #include "kernels/fold/fold.hpp"
-#include "kernels/reduce/reduce.hpp"
+#include "parallel/fold_elements.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
 namespace trireme::parallel {
 namespace {
-
-/// Fills with the identity of addition, -0: x + -0 is x for every x, +0 and -0 included.
-void fill_identity(std::byte* memory, DType dtype, std::size_t count) {
-  if (dtype == DType::f64) {
-    std::fill_n(reinterpret_cast<double*>(memory), count, -0.0);
-  } else {
-    std::fill_n(reinterpret_cast<float*>(memory), count, -0.0f);
-  }
-}
-
-/// left = left + right, one node of the fold's tree.
-void add(std::byte* left, const std::byte* right, DType dtype, std::size_t count) {
-  const std::array<kernels::ReduceSource, 2> sources{kernels::ReduceSource{left, dtype},
-                                                     kernels::ReduceSource{right, dtype}};
-  constexpr std::array<std::int16_t, 3> program{0, 1, layout::ReductionTree::combine};
-  kernels::reduce({.kind = ReduceKind::sum,
-                   .accumulator = dtype,
-                   .destination = left,
-                   .output = dtype,
-                   .count = count,
-                   .sources = sources,
-                   .program = program});
-}
 
 std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector<Parameter>& parameters) {
   std::vector<std::string> labels;
@@ -57,15 +33,16 @@ enum Vote : std::size_t { vote_to_stop, vote_for_other_buckets, vote_against_oth
 }  // namespace
 
 AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
-                                             const DataParallelOptions& options, int leaves, int own_leaves,
-                                             std::span<std::byte> views)
+                                             const std::vector<bool>& row_sparse, const DataParallelOptions& options,
+                                             int leaves, int own_leaves, std::span<std::byte> views)
     : communicator_(std::move(communicator)),
       parameters_(std::move(parameters)),
       options_(options),
       leaves_(leaves),
       own_leaves_(own_leaves),
       only_leaf_(leaves == 1),
-      plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes)),
+      plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes, reverse_order(row_sparse))),
+      rows_(communicator_, parameters_, row_sparse, options, leaves, own_leaves),
       folds_in_views_(own_leaves == 1 && !views.empty()),
       fold_memory_(folds_in_views_ ? ArenaBuffer{}
                                    : communicator_.memory().allocate(Bytes{
@@ -74,7 +51,7 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + votes)),
       buckets_(plan_.buckets.size()),
-      trace_(options.trace, bucket_labels(plan_, parameters_)),
+      trace_(options.trace, bucket_labels(plan_, parameters_), rows_.labels()),
       settled_(parameters_.size(), false) {
   const auto labels = bucket_labels(plan_, parameters_);
   for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].label = labels[b];
@@ -89,6 +66,7 @@ std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const 
 }
 
 TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
+  if (rows_.has(parameter)) return rows_.gradient(parameter);
   if (finished_in_place(parameter) && used(parameter)) return parameters_[parameter].gradient;
   return {place(parameter, 0), plan_.places[parameter].count, plan_.places[parameter].dtype};
 }
@@ -101,6 +79,7 @@ void AllReduceSynchronizer::begin_step() {
   if (!new_order_.empty()) rebuild_buckets();
   ready_order_.clear();
   for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].missing = plan_.buckets[b].parameters.size();
+  rows_.begin_step();
   std::fill(counts().begin(), counts().end(), 0);
   leaf_ = -1;
   stack_ = 0;
@@ -129,18 +108,38 @@ void AllReduceSynchronizer::set_weight(double weight) {
   weight_ = weight;
 }
 
-void AllReduceSynchronizer::ready(std::size_t parameter) {
+void AllReduceSynchronizer::check_ready(const std::string& call, std::size_t parameter) const {
   if (parameter >= parameters_.size()) {
-    misuse("ready(): there is no parameter " + std::to_string(parameter) + " among " +
+    misuse(call + ": there is no parameter " + std::to_string(parameter) + " among " +
            std::to_string(parameters_.size()));
   }
-  if (!in_leaf_) misuse("ready(): no shard is under way");
-  if (settled_[parameter]) misuse("ready(): '" + parameters_[parameter].name + "' was ready before in this shard");
+  if (!in_leaf_) misuse(call + ": no shard is under way");
+  if (settled_[parameter]) misuse(call + ": '" + parameters_[parameter].name + "' was ready before in this shard");
+}
+
+void AllReduceSynchronizer::ready(std::size_t parameter) {
+  check_ready("ready()", parameter);
+  announce(parameter, rows_.has(parameter) ? rows_.every_row(parameter) : std::span<const std::uint32_t>{});
+}
+
+void AllReduceSynchronizer::ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows) {
+  check_ready("ready_rows()", parameter);
+  if (!rows_.has(parameter))
+    misuse("ready_rows(): '" + parameters_[parameter].name + "' is not among DataParallelOptions::row_sparse");
+  rows_.check_rows(parameter, rows);
+  announce(parameter, rows);
+}
+
+void AllReduceSynchronizer::announce(std::size_t parameter, std::span<const std::uint32_t> rows) {
   if (!leaf_touched_ && last_leaf_) start_weights();
   leaf_touched_ = true;
   if (weight_ != 0.0) ++counts()[parameter];
-  fold(parameter, true);
-  settle(parameter);
+  if (rows_.has(parameter)) {
+    fold_rows(parameter, rows);
+  } else {
+    fold(parameter, true);
+    settle(parameter);
+  }
   if (last_leaf_ && options_.overlap) start_complete_buckets();
 }
 
@@ -156,7 +155,7 @@ void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
     } else {
       std::memset(top, 0, where.count * size_of(where.dtype));
     }
-    if (combines_ > 0) add(place(parameter, stack_ - 1), top, where.dtype, where.count);
+    if (combines_ > 0) add_elements(place(parameter, stack_ - 1), top, where.dtype, where.count);
   } else if (only_leaf_) {
     // The whole sum: its mean is made where the gradient is, while that is in the cache.
     std::byte* mean = finished_in_place(parameter) ? static_cast<std::byte*>(source.data) : place(parameter, 0);
@@ -167,8 +166,13 @@ void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
     kernels::scale_add(place(parameter, stack_ - 1), source.data, source.dtype, weight_, where.count);
   }
   for (int k = 1; k < combines_; ++k) {
-    add(place(parameter, stack_ - 1 - k), place(parameter, stack_ - k), where.dtype, where.count);
+    add_elements(place(parameter, stack_ - 1 - k), place(parameter, stack_ - k), where.dtype, where.count);
   }
+}
+
+void AllReduceSynchronizer::fold_rows(std::size_t parameter, std::span<const std::uint32_t> rows) {
+  rows_.fold(parameter, {.weight = weight_, .below = stack_, .combines = combines_}, rows);
+  settled_[parameter] = true;
 }
 
 void AllReduceSynchronizer::settle(std::size_t parameter) {
@@ -184,6 +188,10 @@ void AllReduceSynchronizer::end_leaf() {
   if (!leaf_touched_ && last_leaf_) start_weights();
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (settled_[p]) continue;
+    if (rows_.has(p)) {
+      fold_rows(p, {});
+      continue;
+    }
     fold(p, false);
     settle(p);
   }
@@ -277,7 +285,7 @@ void AllReduceSynchronizer::rebuild_buckets() {
   buckets_ = std::vector<BucketState>(plan_.buckets.size());
   const auto labels = bucket_labels(plan_, parameters_);
   for (std::size_t b = 0; b < buckets_.size(); ++b) buckets_[b].label = labels[b];
-  trace_ = StepTrace(options_.trace, labels);
+  trace_ = StepTrace(options_.trace, labels, rows_.labels());
 }
 
 StepOutcome AllReduceSynchronizer::reduce() {
@@ -289,6 +297,7 @@ StepOutcome AllReduceSynchronizer::reduce() {
   }
   if (total_weight_ != 0.0) {
     while (next_bucket_ < buckets_.size()) start_bucket(next_bucket_++);
+    rows_.start(total_weight_, trace_);
   }
   const auto vote = [&](Vote which) -> std::int32_t& { return counts()[parameters_.size() + which]; };
   vote(vote_to_stop) = stop_requested_ ? 1 : 0;
@@ -297,6 +306,7 @@ StepOutcome AllReduceSynchronizer::reduce() {
   const auto counts_started = trace_.now();
   Work counts_work = communicator_.all_reduce_async(counts(), sum, call_options("ready counts"));
   wait_for_buckets();
+  rows_.wait(trace_);
   {
     const auto span = trace_.waits_for_counts();
     counts_work.wait();

@@ -3,6 +3,7 @@
 
 #include "kernels/norm/norm.hpp"
 #include "parallel/bucket_plan.hpp"
+#include "parallel/row_reduction.hpp"
 #include "parallel/step_trace.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
@@ -19,21 +20,23 @@ namespace trireme::parallel {
 /// it along the balanced tree; in the last pass over the leaves each bucket is reduced as soon as all its gradients are
 /// there, in a fixed order, and divided once by the total weight.
 ///
-/// Per step, on all ranks in this order: the sum of the weights (one f64); the buckets; how often each parameter was
+/// Per step, on all ranks in this order: the sum of the weights (one f64); the buckets; row-sparse parameters, which are in
+/// none (see RowReduction); how often each parameter was
 /// ready, whether to stop, and whether buckets are to be filled in another order (i32), which rank 0 then broadcasts. A
-/// bucket starts when the total weight is known, which costs nothing unless a rank is
-/// late by then.
+/// bucket starts when the total weight is known, which costs nothing unless a rank is late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
-  /// `views`: where the gradients of `parameters` lie, if that is as place_gradients() lays them out; else empty. Must
-  /// outlive this.
+  /// `row_sparse`: a flag per parameter. `views`: where the gradients of the others lie, if that is as place_gradients()
+  /// lays them out; else empty. Must outlive this.
   AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
-                        const DataParallelOptions& options, int leaves, int own_leaves, std::span<std::byte> views);
+                        const std::vector<bool>& row_sparse, const DataParallelOptions& options, int leaves,
+                        int own_leaves, std::span<std::byte> views);
 
   void begin_step() override;
   void begin_leaf(double weight) override;
   void set_weight(double weight) override;
   void ready(std::size_t parameter) override;
+  void ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows) override;
   void end_leaf() override;
   StepOutcome reduce() override;
   TensorView gradient(std::size_t parameter) override;
@@ -57,7 +60,11 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   std::byte* place(std::size_t parameter, int level) const;
   /// With one leaf in all, the mean replaces the caller's gradient: no copy, no pass over cold memory.
   bool finished_in_place(std::size_t parameter) const;
+  void check_ready(const std::string& call, std::size_t parameter) const;
+  /// `rows` of a row-sparse parameter.
+  void announce(std::size_t parameter, std::span<const std::uint32_t> rows);
   void fold(std::size_t parameter, bool present);
+  void fold_rows(std::size_t parameter, std::span<const std::uint32_t> rows);
   void settle(std::size_t parameter);
   void start_weights();
   bool weights_known(bool wait);
@@ -79,6 +86,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   int own_leaves_;
   bool only_leaf_;  ///< there is no other leaf on any rank
   BucketPlan plan_;
+  RowReduction rows_;
   /// fold_depth copies of the gradients; none when a single leaf is folded where it is written.
   bool folds_in_views_;  ///< backward writes where the bucket is reduced
   ArenaBuffer fold_memory_;

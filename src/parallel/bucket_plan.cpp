@@ -13,14 +13,16 @@ constexpr std::size_t round_up(std::size_t bytes) { return (bytes + line - 1) / 
 
 }  // namespace
 
-std::vector<std::size_t> reverse_order(std::size_t parameters) {
-  std::vector<std::size_t> order(parameters);
-  for (std::size_t i = 0; i < parameters; ++i) order[i] = parameters - 1 - i;
+std::vector<std::size_t> reverse_order(const std::vector<bool>& left_out) {
+  std::vector<std::size_t> order;
+  for (std::size_t p = left_out.size(); p-- > 0;) {
+    if (!left_out[p]) order.push_back(p);
+  }
   return order;
 }
 
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest) {
-  return plan_buckets(parameters, first, rest, reverse_order(parameters.size()));
+  return plan_buckets(parameters, first, rest, reverse_order(std::vector<bool>(parameters.size(), false)));
 }
 
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
@@ -50,9 +52,11 @@ BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Byte
 }
 
 void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory) {
-  for (std::size_t p = 0; p < parameters.size(); ++p) {
-    const GradientPlace& place = plan.places[p];
-    parameters[p].gradient = {memory.data() + place.begin_bytes, place.count, place.dtype};
+  for (const Bucket& bucket : plan.buckets) {
+    for (const std::size_t p : bucket.parameters) {
+      const GradientPlace& place = plan.places[p];
+      parameters[p].gradient = {memory.data() + place.begin_bytes, place.count, place.dtype};
+    }
   }
 }
 

@@ -28,22 +28,22 @@ struct GradientPlace {
 
 struct BucketPlan {
   std::vector<Bucket> buckets;        ///< in the order in which they are reduced
-  std::vector<GradientPlace> places;  ///< per parameter
+  std::vector<GradientPlace> places;  ///< per parameter; of those in no bucket it says nothing
   std::size_t size_bytes = 0;         ///< of one copy of all gradients
 };
 
-/// Indices of parameters from the last to the first: about the order in which backward finishes them.
-std::vector<std::size_t> reverse_order(std::size_t parameters);
+/// Indices of parameters from the last to the first, about the order in which backward finishes them, without those flagged.
+std::vector<std::size_t> reverse_order(const std::vector<bool>& left_out);
 
-/// Parameters in `order` filled into buckets of at most `first` (the first one, if that is less than `rest`) and `rest` bytes;
+/// Parameters in `order`, which may be some of them, filled into buckets of at most `first` (the first one, if that is less than `rest`) and `rest` bytes;
 /// a larger parameter has a bucket to itself. Every gradient starts on a cache line of its own, so any order takes as many
 /// bytes.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
                         std::span<const std::size_t> order);
-/// In reverse order.
+/// All, in reverse order.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
 
-/// Each gradient to its place in `memory`, which holds plan.size_bytes.
+/// Each gradient that is in a bucket to its place in `memory`, which holds plan.size_bytes.
 /// Shape: gradients are of their accumulator types.
 void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory);
 

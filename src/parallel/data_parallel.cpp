@@ -4,6 +4,7 @@
 #include "parallel/data_parallel_state.hpp"
 #include "parallel/gradient_norm.hpp"
 #include "parallel/parameter_list.hpp"
+#include "parallel/row_sparse.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
@@ -62,17 +63,28 @@ std::string settings_text(const DataParallelOptions& options, int leaves) {
 
 DataParallelState::DataParallelState(Communicator communicator, std::vector<Parameter> parameters,
                                      const DataParallelOptions& options)
-    : parameters_(std::move(parameters)), options_(options) {
-  check_parameters(parameters_, !options.gradients_as_bucket_views);
+    : parameters_(std::move(parameters)),
+      options_(options),
+      row_sparse_(row_sparse_parameters(parameters_, options.row_sparse)) {
+  check_parameters(parameters_, row_sparse_, !options.gradients_as_bucket_views);
   settle_leaves(options_, communicator.size());  // before memory is asked for
   if (options.gradients_as_bucket_views) place_gradients_in(communicator.memory());
   rebind(std::move(communicator));
 }
 
 void DataParallelState::place_gradients_in(const Memory& memory) {
-  const BucketPlan plan = plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes);
+  const BucketPlan plan =
+      plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, reverse_order(row_sparse_));
   views_ = memory.allocate(Bytes{plan.size_bytes});
   place_gradients(parameters_, plan, views_.bytes());
+  // Row-sparse gradients are in no bucket: in the caller's memory, or, laid out as one bucket, in ours.
+  std::vector<bool> placed(parameters_.size());
+  for (std::size_t p = 0; p < placed.size(); ++p)
+    placed[p] = !row_sparse_[p] || parameters_[p].gradient.data != nullptr;
+  const BucketPlan rows =
+      plan_buckets(parameters_, options_.bucket_bytes, options_.bucket_bytes, reverse_order(placed));
+  row_gradients_ = memory.allocate(Bytes{rows.size_bytes});
+  place_gradients(parameters_, rows, row_gradients_.bytes());
 }
 
 void DataParallelState::rebind(Communicator communicator) {
@@ -84,12 +96,12 @@ void DataParallelState::rebind(Communicator communicator) {
 }
 
 void DataParallelState::connect() {
-  compare_parameters(*communicator_, parameters_, settings_text(options_, leaves_));
+  compare_parameters(*communicator_, parameters_, row_sparse_, settings_text(options_, leaves_));
   broadcast_values(*communicator_, parameters_);
   const auto block =
       layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
-  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, options_, leaves_, block.count,
-                                                          views_.bytes());
+  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, row_sparse_, options_, leaves_,
+                                                          block.count, views_.bytes());
   step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, leaves_, block.first,
                                             block.count);
   step_ = Step(step_state_.get());
@@ -249,6 +261,9 @@ void StepState::check_reduced(const char* call, std::size_t parameter) const {
 
 void Shard::weight(double weight) { step_->synchronizer().set_weight(weight); }
 void Shard::ready(std::size_t parameter) { step_->synchronizer().ready(parameter); }
+void Shard::ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows) {
+  step_->synchronizer().ready_rows(parameter, rows);
+}
 
 Shard& Shards::Iterator::operator*() const { return step_->shard(); }
 Shards::Iterator& Shards::Iterator::operator++() {

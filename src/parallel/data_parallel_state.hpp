@@ -98,7 +98,9 @@ class DataParallelState {
   std::optional<Communicator> communicator_;  ///< its own: split from the caller's
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
-  ArenaBuffer views_;  ///< the gradients, where they are bucket views: for good, whoever the ranks are
+  std::vector<bool> row_sparse_;  ///< per parameter
+  ArenaBuffer views_;             ///< the gradients, where they are bucket views: for good, whoever the ranks are
+  ArenaBuffer row_gradients_;     ///< of row-sparse parameters that came without
   int leaves_ = 1;
   std::unique_ptr<AllReduceSynchronizer> synchronizer_;
   std::unique_ptr<StepState> step_state_;

@@ -5,18 +5,19 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <set>
-#include <vector>
 
 namespace trireme::parallel {
 namespace {
 
-std::string describe(const Parameter& parameter) {
+std::string describe(const Parameter& parameter, bool row_sparse) {
   std::string text = "'" + parameter.name + "' " + std::string(name_of(parameter.value.dtype)) + " {";
   for (std::size_t i = 0; i < parameter.shape.size(); ++i)
     text += (i == 0 ? "" : ", ") + std::to_string(parameter.shape[i]);
-  return text + "}";
+  return text + (row_sparse ? "}, row-sparse" : "}");
 }
 
 /// FNV-1a, 64 bits: enough to notice a difference, which is then looked up in full.
@@ -57,11 +58,12 @@ void refuse(const std::string& what, int rank, const std::string& theirs, const 
 
 }  // namespace
 
-void check_parameters(std::span<const Parameter> parameters, bool with_gradients) {
+void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients) {
   std::set<std::string> names;
   if (parameters.empty()) fail(ErrorCode::invalid_argument, "the parameter list is empty");
-  for (const auto& each : parameters) {
-    const std::string which = "parameter " + describe(each);
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    const Parameter& each = parameters[p];
+    const std::string which = "parameter " + describe(each, row_sparse[p]);
     if (each.name.empty()) fail(ErrorCode::invalid_argument, which + " has no name");
     if (!names.insert(each.name).second) fail(ErrorCode::invalid_argument, which + ": the name occurs twice");
     std::size_t count = 1;
@@ -75,12 +77,16 @@ void check_parameters(std::span<const Parameter> parameters, bool with_gradients
                                             std::to_string(each.value.count) + ", gradient " +
                                             std::to_string(each.gradient.count));
     }
+    if (row_sparse[p] && (each.shape.empty() || each.shape.front() > std::numeric_limits<std::uint32_t>::max())) {
+      fail(ErrorCode::invalid_argument, which + ": its first dimension has to number its rows in 32 bits");
+    }
+    const bool given = with_gradients || (row_sparse[p] && each.gradient.data != nullptr);
     if (count != 0 && (each.value.data == nullptr || (with_gradients && each.gradient.data == nullptr))) {
       fail(ErrorCode::invalid_argument, which + (with_gradients ? ": value or gradient is null" : ": value is null"));
     }
     const auto value = reinterpret_cast<std::uintptr_t>(each.value.data);
     const auto gradient = reinterpret_cast<std::uintptr_t>(each.gradient.data);
-    if (with_gradients && value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
+    if (given && value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
       fail(ErrorCode::invalid_argument, which + ": value and gradient share memory");
     }
     if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {
@@ -98,11 +104,11 @@ void check_parameters(std::span<const Parameter> parameters, bool with_gradients
 }
 
 void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters,
-                        const std::string& settings) {
+                        const std::vector<bool>& row_sparse, const std::string& settings) {
   std::vector<std::int64_t> mine;
   std::uint64_t whole = 0;
-  for (const auto& each : parameters) {
-    mine.push_back(fingerprint(describe(each)));
+  for (std::size_t p = 0; p < parameters.size(); ++p) {
+    mine.push_back(fingerprint(describe(parameters[p], row_sparse[p])));
     whole = whole * 31 + static_cast<std::uint64_t>(mine.back());
   }
   const auto ranks = static_cast<std::size_t>(communicator.size());
@@ -126,7 +132,7 @@ void compare_parameters(Communicator& communicator, std::span<const Parameter> p
                           {.label = "parameter list"});
   for (std::size_t p = 0; p < mine.size(); ++p) {
     if (const int rank = first_difference(prints, mine.size(), p); rank != 0) {
-      const auto texts = gather_texts(communicator, describe(parameters[p]));
+      const auto texts = gather_texts(communicator, describe(parameters[p], row_sparse[p]));
       refuse("parameter lists differ at index " + std::to_string(p), rank, texts[static_cast<std::size_t>(rank)],
              texts[0]);
     }

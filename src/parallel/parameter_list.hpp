@@ -8,17 +8,20 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace trireme::parallel {
 
-/// Refuses a list no rank could train with. `with_gradients`: gradients have memory; else only type and count are read.
+/// Refuses a list no rank could train with. `with_gradients`: gradients have memory; else only type and count are read, but
+/// of row-sparse parameters (a flag each), whose gradients have memory or none.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
-///         memory, value and gradient in one place; unsupported: dtypes other than f32 and f64, device memory.
-void check_parameters(std::span<const Parameter> parameters, bool with_gradients);
+///         memory, value and gradient in one place, a row-sparse one without rows; unsupported: dtypes other than f32 and f64, device memory.
+void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients);
 
-/// Compares the lists (names, shapes, dtypes, order) and `settings` of all ranks. Collective.
+/// Compares the lists (names, shapes, dtypes, order, which are row-sparse) and `settings` of all ranks. Collective.
 /// Errors: mismatch, the same on every rank, naming the first difference and both sides.
-void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters, const std::string& settings);
+void compare_parameters(Communicator& communicator, std::span<const Parameter> parameters,
+                        const std::vector<bool>& row_sparse, const std::string& settings);
 
 /// Compares what the ranks' samplers are made of and where they stand. Collective.
 /// Errors: mismatch, the same on every rank, naming both sides.

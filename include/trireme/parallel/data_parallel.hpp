@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace trireme::telemetry {
@@ -49,6 +50,21 @@ struct DataParallelOptions {
   /// the ranks of this host read there, and after reduce() the mean is there. From ready() to reduce() a gradient is then
   /// neither to be written nor read; one that is not ready, or of weight 0, is overwritten. Changes no bit.
   bool gradients_as_bucket_views = false;
+  /// Names of parameters (`*` stands for any characters, as in optimizer groups) of which a leaf touches few rows, indices of
+  /// the first dimension: embeddings, the weights {features, outputs} of a linear model of sparse data. With
+  /// Shard::ready_rows() only the union U of the rows that the ranks touched travels: mean[r] = sum over the leaves
+  /// v of f32(g_v[r] f32(w_v)) along the tree, over the sum of the w_v, for r in U, and +0 elsewhere. Changes no bit, and
+  /// after reduce() the gradient is dense, so that optimizers, clipping and norms are what they were (of all rows).
+  ///
+  /// These parameters are in no bucket; they are reduced in reduce(), behind the buckets. Their gradients stay in the caller's
+  /// memory, with gradients_as_bucket_views too; where that is null then, they lie in DataParallel's, like the views.
+  /// Shape:  one dimension or more, at most 2^32 - 1 rows; of one dimension, rows of one element.
+  /// Cost:   of each parameter, a rank sends every other one 4 bytes, then 4 per row it touched, or rows/8 if that is less
+  ///         (of all ranks together); then |U| rows are all-reduced instead of all. When U is more than half of the rows,
+  ///         all are, and which rows is not asked when one rank alone touched as many. Time and heap memory are those of the
+  ///         rows touched, but for a look at a bit per row; in the arena lies a copy of the gradient, as of any other.
+  /// Errors: invalid_argument naming the name that no parameter has, or the parameter without rows.
+  std::vector<std::string> row_sparse{};
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.
   telemetry::SpanRecorder* trace = nullptr;
@@ -95,6 +111,10 @@ class Shard {
   /// The gradient of parameter `parameter` (its index in the list) over this shard is complete in its memory, as the
   /// mean over the shard. Once per parameter and shard, in any order. Communication may start now.
   void ready(std::size_t parameter);
+  /// The same of a row-sparse parameter (DataParallelOptions::row_sparse), of the rows named: the others count as zero, and
+  /// their memory is not read. No rows: a gradient of zeros. ready() stands for all rows; it copies them once more.
+  /// Shape: ascending and distinct; read before it returns.  Errors: invalid_argument naming parameter and row.
+  void ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows);
 
  private:
   friend class Shards;
@@ -135,7 +155,8 @@ class Step {
   /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
   /// step of total weight 0 changes nothing.
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options = {});
-  /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others.
+  /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others. Those of
+  /// row-sparse parameters are to be read only: in the next step only the rows that were touched are cleared.
   TensorView gradient(std::size_t parameter) const;
   std::vector<TensorView> gradients() const;
   /// Whether the parameter was ready on any leaf of any rank; after reduce().
@@ -220,7 +241,7 @@ class DataParallel {
   int logical_shards() const;
   /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.
   const std::vector<Parameter>& parameters() const;
-  /// Parameter indices of each bucket, in the order in which they are reduced; of the step under way, or the last one.
+  /// Parameter indices of each bucket (row-sparse ones are in none), in the order in which they are reduced; of the step under way, or the last one.
   std::vector<std::vector<std::size_t>> buckets() const;
 
  private:

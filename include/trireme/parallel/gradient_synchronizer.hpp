@@ -5,6 +5,8 @@
 #include "trireme/parallel/step_outcome.hpp"
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace trireme::parallel {
 
@@ -21,6 +23,8 @@ class GradientSynchronizer {
   virtual void set_weight(double weight) = 0;
   /// The gradient of `parameter` over the current leaf is in the user's memory. Returns at once; may start to move.
   virtual void ready(std::size_t parameter) = 0;
+  /// Of a row-sparse parameter, in `rows` alone: the others count as zero and are not read.
+  virtual void ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows) = 0;
   /// Parameters not ready by now count as zero gradients of this leaf.
   virtual void end_leaf() = 0;
   /// Completes every reduction of the step.
