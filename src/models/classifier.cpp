@@ -12,4 +12,11 @@ void Classifier::settle_buffers(std::span<const double> statistics) {
   }
 }
 
+void Classifier::use_statistics_exchange(StatisticsExchange* exchange) {
+  if (exchange != nullptr) {
+    fail(ErrorCode::unsupported,
+         description() + ": there is no batch normalisation whose statistics ranks could share");
+  }
+}
+
 }  // namespace trireme::models

@@ -57,6 +57,12 @@ void ImageClassifier<T>::settle_buffers(std::span<const double> statistics) {
 }
 
 template <class T>
+void ImageClassifier<T>::use_statistics_exchange(StatisticsExchange* exchange) {
+  if (buffers().empty()) return Classifier::use_statistics_exchange(exchange);
+  network_->store().share_statistics(exchange);
+}
+
+template <class T>
 double ImageClassifier<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels,
                                const Listener& listener) {
   return network_->run(features, labels, listener);

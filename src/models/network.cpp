@@ -59,11 +59,9 @@ double Network<T>::run(ConstTensorView features, std::span<const std::uint8_t> l
   const std::size_t rows = labels.size();
   const T* x = checked(features, labels);
   if (rows == 0) {
+    for (const auto& layer : layers_) layer->forward_nothing();
     listener.forward_done();
-    for (std::size_t p = store_.parameters().size(); p-- > 0;) {
-      std::fill_n(store_.gradient(p), store_.parameters()[p].gradient.count, T{0});
-      listener.ready(p);
-    }
+    for (std::size_t l = layers_.size(); l-- > 0;) layers_[l]->backward_nothing(listener);
     return 0.0;
   }
   make_room(rows);

@@ -26,11 +26,6 @@ void check(const ResNetOptions& options) {
   if (!(options.epsilon > 0.0 && options.epsilon <= std::numeric_limits<double>::max())) {
     fail(ErrorCode::invalid_argument, "resnet: epsilon must be above 0 and finite");
   }
-  if (options.synchronised_batch_norm) {
-    fail(ErrorCode::unsupported,
-         "resnet: synchronised batch normalisation is not available: statistics are those of one leaf, so that the "
-         "weights do not depend on the number of ranks; larger leaves (fewer logical shards) have the same effect");
-  }
 }
 
 template <class T>

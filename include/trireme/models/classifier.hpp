@@ -3,6 +3,7 @@
 
 #include "trireme/base/parameter.hpp"
 #include "trireme/base/tensor_view.hpp"
+#include "trireme/models/statistics_exchange.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,7 @@ struct Evaluation {
 /// A model with a hand-written backward pass that tells classes apart: what a training loop needs of one, whatever its
 /// layers and element type.
 /// Order:   a call's results depend on the parameters (an evaluation's on the buffers, too) and the call's samples only: not
-///          on earlier calls, other samples or addresses. One BLAS core type and one BLAS thread are the program's part
+///          on earlier calls, other samples or addresses (with a statistics exchange: of all ranks). One BLAS core type and one BLAS thread are the program's part
 ///          (models/blas.hpp).
 /// Threads: one at a time per model.
 class Classifier {
@@ -54,6 +55,15 @@ class Classifier {
   /// their samples (models/leaf_statistics.hpp).
   /// Errors: invalid_argument unless there are as many as elements of the buffers.
   virtual void settle_buffers(std::span<const double> statistics);
+  /// From here on batch normalisation in forward_backward() takes mean and variance over the samples of all ranks that
+  /// `exchange` joins, and statistics() are theirs, with the same bits on every rank; null: over those of the call, as at first.
+  /// Then every rank makes as many calls, each with its own part of the same batch; one without samples calls without rows.
+  /// The gradients, weighted by the ranks' samples, have the gradient of the mean loss over the batch as their mean.
+  /// evaluate() exchanges nothing.
+  /// Shape:  `exchange` must outlive its use. Its ranks are counted here: give it anew when they change.
+  /// Cost:   two exchanges per batch norm and call, of 2 channels + 1 and 2 channels values.
+  /// Errors: unsupported, naming the model, where there is no batch normalisation, unless null.
+  virtual void use_statistics_exchange(StatisticsExchange* exchange);
 
   /// The mean cross-entropy of the rows; overwrites every gradient with its mean over the rows. `ready(p)` is called
   /// once per parameter, as soon as gradient p is final and before work on earlier layers goes on: p descends from the

@@ -30,6 +30,7 @@ class ImageClassifier : public Classifier {
   std::span<const Parameter> buffers() const override;
   std::span<const double> statistics() const override;
   void settle_buffers(std::span<const double> statistics) override;
+  void use_statistics_exchange(StatisticsExchange* exchange) override;
 
  protected:
   explicit ImageClassifier(std::unique_ptr<Network<T>> network);

@@ -16,8 +16,6 @@ struct ResNetOptions {
   std::size_t classes = 10;
   double momentum = 0.1;  ///< share of a step's mean and variance in the running ones
   double epsilon = 1e-5;  ///< added to variances
-  /// Statistics over all ranks' samples: of one leaf only they make the same bits on any number of ranks.
-  bool synchronised_batch_norm = false;
   std::uint64_t seed = 0;
   std::size_t rows = 64;  ///< samples per call to make room for; a larger call grows the workspace
 };
@@ -30,7 +28,8 @@ struct ResNetOptions {
 ///          and without bias. Buffers "….running_mean", "….running_variance" of every norm.
 /// Start:   convolutions uniform with variance 2/inputs, gains 1, shifts 0, the head uniform in (-1/sqrt(inputs),
 ///          1/sqrt(inputs)); element by element as in Mlp.
-/// Order:   a call's samples are one leaf, over which batch normalisation takes mean and variance.
+/// Order:   a call's samples are one leaf, over which batch normalisation takes mean and variance, so that the bits do not depend on
+///          the number of ranks; use_statistics_exchange() takes them over all ranks' samples instead.
 /// Cost:    6 flops per weight and pixel it meets, less 2 for the first layer; no heap in a call whose rows fit the
 ///          workspace.
 /// Source:  He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016.
@@ -38,7 +37,7 @@ template <class T>
 class ResNet final : public ImageClassifier<T> {
  public:
   /// Errors: invalid_argument for extents of 0, no stage or block, classes other than 2 to 256, momentum outside [0, 1] and
-  ///         epsilon not above 0; unsupported for synchronised_batch_norm.
+  ///         epsilon not above 0.
   explicit ResNet(const ResNetOptions& options);
 };
 

@@ -83,10 +83,10 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option(
       "--model", typed.model,
       "mlp (default): a multi-layer perceptron; cnn: two convolutions; resnet: three stages of residual blocks with "
-      "batch normalisation over each leaf");
+      "batch normalisation over each leaf, or as --sync-batch-norm says");
   flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
   flags.flag("--sync-batch-norm", typed.sync_batch_norm,
-             "batch normalisation over the samples of all ranks: not available in this version");
+             "batch normalisation of resnet over the samples of all ranks, with one leaf each");
   flags.option("--dataset", typed.dataset,
                "fashion-mnist (default), or any set of the same four IDX files with --data-dir");
   flags.option("--data-dir", typed.data_dir,
@@ -148,11 +148,8 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   one_of("--model", typed.model, {"mlp", "cnn", "resnet"});
   if (given("--hidden") && typed.model != "mlp")
     refuse("--hidden belongs to --model mlp; " + typed.model + " has none");
-  if (typed.sync_batch_norm) {
-    fail(ErrorCode::unsupported,
-         "--sync-batch-norm: this version normalises each leaf by itself, so that the weights do not depend on the "
-         "number of ranks; --logical-shards says how large a leaf is");
-  }
+  if (typed.sync_batch_norm && typed.model != "resnet")
+    refuse("--sync-batch-norm belongs to --model resnet; " + typed.model + " has no batch normalisation");
   one_of("--dataset", typed.dataset, {"fashion-mnist"});
   const OptimizerEntry& entry = optimizer_named(typed.optimizer);
   one_of("--order", typed.order, {"canonical", "fastest"});
@@ -160,6 +157,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   TrainOptions options;
   options.model = typed.model;
   options.hidden = parse_hidden(typed.hidden);
+  options.sync_batch_norm = typed.sync_batch_norm;
   if (given("--data-dir")) {
     if (typed.data_dir.empty()) refuse("--data-dir: the name of the folder is empty");
     options.data_dir = typed.data_dir;

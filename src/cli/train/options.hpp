@@ -19,6 +19,7 @@ namespace trireme::cli {
 struct TrainOptions {
   std::string model = "mlp";                  ///< or cnn, resnet
   std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer of mlp
+  bool sync_batch_norm = false;               ///< over the samples of all ranks; of resnet
   std::optional<std::string> data_dir;        ///< unset: where the data set's package puts it
   std::uint64_t epochs = 10;
   std::uint64_t steps = 0;                         ///< optimizer steps in all; 0: as many as the epochs have

@@ -47,6 +47,7 @@ int leaves_of(const TrainOptions& options, int ranks) {
 /// What the world can say against these settings before anything moves: an algorithm asked for that is not canonical.
 const TrainOptions& checked(const TrainOptions& options, const Communicator& communicator) {
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
+  check_sync_batch_norm(options, call.leaves, communicator.size());
   try {
     static_cast<void>(communicator.explain(1, DType::f32, call));
   } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
@@ -109,6 +110,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAnd
       progress_(mode, stderr),
       trace_(trace) {
   model_->use_gradients(data_parallel_.parameters());
+  if (options.sync_batch_norm) batch_norm_ = std::make_unique<BatchNormExchange>(communicator_, *model_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
                                 ? std::numeric_limits<std::uint64_t>::max()
@@ -171,6 +173,7 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   const auto begin = Progress::Clock::now();
   feed_.begin_step();
   buffers_.begin_step();
+  if (batch_norm_ != nullptr) batch_norm_->begin_step(sampler_.batch());
   bool finite = true;
   for (Shard& shard : step.shards()) {
     const auto [batch, leaf] = next_batch();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/batch_norm_exchange.hpp"
 #include "cli/train/buffer_settling.hpp"
 #include "cli/train/job_signals.hpp"
 #include "cli/train/loss_meter.hpp"
@@ -59,6 +60,7 @@ class Trainer {
   DataParallel data_parallel_;
   layout::LeafBlock own_;
   BufferSettling buffers_;
+  std::unique_ptr<BatchNormExchange> batch_norm_;  // null: each rank normalises its own leaf
   CallOptions metric_options_;
   std::unique_ptr<Optimizer> optimizer_;
   data::DistributedSampler sampler_;

@@ -3,6 +3,7 @@
 
 #include "kernels/batch_norm/batch_norm.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace trireme::models::layers {
@@ -22,14 +23,21 @@ BatchNorm<T>::BatchNorm(ParameterStore<T>& store, const BatchNormOptions& option
 template <class T>
 void BatchNorm<T>::find_moments(const T* x, std::size_t pixels) {
   const std::size_t channels = options_.input.channels;
-  kernels::column_moments(mean_.data(), sum_.data(), x, pixels, channels);
-  const auto count = static_cast<double>(pixels);
+  auto count = static_cast<double>(pixels);
+  if (pixels > 0) {
+    kernels::column_moments(mean_.data(), sum_.data(), x, pixels, channels);
+  } else {
+    std::fill(mean_.begin(), mean_.end(), 0.0);
+    std::fill(sum_.begin(), sum_.end(), 0.0);
+  }
+  if (auto* shared = store_.shared_statistics()) count = shared->combine_moments(count, mean_, sum_);
+  all_pixels_ = count;
   double* means = store_.statistics().data() + running_mean_;
   double* variances = store_.statistics().data() + running_variance_;
   for (std::size_t c = 0; c < channels; ++c) {
-    inverse_deviation_[c] = 1.0 / std::sqrt(sum_[c] / count + options_.epsilon);
+    inverse_deviation_[c] = 1.0 / std::sqrt(sum_[c] / std::max(count, 1.0) + options_.epsilon);
     means[c] = mean_[c];
-    variances[c] = pixels == 1 ? 0.0 : sum_[c] / (count - 1.0);
+    variances[c] = count <= 1.0 ? 0.0 : sum_[c] / (count - 1.0);
   }
 }
 
@@ -81,17 +89,20 @@ void BatchNorm<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Cl
                                .mean = mean_.data()});
   const auto count = static_cast<double>(pixels);
   for (std::size_t c = 0; c < channels; ++c) {
-    const double inverse = inverse_deviation_[c];
     store_.gradient(shift_)[c] = static_cast<T>(sum_[c]);
-    store_.gradient(gain_)[c] = static_cast<T>(projected_[c] * inverse);
+    store_.gradient(gain_)[c] = static_cast<T>(projected_[c] * inverse_deviation_[c]);
+  }
+  listener.ready(shift_);
+  listener.ready(gain_);
+  share_derivatives(count);
+  if (dx == nullptr) return;
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double inverse = inverse_deviation_[c];
     mean_dy_.data()[c] = static_cast<T>(sum_[c] / count);
     // gain / deviation^3 times the mean of dy (x - mean)
     const double gain = static_cast<double>(store_.value(gain_)[c]);
     slope_.data()[c] = static_cast<T>(gain * inverse * inverse * inverse * (projected_[c] / count));
   }
-  listener.ready(shift_);
-  listener.ready(gain_);
-  if (dx == nullptr) return;
   kernels::normalise_backward<T>({.dx = dx,
                                   .dy = dy,
                                   .x = x,
@@ -102,6 +113,27 @@ void BatchNorm<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Cl
                                   .scale = scale_.data(),
                                   .mean_dy = mean_dy_.data(),
                                   .slope = slope_.data()});
+}
+
+/// With g the derivative of the mean loss over all ranks' rows, n own pixels and N all: dy = g N/n. What normalise_backward()
+/// needs is N/n times the sum of g over all pixels, over N: the sum over ranks of n/N times that of dy, over n.
+template <class T>
+void BatchNorm<T>::share_derivatives(double count) {
+  if (auto* shared = store_.shared_statistics()) shared->add(count / std::max(all_pixels_, 1.0), sum_, projected_);
+}
+
+template <class T>
+void BatchNorm<T>::forward_nothing() {
+  if (store_.shared_statistics() != nullptr) find_moments(nullptr, 0);
+}
+
+template <class T>
+void BatchNorm<T>::backward_nothing(const Classifier::Listener& listener) {
+  this->announce_zero(store_, shift_, listener);
+  this->announce_zero(store_, gain_, listener);
+  std::fill(sum_.begin(), sum_.end(), 0.0);
+  std::fill(projected_.begin(), projected_.end(), 0.0);
+  share_derivatives(0.0);
 }
 
 template class BatchNorm<float>;

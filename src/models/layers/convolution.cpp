@@ -102,6 +102,12 @@ void Convolution<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const 
   });
 }
 
+template <class T>
+void Convolution<T>::backward_nothing(const Classifier::Listener& listener) {
+  if (options_.bias) this->announce_zero(store_, bias_, listener);
+  this->announce_zero(store_, weight_, listener);
+}
+
 template class Convolution<float>;
 template class Convolution<double>;
 

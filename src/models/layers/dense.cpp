@@ -37,6 +37,12 @@ void Dense<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Classi
   gemm(Form::plain, Form::plain, rows, options_.inputs, options_.outputs, dy, store_.value(weight_), dx);
 }
 
+template <class T>
+void Dense<T>::backward_nothing(const Classifier::Listener& listener) {
+  this->announce_zero(store_, bias_, listener);
+  this->announce_zero(store_, weight_, listener);
+}
+
 template class Dense<float>;
 template class Dense<double>;
 

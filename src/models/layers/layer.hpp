@@ -6,6 +6,7 @@
 #include "trireme/models/classifier.hpp"
 #include "trireme/models/image_extent.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace trireme::models::layers {
@@ -37,7 +38,18 @@ class Layer {
   /// declared first; then dx, unless it is null. dx is not dy's memory, which may be written.
   virtual void backward(const T* x, T* dy, T* dx, std::size_t rows, const Classifier::Listener& listener) = 0;
 
+  /// The two of a call without rows, in training: what other ranks exchange meanwhile is joined, in their order; gradients
+  /// become 0 and are announced as in backward().
+  virtual void forward_nothing() {}
+  virtual void backward_nothing(const Classifier::Listener&) {}
+
  protected:
+  static void announce_zero(const ParameterStore<T>& store, std::size_t parameter,
+                            const Classifier::Listener& listener) {
+    std::fill_n(store.gradient(parameter), store.parameters()[parameter].gradient.count, T{0});
+    listener.ready(parameter);
+  }
+
   Layer() = default;
   Layer(const Layer&) = delete;
   Layer& operator=(const Layer&) = delete;

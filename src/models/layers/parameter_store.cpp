@@ -5,6 +5,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/data/random.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace trireme::models::layers {
@@ -85,6 +86,13 @@ void ParameterStore<T>::settle_buffers(std::span<const double> statistics, doubl
     const auto old = static_cast<double>(buffer_values_.data()[i]);
     buffer_values_.data()[i] = static_cast<T>(old + momentum * (statistics[i] - old));
   }
+}
+
+template <class T>
+void ParameterStore<T>::share_statistics(StatisticsExchange* exchange) {
+  std::size_t most = 0;
+  for (const Parameter& buffer : buffers_) most = std::max(most, buffer.value.count);
+  shared_ = exchange == nullptr ? nullptr : std::make_unique<SharedStatistics>(*exchange, most);
 }
 
 template class ParameterStore<float>;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/layers/shared_statistics.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/data/aligned_buffer.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,6 +47,10 @@ class ParameterStore {
   /// By the number that declare_buffer() returned.
   const T* buffer(std::size_t begin) const { return buffer_values_.data() + begin; }
   std::span<double> statistics() { return statistics_; }
+  /// From here on the statistics are those of the samples of all ranks that `exchange` joins; null: of the own ones.
+  void share_statistics(StatisticsExchange* exchange);
+  /// Null: they are not shared.
+  SharedStatistics* shared_statistics() const { return shared_.get(); }
   /// Every element of the buffers becomes old + momentum (statistic - old), in f64, rounded to T once.
   /// Errors: invalid_argument unless there is one statistic per element.
   void settle_buffers(std::span<const double> statistics, double momentum);
@@ -58,6 +64,7 @@ class ParameterStore {
   std::vector<double> buffer_initial_;
   data::AlignedBuffer<T> buffer_values_;
   std::vector<double> statistics_;
+  std::unique_ptr<SharedStatistics> shared_;
 };
 
 extern template class ParameterStore<float>;

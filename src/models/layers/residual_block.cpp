@@ -92,6 +92,25 @@ void ResidualBlock<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, cons
   }
 }
 
+template <class T>
+void ResidualBlock<T>::forward_nothing() {
+  if (shortcut_ != nullptr) shortcut_->norm.forward_nothing();
+  norm0_.forward_nothing();
+  norm1_.forward_nothing();
+}
+
+template <class T>
+void ResidualBlock<T>::backward_nothing(const Classifier::Listener& listener) {
+  if (shortcut_ != nullptr) {
+    shortcut_->norm.backward_nothing(listener);
+    shortcut_->conv.backward_nothing(listener);
+  }
+  norm1_.backward_nothing(listener);
+  conv1_.backward_nothing(listener);
+  norm0_.backward_nothing(listener);
+  conv0_.backward_nothing(listener);
+}
+
 template class ResidualBlock<float>;
 template class ResidualBlock<double>;
 

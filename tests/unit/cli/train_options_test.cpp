@@ -268,13 +268,13 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
   }
 }
 
-TEST_CASE("train offers convolutional models, and says that batch normalisation over all ranks is unsupported") {
+TEST_CASE("train offers convolutional models, and resnet batch normalisation over all ranks") {
   CHECK(parsed({}).model == "mlp");
   CHECK(parsed({"--model", "cnn"}).model == "cnn");
   CHECK(parsed({"--model", "resnet"}).model == "resnet");
-  const Error error = trireme::testing::error_of([] {
-    parse_train_options({"--model", "resnet", "--sync-batch-norm"});
-  });
-  CHECK(error.code == ErrorCode::unsupported);
-  CHECK_THAT(error.message, Catch::Contains("--sync-batch-norm: this version normalises each leaf by itself"));
+  CHECK_FALSE(parsed({"--model", "resnet"}).sync_batch_norm);
+  CHECK(parsed({"--model", "resnet", "--sync-batch-norm"}).sync_batch_norm);
+  CHECK_THAT(refusal({"--sync-batch-norm"}), Contains("--sync-batch-norm belongs to --model resnet; mlp has no"));
+  CHECK_THAT(refusal({"--model", "cnn", "--sync-batch-norm"}),
+             Contains("--sync-batch-norm belongs to --model resnet; cnn has no"));
 }

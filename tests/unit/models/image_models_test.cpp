@@ -364,7 +364,7 @@ TEST_CASE("Image models learn what is learnable") {
   CHECK(model->evaluate(samples.all(), samples.labels).correct >= 114);
 }
 
-TEST_CASE("Image models refuse options and samples that do not fit, and synchronised batch normalisation") {
+TEST_CASE("Image models refuse options and samples that do not fit") {
   const auto refusal = [](const auto& options) {
     using Options = std::decay_t<decltype(options)>;
     using Model = std::conditional_t<std::is_same_v<Options, models::CnnOptions>, Cnn<float>, ResNet<float>>;
@@ -381,9 +381,6 @@ TEST_CASE("Image models refuse options and samples that do not fit, and synchron
   CHECK(invalid(models::ResNetOptions{.blocks = 0}));
   CHECK(invalid(models::ResNetOptions{.momentum = 1.5}));
   CHECK(invalid(models::ResNetOptions{.epsilon = 0.0}));
-  const Error synchronised = refusal(models::ResNetOptions{.synchronised_batch_norm = true});
-  CHECK(synchronised.code == ErrorCode::unsupported);
-  CHECK_THAT(synchronised.message, Catch::Contains("synchronised batch normalisation"));
 
   const auto model = small<float>("cnn");
   const auto samples = images<float>(4);
