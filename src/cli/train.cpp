@@ -2,6 +2,7 @@
 #include "cli/subcommand.hpp"
 #include "cli/train/recorder_dump.hpp"
 #include "cli/train/steps_trace.hpp"
+#include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/models/blas.hpp"
@@ -26,7 +27,7 @@ void settle_blas(const Invocation& invocation) {
   models::settle_blas_environment(argv.data());
 }
 
-int train_in_world(const Invocation& invocation, const TrainOptions& options, const data::TrainAndTest& sets,
+int train_in_world(const Invocation& invocation, const TrainOptions& options, const TrainingData& data,
                    JobSignals& signals) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   World world = World::open();
@@ -34,18 +35,20 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
   const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
   trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
   trace->agree_on_origin(world.communicator());
-  const auto trainer = std::make_unique<Trainer>(world, options, sets, mode, trace->recorder());
+  const auto trainer = std::make_unique<Trainer>(world, options, data, mode, trace->recorder());
   if (world.rank() == 0) std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
 
   signals.watch(trainer->reductions());
   signals.attend();
   const TrainResult result = trainer->run(signals);
-  if (world.rank() == 0 && !result.diverged_at) {
+  const bool is_first = world.rank() == 0;
+  world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
+  world.close();
+  if (is_first && !result.diverged_at) {
+    if (const auto sample = trainer->sample()) std::printf("%s\n", sample->c_str());
     std::printf("%s\n", result_line(result).c_str());
     std::fflush(stdout);
   }
-  world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
-  world.close();
   if (result.diverged_at) {
     std::fprintf(stderr, "%s\n", divergence_line(*result.diverged_at, options.optimizer.learning_rate).c_str());
     return 1;
@@ -57,11 +60,11 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
 int train_and_record(const Invocation& invocation) {
   const auto options = parse_train_options(invocation.arguments);
   if (!options) return 0;
-  const auto sets = data::load_fashion_mnist(options->data_dir);
+  const auto data = load_training_data(*options);
 
   JobSignals signals;  // before any thread: all of them inherit the mask
   try {
-    return train_in_world(invocation, *options, sets, signals);
+    return train_in_world(invocation, *options, *data, signals);
   } catch (const Exception& failure) {
     if (is_failure_of_world(failure.error().code)) {
       const std::string said =

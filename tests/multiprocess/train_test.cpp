@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "multiprocess/idx_folder.hpp"
 #include "multiprocess/launched.hpp"
+#include "multiprocess/train_job.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -29,52 +30,10 @@ Words small_job(const Words& more) {
   return words;
 }
 
-Result run_ranks(int ranks, const Words& job, const Variables& environment = {}) {
-  Words words{"run", "-n", std::to_string(ranks), "--", TRIREME_PROGRAM};
-  words.insert(words.end(), job.begin(), job.end());
-  return run_trireme(words, environment);
-}
-
-/// The last line of rank 0, which must be the result.
-std::string result_of(const Result& result) {
-  INFO("stdout: " << result.out << "\nstderr: " << result.err);
-  std::istringstream stream(result.out);
-  std::string last;
-  for (std::string line; std::getline(stream, line);) last = line;
-  REQUIRE(last.rfind("result: ", 0) == 0);
-  return last;
-}
-
-std::string value(const std::string& line, const std::string& key) {
-  const auto at = line.find(" " + key + "=");
-  REQUIRE(at != std::string::npos);
-  const auto begin = at + key.size() + 2;
-  return line.substr(begin, line.find(' ', begin) - begin);
-}
-
-/// What must be equal for every world: weights, loss and accuracy.
-std::string outcome_of(const Result& result) {
-  INFO("stdout: " << result.out << "\nstderr: " << result.err);
-  REQUIRE(result.exit_code == 0);
-  const std::string line = result_of(result);
-  const std::string weights = value(line, "weights_xxh3");
-  REQUIRE(weights.size() == 16);
-  return weights + " " + value(line, "train_loss") + " " + value(line, "test_accuracy") + " " + value(line, "steps");
-}
-
 /// One rank alone, without a launcher.
 const std::string& alone() {
   static const std::string outcome = outcome_of(run_trireme(small_job({})));
   return outcome;
-}
-
-/// The one line that a program without a launcher wrote, and nothing else.
-void require_refusal(const Result& result, const std::string& expected) {
-  INFO("stdout: " << result.out << "\nstderr: " << result.err);
-  CHECK(result.exit_code == 2);
-  CHECK(result.out.empty());
-  CHECK_THAT(result.err, Contains(expected));
-  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
 }
 
 }  // namespace

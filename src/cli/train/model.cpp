@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/model.hpp"
 
-#include "trireme/data/random.hpp"
+#include "cli/train/seeds.hpp"
 #include "trireme/models/cnn.hpp"
 #include "trireme/models/mlp.hpp"
 #include "trireme/models/resnet.hpp"
 
 namespace trireme::cli {
 namespace {
-
-// The model's random numbers are another stream of the seed than the sampler's.
-constexpr std::uint64_t model_stream = 0x6d6f64656cu;
 
 std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const std::vector<std::size_t>& hidden) {
   std::vector<std::size_t> sizes{images.pixels()};
@@ -23,7 +20,7 @@ std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const s
 
 std::unique_ptr<models::Classifier> make_model(const TrainOptions& options, const data::LabelledImages& images,
                                                std::size_t rows) {
-  const std::uint64_t seed = data::stream_key(options.seed, model_stream);
+  const std::uint64_t seed = model_seed(options.seed);
   const models::ImageExtent extent{images.rows, images.columns, 1};
   if (options.model == "cnn") {
     return std::make_unique<models::Cnn<float>>(

@@ -18,6 +18,13 @@ constexpr std::int64_t most_units = 1 << 16;
 constexpr std::uint64_t most_samples = std::numeric_limits<std::uint32_t>::max();
 constexpr int most_shards = 1 << 15;
 
+// What gpt trains well with where nothing else is said: a rate for the rule adamw, over few windows at a time.
+constexpr std::size_t gpt_batch_size = 32;
+constexpr double gpt_learning_rate = 2e-3;
+constexpr double gpt_weight_decay = 0.1;
+constexpr double gpt_final_factor = 0.05;
+constexpr std::uint64_t gpt_warmup_steps = 20;
+
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
 void one_of(const char* flag, const std::string& value, std::initializer_list<std::string_view> known) {
@@ -44,9 +51,11 @@ double at_least_zero(const char* flag, double value) {
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", trace;
-  std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, eval_every = 1, log_every = 0,
-                seed = 1;
+              bucket_bytes = "25MiB", order = "canonical", trace, loss, precision = "f32", eval_every = "1";
+  std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
+                patience = 0, swa_from = 0;
+  double ema = 0;
+  bool keep_best = false;
   std::string lr_schedule = "constant", lr_scaling = "none";
   std::uint64_t warmup_steps = 0, lr_interval = 1000, lr_base_batch = 256;
   double lr_final = 0, lr_power = 2, lr_decay = 0.1;
@@ -82,18 +91,24 @@ Schedule schedule_of(const Typed& typed) {
 void describe(Arguments& flags, Typed& typed) {
   flags.option(
       "--model", typed.model,
-      "mlp (default): a multi-layer perceptron; cnn: two convolutions; resnet: three stages of residual blocks with "
-      "batch normalisation over each leaf, or as --sync-batch-norm says");
+      "mlp (default), of images or tables: a multi-layer perceptron; of images: cnn, two convolutions; resnet, three "
+      "stages of residual blocks with batch normalisation over each leaf, or as --sync-batch-norm says; of tables: linear and logistic regression; of "
+      "text and tokens: gpt (their default)");
   flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
+  flags.option("--loss", typed.loss,
+               "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values");
   flags.flag("--sync-batch-norm", typed.sync_batch_norm,
              "batch normalisation of resnet over the samples of all ranks, with one leaf each");
-  flags.option("--dataset", typed.dataset,
-               "fashion-mnist (default), or any set of the same four IDX files with --data-dir");
+  flags.option(
+      "--dataset", typed.dataset,
+      "fashion-mnist (default), or any set of the same four IDX files with --data-dir; text:FILE, a token for each "
+      "byte; tokens:FILE, of 16 or 32 bits; csv:FILE; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
+      "folder in place of a text or token file: all files in it, by name");
   flags.option("--data-dir", typed.data_dir,
                std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");
   flags.option("--epochs", typed.epochs, "passes over the training set (default 10)", {.least = 1});
   flags.option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
-  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256)",
+  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256, of gpt 32)",
                {.least = 1, .most = most_samples});
   flags.option("--batch-size-per-rank", typed.batch_size_per_rank,
                "samples per step and rank, in place of --batch-size", {.least = 1, .most = most_samples >> 16});
@@ -135,7 +150,19 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
   flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
-  flags.option("--eval-every", typed.eval_every, "epochs between evaluations (default 1; 0: only at the end)");
+  flags.option("--precision", typed.precision,
+               "of parameters and gradients: f32 (default), bf16, or f16 with dynamic loss scaling; sums stay f32");
+  flags.option(
+      "--ema", typed.ema,
+      "take the exponential moving average of the weights with this decay, below 1, for evaluation and result");
+  flags.option("--swa-from", typed.swa_from,
+               "take the mean of the weights of this step and all later ones for evaluation and result");
+  flags.option(
+      "--eval-every", typed.eval_every,
+      "epochs between evaluations of the held-out part, or steps as in 100steps (default 1; 0: only at the end)");
+  flags.flag("--keep-best", typed.keep_best, "the result is the weights of the evaluation with the least loss");
+  flags.option("--early-stop", typed.patience,
+               "end training behind so many evaluations in a row without a lesser loss (default 0: never)");
   flags.option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
   flags.option(
       "--trace", typed.trace,
@@ -143,28 +170,95 @@ void describe(Arguments& flags, Typed& typed) {
       "of FILE.json to FILE.rankR.json");
 }
 
-TrainOptions check(const Arguments& flags, const Typed& typed) {
+/// Which models can learn from which samples.
+void check_pair(const std::string& model, DatasetKind kind) {
+  const bool is_text = kind == DatasetKind::text || kind == DatasetKind::tokens;
+  const bool is_images = kind == DatasetKind::images;
+  if (model == "gpt" && !is_text) refuse("--model gpt needs --dataset text:FILE or tokens:FILE");
+  if (model != "gpt" && is_text) refuse("--dataset text: and tokens: are for --model gpt, not " + model);
+  if ((model == "cnn" || model == "resnet") && !is_images)
+    refuse("--model " + model + " needs images: --dataset fashion-mnist, or another set with --data-dir");
+  if ((model == "linear" || model == "logistic") && is_images)
+    refuse("--model " + model + " needs --dataset csv:FILE, libsvm:FILE or synthetic:KIND");
+}
+
+LossKind loss_of(const Arguments& flags, const Typed& typed, const std::string& model, DatasetKind kind) {
+  const bool is_table = kind == DatasetKind::csv || kind == DatasetKind::libsvm || kind == DatasetKind::synthetic;
+  if (flags.given("--loss")) {
+    if (model != "mlp" || !is_table) refuse("--loss belongs to --model mlp on a table; " + model + " has its own");
+    one_of("--loss", typed.loss, {"cross_entropy", "squared"});
+    return typed.loss == "squared" ? LossKind::squared : LossKind::cross_entropy;
+  }
+  return model == "linear" ? LossKind::squared : LossKind::cross_entropy;
+}
+
+Precision precision_of(const Typed& typed) {
+  one_of("--precision", typed.precision, {"f32", "bf16", "f16"});
+  return typed.precision == "f32" ? Precision::f32 : typed.precision == "bf16" ? Precision::bf16 : Precision::f16;
+}
+
+std::optional<AverageChoice> average_of(const Arguments& flags, const Typed& typed) {
+  const bool ema = flags.given("--ema");
+  const bool swa = flags.given("--swa-from");
+  if (ema && swa) refuse("--ema and --swa-from exclude each other: give one");
+  if (ema) {
+    if (!(typed.ema >= 0.0 && typed.ema < 1.0))
+      refuse("--ema must be at least 0 and below 1, got " + text_of(typed.ema));
+    return AverageChoice{.rule = {.kind = AverageKind::exponential, .decay = typed.ema, .warmup = true}};
+  }
+  if (swa) {
+    if (typed.swa_from == 0) refuse("--swa-from: steps are counted from 1");
+    return AverageChoice{.rule = {.kind = AverageKind::equal}, .from_step = typed.swa_from};
+  }
+  return std::nullopt;
+}
+
+/// "3" are epochs, "100steps" steps.
+ValidationOptions validation_of(const Typed& typed) {
+  ValidationOptions options{.keep_best = typed.keep_best, .patience = typed.patience};
+  const std::string& text = typed.eval_every;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), options.every);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error != std::errc() || (!unit.empty() && unit != "steps"))
+    refuse("--eval-every is '" + text + "': give epochs as in 2, or steps as in 100steps");
+  options.every_is_steps = !unit.empty();
+  if (options.every_is_steps && options.every == 0) refuse("--eval-every must be above 0steps, or 0");
+  if (options.every == 0 && (options.keep_best || options.patience != 0))
+    refuse("--eval-every 0 evaluates at the end alone: --keep-best and --early-stop have nothing to go by");
+  return options;
+}
+
+TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
-  one_of("--model", typed.model, {"mlp", "cnn", "resnet"});
-  if (given("--hidden") && typed.model != "mlp")
-    refuse("--hidden belongs to --model mlp; " + typed.model + " has none");
-  if (typed.sync_batch_norm && typed.model != "resnet")
-    refuse("--sync-batch-norm belongs to --model resnet; " + typed.model + " has no batch normalisation");
-  one_of("--dataset", typed.dataset, {"fashion-mnist"});
-  const OptimizerEntry& entry = optimizer_named(typed.optimizer);
+  one_of("--model", typed.model, {"mlp", "cnn", "resnet", "gpt", "linear", "logistic"});
+  const DatasetSpec dataset = parse_dataset("--dataset", typed.dataset);
+  const bool is_text = dataset.kind == DatasetKind::text || dataset.kind == DatasetKind::tokens;
+  const std::string model = !given("--model") && is_text ? "gpt" : typed.model;
+  check_pair(model, dataset.kind);
+  if (given("--hidden") && model != "mlp") refuse("--hidden belongs to --model mlp; " + model + " has none");
+  if (typed.sync_batch_norm && model != "resnet")
+    refuse("--sync-batch-norm belongs to --model resnet; " + model + " has no batch normalisation");
+  const bool is_gpt = model == "gpt";
+  const OptimizerEntry& entry = optimizer_named(is_gpt && !given("--optimizer") ? "adamw" : typed.optimizer);
   one_of("--order", typed.order, {"canonical", "fastest"});
 
   TrainOptions options;
-  options.model = typed.model;
+  options.model = model;
   options.hidden = parse_hidden(typed.hidden);
   options.sync_batch_norm = typed.sync_batch_norm;
+  options.gpt = language.checked(flags, model);
+  options.data = data.checked(flags, dataset);
+  options.loss = loss_of(flags, typed, model, dataset.kind);
+  options.precision = precision_of(typed);
+  options.average = average_of(flags, typed);
+  options.validation = validation_of(typed);
   if (given("--data-dir")) {
     if (typed.data_dir.empty()) refuse("--data-dir: the name of the folder is empty");
     options.data_dir = typed.data_dir;
   }
   options.epochs = typed.epochs;
   options.steps = typed.steps;
-  options.batch_size = typed.batch_size;
+  options.batch_size = is_gpt && !given("--batch-size") ? gpt_batch_size : typed.batch_size;
   if (given("--batch-size-per-rank")) {
     if (given("--batch-size")) refuse("--batch-size and --batch-size-per-rank exclude each other: give one");
     options.batch_size_per_rank = typed.batch_size_per_rank;
@@ -179,18 +273,22 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
   if (options.accumulate != 0 && !std::has_single_bit(static_cast<unsigned>(options.accumulate)))
     refuse("--accumulate must be a power of two, or 0, got " + std::to_string(options.accumulate));
   options.schedule = schedule_of(typed);
+  if (is_gpt && !given("--lr-schedule")) {
+    options.schedule.kind = ScheduleKind::cosine;
+    if (!given("--lr-final")) options.schedule.final_factor = gpt_final_factor;
+    if (!given("--warmup-steps")) options.warmup_if_long = gpt_warmup_steps;
+  }
   one_of("--lr-scaling", typed.lr_scaling, {"none", "linear", "square_root"});
   options.lr_scaling = typed.lr_scaling == "linear"        ? BatchScaling::linear
                        : typed.lr_scaling == "square_root" ? BatchScaling::square_root
                                                            : BatchScaling::none;
   options.lr_base_batch = typed.lr_base_batch;
-  options.clip_norm = at_least_zero("--clip-norm", typed.clip_norm);
+  options.clip_norm = is_gpt && !given("--clip-norm") ? 1.0 : at_least_zero("--clip-norm", typed.clip_norm);
   options.clip_value = at_least_zero("--clip-value", typed.clip_value);
   options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
   if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");
   options.overlap = !typed.no_overlap;
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
-  options.eval_every = typed.eval_every;
   options.log_every = typed.log_every;
   if (given("--trace")) {
     if (typed.trace.empty()) refuse("--trace: the name of the file is empty");
@@ -199,10 +297,13 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
 
   OptimizerChoice& optimizer = options.optimizer;
   optimizer.name = entry.name;
-  optimizer.learning_rate =
-      given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate) : entry.learning_rate;
-  optimizer.weight_decay =
-      given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay) : entry.weight_decay;
+  const bool own_rule = is_gpt && !given("--optimizer");
+  optimizer.learning_rate = given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate)
+                            : own_rule               ? gpt_learning_rate
+                                                     : entry.learning_rate;
+  optimizer.weight_decay = given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay)
+                           : own_rule              ? gpt_weight_decay
+                                                   : entry.weight_decay;
   optimizer.l2_penalty = at_least_zero("--l2-penalty", typed.l2_penalty);
   const auto belongs = [&](const char* flag, bool has, bool OptimizerEntry::*needs) {
     if (has || !given(flag)) return;
@@ -210,7 +311,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed) {
     for (const OptimizerEntry& each : optimizers()) {
       if (each.*needs) owners += (owners.empty() ? "" : ", ") + std::string(each.name);
     }
-    refuse(std::string(flag) + " belongs to --optimizer " + owners + "; " + typed.optimizer + " has none");
+    refuse(std::string(flag) + " belongs to --optimizer " + owners + "; " + optimizer.name + " has none");
   };
   belongs("--momentum", entry.has_momentum, &OptimizerEntry::has_momentum);
   belongs("--nesterov", entry.has_nesterov, &OptimizerEntry::has_nesterov);
@@ -245,12 +346,14 @@ std::vector<std::size_t> parse_hidden(std::string_view text) {
 
 std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments) {
   Typed typed;
-  Arguments flags("Trains a model on labelled images, alone or as one of the ranks that `trireme run` starts.",
+  Arguments flags("Trains a model on images, tables or text, alone or as one of the ranks that `trireme run` starts.",
                   "trireme train");
   flags.footer("The last line on rank 0's stdout is `result: key=value …`.");
   describe(flags, typed);
+  const DataFlags data(flags);
+  const GptFlags language(flags);
   if (!flags.parse(arguments)) return std::nullopt;
-  return check(flags, typed);
+  return check(flags, typed, data, language);
 }
 
 }  // namespace trireme::cli

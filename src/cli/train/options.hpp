@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/data_options.hpp"
+#include "cli/train/gpt_flags.hpp"
 #include "cli/train/optimizers.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
 #include "trireme/optim/schedule.hpp"
+#include "trireme/optim/weight_average.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -15,12 +18,35 @@
 
 namespace trireme::cli {
 
+/// What a model of rows makes of its outputs.
+enum class LossKind : unsigned char { cross_entropy, squared };
+
+/// What parameters and gradients are kept as. Sums are f32 in any case, and so are the products of the models.
+enum class Precision : unsigned char { f32, bf16, f16 };
+
+/// Averages of the weights over training, which are what is evaluated and what is left in the end.
+struct AverageChoice {
+  WeightAverageOptions rule{};
+  std::uint64_t from_step = 1;  ///< the first step whose weights count
+};
+
+/// What is looked at during training, and what follows from it.
+struct ValidationOptions {
+  std::uint64_t every = 1;  ///< epochs, or steps; 0: only at the end
+  bool every_is_steps = false;
+  bool keep_best = false;      ///< the weights of the least validation loss are the result
+  std::uint64_t patience = 0;  ///< evaluations without a lesser loss before training ends; 0: it does not
+};
+
 /// What `trireme train` was asked for, checked.
 struct TrainOptions {
-  std::string model = "mlp";                  ///< or cnn, resnet
+  std::string model = "mlp";                  ///< or cnn, resnet, gpt, linear, logistic
   std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer of mlp
   bool sync_batch_norm = false;               ///< over the samples of all ranks; of resnet
-  std::optional<std::string> data_dir;        ///< unset: where the data set's package puts it
+  GptChoice gpt{};
+  LossKind loss = LossKind::cross_entropy;  ///< of models of rows
+  DataOptions data{};
+  std::optional<std::string> data_dir;  ///< unset: where the data set's package puts it
   std::uint64_t epochs = 10;
   std::uint64_t steps = 0;                         ///< optimizer steps in all; 0: as many as the epochs have
   std::size_t batch_size = 256;                    ///< samples per step over all ranks
@@ -30,6 +56,7 @@ struct TrainOptions {
   int accumulate = 0;                              ///< passes per rank and step; 0: as logical_shards says
   OptimizerChoice optimizer{};
   Schedule schedule{};                           ///< total_steps is the trainer's to fill in
+  std::uint64_t warmup_if_long = 0;              ///< a warm-up that nobody asked for: at most half of a run
   BatchScaling lr_scaling = BatchScaling::none;  ///< of the learning rate, from lr_base_batch to the batch
   std::size_t lr_base_batch = 256;
   double clip_norm = 0.0;   ///< 0: no clipping
@@ -37,7 +64,9 @@ struct TrainOptions {
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;
-  std::uint64_t eval_every = 1;        ///< epochs; 0: only at the end
+  Precision precision = Precision::f32;
+  std::optional<AverageChoice> average{};
+  ValidationOptions validation{};
   std::uint64_t log_every = 0;         ///< steps; 0: never
   std::optional<std::string> trace{};  ///< file for a trace of the steps; unset: none
 

@@ -23,13 +23,23 @@ std::string fixed(double value, int digits) {
 
 std::string result_line(const TrainResult& result) {
   std::string line = "result: model=" + result.model + " world=" + std::to_string(result.world) +
-                     " steps=" + std::to_string(result.steps) + " train_loss=" + loss_text(result.train_loss) +
-                     " test_accuracy=" + fixed(result.test_accuracy, 4) +
-                     " samples_per_s=" + fixed(result.samples_per_s, 1);
+                     " steps=" + std::to_string(result.steps) + " train_loss=" + loss_text(result.train_loss);
+  if (result.test.accuracy) line += " test_accuracy=" + fixed(*result.test.accuracy, 4);
+  line += " samples_per_s=" + fixed(result.samples_per_s, 1) + " test_loss=" + loss_text(result.test.loss);
+  if (result.test.perplexity) line += " test_perplexity=" + loss_text(*result.test.perplexity);
+  if (result.test.error) line += " test_rmse=" + loss_text(*result.test.error);
   line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
           " logical_shards=" + std::to_string(result.logical_shards);
+  if (result.skipped_steps) line += " skipped_steps=" + std::to_string(*result.skipped_steps);
+  if (result.best_step != 0) line += " best_step=" + std::to_string(result.best_step);
+  if (result.stopped_early_at) line += " stopped_early_at=" + std::to_string(*result.stopped_early_at);
   if (result.stop_signal != 0) line += " stopped_by_signal=" + std::to_string(result.stop_signal);
   return line + " weights_xxh3=" + result.weights_xxh3;
+}
+
+std::string early_stop_line(std::uint64_t step, std::uint64_t best_step, std::uint64_t patience) {
+  return "trireme train: stopped early at step " + std::to_string(step) + ": no lesser loss in " +
+         std::to_string(patience) + " evaluations behind step " + std::to_string(best_step);
 }
 
 std::string divergence_line(std::uint64_t step, double learning_rate) {
@@ -43,7 +53,12 @@ std::string metric_line(const Metric& metric) {
   std::string line = "metric step=" + std::to_string(metric.step) + " epoch=" + std::to_string(metric.epoch);
   if (metric.step_loss) line += " step_loss=" + loss_text(*metric.step_loss);
   if (metric.train_loss) line += " train_loss=" + loss_text(*metric.train_loss);
-  if (metric.val_accuracy) line += " val_accuracy=" + fixed(*metric.val_accuracy, 4);
+  if (metric.validation) {
+    if (metric.validation->accuracy) line += " val_accuracy=" + fixed(*metric.validation->accuracy, 4);
+    line += " val_loss=" + loss_text(metric.validation->loss);
+    if (metric.validation->perplexity) line += " val_perplexity=" + loss_text(*metric.validation->perplexity);
+    if (metric.validation->error) line += " val_rmse=" + loss_text(*metric.validation->error);
+  }
   return line + " samples_per_s=" + fixed(metric.samples_per_s, 1);
 }
 

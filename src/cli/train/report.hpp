@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/evaluator.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,20 +15,24 @@ struct TrainResult {
   int world = 1;
   std::uint64_t steps = 0;
   double train_loss = 0.0;     ///< mean over the last epoch, or what there was of it; NaN without a step
-  double test_accuracy = 0.0;  ///< of the weights of the last step, as the hash is
+  Score test{};                ///< of the same weights as the hash: the last step's, unless others were asked for
   double samples_per_s = 0.0;  ///< of training alone, without the first steps
   std::string weights_xxh3{};
   std::uint64_t epochs = 0;  ///< complete ones
   double seconds = 0.0;      ///< from the first step to the end
   int logical_shards = 1;
-  int stop_signal = 0;  ///< what ended it early; 0: nothing did
+  int stop_signal = 0;                              ///< what ended it early; 0: nothing did
+  std::uint64_t best_step = 0;                      ///< whose weights were kept; 0: the last one's
+  std::optional<std::uint64_t> stopped_early_at{};  ///< step behind which nothing had become better for long enough
+  std::optional<std::uint64_t> skipped_steps{};     ///< whose gradients overflowed; of --precision f16
   /// The step whose loss, or behind which the loss on the test set, was no finite number: training ended there, and the
   /// rest of this says nothing.
   std::optional<std::uint64_t> diverged_at{};
 };
 
 /// "result: model=mlp world=2 steps=… train_loss=… test_accuracy=… samples_per_s=… … weights_xxh3=…": these keys are a
-/// contract, in this order; the line ends with the 16 digits of the last, others may stand before it.
+/// contract, in this order (test_accuracy of classifiers alone); the line ends with the 16 digits of the last, others may
+/// stand before it.
 std::string result_line(const TrainResult& result);
 
 /// Why a run that diverged has no result.
@@ -36,12 +42,15 @@ std::string divergence_line(std::uint64_t step, double learning_rate);
 struct Metric {
   std::uint64_t step = 0;
   std::uint64_t epoch = 1;
-  std::optional<double> step_loss{};     ///< mean over the steps since the last such line
-  std::optional<double> train_loss{};    ///< mean over the epoch
-  std::optional<double> val_accuracy{};  ///< on the set held out, which for Fashion-MNIST is its test set
+  std::optional<double> step_loss{};   ///< mean over the steps since the last such line
+  std::optional<double> train_loss{};  ///< mean over the epoch
+  std::optional<Score> validation{};   ///< on the set held out, which for Fashion-MNIST is its test set
   double samples_per_s = 0.0;
 };
 std::string metric_line(const Metric& metric);
+
+/// Why training ended before its time.
+std::string early_stop_line(std::uint64_t step, std::uint64_t best_step, std::uint64_t patience);
 
 /// One stderr line that says what trains on what, before the first step.
 struct Start {

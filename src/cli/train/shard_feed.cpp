@@ -13,34 +13,25 @@ constexpr std::uint64_t steps_ahead = 1;
 
 ShardFeed::ShardFeed(const data::LabelledImages& images, data::DistributedSampler& sampler, int leaves,
                      layout::LeafBlock own, const data::BatchLoaderOptions& options)
-    : sampler_(sampler),
-      leaves_(leaves),
-      own_(own),
-      loader_(images, options),
-      cursor_(sampler.cursor()),
-      leaf_of_(loader_.capacity()) {}
+    : sampler_(sampler), leaves_(leaves), own_(own), loader_(images, options), cursor_(sampler.cursor()) {}
 
 void ShardFeed::begin_step() {
   ++begun_;
   look_ahead();
 }
 
-ShardFeed::Item ShardFeed::next() {
+data::Batch ShardFeed::next() {
   if (loader_.outstanding() == 0) fail(ErrorCode::invalid_argument, "the feed has no more shards of this step");
-  const std::size_t leaf = leaf_of_[taken_++ % leaf_of_.size()];
   const data::Batch batch = loader_.next();
   look_ahead();
-  return {batch, leaf};
+  return batch;
 }
 
 void ShardFeed::look_ahead() {
   while (loader_.outstanding() < loader_.capacity() && requested_ < begun_ + steps_ahead) {
     const auto samples =
         data::DistributedSampler::leaf(sampler_.batch(cursor_.epoch, cursor_.step), leaves_, own_.first + leaf_);
-    if (!samples.empty()) {
-      leaf_of_[asked_++ % leaf_of_.size()] = static_cast<std::size_t>(leaf_);
-      loader_.request(samples);
-    }
+    if (!samples.empty()) loader_.request(samples);
     if (++leaf_ < own_.count) continue;
     leaf_ = 0;
     cursor_ = sampler_.next(cursor_);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/trainer.hpp"
 
-#include "cli/train/model.hpp"
-#include "cli/train/normalisation.hpp"
+#include "cli/train/batch_norm_exchange.hpp"
+#include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/data/evaluation_share.hpp"
 #include "trireme/models/blas.hpp"
 #include "trireme/models/weights_hash.hpp"
 
@@ -56,25 +55,24 @@ const TrainOptions& checked(const TrainOptions& options, const Communicator& com
   return options;
 }
 
-/// Samples of a pass, but for those that a leaf has more than another.
-std::size_t rows_of_pass(const TrainOptions& options, const data::LabelledImages& images, int ranks) {
-  const auto leaves = static_cast<std::size_t>(leaves_of(options, ranks));
-  return std::min(options.global_batch(ranks), images.size()) / leaves + 1;
+TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data) {
+  const auto leaves = static_cast<std::size_t>(leaves_of(options, world.size()));
+  return {.communicator = communicator,
+          .local_ranks = world.local_size(),
+          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1};
 }
 
-DataParallelOptions parallel_options(const TrainOptions& options, telemetry::SpanRecorder* trace) {
+DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
+                                     telemetry::SpanRecorder* trace) {
   return {.bucket_bytes = options.bucket_bytes,
           .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
           .logical_shards = options.logical_shards,
           .accumulate = options.accumulate,
           .overlap = options.overlap,
           .order = options.order,
-          .gradients_as_bucket_views = true,
+          .gradients_as_bucket_views = !weights.is_narrow(),
+          .row_sparse = task.row_sparse(),
           .trace = trace};
-}
-
-data::BatchLoaderOptions loader_options(const World& world, const data::Normalisation& normalisation) {
-  return {.busy_threads = static_cast<unsigned>(world.local_size()), .normalisation = normalisation};
 }
 
 layout::LeafBlock own_block(const DataParallel& data_parallel, const World& world) {
@@ -87,65 +85,84 @@ std::int64_t bits_of(const std::string& hash) {
   return static_cast<std::int64_t>(value);
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {
+  auto optimizer = optimizer_named(choice.name).make(choice);
+  if (const auto names = task.without_decay(); !names.empty() && choice.weight_decay != 0) {
+    optimizer->add_group({.name = "without decay", .parameters = names, .weight_decay = 0.0});
+  }
+  return optimizer;
+}
+
+void check_validation(const ValidationOptions& validation, const Task& task) {
+  if (task.size(Part::validation) != 0 || (!validation.keep_best && validation.patience == 0)) return;
+  fail(ErrorCode::invalid_argument,
+       std::string(validation.keep_best ? "--keep-best" : "--early-stop") +
+           ": no samples are held out to go by: raise --held-out, or give a --test-dataset");
+}
+
 }  // namespace
 
-Trainer::Trainer(World& world, const TrainOptions& options, const data::TrainAndTest& sets, ProgressMode mode,
+Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
                  telemetry::SpanRecorder* trace)
     : world_(world),
       options_(checked(options, world.communicator())),
-      sets_(sets),
       communicator_(world.communicator()),
-      model_(make_model(options, sets.train, rows_of_pass(options, sets.train, world.size()))),
-      data_parallel_(communicator_, model_->parameters(), parallel_options(options, trace)),
+      task_(data.make_task(task_place(world, communicator_, options, data))),
+      weights_(task_->parameters(), options.precision, options.average),
+      data_parallel_(communicator_, weights_.parameters(), parallel_options(options, *task_, weights_, trace)),
       own_(own_block(data_parallel_, world)),
-      buffers_(*model_, own_.count),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
-      optimizer_(optimizer_named(options.optimizer.name).make(options.optimizer)),
-      sampler_({.count = sets.train.size(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
-      normalisation_(normalisation_of(sets.train)),
-      feed_(sets.train, sampler_, data_parallel_.logical_shards(), own_, loader_options(world, normalisation_)),
-      test_loader_(sets.test, loader_options(world, normalisation_)),
+      optimizer_(make_optimizer(options.optimizer, *task_)),
+      sampler_({.count = task_->samples(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
+      selection_(options.validation),
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
       progress_(mode, stderr),
       trace_(trace) {
-  model_->use_gradients(data_parallel_.parameters());
-  if (options.sync_batch_norm) batch_norm_ = std::make_unique<BatchNormExchange>(communicator_, *model_);
+  check_validation(options.validation, *task_);
+  if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
+  task_->feed(sampler_, data_parallel_.logical_shards(), own_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
-  const std::uint64_t all = options.epochs > std::numeric_limits<std::uint64_t>::max() / sampler_.steps_per_epoch()
-                                ? std::numeric_limits<std::uint64_t>::max()
-                                : options.epochs * sampler_.steps_per_epoch();
-  total_steps_ = options.steps == 0 ? all : std::min(all, options.steps);
-  schedule_ = options.schedule;
+  set_schedule();
+  result_.model = options.model;
+  result_.world = world.size();
+  result_.logical_shards = data_parallel_.logical_shards();
+  result_.train_loss = std::numeric_limits<double>::quiet_NaN();
+}
+
+void Trainer::set_schedule() {
+  const std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  const std::uint64_t all =
+      options_.epochs > most / sampler_.steps_per_epoch() ? most : options_.epochs * sampler_.steps_per_epoch();
+  total_steps_ = options_.steps == 0 ? all : std::min(all, options_.steps);
+  schedule_ = options_.schedule;
   schedule_.total_steps = total_steps_;
+  if (options_.warmup_if_long != 0) schedule_.warmup_steps = std::min(options_.warmup_if_long, total_steps_ / 2);
   try {
     schedule_.check();
   } catch (const Exception& refusal) {
     fail(refusal.error().code, "--lr-schedule, --warmup-steps: " + refusal.error().message);
   }
-  learning_rate_ = scaled_learning_rate(options.optimizer.learning_rate, options.lr_scaling,
-                                        sampler_.options().global_batch, options.lr_base_batch);
-  result_.model = options.model;
-  result_.world = world.size();
-  result_.logical_shards = data_parallel_.logical_shards();
-  result_.train_loss = result_.test_accuracy = std::numeric_limits<double>::quiet_NaN();
+  learning_rate_ = scaled_learning_rate(options_.optimizer.learning_rate, options_.lr_scaling,
+                                        sampler_.options().global_batch, options_.lr_base_batch);
 }
 
 TrainResult Trainer::run(const JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
-  while (!stopped && !at_last_step()) stopped = !train_epoch(signals);
-  if (!result_.diverged_at && evaluated_at_ != step_) evaluate();
+  while (!stopped && !is_over()) stopped = !train_epoch(signals);
+  if (!result_.diverged_at) keep_final_weights();
   progress_.clear();
   result_.steps = step_;
   result_.samples_per_s = throughput_.samples_per_s();
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
-  if (!result_.diverged_at) settle_ends(result_);
+  if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
+  if (!result_.diverged_at) settle_ends();
   return result_;
 }
 
-/// False when a stop was asked for, or the loss is not finite any more.
+/// False when a stop was asked for, or a loss is not finite any more.
 bool Trainer::train_epoch(const JobSignals& signals) {
   const std::uint64_t epoch = sampler_.cursor().epoch + 1;
   const std::uint64_t last = epoch * sampler_.steps_per_epoch();
@@ -154,8 +171,8 @@ bool Trainer::train_epoch(const JobSignals& signals) {
       end_inside_epoch();
       return false;
     }
-    after_step(epoch);
-    if (at_last_step()) break;
+    after_step(epoch, step_ == last);
+    if (is_over()) break;
   }
   finish_epoch(epoch, step_ == last);
   return !result_.diverged_at;
@@ -171,55 +188,68 @@ void Trainer::end_inside_epoch() {
 StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   const telemetry::ScopedSpan span(trace_, steps_track_, "step", {"step", static_cast<std::int64_t>(step_ + 1)});
   const auto begin = Progress::Clock::now();
-  feed_.begin_step();
-  buffers_.begin_step();
-  if (batch_norm_ != nullptr) batch_norm_->begin_step(sampler_.batch());
+  task_->begin_step();
+  next_leaf_ = 0;
   bool finite = true;
   for (Shard& shard : step.shards()) {
-    const auto [batch, leaf] = next_batch();
-    const double loss = pass(shard, batch, leaf);
-    buffers_.add(leaf, batch.rows);
+    const PassPlace place = next_place(shard);
+    const std::size_t samples = shard.samples().size();
+    const double loss = pass(shard, place);
     finite &= std::isfinite(loss);
-    epoch_loss_.add(leaf, loss, batch.rows);
-    recent_loss_.add(leaf, loss, batch.rows);
-    progress_.note(loss * static_cast<double>(batch.rows), batch.rows);
+    epoch_loss_.add(place.leaf, loss, samples);
+    recent_loss_.add(place.leaf, loss, samples);
+    progress_.note(loss * static_cast<double>(samples), samples);
   }
   if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
-  optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
-  if (step.apply(*optimizer_, {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value}) ==
-      ApplyOutcome::applied) {
-    buffers_.settle(communicator_, metric_options_);
-  }
+  const ApplyOutcome outcome = update(step);
   ++step_;
+  if (outcome == ApplyOutcome::applied) {
+    task_->end_step(communicator_, metric_options_);
+    weights_.updated(step_);
+  }
   epoch_loss_.count(step.batch_size());
   recent_loss_.count(step.batch_size());
   throughput_.add(step.batch_size(), seconds_between(begin, Progress::Clock::now()));
   return StepOutcome::ready;
 }
 
-ShardFeed::Item Trainer::next_batch() {
-  const telemetry::ScopedSpan span(trace_, steps_track_, "batch");
-  return feed_.next();
+ApplyOutcome Trainer::update(Step& step) {
+  optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
+  return step.apply(
+      *optimizer_,
+      {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = weights_.loss_scaler()});
+}
+
+/// Of the next own leaf that has samples: `shard` is over it.
+PassPlace Trainer::next_place(const Shard& shard) {
+  const auto batch = sampler_.batch();
+  const auto samples = [&](int leaf) {
+    return data::DistributedSampler::leaf(batch, data_parallel_.logical_shards(), own_.first + leaf);
+  };
+  while (samples(next_leaf_).empty()) ++next_leaf_;
+  return {.step = step_,
+          .leaf = static_cast<std::size_t>(next_leaf_++),
+          .first_row = static_cast<std::size_t>(shard.samples().data() - batch.data())};
 }
 
 /// Forward and backward of one leaf; its mean loss.
-double Trainer::pass(Shard& shard, const data::Batch& batch, std::size_t leaf) {
-  const auto now = [&] { return trace_ == nullptr ? Progress::Clock::time_point{} : Progress::Clock::now(); };
-  const telemetry::Detail detail{"leaf", own_.first + static_cast<std::int64_t>(leaf)};
-  const auto began = now();
-  auto forward_ended = began;
-  const double loss = model_->forward_backward(
-      batch.features, batch.labels, [&](std::size_t parameter) { shard.ready(parameter); },
-      [&] { forward_ended = now(); });
+double Trainer::pass(Shard& shard, const PassPlace& place) {
+  {
+    const telemetry::ScopedSpan span(trace_, steps_track_, "batch");
+    task_->load(shard.samples());
+  }
+  ShardListener listener(shard, weights_, trace_ != nullptr);
+  const double loss = task_->pass(place, listener);
   if (trace_ != nullptr) {
-    trace_->span(steps_track_, "forward", began, forward_ended, detail);
-    trace_->span(steps_track_, "backward", forward_ended, now(), detail);
+    const telemetry::Detail detail{"leaf", own_.first + static_cast<std::int64_t>(place.leaf)};
+    trace_->span(steps_track_, "forward", listener.began(), listener.forward_ended(), detail);
+    trace_->span(steps_track_, "backward", listener.forward_ended(), listener.now(), detail);
   }
   return loss;
 }
 
-void Trainer::after_step(std::uint64_t epoch) {
+void Trainer::after_step(std::uint64_t epoch, bool is_last_of_epoch) {
   if (options_.log_every != 0 && step_ % options_.log_every == 0) {
     const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
     say(metric_line({.step = step_,
@@ -227,6 +257,18 @@ void Trainer::after_step(std::uint64_t epoch) {
                      .step_loss = recent_loss_.take(communicator_, metric_options_),
                      .samples_per_s = throughput_.samples_per_s()}));
   }
+  // At the end of an epoch, or of all, it is looked at together with the loss of the epoch.
+  if (validates_at_step() && !is_last_of_epoch && !at_last_step()) {
+    validate();
+    if (validated_at_ == step_) {
+      say(metric_line(
+          {.step = step_, .epoch = epoch, .validation = validation_, .samples_per_s = throughput_.samples_per_s()}));
+    }
+  }
+  show_progress(epoch);
+}
+
+void Trainer::show_progress(std::uint64_t epoch) {
   const auto now = Progress::Clock::now();
   if (!progress_.due(now)) return;
   const double per_step = seconds_between(started_, now) / static_cast<double>(step_);
@@ -246,45 +288,61 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
     metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
   }
   if (complete) result_.epochs = epoch;
-  const bool due = complete && options_.eval_every != 0 && epoch % options_.eval_every == 0;
-  if (due || at_last_step()) {
-    evaluate();
-    metric.val_accuracy = result_.test_accuracy;
+  const ValidationOptions& when = options_.validation;
+  const bool due = complete && when.every != 0 && !when.every_is_steps && epoch % when.every == 0;
+  if (validated_at_ != step_ && !result_.diverged_at && (due || validates_at_step() || at_last_step())) {
+    validate();
+    if (validated_at_ == step_) metric.validation = validation_;
   }
   say(metric_line(metric));
+  if (result_.stopped_early_at && world_.rank() == 0) {
+    progress_.clear();
+    std::fprintf(stderr, "%s\n", early_stop_line(step_, selection_.best_step(), when.patience).c_str());
+  }
 }
 
-/// Every sample of the test set exactly once, on one rank or another. A loss that is not finite there shows weights that
-/// the training loss would have shown one step later.
-void Trainer::evaluate() {
+/// A loss that is not finite there shows weights that the training loss would have shown one step later.
+void Trainer::validate() {
+  if (task_->size(Part::validation) == 0) return;
   const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
-  const layout::Interval share =
-      data::evaluation_share(sets_.test.size(), world_.rank(), world_.size(), models::Classifier::evaluation_rows);
-  std::array<std::int64_t, 3> counts{};  // correct, seen, passes whose loss was not finite
-  for (std::size_t begin = share.begin; begin < share.end; begin += models::Classifier::evaluation_rows) {
-    test_loader_.request({begin, std::min(begin + models::Classifier::evaluation_rows, share.end)});
-    const data::Batch batch = test_loader_.next();
-    const models::Evaluation found = model_->evaluate(batch.features, batch.labels);
-    counts[0] += static_cast<std::int64_t>(found.correct);
-    counts[1] += static_cast<std::int64_t>(found.samples);
-    counts[2] += std::isfinite(found.loss_sum) ? 0 : 1;
+  const bool averaged = weights_.show_average();
+  validation_ = evaluate(*task_, Part::validation, communicator_, metric_options_);
+  validated_at_ = step_;
+  if (std::isfinite(validation_.loss)) {
+    selection_.note(step_, validation_, weights_.parameters(), task_->buffers());
+    if (selection_.is_exhausted() && !at_last_step()) result_.stopped_early_at = step_;
+  } else {
+    result_.diverged_at = step_;
   }
-  communicator_.all_reduce(std::span<std::int64_t>(counts), sum, metric_options_);
-  if (counts[1] != static_cast<std::int64_t>(sets_.test.size())) {
-    fail(ErrorCode::mismatch, "the ranks evaluated " + std::to_string(counts[1]) + " samples of " +
-                                  std::to_string(sets_.test.size()) + ": they have different test sets");
+  if (averaged) weights_.hide_average();
+}
+
+/// The weights that are the result, and what they are worth.
+void Trainer::keep_final_weights() {
+  const bool keep_best = options_.validation.keep_best && selection_.best_step() != 0;
+  if (keep_best) {
+    selection_.restore(weights_.parameters(), task_->buffers());
+    weights_.settle();
+    result_.best_step = selection_.best_step();
+  } else {
+    weights_.show_average();  // for good
   }
-  if (counts[2] != 0) result_.diverged_at = step_;
-  evaluated_at_ = step_;
-  result_.test_accuracy = counts[1] == 0 ? std::numeric_limits<double>::quiet_NaN()
-                                         : static_cast<double>(counts[0]) / static_cast<double>(counts[1]);
+  if (task_->parts_are_one() && keep_best) {
+    result_.test = selection_.best();
+  } else if (task_->parts_are_one() && validated_at_ == step_) {
+    result_.test = validation_;
+  } else {
+    const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
+    result_.test = evaluate(*task_, Part::test, communicator_, metric_options_);
+    if (task_->size(Part::test) != 0 && !std::isfinite(result_.test.loss)) result_.diverged_at = step_;
+  }
 }
 
 /// The ranks agree on how they end: the same weights, the same signal.
-void Trainer::settle_ends(TrainResult& result) {
-  result.weights_xxh3 = models::weights_hash(model_->parameters());
-  const std::array<std::int64_t, 3> mine{bits_of(result.weights_xxh3), result.stop_signal,
-                                         bits_of(models::weights_hash(model_->buffers()))};
+void Trainer::settle_ends() {
+  result_.weights_xxh3 = models::weights_hash(weights_.parameters());
+  const std::array<std::int64_t, 3> mine{bits_of(result_.weights_xxh3), result_.stop_signal,
+                                         bits_of(models::weights_hash(task_->buffers()))};
   std::vector<std::int64_t> all(mine.size() * static_cast<std::size_t>(world_.size()));
   communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
                            {.label = "weights hash"});
@@ -295,7 +353,7 @@ void Trainer::settle_ends(TrainResult& result) {
       fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) + ") ended with other " +
                                     what + " than rank 0; the result of this run is worthless");
     }
-    result.stop_signal = std::max(result.stop_signal, static_cast<int>(all[at + 1]));
+    result_.stop_signal = std::max(result_.stop_signal, static_cast<int>(all[at + 1]));
   }
 }
 
@@ -307,15 +365,15 @@ void Trainer::say(const std::string& line) {
 }
 
 Start Trainer::start() const {
-  Start start{.dataset = sets_.train.name,
-              .samples = sets_.train.size(),
+  Start start{.model = task_->model(),
+              .dataset = task_->dataset(),
+              .samples = task_->samples(),
               .batch = sampler_.options().global_batch,
               .world = world_.size(),
               .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
               .logical_shards = data_parallel_.logical_shards(),
               .blas = models::blas_description()};
-  start.model = model_->description();
-  for (const Parameter& parameter : model_->parameters()) start.parameters += parameter.value.count;
+  for (const Parameter& parameter : task_->parameters()) start.parameters += parameter.value.count;
   return start;
 }
 

@@ -87,7 +87,13 @@ TEST_CASE("Without flags train has the defaults of its help") {
   CHECK(options.bucket_bytes == Bytes{25u << 20});
   CHECK(options.overlap);
   CHECK(options.order == ReductionOrder::canonical);
-  CHECK(options.eval_every == 1);
+  CHECK(options.validation.every == 1);
+  CHECK_FALSE(options.validation.every_is_steps);
+  CHECK_FALSE(options.validation.keep_best);
+  CHECK(options.validation.patience == 0);
+  CHECK(options.precision == Precision::f32);
+  CHECK_FALSE(options.average);
+  CHECK(options.data.dataset == DatasetSpec{DatasetKind::images, "fashion-mnist"});
   CHECK(options.log_every == 0);
   CHECK_FALSE(options.trace);
   CHECK(made(options)->learning_rate() == options.optimizer.learning_rate);
@@ -149,7 +155,16 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "--order",
                                        "fastest",
                                        "--eval-every",
-                                       "0",
+                                       "30steps",
+                                       "--keep-best",
+                                       "--early-stop",
+                                       "5",
+                                       "--precision",
+                                       "f16",
+                                       "--ema",
+                                       "0.99",
+                                       "--held-out",
+                                       "0.25",
                                        "--log-every",
                                        "9",
                                        "--trace",
@@ -180,7 +195,14 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.bucket_bytes == Bytes{1u << 20});
   CHECK_FALSE(options.overlap);
   CHECK(options.order == ReductionOrder::fastest);
-  CHECK(options.eval_every == 0);
+  CHECK(options.validation.every == 30);
+  CHECK(options.validation.every_is_steps);
+  CHECK(options.validation.keep_best);
+  CHECK(options.validation.patience == 5);
+  CHECK(options.precision == Precision::f16);
+  REQUIRE(options.average);
+  CHECK(options.average->rule.decay == 0.99);
+  CHECK(options.data.held_out == 0.25);
   CHECK(options.log_every == 9);
   CHECK(options.trace == std::string("t.json"));
 }
@@ -259,6 +281,21 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--lr-scaling", "cubic"}, "--lr-scaling is 'cubic'"},
       {{"--lr-base-batch", "0"}, "--lr-base-batch must be from 1 to"},
       {{"--l2-penalty", "-1"}, "--l2-penalty must be finite and at least 0"},
+      {{"--eval-every", "-1"}, "--eval-every is '-1'"},
+      {{"--eval-every", "3 steps"}, "--eval-every is '3 steps'"},
+      {{"--eval-every", "0steps"}, "--eval-every must be above 0steps"},
+      {{"--eval-every", "0", "--keep-best"}, "--eval-every 0 evaluates at the end alone"},
+      {{"--eval-every", "0", "--early-stop", "1"}, "--eval-every 0 evaluates at the end alone"},
+      {{"--precision", "f64"}, "--precision is 'f64'"},
+      {{"--ema", "1"}, "--ema must be at least 0 and below 1, got 1"},
+      {{"--ema", "0.5", "--swa-from", "3"}, "--ema and --swa-from exclude each other"},
+      {{"--swa-from", "0"}, "--swa-from: steps are counted from 1"},
+      {{"--loss", "squared"}, "--loss belongs to --model mlp on a table"},
+      {{"--model", "gpt"}, "--model gpt needs --dataset text:FILE or tokens:FILE"},
+      {{"--model", "linear"}, "--model linear needs --dataset csv:FILE"},
+      {{"--model", "cnn", "--dataset", "csv:f"}, "--model cnn needs images"},
+      {{"--model", "mlp", "--dataset", "text:f"}, "--dataset text: and tokens: are for --model gpt, not mlp"},
+      {{"--layers", "3"}, "--layers belongs to --model gpt; mlp has none"},
       {{"--bucket-bytes", "0"}, "--bucket-bytes must be above 0"},
       {{"--bucket-bytes", "25MB"}, "--bucket-bytes is '25MB'"},
   };

@@ -37,7 +37,7 @@ TEST_CASE("The result line has its keys in the order of the contract") {
                      .world = 2,
                      .steps = 2350,
                      .train_loss = 0.25,
-                     .test_accuracy = 0.8912,
+                     .test = {.loss = 0.5, .accuracy = 0.8912},
                      .samples_per_s = 51234.56,
                      .weights_xxh3 = "0123456789abcdef",
                      .epochs = 10,
@@ -45,16 +45,27 @@ TEST_CASE("The result line has its keys in the order of the contract") {
                      .logical_shards = 4};
   const std::string expected =
       "result: model=mlp world=2 steps=2350 train_loss=0.25 test_accuracy=0.8912 samples_per_s=51234.6 "
-      "epochs=10 seconds=12.35 logical_shards=4";
+      "test_loss=0.5 epochs=10 seconds=12.35 logical_shards=4";
   CHECK(result_line(result) == expected + " weights_xxh3=0123456789abcdef");
   result.stop_signal = 15;
   CHECK(result_line(result) == expected + " stopped_by_signal=15 weights_xxh3=0123456789abcdef");
 }
 
-TEST_CASE("A result without a step or an evaluation says nan") {
-  const std::string line =
-      result_line({.model = "mlp", .train_loss = not_a_number, .test_accuracy = not_a_number, .weights_xxh3 = "00"});
-  CHECK(line.find(" train_loss=nan test_accuracy=nan ") != std::string::npos);
+TEST_CASE("What the test set tells depends on the task, and ends that are out of the ordinary are told") {
+  TrainResult result{
+      .model = "gpt", .train_loss = not_a_number, .test = {.loss = 2, .perplexity = 7.5}, .weights_xxh3 = "00"};
+  CHECK(result_line(result) ==
+        "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_perplexity=7.5 epochs=0 "
+        "seconds=0.00 logical_shards=1 weights_xxh3=00");
+  result.test = {.loss = 2, .error = 2};
+  result.skipped_steps = 3;
+  result.best_step = 40;
+  result.stopped_early_at = 60;
+  CHECK(result_line(result) ==
+        "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_rmse=2 epochs=0 "
+        "seconds=0.00 logical_shards=1 skipped_steps=3 best_step=40 stopped_early_at=60 weights_xxh3=00");
+  CHECK(early_stop_line(60, 40, 2) ==
+        "trireme train: stopped early at step 60: no lesser loss in 2 evaluations behind step 40");
 }
 
 TEST_CASE("A run that diverged names its step and what to change") {
@@ -64,8 +75,16 @@ TEST_CASE("A run that diverged names its step and what to change") {
 }
 
 TEST_CASE("A metric line leaves out what was not measured") {
-  CHECK(metric_line({.step = 235, .epoch = 1, .train_loss = 0.5, .val_accuracy = 0.87, .samples_per_s = 1000}) ==
-        "metric step=235 epoch=1 train_loss=0.5 val_accuracy=0.8700 samples_per_s=1000.0");
+  CHECK(metric_line({.step = 235,
+                     .epoch = 1,
+                     .train_loss = 0.5,
+                     .validation = Score{.loss = 0.25, .accuracy = 0.87},
+                     .samples_per_s = 1000}) ==
+        "metric step=235 epoch=1 train_loss=0.5 val_accuracy=0.8700 val_loss=0.25 samples_per_s=1000.0");
+  CHECK(metric_line({.step = 7, .validation = Score{.loss = 2, .perplexity = 7.5}, .samples_per_s = 1}) ==
+        "metric step=7 epoch=1 val_loss=2 val_perplexity=7.5 samples_per_s=1.0");
+  CHECK(metric_line({.step = 7, .validation = Score{.loss = 2, .error = 2}, .samples_per_s = 1}) ==
+        "metric step=7 epoch=1 val_loss=2 val_rmse=2 samples_per_s=1.0");
   CHECK(metric_line({.step = 10, .epoch = 2, .step_loss = 0.125, .samples_per_s = 10}) ==
         "metric step=10 epoch=2 step_loss=0.125 samples_per_s=10.0");
 }

@@ -44,9 +44,8 @@ TEST_CASE("The feed hands out every own leaf's samples in the order of the steps
     for (int leaf = 0; leaf < own.count; ++leaf) {
       const auto samples = data::DistributedSampler::leaf(sampler.batch(), leaves, own.first + leaf);
       if (samples.empty()) continue;
-      const auto item = feed.next();
-      REQUIRE(item.leaf == static_cast<std::size_t>(leaf));
-      REQUIRE(std::vector<std::uint32_t>(item.batch.labels.begin(), item.batch.labels.end()) ==
+      const auto batch_of_leaf = feed.next();
+      REQUIRE(std::vector<std::uint32_t>(batch_of_leaf.labels.begin(), batch_of_leaf.labels.end()) ==
               std::vector<std::uint32_t>(samples.begin(), samples.end()));
     }
     sampler.advance();

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/options.hpp"
+#include "trireme/data/rows.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace trireme::cli {
+
+/// Rows of a table by number, wherever they are: in memory, in a file, or made up.
+template <class Table>
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+  virtual std::size_t size() const = 0;
+  virtual std::size_t features() const = 0;
+  /// Puts rows samples[0], samples[1], … into `out`, in place of what it held.
+  virtual void read(std::span<const std::uint32_t> samples, Table& out) const = 0;
+};
+
+/// Files up to this size are read into memory, larger ones stay where they are; a compressed file has no places to jump to
+/// and is read into memory whatever its size.
+inline constexpr std::uint64_t most_bytes_in_memory = std::uint64_t{256} << 20;
+
+/// CSV or synthetic samples.
+/// Errors: those of data::CsvFile, load_csv and Synthetic.
+std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options);
+/// LibSVM's format.
+/// Errors: those of data::LibsvmFile and load_libsvm.
+std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec);
+
+}  // namespace trireme::cli

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// How samples come to the step loop.
+#include "cli/train/tasks/class_labels.hpp"
+#include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/row_source.hpp"
+#include "cli/train/tasks/table_task.hpp"
+#include "cli/train/tasks/text_task.hpp"
+#include "support/failures.hpp"
+#include "trireme/world/run_ranks.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <numeric>
+
+#include <unistd.h>
+
+using namespace trireme;
+using namespace trireme::cli;
+using Catch::Matchers::Contains;
+
+using testing::error_of;
+
+namespace {
+
+/// Files that vanish with the test case.
+class FolderOfFiles {
+ public:
+  FolderOfFiles() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "trireme-tasks-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~FolderOfFiles() { std::filesystem::remove_all(path_); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name) << text;
+    return (path_ / name).string();
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::vector<float> row_of(const RowSource<data::DenseTable>& source, std::uint32_t row) {
+  data::DenseTable table;
+  source.read(std::array{row}, table);
+  std::vector<float> all(table.values.begin(), table.values.end());
+  all.push_back(table.labels.at(0));
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("Rows are held out at random but always the same, in order, each in one part") {
+  const RowSplit split = split_rows(1000, 0.1);
+  REQUIRE(split.held_out.size() == 100);
+  REQUIRE(split.training.size() == 900);
+  REQUIRE(std::is_sorted(split.training.begin(), split.training.end()));
+  REQUIRE(std::is_sorted(split.held_out.begin(), split.held_out.end()));
+  std::vector<std::uint32_t> all = split.training;
+  all.insert(all.end(), split.held_out.begin(), split.held_out.end());
+  std::sort(all.begin(), all.end());
+  std::vector<std::uint32_t> expected(1000);
+  std::iota(expected.begin(), expected.end(), 0u);
+  REQUIRE(all == expected);
+  REQUIRE(split_rows(1000, 0.1).held_out == split.held_out);
+  // Spread over the file: a file sorted by label loses some of every label.
+  for (std::uint32_t tenth = 0; tenth < 10; ++tenth) {
+    const auto inside = [&](std::uint32_t row) { return row / 100 == tenth; };
+    REQUIRE(std::count_if(split.held_out.begin(), split.held_out.end(), inside) >= 3);
+  }
+  REQUIRE(split_rows(5, 0.0).training.size() == 5);
+}
+
+TEST_CASE("Both parts must have samples") {
+  REQUIRE(held_out_of(10, 0.0) == 0);
+  REQUIRE(held_out_of(10, 0.25) == 2);
+  REQUIRE_THAT(error_of([] { held_out_of(3, 0.1); }).message, Contains("--held-out: of 3 samples that is 0"));
+}
+
+TEST_CASE("Labels become classes in ascending order, the same on every rank, whoever has them") {
+  std::mutex mutex;
+  testing::run_ranks(3, [&](World& world) {
+    auto communicator = world.communicator();
+    LabelCollector own;
+    const std::vector<std::vector<float>> seen{{7, -1}, {}, {3, 7}};
+    own.add(seen[static_cast<std::size_t>(world.rank())]);
+    const ClassLabels labels = ClassLabels::agreed(communicator, own);
+    std::vector<float> column{3, 7, -1, 3};
+    labels.replace(column);
+    const Error error = error_of([&] {
+      std::vector<float> unknown{5};
+      labels.replace(unknown);
+    });
+    const std::lock_guard lock(mutex);
+    CHECK(labels.size() == 3);
+    CHECK(column == std::vector<float>{1, 2, 0, 1});
+    CHECK(error.code == ErrorCode::corrupt);
+    CHECK_THAT(error.message, Contains("the label 5 was not there before training"));
+  });
+}
+
+TEST_CASE("Labels that are no classes are refused, with the way out") {
+  LabelCollector labels;
+  const std::vector<float> fraction{1.5f};
+  CHECK_THAT(error_of([&] { labels.add(fraction); }).message,
+             Contains("the label 1.5 is no class") && Contains("--loss squared"));
+  std::vector<float> many((std::size_t{1} << 16) + 1);
+  std::iota(many.begin(), many.end(), 0.0f);
+  CHECK_THAT(error_of([&] { labels.add(many); }).message, Contains("more than 65536 different labels"));
+  testing::run_ranks(1, [&](World& world) {
+    auto communicator = world.communicator();
+    LabelCollector one;
+    const std::vector<float> same{4, 4};
+    one.add(same);
+    CHECK_THAT(error_of([&] { ClassLabels::agreed(communicator, one); }).message, Contains("all labels are 4"));
+  });
+}
+
+TEST_CASE("Lists of any length are gathered in rank order") {
+  std::mutex mutex;
+  testing::run_ranks(3, [&](World& world) {
+    auto communicator = world.communicator();
+    const std::vector<double> own(static_cast<std::size_t>(2 * world.rank()), world.rank());
+    const auto lists = gather_numbers(communicator, own, "lists");
+    const std::lock_guard lock(mutex);
+    CHECK(lists == std::vector<std::vector<double>>{{}, {1, 1}, {2, 2, 2, 2}});
+  });
+}
+
+TEST_CASE("A CSV file is read with or without a header, and its label is the last column, a name or a place") {
+  const FolderOfFiles files;
+  const std::string headed = files.write("headed.csv", "a,b,y\n1,2,3\n4,5,6\n");
+  const std::string bare = files.write("bare.csv", "1,2,3\n4,5,6\n");
+  const DatasetSpec with_header{DatasetKind::csv, headed}, without{DatasetKind::csv, bare};
+  for (const DatasetSpec& each : {with_header, without}) {
+    const auto source = open_dense(each, {});
+    REQUIRE(source->size() == 2);
+    REQUIRE(source->features() == 2);
+    REQUIRE(row_of(*source, 1) == std::vector<float>{4, 5, 6});
+    REQUIRE(row_of(*open_dense(each, {.label = "0"}), 0) == std::vector<float>{2, 3, 1});
+  }
+  REQUIRE(row_of(*open_dense(with_header, {.label = "b"}), 0) == std::vector<float>{1, 3, 2});
+  CHECK_THAT(error_of([&] { open_dense(without, {.label = "b"}); }).message,
+             Contains("--label is 'b'") && Contains("names no columns"));
+  CHECK_THAT(error_of([&] { open_dense(with_header, {.label = "c"}); }).message, Contains(headed));
+  CHECK_THAT(error_of([&] { open_dense({DatasetKind::csv, "/nowhere.csv"}, {}); }).message, Contains("/nowhere.csv"));
+}
+
+TEST_CASE("Sparse rows stay sparse") {
+  const FolderOfFiles files;
+  const auto source = open_sparse({DatasetKind::libsvm, files.write("f", "1 3:0.5\n-1 1:2 2:4\n")});
+  REQUIRE(source->size() == 2);
+  REQUIRE(source->features() == 3);
+  data::SparseTable table;
+  source->read(std::array<std::uint32_t, 2>{1, 0}, table);
+  REQUIRE(std::vector<std::uint64_t>(table.offsets.begin(), table.offsets.end()) ==
+          std::vector<std::uint64_t>{0, 2, 3});
+  REQUIRE(std::vector<std::uint32_t>(table.indices.begin(), table.indices.end()) ==
+          std::vector<std::uint32_t>{0, 1, 2});
+  REQUIRE(std::vector<float>(table.labels.begin(), table.labels.end()) == std::vector<float>{-1, 1});
+}
+
+TEST_CASE("Of a folder all regular files are read, by name, and links are left out") {
+  const FolderOfFiles files;
+  files.write("b", "2");
+  files.write("a", "1");
+  std::filesystem::create_symlink("a", files.path() / "c");
+  std::filesystem::create_directory(files.path() / "d");
+  REQUIRE(files_of(files.path()) == std::vector<std::filesystem::path>{files.path() / "a", files.path() / "b"});
+  REQUIRE(files_of(files.path() / "a") == std::vector<std::filesystem::path>{files.path() / "a"});
+  CHECK_THAT(error_of([&] { files_of(files.path() / "d"); }).message, Contains("holds no regular file"));
+}
+
+TEST_CASE("What a model writes cannot disturb a terminal") {
+  CHECK(printable("plain\n\ttext ~") == "plain\n\ttext ~");
+  CHECK(printable("\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa3") == "\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa3");
+  CHECK(printable(std::string("\x1b[2J\0\x7f\r", 7)) == "?[2J???");
+  CHECK(printable("\xc3(\xe2\x82\xff\xc0\x80") == "?(?????");
+}
