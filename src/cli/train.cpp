@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/subcommand.hpp"
+#include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
 #include "cli/train/steps_trace.hpp"
 #include "cli/train/tasks/load.hpp"
@@ -7,6 +8,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/models/blas.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -27,8 +29,9 @@ void settle_blas(const Invocation& invocation) {
   models::settle_blas_environment(argv.data());
 }
 
+/// `loading_s`: what loading the data took.
 int train_in_world(const Invocation& invocation, const TrainOptions& options, const TrainingData& data,
-                   JobSignals& signals) {
+                   double loading_s, JobSignals& signals) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   World world = World::open();
   signals.watch(world.communicator());
@@ -40,7 +43,9 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
 
   signals.watch(trainer->reductions());
   signals.attend();
-  const TrainResult result = trainer->run(signals);
+  const double ready_s = process_age() - loading_s;
+  TrainResult result = trainer->run(signals);
+  result.ready_s = ready_s;
   const bool is_first = world.rank() == 0;
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
@@ -60,11 +65,13 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
 int train_and_record(const Invocation& invocation) {
   const auto options = parse_train_options(invocation.arguments);
   if (!options) return 0;
+  const auto begin = std::chrono::steady_clock::now();
   const auto data = load_training_data(*options);
+  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - begin;
 
   JobSignals signals;  // before any thread: all of them inherit the mask
   try {
-    return train_in_world(invocation, *options, *data, signals);
+    return train_in_world(invocation, *options, *data, loading.count(), signals);
   } catch (const Exception& failure) {
     if (is_failure_of_world(failure.error().code)) {
       const std::string said =

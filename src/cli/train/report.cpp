@@ -29,7 +29,8 @@ std::string result_line(const TrainResult& result) {
   if (result.test.perplexity) line += " test_perplexity=" + loss_text(*result.test.perplexity);
   if (result.test.error) line += " test_rmse=" + loss_text(*result.test.error);
   line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
-          " logical_shards=" + std::to_string(result.logical_shards);
+          " logical_shards=" + std::to_string(result.logical_shards) + " ready_s=" + fixed(result.ready_s, 2) +
+          " peak_memory_MiB=" + std::to_string((result.peak_memory_kib + 1023) / 1024);
   if (result.skipped_steps) line += " skipped_steps=" + std::to_string(*result.skipped_steps);
   if (result.best_step != 0) line += " best_step=" + std::to_string(result.best_step);
   if (result.stopped_early_at) line += " stopped_early_at=" + std::to_string(*result.stopped_early_at);

@@ -21,6 +21,8 @@ struct TrainResult {
   std::uint64_t epochs = 0;  ///< complete ones
   double seconds = 0.0;      ///< from the first step to the end
   int logical_shards = 1;
+  double ready_s = 0.0;               ///< from the start of the process to the first step, loading data apart; of rank 0
+  std::uint64_t peak_memory_kib = 0;  ///< resident; of the rank that had most
   int stop_signal = 0;                              ///< what ended it early; 0: nothing did
   std::uint64_t best_step = 0;                      ///< whose weights were kept; 0: the last one's
   std::optional<std::uint64_t> stopped_early_at{};  ///< step behind which nothing had become better for long enough

@@ -14,6 +14,8 @@
 #include <limits>
 #include <span>
 
+#include <sys/resource.h>
+
 namespace trireme::cli {
 namespace {
 
@@ -341,8 +343,10 @@ void Trainer::keep_final_weights() {
 /// The ranks agree on how they end: the same weights, the same signal.
 void Trainer::settle_ends() {
   result_.weights_xxh3 = models::weights_hash(weights_.parameters());
-  const std::array<std::int64_t, 3> mine{bits_of(result_.weights_xxh3), result_.stop_signal,
-                                         bits_of(models::weights_hash(task_->buffers()))};
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const std::array<std::int64_t, 4> mine{bits_of(result_.weights_xxh3), result_.stop_signal,
+                                         bits_of(models::weights_hash(task_->buffers())), used.ru_maxrss};
   std::vector<std::int64_t> all(mine.size() * static_cast<std::size_t>(world_.size()));
   communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
                            {.label = "weights hash"});
@@ -353,6 +357,7 @@ void Trainer::settle_ends() {
       fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) + ") ended with other " +
                                     what + " than rank 0; the result of this run is worthless");
     }
+    result_.peak_memory_kib = std::max(result_.peak_memory_kib, static_cast<std::uint64_t>(all[at + 3]));
     result_.stop_signal = std::max(result_.stop_signal, static_cast<int>(all[at + 1]));
   }
 }

@@ -42,10 +42,12 @@ TEST_CASE("The result line has its keys in the order of the contract") {
                      .weights_xxh3 = "0123456789abcdef",
                      .epochs = 10,
                      .seconds = 12.346,
-                     .logical_shards = 4};
+                     .logical_shards = 4,
+                     .ready_s = 0.123,
+                     .peak_memory_kib = 2049};
   const std::string expected =
       "result: model=mlp world=2 steps=2350 train_loss=0.25 test_accuracy=0.8912 samples_per_s=51234.6 "
-      "test_loss=0.5 epochs=10 seconds=12.35 logical_shards=4";
+      "test_loss=0.5 epochs=10 seconds=12.35 logical_shards=4 ready_s=0.12 peak_memory_MiB=3";
   CHECK(result_line(result) == expected + " weights_xxh3=0123456789abcdef");
   result.stop_signal = 15;
   CHECK(result_line(result) == expected + " stopped_by_signal=15 weights_xxh3=0123456789abcdef");
@@ -56,14 +58,14 @@ TEST_CASE("What the test set tells depends on the task, and ends that are out of
       .model = "gpt", .train_loss = not_a_number, .test = {.loss = 2, .perplexity = 7.5}, .weights_xxh3 = "00"};
   CHECK(result_line(result) ==
         "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_perplexity=7.5 epochs=0 "
-        "seconds=0.00 logical_shards=1 weights_xxh3=00");
+        "seconds=0.00 logical_shards=1 ready_s=0.00 peak_memory_MiB=0 weights_xxh3=00");
   result.test = {.loss = 2, .error = 2};
   result.skipped_steps = 3;
   result.best_step = 40;
   result.stopped_early_at = 60;
   CHECK(result_line(result) ==
         "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_rmse=2 epochs=0 "
-        "seconds=0.00 logical_shards=1 skipped_steps=3 best_step=40 stopped_early_at=60 weights_xxh3=00");
+        "seconds=0.00 logical_shards=1 ready_s=0.00 peak_memory_MiB=0 skipped_steps=3 best_step=40 stopped_early_at=60 weights_xxh3=00");
   CHECK(early_stop_line(60, 40, 2) ==
         "trireme train: stopped early at step 60: no lesser loss in 2 evaluations behind step 40");
 }
