@@ -122,6 +122,36 @@ TEST_CASE("small messages take few rounds, large ones little volume") {
   }
 }
 
+TEST_CASE("the canonical order costs large all_reduces at most a twentieth more bytes or steps than the fastest") {
+  // Of one leaf per rank and of two; f32, and 16 bits whose partial sums are f32.
+  for (const int ranks : {2, 3, 4, 5, 8, 16, 32}) {
+    for (const int leaves : {ranks, 2 * ranks}) {
+      for (const plan::ElementBytes element : {plan::ElementBytes{4, 4, 4}, plan::ElementBytes{2, 4, 2}}) {
+        for (const std::size_t count : {std::size_t{4'000'000}, std::size_t{50'000'000}}) {
+          for (const bool network : {false, true}) {
+            auto input = all_reduce_of(count, ranks, leaves);
+            input.element = element;
+            input.crosses_network = network;
+            const auto canonical = choose(input);
+            input.order = ReductionOrder::fastest;
+            const auto fastest = choose(input);
+            CAPTURE(ranks, leaves, element.input, count, network, plan::name_of(canonical), plan::name_of(fastest));
+            std::size_t bytes = 0, least_bytes = 0;
+            for (int rank = 0; rank < ranks; ++rank) {
+              bytes = std::max(bytes, plan::cost_of(canonical, input.shape, rank, count, element).payload_bytes);
+              least_bytes =
+                  std::max(least_bytes, plan::cost_of(fastest, input.shape, rank, count, element).payload_bytes);
+            }
+            CHECK(20 * bytes <= 21 * least_bytes);
+            CHECK(20 * plan::cost_of(canonical, input.shape, 0, count, element).steps <=
+                  21 * plan::cost_of(fastest, input.shape, 0, count, element).steps);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the explanation is one line that names the choice, its reason and the others") {
   auto input = all_reduce_of(1000, 4);
   const auto text = comm::explain_choice(input).text;
