@@ -93,7 +93,8 @@ void describe(Arguments& flags, Typed& typed) {
       "--model", typed.model,
       "mlp (default), of images or tables: a multi-layer perceptron; of images: cnn, two convolutions; resnet, three "
       "stages of residual blocks with batch normalisation over each leaf, or as --sync-batch-norm says; of tables: linear and logistic regression; of "
-      "text and tokens: gpt (their default)");
+      "text and tokens: gpt (their default), which brings --optimizer adamw --learning-rate 0.002 --weight-decay 0.1 "
+      "--batch-size 32 --clip-norm 1 --lr-schedule cosine --lr-final 0.05 --warmup-steps 20");
   flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
   flags.option("--loss", typed.loss,
                "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values");
