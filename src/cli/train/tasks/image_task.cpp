@@ -19,6 +19,7 @@ namespace {
 struct Images {
   data::TrainAndTest sets;
   std::size_t held_out = 0;
+  data::Normalisation normalisation{};  // of all sets, by the training set
   std::size_t training() const { return sets.train.size() - held_out; }
 };
 
@@ -30,7 +31,7 @@ class ImageTask final : public Task {
         sync_batch_norm_(options.sync_batch_norm),
         model_(make_model(options, images.sets.train, place.pass_rows)),
         loading_{.busy_threads = static_cast<unsigned>(place.local_ranks),
-                 .normalisation = normalisation_of(images.sets.train)},
+                 .normalisation = images.normalisation},
         evaluated_(held_out().images, loading_) {
     if (images.held_out != 0) test_.emplace(images.sets.test, loading_);
   }
@@ -120,6 +121,7 @@ class ImageData final : public TrainingData {
  public:
   explicit ImageData(const TrainOptions& options) : options_(options) {
     images_.sets = data::load_fashion_mnist(options.data_dir);
+    images_.normalisation = normalisation_of(images_.sets.train);
     images_.held_out = held_out_of(images_.sets.train.size(), options.data.held_out.value_or(0.0));
   }
   std::size_t samples() const override { return images_.training(); }
