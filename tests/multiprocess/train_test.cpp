@@ -208,6 +208,18 @@ TEST_CASE("A refusal of one rank alone is heard") {
   CHECK_THAT(result.err, Contains("[1] trireme train: ") && Contains("/nowhere/at/all"));
 }
 
+TEST_CASE(
+    "Ranks that were told to train differently name the flag before they start, instead of waiting for one another") {
+  const auto result = run_trireme(
+      {"run", "-n", "3", "--", "sh", "-c",
+       "if [ $RANK = 1 ]; then set -- --steps 3; fi; exec \"$0\" train --data-dir " + samples().path() + " \"$@\"",
+       TRIREME_PROGRAM});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code != 0);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains("--steps is 3 on rank 1, 0 on rank 0"));
+}
+
 TEST_CASE("A damaged data set is one line that names the file, and exit code 2") {
   const IdxFolder folder(30, 10);
   const Words job{"train", "--data-dir", folder.path()};

@@ -2,6 +2,7 @@
 #include "cli/train/trainer.hpp"
 
 #include "cli/train/batch_norm_exchange.hpp"
+#include "cli/train/settings_agreement.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/models/blas.hpp"
@@ -45,8 +46,10 @@ int leaves_of(const TrainOptions& options, int ranks) {
   return options.logical_shards;
 }
 
-/// What the world can say against these settings before anything moves: an algorithm asked for that is not canonical.
-const TrainOptions& checked(const TrainOptions& options, const Communicator& communicator) {
+/// What the world can say against these settings before anything moves: ranks that were told otherwise, an algorithm asked
+/// for that is not canonical.
+const TrainOptions& checked(const TrainOptions& options, Communicator communicator) {
+  compare_settings(communicator, options);
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
   check_sync_batch_norm(options, call.leaves, communicator.size());
   try {

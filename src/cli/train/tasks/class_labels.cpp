@@ -4,11 +4,12 @@
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdint>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <string>
+#include <utility>
 
 namespace trireme::cli {
 namespace {
@@ -32,19 +33,11 @@ void check(std::size_t count) {
 
 std::vector<std::vector<double>> gather_numbers(Communicator& communicator, std::span<const double> own,
                                                 std::string_view label) {
-  const auto ranks = static_cast<std::size_t>(communicator.size());
-  const std::array<std::uint64_t, 1> mine{own.size()};
-  std::vector<std::uint64_t> counts(ranks);
-  communicator.all_gather(std::span<const std::uint64_t>(mine), std::span<std::uint64_t>(counts), {.label = label});
-  const std::size_t longest = *std::max_element(counts.begin(), counts.end());
-  std::vector<double> padded(own.begin(), own.end());
-  padded.resize(longest);
-  std::vector<double> all(longest * ranks);
-  communicator.all_gather(std::span<const double>(padded), std::span<double>(all), {.label = label});
   std::vector<std::vector<double>> lists;
-  for (std::size_t rank = 0; rank < ranks; ++rank) {
-    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(rank * longest);
-    lists.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(counts[rank]));
+  for (const std::vector<std::byte>& theirs : communicator.all_gather_bytes(std::as_bytes(own), {.label = label})) {
+    std::vector<double> list(theirs.size() / sizeof(double));
+    if (!list.empty()) std::memcpy(list.data(), theirs.data(), theirs.size());
+    lists.push_back(std::move(list));
   }
   return lists;
 }

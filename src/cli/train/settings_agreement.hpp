@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/options.hpp"
+#include "trireme/comm/communicator.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trireme::cli {
+
+/// What all ranks must have been told alike, flag by flag. Names of files and folders are not among it, as hosts may keep them
+/// elsewhere, nor is what a rank may do alone (--trace).
+std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions& options);
+
+/// Ranks that do not mean the same training would wait for one another in different operations. Collective.
+/// Errors: mismatch naming the first flag that differs, a rank and both values.
+void compare_settings(Communicator& communicator, const TrainOptions& options);
+
+}  // namespace trireme::cli
