@@ -8,6 +8,7 @@
 #include "kernels/norm/norm.hpp"
 #include "kernels/token_cross_entropy/token_cross_entropy.hpp"
 #include "models/gemm.hpp"
+#include "models/gpt_site.hpp"
 #include "models/gpt_workspace.hpp"
 #include "models/gradient_views.hpp"
 #include "trireme/base/error.hpp"
@@ -147,7 +148,7 @@ void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
     block_backward(call, input, delta, {&listener, announce, GptIndex::block(l)});
   }
 
-  space.dropout.apply(delta, rows, options_.context * width, DropoutSite::embedding);
+  space.dropout.apply(delta, rows, options_.context * width, GptSite::embedding);
   kernels::column_sum(gradient(GptIndex::position_embedding), delta, rows, options_.context * width);
   listener.ready(GptIndex::position_embedding);
   kernels::embedding_backward(gradient(GptIndex::token_embedding), space.tokens.data(), delta, positions, width);

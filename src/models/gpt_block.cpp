@@ -7,6 +7,7 @@
 #include "kernels/residual/residual.hpp"
 #include "models/gemm.hpp"
 #include "models/gpt_attention.hpp"
+#include "models/gpt_site.hpp"
 
 namespace trireme::models {
 namespace {
@@ -86,7 +87,7 @@ AttentionCall<T> attention_call(const BlockCall<T>& call) {
           .attended = call.kept->attended.data(),
           .scratch = call.scratch->attention.data(),
           .dropout = call.dropout,
-          .site = DropoutSite::attention(call.layer)};
+          .site = GptSite::attention(call.layer)};
 }
 
 }  // namespace
@@ -131,7 +132,7 @@ void block_forward(const BlockCall<T>& call, const T* input, T* output) noexcept
   attention(attention_call(call));
   T* middle = kept.middle.data();
   multiply(middle, kept.attended.data(), tensors.value(projection_weight), rows, width, width);
-  join(call, middle, middle, projection_bias, input, DropoutSite::projection(call.layer));
+  join(call, middle, middle, projection_bias, input, GptSite::projection(call.layer));
 
   kernels::layer_norm<T>({.y = kept.normalised2.data(),
                           .x = middle,
@@ -145,7 +146,7 @@ void block_forward(const BlockCall<T>& call, const T* input, T* output) noexcept
   kernels::add_bias_gelu(kept.activated.data(), kept.expanded.data(), tensors.value(expand_bias), rows, 4 * width);
   if (output == nullptr) return;
   multiply(output, kept.activated.data(), tensors.value(contract_weight), rows, 4 * width, width);
-  join(call, output, output, contract_bias, middle, DropoutSite::mlp(call.layer));
+  join(call, output, output, contract_bias, middle, GptSite::mlp(call.layer));
 }
 
 template <class T>
@@ -157,7 +158,7 @@ void block_backward(const BlockCall<T>& call, const T* input, T* delta, const Bl
   T* narrow = call.scratch->narrow.data();
   T* wide = call.scratch->wide.data();
 
-  const T* branch = before_dropout(call, delta, DropoutSite::mlp(call.layer));
+  const T* branch = before_dropout(call, delta, GptSite::mlp(call.layer));
   dense_gradients(call, contract_weight, contract_bias, branch, width, kept.activated.data(), 4 * width, ready);
   gemm(Form::plain, Form::plain, rows, 4 * width, width, branch, tensors.value(contract_weight), wide);
   kernels::gelu_backward(wide, wide, kept.expanded.data(), rows * 4 * width);
@@ -166,7 +167,7 @@ void block_backward(const BlockCall<T>& call, const T* input, T* delta, const Bl
   norm_backward(call, norm2_weight, norm2_bias, delta, narrow, kept.middle.data(), kept.means2.data(),
                 kept.inverse_roots2.data(), ready);
 
-  branch = before_dropout(call, delta, DropoutSite::projection(call.layer));
+  branch = before_dropout(call, delta, GptSite::projection(call.layer));
   dense_gradients(call, projection_weight, projection_bias, branch, width, kept.attended.data(), width, ready);
   gemm(Form::plain, Form::plain, rows, width, width, branch, tensors.value(projection_weight), narrow);
   attention_backward(attention_call(call), wide, narrow);

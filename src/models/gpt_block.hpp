@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "models/gpt_dropout.hpp"
+#include "models/dropout.hpp"
 #include "models/gpt_parameters.hpp"
 #include "models/gpt_shape.hpp"
 #include "trireme/data/aligned_buffer.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/gpt_parameters.hpp"
 
+#include "models/dropout.hpp"
 #include "trireme/base/error.hpp"
 
 #include <cmath>
@@ -34,10 +35,7 @@ void check(const GptOptions& options) {
     fail(ErrorCode::invalid_argument, std::to_string(options.channels) + " channels cannot be shared by " +
                                           std::to_string(options.heads) + " heads");
   }
-  if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
-    fail(ErrorCode::invalid_argument,
-         "dropout is a probability from 0 to below 1, not " + std::to_string(options.dropout));
-  }
+  check_dropout(options.dropout);
 }
 
 std::vector<GptParameter> parameters_of(const GptOptions& options) {

@@ -4,6 +4,7 @@
 #include "kernels/embedding/embedding.hpp"
 #include "kernels/layer_norm/layer_norm.hpp"
 #include "models/gemm.hpp"
+#include "models/gpt_site.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -66,7 +67,7 @@ void Gpt<T>::Workspace::forward(const GptOptions& options, const std::vector<Par
   const std::size_t layers = options.layers;
   kernels::embedding(inputs[0].data(), tokens.data(), value(GptIndex::token_embedding),
                      value(GptIndex::position_embedding), shape.positions(), shape.length, shape.channels);
-  dropout.apply(inputs[0].data(), shape.rows, shape.length * shape.channels, DropoutSite::embedding);
+  dropout.apply(inputs[0].data(), shape.rows, shape.length * shape.channels, GptSite::embedding);
   for (std::size_t l = 0; l < layers; ++l) {
     block_forward(block(options, parameters, l, pass), inputs[l].data(), inputs[l + 1].data());
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/dropout.hpp"
 #include "models/gpt_block.hpp"
-#include "models/gpt_dropout.hpp"
 #include "models/gpt_parameters.hpp"
 #include "models/gpt_shape.hpp"
 #include "trireme/data/aligned_buffer.hpp"

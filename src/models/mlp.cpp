@@ -4,6 +4,7 @@
 #include "kernels/dense/dense.hpp"
 #include "kernels/float_environment.hpp"
 #include "kernels/norm/norm.hpp"
+#include "models/dropout.hpp"
 #include "models/gemm.hpp"
 #include "models/gradient_views.hpp"
 #include "models/labelled_rows.hpp"
@@ -54,8 +55,9 @@ void initialise(std::span<T> values, std::size_t inputs, std::uint64_t key) {
 }  // namespace
 
 template <class T>
-Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes) {
+Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes), seed_(options.seed), dropout_(options.dropout) {
   check_sizes(sizes_);
+  check_dropout(dropout_);
   std::size_t total = 0;
   for (std::size_t l = 0; l < layers(); ++l) {
     total += aligned_count<T>(sizes_[l] * sizes_[l + 1]) + aligned_count<T>(sizes_[l + 1]);
@@ -103,7 +105,7 @@ void Mlp<T>::make_room(std::size_t rows) {
 }
 
 template <class T>
-void Mlp<T>::forward(const T* features, std::size_t rows) {
+void Mlp<T>::forward(const T* features, std::size_t rows, const Dropout& dropout) {
   const T* input = features;
   for (std::size_t l = 0; l < layers(); ++l) {
     const std::size_t outputs = sizes_[l + 1];
@@ -111,6 +113,7 @@ void Mlp<T>::forward(const T* features, std::size_t rows) {
     gemm(Form::plain, Form::transposed, rows, outputs, sizes_[l], input, weight(l), output);
     if (l + 1 < layers()) {
       kernels::add_bias_relu(output, bias(l), rows, outputs);
+      dropout.apply(output, rows, outputs, static_cast<std::uint32_t>(l));
     } else {
       kernels::add_bias(output, bias(l), rows, outputs);
     }
@@ -133,7 +136,8 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
     return 0.0;
   }
   make_room(rows);
-  forward(x, rows);
+  const Dropout dropout(dropout_, seed_, place_);
+  forward(x, rows, dropout);
   kernels::softmax_cross_entropy<T>({.logits = activations_.back().data(),
                                      .labels = labels.data(),
                                      .rows = rows,
@@ -153,6 +157,7 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
     if (l == 0) break;  // nobody wants the derivative by the features
     gemm(Form::plain, Form::plain, rows, sizes_[l], outputs, delta_.data(), weight(l), next_delta_.data());
     kernels::relu_backward(next_delta_.data(), next_delta_.data(), input, rows * sizes_[l]);
+    dropout.amplify(next_delta_.data(), rows * sizes_[l]);
     std::swap(delta_, next_delta_);
   }
   return kernels::sum(losses_.data(), rows) / static_cast<double>(rows);
@@ -170,7 +175,7 @@ Evaluation Mlp<T>::evaluate_rows(ConstTensorView features, std::span<const std::
   for (std::size_t begin = 0; begin < labels.size(); begin += evaluation_rows) {
     const auto block = labels.subspan(begin, std::min(evaluation_rows, labels.size() - begin));
     double* block_losses = losses.empty() ? losses_.data() : losses.data() + begin;
-    forward(x + begin * inputs(), block.size());
+    forward(x + begin * inputs(), block.size(), Dropout());
     result.correct += kernels::softmax_cross_entropy<T>({.logits = activations_.back().data(),
                                                          .labels = block.data(),
                                                          .rows = block.size(),

@@ -3,6 +3,7 @@
 
 #include "kernels/float_environment.hpp"
 #include "kernels/norm/norm.hpp"
+#include "models/dropout.hpp"
 #include "models/labelled_rows.hpp"
 #include "models/layers/sparse_dense.hpp"
 #include "models/table_loss.hpp"
@@ -48,6 +49,7 @@ void check(const TabularOptions& options) {
                                                                          std::to_string(most_classes) + ", not " +
                                                                          std::to_string(options.outputs));
   }
+  check_dropout(options.dropout);
   require(options.rows <= most_units, "rows to make room for are " + std::to_string(options.rows));
   const std::vector<std::size_t> sizes = sizes_of(options);
   for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
@@ -63,14 +65,29 @@ struct Tabular<T>::Body {
   explicit Body(const TabularOptions& given);
 
   /// The rows' outputs.  Shape: at most as many rows as there is room for.
-  const T* forward(const data::DenseRows& rows) {
-    return forward_dense(aligned_values(rows, features_copy), rows.size());
+  const T* forward(const data::DenseRows& rows, const Dropout& dropout) {
+    return forward_dense(aligned_values(rows, features_copy), rows.size(), dropout);
   }
-  const T* forward(const data::SparseRows& rows) { return forward_dense(sparse_layer->forward(rows), rows.size()); }
-  const T* forward_dense(const T* x, std::size_t rows);
+  const T* forward(const data::SparseRows& rows, const Dropout& dropout) {
+    T* units = sparse_layer->forward(rows);
+    mask(units, 0, rows.size(), dropout);
+    return forward_dense(units, rows.size(), dropout);
+  }
+  const T* forward_dense(const T* x, std::size_t rows, const Dropout& dropout);
+  bool is_hidden(std::size_t layer) const { return layer < options.hidden.size(); }
+  std::size_t first_dense() const { return sparse_layer == nullptr ? 0 : 1; }
+  /// The outputs of a layer, if it is a hidden one.
+  void mask(T* units, std::size_t layer, std::size_t rows, const Dropout& dropout) const {
+    if (is_hidden(layer)) dropout.apply(units, rows, options.hidden[layer], static_cast<std::uint32_t>(layer));
+  }
+  /// The derivative by them: its share that the layer's backward() does not know of.
+  void unmask(T* units, std::size_t layer, std::size_t rows, const Dropout& dropout) const {
+    if (is_hidden(layer)) dropout.amplify(units, rows * options.hidden[layer]);
+  }
   /// What is left of backward() when delta is the derivative by the first dense layer's inputs, or by what goes in there.
-  void backward_first(const data::DenseRows&, const Listener&) {}
-  void backward_first(const data::SparseRows& rows, const Listener& listener) {
+  void backward_first(const data::DenseRows&, const Listener&, const Dropout&) {}
+  void backward_first(const data::SparseRows& rows, const Listener& listener, const Dropout& dropout) {
+    unmask(delta.data(), 0, rows.size(), dropout);
     sparse_layer->backward(rows, delta.data(), listener);
   }
   template <class Rows>
@@ -89,6 +106,7 @@ struct Tabular<T>::Body {
   std::unique_ptr<layers::SparseDense<T>> sparse_layer;  // the first, where features are sparse
   std::vector<std::unique_ptr<layers::Dense<T>>> dense_layers;
   std::vector<const T*> inputs;  // of every dense layer, in the pass under way
+  SamplePlace place;
   TableLoss loss;
   data::AlignedBuffer<T> features_copy;  // used only for features that are not 64-byte aligned or of another type
   data::AlignedBuffer<T> delta;          // derivative of the loss by a layer's outputs
@@ -142,10 +160,12 @@ void Tabular<T>::Body::check_call(const Rows& rows) const {
 }
 
 template <class T>
-const T* Tabular<T>::Body::forward_dense(const T* x, std::size_t rows) {
+const T* Tabular<T>::Body::forward_dense(const T* x, std::size_t rows, const Dropout& dropout) {
   for (std::size_t l = 0; l < dense_layers.size(); ++l) {
     inputs[l] = x;
-    x = dense_layers[l]->forward(x, rows, layers::Pass::training);
+    T* units = dense_layers[l]->forward(x, rows, layers::Pass::training);
+    mask(units, first_dense() + l, rows, dropout);
+    x = units;
   }
   return x;
 }
@@ -158,24 +178,25 @@ double Tabular<T>::Body::run(const Rows& rows, const Listener& listener) {
   loss.check(rows.labels, rows.size());
   if (rows.size() == 0) {
     listener.forward_done();
-    const std::size_t first_dense = sparse_layer == nullptr ? 0 : 2;
-    for (std::size_t p = store.parameters().size(); p-- > first_dense;) {
+    for (std::size_t p = store.parameters().size(); p-- > 2 * first_dense();) {
       std::fill_n(store.gradient(p), store.parameters()[p].gradient.count, T{0});
       listener.ready(p);
     }
-    backward_first(rows, listener);
+    backward_first(rows, listener, {});
     return 0.0;
   }
   make_room(rows.size());
-  const T* outputs = forward(rows);
+  const Dropout dropout(options.dropout, options.seed, place);
+  const T* outputs = forward(rows, dropout);
   loss(rows.labels, outputs, losses.data(), delta.data());
   listener.forward_done();
   for (std::size_t l = dense_layers.size(); l-- > 0;) {
     T* dx = l == 0 && sparse_layer == nullptr ? nullptr : next_delta.data();  // nobody wants that by the features
+    unmask(delta.data(), first_dense() + l, rows.size(), dropout);
     dense_layers[l]->backward(inputs[l], delta.data(), dx, rows.size(), listener);
     std::swap(delta, next_delta);
   }
-  backward_first(rows, listener);
+  backward_first(rows, listener, dropout);
   return kernels::sum(losses.data(), rows.size()) / static_cast<double>(rows.size());
 }
 
@@ -192,7 +213,7 @@ TabularEvaluation Tabular<T>::Body::evaluate(const Rows& rows, std::span<double>
   for (std::size_t begin = 0; begin < rows.size(); begin += evaluation_rows) {
     const Rows block = block_of(rows, begin, std::min(evaluation_rows, rows.size() - begin));
     double* block_losses = row_losses.empty() ? losses.data() : row_losses.data() + begin;
-    const T* outputs = forward(block);
+    const T* outputs = forward(block, {});
     loss(block.labels, outputs, block_losses, static_cast<T*>(nullptr));
     result.correct += loss.correct(block.labels, outputs);
     loss_sum.add(kernels::block_sum(block_losses, block.size()));
@@ -210,7 +231,7 @@ std::span<const T> Tabular<T>::Body::predict(const Rows& rows) {
   predictions.ensure(rows.size() * options.outputs);
   for (std::size_t begin = 0; begin < rows.size(); begin += evaluation_rows) {
     const std::size_t count = std::min(evaluation_rows, rows.size() - begin);
-    std::copy_n(forward(block_of(rows, begin, count)), count * options.outputs,
+    std::copy_n(forward(block_of(rows, begin, count), {}), count * options.outputs,
                 predictions.data() + begin * options.outputs);
   }
   return predictions.span().first(rows.size() * options.outputs);
@@ -238,6 +259,11 @@ const std::vector<Parameter>& Tabular<T>::parameters() const {
 template <class T>
 void Tabular<T>::use_gradients(std::span<const Parameter> parameters) {
   body_->store.use_gradients(parameters);
+}
+
+template <class T>
+void Tabular<T>::set_place(const SamplePlace& place) {
+  body_->place = place;
 }
 
 template <class T>

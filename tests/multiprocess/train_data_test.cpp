@@ -227,12 +227,13 @@ TEST_CASE("Tables train to the same bits on 1, 2, 3, 4 and 8 ranks, in every pre
   const Files files;
   const std::string csv = "csv:" + files.write("t.csv", training().csv(false));
   const std::string libsvm = "libsvm:" + files.write("t.svm", training().libsvm());
-  const std::array<Words, 4> jobs{
+  const std::array<Words, 5> jobs{
       Words{"--model", "logistic", "--dataset", csv, "--precision", "bf16"},
       Words{"--hidden", "6", "--dataset", csv, "--precision", "f16", "--ema", "0.9"},
       Words{"--model", "logistic", "--dataset", libsvm, "--clip-norm", "0.5"},
-      Words{"--hidden", "6", "--dataset", libsvm, "--precision", "f16", "--swa-from", "20"}};
-  const Words& job = jobs[GENERATE(range(std::size_t{0}, std::size_t{4}))];
+      Words{"--hidden", "6,5", "--dataset", csv, "--dropout", "0.2", "--clip-norm", "0.5"},
+      Words{"--hidden", "6", "--dataset", libsvm, "--precision", "f16", "--swa-from", "20", "--dropout", "0.1"}};
+  const Words& job = jobs[GENERATE(range(std::size_t{0}, std::size_t{5}))];
   const Words whole = joined({"train", "--epochs", "2", "--batch-size", "90", "--logical-shards", "8", "--optimizer",
                               "adam", "--learning-rate", "0.05"},
                              job);

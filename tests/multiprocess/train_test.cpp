@@ -6,7 +6,9 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
+#include <fstream>
 #include <sstream>
 
 using namespace trireme::testing;
@@ -90,6 +92,64 @@ TEST_CASE("AdamW with clipping keeps the bits as well") {
   const std::string expected = outcome_of(run_trireme(small_job(how)));
   CHECK(expected != alone());
   CHECK(outcome_of(run_ranks(3, small_job(how))) == expected);
+}
+
+TEST_CASE("Dropout, AdamW, clipping and accumulation in f16 and f32 keep the bits on 1, 2, 3, 4 and 8 ranks") {
+  // Of eight leaves a rank alone has eight passes a step, and one of eight ranks has one.
+  const std::string precision = GENERATE("f32", "f16");
+  Words job = small_job({"--model", "mlp", "--optimizer", "adamw", "--learning-rate", "0.01", "--precision", precision,
+                         "--clip-norm", "0.5", "--logical-shards", "8"});
+  const std::string without = outcome_of(run_trireme(job));
+  job.insert(job.end(), {"--dropout", "0.2"});
+  const std::string expected = outcome_of(run_trireme(job));
+  CHECK(expected != without);
+  for (const int ranks : {2, 3, 4, 8}) {
+    INFO(ranks << " ranks, " << precision);
+    CHECK(outcome_of(run_ranks(ranks, job)) == expected);
+  }
+}
+
+TEST_CASE("Dropout's masks follow the place in the batch, however it is cut into leaves") {
+  const bool images = GENERATE(true, false);
+  const auto loss = [&](const Words& more) {
+    Words job = images ? Words{"train", "--data-dir", samples().path()}
+                       : Words{"train", "--dataset", "synthetic:blobs", "--samples", "100", "--noise", "5"};
+    job.insert(job.end(), {"--hidden", "16,8", "--batch-size", "44", "--epochs", "2"});
+    job.insert(job.end(), more.begin(), more.end());
+    return std::stod(value(result_of(run_trireme(job)), "train_loss"));
+  };
+  const double whole = loss({"--dropout", "0.4"});
+  CHECK(loss({"--dropout", "0.4", "--logical-shards", "8"}) == Approx(whole).epsilon(1e-5));
+  CHECK(std::abs(loss({}) - whole) > 1e-3 * whole);
+}
+
+TEST_CASE("Dropout's masks change from step to step") {
+  const IdxFolder one(1, 1);
+  const TemporaryFolder folder;
+  std::ofstream(folder.path() + "/one.csv") << "a,b,y\n1,-2,3\n";
+  const bool images = GENERATE(true, false);
+  const auto losses = [&](const std::string& dropout) {
+    Words job = images ? Words{"train", "--data-dir", one.path()}
+                       : Words{"train",  "--dataset",       "csv:" + folder.path() + "/one.csv",
+                               "--loss", "squared",         "--held-out",
+                               "0",      "--no-standardise"};
+    job.insert(job.end(),
+               {"--hidden", "64", "--learning-rate", "0", "--epochs", "3", "--log-every", "1", "--dropout", dropout});
+    const Result result = run_trireme(job);
+    REQUIRE(result.exit_code == 0);
+    std::vector<std::string> found;
+    std::istringstream stream(result.out);
+    for (std::string line; std::getline(stream, line);) {
+      if (line.find(" step_loss=") != std::string::npos) found.push_back(value(line, "step_loss"));
+    }
+    REQUIRE(found.size() == 3);
+    return found;
+  };
+  const auto same = losses("0");
+  CHECK(same == std::vector<std::string>(3, same[0]));
+  const auto masked = losses("0.5");
+  CHECK(masked[0] != masked[1]);
+  CHECK(masked[1] != masked[2]);
 }
 
 TEST_CASE("A batch smaller than the number of leaves trains on all ranks") {

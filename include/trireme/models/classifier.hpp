@@ -3,6 +3,7 @@
 
 #include "trireme/base/parameter.hpp"
 #include "trireme/base/tensor_view.hpp"
+#include "trireme/models/sample_place.hpp"
 #include "trireme/models/statistics_exchange.hpp"
 
 #include <cstddef>
@@ -25,8 +26,8 @@ struct Evaluation {
 /// A model with a hand-written backward pass that tells classes apart: what a training loop needs of one, whatever its
 /// layers and element type.
 /// Order:   a call's results depend on the parameters (an evaluation's on the buffers, too) and the call's samples only: not
-///          on earlier calls, other samples or addresses (with a statistics exchange: of all ranks). One BLAS core type and one BLAS thread are the program's part
-///          (models/blas.hpp).
+///          on earlier calls, other samples or addresses (with dropout, on their place, too; with a statistics exchange: of
+///          all ranks). One BLAS core type and one BLAS thread are the program's part (models/blas.hpp).
 /// Threads: one at a time per model.
 class Classifier {
  public:
@@ -44,6 +45,9 @@ class Classifier {
   virtual std::size_t classes() const = 0;
   /// "mlp 784-512-512-10": for the start of a log.
   virtual std::string description() const = 0;
+
+  /// Where the samples of the next calls of forward_backward() stand; only dropout asks. {0, 0} until it is called.
+  virtual void set_place(const SamplePlace&) {}
 
   /// What a model keeps beside its parameters: values without a gradient that follow the statistics of what passes
   /// (running mean and variance of batch normalisation). evaluate() uses them, forward_backward() does not.
@@ -93,9 +97,9 @@ class Classifier {
   /// the same bits per row, on any number of ranks.
   static constexpr std::size_t evaluation_rows = 256;
 
-  /// How many rows have their label as the (first) largest output, and the sum of their losses. Gradients are not
-  /// touched. Unless empty, `losses` gets the loss of every row: summed over all ranks' rows in one order, they give a
-  /// loss whose bits do not depend on the number of ranks.
+  /// Without dropout, how many rows have their label as the (first) largest output, and the sum of their losses. Gradients
+  /// are not touched. Unless empty, `losses` gets the loss of every row: summed over all ranks' rows in one order, they give
+  /// a loss whose bits do not depend on the number of ranks.
   /// Shape:  as forward_backward; losses empty or rows.
   /// Order:  losses within a block of evaluation_rows as kernels/norm sums a block, blocks by the balanced tree.
   /// Errors: as forward_backward.

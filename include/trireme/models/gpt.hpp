@@ -3,6 +3,7 @@
 
 #include "trireme/base/parameter.hpp"
 #include "trireme/data/aligned_buffer.hpp"
+#include "trireme/models/sample_place.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,12 +29,6 @@ struct GptOptions {
 struct TokenEvaluation {
   std::size_t tokens = 0;
   double loss_sum = 0.0;  ///< natural-logarithm cross entropy, not divided by the tokens
-};
-
-/// Which samples a call of forward_backward has: dropout masks are a function of the seed and of these.
-struct SamplePlace {
-  std::uint64_t step = 0;
-  std::uint64_t first_row = 0;  ///< position of the call's first row in the global batch
 };
 
 /// A decoder-only transformer with a hand-written backward pass. x = E[token] + P[position]; every block adds

@@ -4,6 +4,7 @@
 #include "trireme/base/parameter.hpp"
 #include "trireme/data/rows.hpp"
 #include "trireme/models/classifier.hpp"
+#include "trireme/models/sample_place.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,7 @@ struct TabularOptions {
   bool sparse = false;  ///< takes SparseRows in place of DenseRows
   std::uint64_t seed = 0;
   std::size_t rows = 64;  ///< rows per call to make room for; a larger call grows the workspace
+  double dropout = 0.0;   ///< probability, [0, 1): of the outputs of every hidden layer, in training
 };
 
 /// What evaluate() finds: to be added over calls and ranks.
@@ -50,10 +52,11 @@ concept TableRows = std::is_same_v<Rows, data::DenseRows> || std::is_same_v<Rows
 ///          a feature is a row, and its gradient is zero in the rows of features that no row of the call stores.
 /// Start:   zeros without hidden layers. Otherwise uniform in (-1/sqrt(inputs), 1/sqrt(inputs)), element by element, in the
 ///          order of memory, as in Mlp.
-/// Order:   a call's results depend on the parameters and the call's rows only: not on earlier calls, other samples or
-///          addresses. The sparse layer adds what a row stores in ascending order and what rows give in ascending order, in
-///          T, the same bits on every processor. One BLAS core type and one BLAS thread are the program's part
-///          (models/blas.hpp).
+/// Dropout: as in Mlp, with the same masks; a model without hidden layers has none.
+/// Order:   a call's results depend on the parameters and the call's rows only (with dropout, on their place, too): not on
+///          earlier calls, other samples or addresses. The sparse layer adds what a row stores in ascending order and what
+///          rows give in ascending order, in T, the same bits on every processor. One BLAS core type and one BLAS thread are
+///          the program's part (models/blas.hpp).
 /// Cost:    6 flops per weight and row, less 2 for the first layer; of a sparse first layer 4 per unit and stored element, and
 ///          writing zeros to its whole gradient unless assume_row_sparse(). No heap in a call whose rows (and stored elements)
 ///          were reached before.
@@ -78,6 +81,9 @@ class Tabular {
   void use_gradients(std::span<const Parameter> parameters);
   /// "linear regression 8", "logistic regression 8-3", "mlp 8-64-3", with " on sparse features" where they are.
   std::string description() const;
+
+  /// Where the rows of the next calls of forward_backward() stand; only dropout asks. {0, 0} until it is called.
+  void set_place(const SamplePlace& place);
 
   /// The mean loss of the rows; overwrites every gradient with its mean over the rows. `ready(p)` is called once per
   /// parameter, as soon as gradient p is final and before work on earlier layers goes on: p descends from the last parameter
@@ -114,17 +120,17 @@ class Tabular {
   /// shapes, hence the same bits per row, on any number of ranks.
   static constexpr std::size_t evaluation_rows = Classifier::evaluation_rows;
 
-  /// The sum of the rows' losses and, of cross_entropy, how many rows have their label as the (first) largest output.
-  /// Gradients are not touched. Unless empty, `losses` gets the loss of every row: summed over all ranks' rows in one order,
-  /// they give a loss whose bits do not depend on the number of ranks.
+  /// Without dropout, the sum of the rows' losses and, of cross_entropy, how many rows have their label as the (first)
+  /// largest output. Gradients are not touched. Unless empty, `losses` gets the loss of every row: summed over all ranks'
+  /// rows in one order, they give a loss whose bits do not depend on the number of ranks.
   /// Shape:  as forward_backward; losses empty or one per row.
   /// Order:  losses within a block of evaluation_rows as kernels/norm sums a block, blocks by the balanced tree.
   /// Errors: as forward_backward.
   TabularEvaluation evaluate(const data::DenseRows& rows, std::span<double> losses = {});
   TabularEvaluation evaluate(const data::SparseRows& rows, std::span<double> losses = {});
 
-  /// The outputs of the rows, whose labels are not looked at: f of squared, the logits of cross_entropy; in the model's
-  /// memory until the next call. A row has the bits that evaluate() works with.
+  /// Without dropout, the outputs of the rows, whose labels are not looked at: f of squared, the logits of cross_entropy; in
+  /// the model's memory until the next call. A row has the bits that evaluate() works with.
   /// Shape:  the result rows x outputs.
   /// Errors: as forward_backward, less the labels.
   std::span<const T> predict(const data::DenseRows& rows);

@@ -18,7 +18,6 @@ GptFlags::GptFlags(Arguments& flags) {
   flags.option("--context", context_, "tokens that gpt sees at a time (default 128)", {.least = 1, .most = 1 << 20});
   flags.option("--stride", stride_, "tokens from one sample of gpt to the next (default 0: --context)",
                {.least = 0, .most = 1 << 20});
-  flags.option("--dropout", dropout_, "probability, of gpt (default 0)");
   flags.flag("--recompute", recompute_, "gpt computes activations again in backward instead of keeping them");
   flags.option("--sample-tokens", sample_tokens_, "that gpt writes at the end (default 200; 0: none)",
                {.least = 0, .most = 1 << 20});
@@ -27,12 +26,11 @@ GptFlags::GptFlags(Arguments& flags) {
 }
 
 GptChoice GptFlags::checked(const Arguments& flags, const std::string& model) const {
-  for (const char* flag : {"--layers", "--heads", "--channels", "--context", "--stride", "--dropout", "--recompute",
-                           "--sample-tokens", "--prompt"}) {
+  for (const char* flag :
+       {"--layers", "--heads", "--channels", "--context", "--stride", "--recompute", "--sample-tokens", "--prompt"}) {
     if (model != "gpt" && flags.given(flag))
       refuse(std::string(flag) + " belongs to --model gpt; " + model + " has none");
   }
-  if (!(dropout_ >= 0.0 && dropout_ < 1.0)) refuse("--dropout must be at least 0 and below 1");
   if (channels_ % heads_ != 0) {
     refuse("--heads " + std::to_string(heads_) + " does not divide --channels " + std::to_string(channels_));
   }
@@ -41,7 +39,6 @@ GptChoice GptFlags::checked(const Arguments& flags, const std::string& model) co
           .channels = static_cast<std::size_t>(channels_),
           .context = static_cast<std::size_t>(context_),
           .stride = static_cast<std::size_t>(stride_),
-          .dropout = dropout_,
           .recompute = recompute_,
           .sample_tokens = static_cast<std::size_t>(sample_tokens_),
           .prompt = prompt_};

@@ -16,7 +16,6 @@ struct GptChoice {
   std::size_t channels = 192;
   std::size_t context = 128;
   std::size_t stride = 0;  ///< from one window to the next; 0: context
-  double dropout = 0.0;
   bool recompute = false;
   std::size_t sample_tokens = 200;
   std::string prompt{};  ///< empty: the first tokens of the part held out
@@ -32,7 +31,6 @@ class GptFlags {
 
  private:
   std::uint64_t layers_ = 4, heads_ = 4, channels_ = 192, context_ = 128, stride_ = 0, sample_tokens_ = 200;
-  double dropout_ = 0.0;
   bool recompute_ = false;
   std::string prompt_;
 };

@@ -30,8 +30,8 @@ std::unique_ptr<models::Classifier> make_model(const TrainOptions& options, cons
     return std::make_unique<models::ResNet<float>>(
         models::ResNetOptions{.input = extent, .classes = images.classes, .seed = seed, .rows = rows});
   }
-  return std::make_unique<models::Mlp<float>>(
-      models::MlpOptions{.sizes = layer_sizes(images, options.hidden), .seed = seed, .rows = rows});
+  return std::make_unique<models::Mlp<float>>(models::MlpOptions{
+      .sizes = layer_sizes(images, options.hidden), .seed = seed, .rows = rows, .dropout = options.dropout});
 }
 
 }  // namespace trireme::cli

@@ -60,7 +60,8 @@ struct Typed {
   std::uint64_t warmup_steps = 0, lr_interval = 1000, lr_base_batch = 256;
   double lr_final = 0, lr_power = 2, lr_decay = 0.1;
   int logical_shards = 0, accumulate = 0;
-  double learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0, clip_value = 0;
+  double dropout = 0, learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0,
+         clip_value = 0;
   bool nesterov = false, no_overlap = false, sync_batch_norm = false;
 };
 
@@ -96,6 +97,10 @@ void describe(Arguments& flags, Typed& typed) {
       "text and tokens: gpt (their default), which brings --optimizer adamw --learning-rate 0.002 --weight-decay 0.1 "
       "--batch-size 32 --clip-norm 1 --lr-schedule cosine --lr-final 0.05 --warmup-steps 20");
   flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
+  flags.option(
+      "--dropout", typed.dropout,
+      "probability, in training: of the outputs of mlp's hidden layers; of gpt's embeddings, attention weights "
+      "and both branches of every block (default 0)");
   flags.option("--loss", typed.loss,
                "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values");
   flags.flag("--sync-batch-norm", typed.sync_batch_norm,
@@ -193,6 +198,14 @@ LossKind loss_of(const Arguments& flags, const Typed& typed, const std::string& 
   return model == "linear" ? LossKind::squared : LossKind::cross_entropy;
 }
 
+double dropout_of(const Arguments& flags, const Typed& typed, const std::string& model) {
+  if (flags.given("--dropout") && model != "gpt" && model != "mlp")
+    refuse("--dropout belongs to --model gpt and mlp; " + model + " has none");
+  if (!(typed.dropout >= 0.0 && typed.dropout < 1.0))
+    refuse("--dropout must be at least 0 and below 1, got " + text_of(typed.dropout));
+  return typed.dropout;
+}
+
 Precision precision_of(const Typed& typed) {
   one_of("--precision", typed.precision, {"f32", "bf16", "f16"});
   return typed.precision == "f32" ? Precision::f32 : typed.precision == "bf16" ? Precision::bf16 : Precision::f16;
@@ -247,6 +260,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.model = model;
   options.hidden = parse_hidden(typed.hidden);
   options.sync_batch_norm = typed.sync_batch_norm;
+  options.dropout = dropout_of(flags, typed, model);
   options.gpt = language.checked(flags, model);
   options.data = data.checked(flags, dataset);
   options.loss = loss_of(flags, typed, model, dataset.kind);

@@ -43,6 +43,7 @@ struct TrainOptions {
   std::string model = "mlp";                  ///< or cnn, resnet, gpt, linear, logistic
   std::vector<std::size_t> hidden{512, 512};  ///< units of each hidden layer of mlp
   bool sync_batch_norm = false;               ///< over the samples of all ranks; of resnet
+  double dropout = 0.0;                       ///< probability; of mlp and gpt
   GptChoice gpt{};
   LossKind loss = LossKind::cross_entropy;  ///< of models of rows
   DataOptions data{};

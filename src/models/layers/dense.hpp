@@ -15,7 +15,8 @@ struct DenseOptions {
   double bound = 0.0;  ///< of the initial values
 };
 
-/// y = x w^T + b, then relu if asked for.
+/// y = x w^T + b, then relu if asked for. Outputs behind relu may be masked where they lie before backward() takes from them
+/// which units passed (models/dropout.hpp).
 /// Shape: parameters "NAME.weight" {outputs, inputs}, "NAME.bias" {outputs}; the output is one pixel.
 template <class T>
 class Dense final : public Layer<T> {

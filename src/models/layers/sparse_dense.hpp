@@ -7,7 +7,8 @@
 
 namespace trireme::models::layers {
 
-/// y = x w + b of sparse rows x, then relu if asked for: the first layer of a model, with no derivative by x.
+/// y = x w + b of sparse rows x, then relu if asked for: the first layer of a model, with no derivative by x. Outputs behind
+/// relu may be masked as those of Dense.
 /// Shape:   parameters "NAME.weight" {inputs, outputs}, a row per feature, and "NAME.bias" {outputs}; 64-byte aligned.
 ///          Indices of x below the inputs.
 /// Order:   that of kernels/sparse_product, then the bias; the bias' gradient as in Dense.

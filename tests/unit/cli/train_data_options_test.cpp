@@ -98,7 +98,7 @@ TEST_CASE("What is said of gpt replaces its defaults") {
   CHECK(options.gpt.channels == 12);
   CHECK(options.gpt.context == 16);
   CHECK(options.gpt.stride == 4);
-  CHECK(options.gpt.dropout == 0.25);
+  CHECK(options.dropout == 0.25);
   CHECK(options.gpt.recompute);
   CHECK(options.gpt.sample_tokens == 7);
   CHECK(options.data.token_type == data::TokenType::u32);

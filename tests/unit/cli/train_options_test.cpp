@@ -296,6 +296,13 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--model", "cnn", "--dataset", "csv:f"}, "--model cnn needs images"},
       {{"--model", "mlp", "--dataset", "text:f"}, "--dataset text: and tokens: are for --model gpt, not mlp"},
       {{"--layers", "3"}, "--layers belongs to --model gpt; mlp has none"},
+      {{"--dropout", "1"}, "--dropout must be at least 0 and below 1, got 1"},
+      {{"--dropout", "-0.1"}, "--dropout must be at least 0 and below 1, got -0.1"},
+      {{"--dropout", "half"}, "--dropout"},
+      {{"--model", "cnn", "--dropout", "0.1"}, "--dropout belongs to --model gpt and mlp; cnn has none"},
+      {{"--model", "resnet", "--dropout", "0"}, "--dropout belongs to --model gpt and mlp; resnet has none"},
+      {{"--model", "logistic", "--dataset", "csv:f", "--dropout", "0.1"},
+       "--dropout belongs to --model gpt and mlp; logistic has none"},
       {{"--bucket-bytes", "0"}, "--bucket-bytes must be above 0"},
       {{"--bucket-bytes", "25MB"}, "--bucket-bytes is '25MB'"},
   };
@@ -303,6 +310,13 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THAT(refusal(arguments), Contains(expected));
   }
+}
+
+TEST_CASE("train takes a dropout for perceptrons of images and of tables") {
+  CHECK(parsed({}).dropout == 0.0);
+  CHECK(parsed({"--dropout", "0.2"}).dropout == 0.2);
+  CHECK(parsed({"--model", "mlp", "--dropout", "0"}).dropout == 0.0);
+  CHECK(parsed({"--dataset", "csv:f", "--dropout", "0.5"}).dropout == 0.5);
 }
 
 TEST_CASE("train offers convolutional models, and resnet batch normalisation over all ranks") {

@@ -61,6 +61,7 @@ class ImageTask final : public Task {
   void load(std::span<const std::uint32_t>) override { batch_ = feed_->next(); }
 
   double pass(const PassPlace& place, PassListener& listener) override {
+    model_->set_place({.step = place.step, .first_row = place.first_row});
     const double loss = model_->forward_backward(
         batch_.features, batch_.labels, [&](std::size_t parameter) { listener.ready(parameter); },
         [&] { listener.forward_done(); });

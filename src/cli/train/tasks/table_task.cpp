@@ -100,7 +100,8 @@ class TableTask final : public Task {
                                .loss = loss_,
                                .sparse = is_sparse<Table>,
                                .seed = model_seed(options.seed),
-                               .rows = place.pass_rows});
+                               .rows = place.pass_rows,
+                               .dropout = options.dropout});
     is_row_sparse_ = is_sparse<Table> && model_->parameters().front().value.count >= least_row_sparse;
     if (is_row_sparse_) model_->assume_row_sparse(true);
   }
@@ -125,7 +126,8 @@ class TableTask final : public Task {
     read(*rows_.source);
   }
 
-  double pass(const PassPlace&, PassListener& listener) override {
+  double pass(const PassPlace& place, PassListener& listener) override {
+    model_->set_place({.step = place.step, .first_row = place.first_row});
     const auto ready = [&](std::size_t parameter) {
       if (parameter == 0 && is_row_sparse_) return listener.ready_rows(0, model_->touched_rows());
       listener.ready(parameter);

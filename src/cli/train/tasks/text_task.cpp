@@ -63,7 +63,7 @@ class TextTask final : public Task {
                 .channels = options.gpt.channels,
                 .seed = model_seed(options.seed),
                 .recompute = options.gpt.recompute,
-                .dropout = options.gpt.dropout}),
+                .dropout = options.dropout}),
         window_(options.gpt.context + 1) {}
 
   const std::vector<Parameter>& parameters() const override { return model_.parameters(); }

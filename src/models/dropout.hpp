@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "trireme/models/gpt.hpp"
+#include "trireme/models/sample_place.hpp"
 
 #include <cstddef>
 #include <cstdint>
 
 namespace trireme::models {
 
-/// Where a mask is laid on: once on the embeddings, three times in every block.
-struct DropoutSite {
-  static constexpr std::uint32_t embedding = 0;
-  static constexpr std::uint32_t attention(std::size_t layer) { return block(layer); }
-  static constexpr std::uint32_t projection(std::size_t layer) { return block(layer) + 1; }
-  static constexpr std::uint32_t mlp(std::size_t layer) { return block(layer) + 2; }
-
- private:
-  static constexpr std::uint32_t block(std::size_t layer) { return static_cast<std::uint32_t>(1 + 3 * layer); }
-};
+/// Errors: invalid_argument unless it is a probability from 0 to below 1.
+void check_dropout(double probability);
 
 /// Masks that are computed whenever they are needed and never kept: element e of a sample is kept, and divided by
 /// 1 - probability, when word e mod 4 of Philox 4x32-10 at counter {e/4, site, sample} is not below probability 2^32, under
-/// the key stream_key(seed, step). Sample is the position in the global batch, so masks know nothing of leaves and ranks.
+/// the key stream_key(seed, step). Sample is the position in the global batch, so masks know nothing of leaves and ranks;
+/// site is the tensor: of a Gpt a GptSite, of a perceptron the hidden layer, counted from 0.
 class Dropout {
  public:
   Dropout() = default;
@@ -37,6 +30,12 @@ class Dropout {
   template <class T>
   void apply(T* to, const T* from, std::size_t row, std::size_t begin, std::size_t count,
              std::uint32_t site) const noexcept;
+
+  /// values[i] = values[i]/(1 - probability): of derivatives by what was masked behind relu. Masked outputs say by
+  /// themselves which units count, being above 0 just where relu let something pass and the mask kept it; relu_backward()
+  /// of them is the rest of the way, and no mask is computed again.
+  template <class T>
+  void amplify(T* values, std::size_t count) const noexcept;
 
  private:
   std::uint64_t key_ = 0;
