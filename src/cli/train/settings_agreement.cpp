@@ -89,7 +89,7 @@ void add_model(const TrainOptions& options, Settings& settings) {
   add("--channels", options.gpt.channels);
   add("--context", options.gpt.context);
   add("--stride", options.gpt.stride);
-  add("--dropout", options.gpt.dropout);
+  add("--dropout", options.dropout);
   add("--recompute", options.gpt.recompute);
 }
 
