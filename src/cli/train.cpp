@@ -49,13 +49,14 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
   const bool is_first = world.rank() == 0;
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
-  if (is_first && !result.diverged_at) {
+  const bool has_result = !result.diverged_at || result.best_step != 0;
+  if (is_first && has_result) {
     if (const auto sample = trainer->sample()) std::printf("%s\n", sample->c_str());
     std::printf("%s\n", result_line(result).c_str());
     std::fflush(stdout);
   }
   if (result.diverged_at) {
-    std::fprintf(stderr, "%s\n", divergence_line(*result.diverged_at, options.optimizer.learning_rate).c_str());
+    std::fprintf(stderr, "%s\n", divergence_line(result, options.optimizer.learning_rate).c_str());
     return 1;
   }
   return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;

@@ -55,6 +55,13 @@ SparseScaling SparseScaling::by_largest(const FeatureMoments& moments) {
   return scaling;
 }
 
+SparseScaling SparseScaling::by_largest(std::span<const float> largest) {
+  SparseScaling scaling;
+  scaling.factor.reserve(largest.size());
+  for (const float each : largest) scaling.factor.push_back(each > 0 ? 1.0 / static_cast<double>(each) : 1.0);
+  return scaling;
+}
+
 void SparseScaling::apply(SparseTable& table) const {
   if (table.features > factor.size()) {
     fail(ErrorCode::invalid_argument, "a scaling of " + std::to_string(factor.size()) +

@@ -366,7 +366,14 @@ TEST_CASE("Data that do not fit are one line and exit code 2") {
   const std::string csv = files.write("t.csv", "a,b,y\n1,2,0\n3,4,1\n5,6,0\n");
   require_refusal(run_trireme({"train", "--dataset", "csv:/nowhere.csv"}), "/nowhere.csv");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--label", "z"}), csv);
-  require_refusal(run_trireme({"train", "--dataset", "csv:" + csv}), "--held-out: of 3 samples that is 0");
+  require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--held-out", "0.1"}),
+                  "--held-out: of 3 samples that is 0");
+  CHECK(run_trireme({"train", "--dataset", "csv:" + csv}).exit_code == 0);  // nothing is held out of so little
+  require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--swa-from", "11"}),
+                  "--swa-from 11 is beyond the last step, 10");
+  require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--test-dataset",
+                               "csv:" + files.write("v.csv", "a,b,y\n1,2,7\n")}),
+                  "--test-dataset has the label 7");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--held-out", "0", "--keep-best"}),
                   "--keep-best: no samples are held out");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--held-out", "0", "--test-dataset",
@@ -380,4 +387,82 @@ TEST_CASE("Data that do not fit are one line and exit code 2") {
   const auto several = run_ranks(3, {"train", "--dataset", "csv:" + csv, "--label", "z"});
   CHECK(several.exit_code == 2);
   CHECK_THAT(several.err, Contains(csv));
+}
+
+TEST_CASE("Ranks with other data say so before they start") {
+  const Files files;
+  files.write("t0.csv", training().csv(false));
+  files.write("t1.csv", test().csv(false));
+  const auto result = run_trireme(
+      {"run", "-n", "2", "--", "sh", "-c",
+       "exec \"$0\" train --model logistic --dataset csv:" + files.folder.path() + "/t$RANK.csv", TRIREME_PROGRAM});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code != 0);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains("the content of --dataset is 2000 rows of 5 features"));
+}
+
+TEST_CASE("The best weights survive a later divergence, whose exit code stays 1") {
+  // Small enough at first to learn, then without bound.
+  const Words job{"train",
+                  "--model",
+                  "linear",
+                  "--dataset",
+                  "synthetic:linear",
+                  "--batch-size",
+                  "300",
+                  "--optimizer",
+                  "sgd",
+                  "--learning-rate",
+                  "3",
+                  "--lr-schedule",
+                  "linear",
+                  "--lr-final",
+                  "1e30",
+                  "--warmup-steps",
+                  "60",
+                  "--momentum",
+                  "0",
+                  "--eval-every",
+                  "1steps",
+                  "--keep-best",
+                  "--logical-shards",
+                  "4"};
+  const auto ranks = GENERATE(1, 2);
+  const Result result = run_ranks(ranks, job);
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 1);
+  const std::string line = result_of(result);
+  CHECK(std::stoi(value(line, "best_step")) < std::stoi(value(line, "diverged_at")));
+  CHECK(std::stod(value(line, "test_loss")) < 100);
+  CHECK_THAT(result.err, Contains("the loss is not finite at step " + value(line, "diverged_at")));
+}
+
+TEST_CASE("Gradients that f16 cannot hold end training with the reason, and skipped steps are told") {
+  const Files files;
+  std::string text = "a,y\n";
+  for (int i = 1; i <= 64; ++i) text += std::to_string(i * 100000) + "," + std::to_string(i * 1000) + "\n";
+  const Words job{"train",
+                  "--model",
+                  "linear",
+                  "--dataset",
+                  "csv:" + files.write("large.csv", text),
+                  "--no-standardise",
+                  "--precision",
+                  "f16",
+                  "--epochs",
+                  "40",
+                  "--held-out",
+                  "0"};
+  const auto ranks = GENERATE(1, 2);
+  const Result ended = run_ranks(ranks, job);
+  INFO("stdout: " << ended.out << "\nstderr: " << ended.err);
+  CHECK(ended.exit_code == 1);
+  CHECK_THAT(ended.err, Contains("the gradients overflow f16 at step 17 although nothing scales them"));
+  Words few = job;
+  *std::find(few.begin(), few.end(), "40") = "3";
+  const Result warned = run_ranks(ranks, few);
+  CHECK(warned.exit_code == 0);
+  CHECK_THAT(warned.err, Contains("nothing was learnt: the gradients of all 3 steps overflowed f16"));
+  CHECK(value(result_of(warned), "skipped_steps") == "3");
 }

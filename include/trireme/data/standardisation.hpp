@@ -33,6 +33,8 @@ struct SparseScaling {
   static SparseScaling by_deviation(const FeatureMoments& moments);
   /// 1 over the largest absolute value; 1 for a feature that is 0 everywhere. All values lie in [-1, 1].
   static SparseScaling by_largest(const FeatureMoments& moments);
+  /// The same from max |x| of every feature: all that rows of very many features need find out.
+  static SparseScaling by_largest(std::span<const float> largest);
 
   /// In place; computed in f64, rounded once. Rows may have fewer features.
   /// Errors: invalid_argument when the rows have more features.

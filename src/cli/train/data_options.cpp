@@ -75,7 +75,8 @@ DataFlags::DataFlags(Arguments& flags) {
   flags.option("--label", label_, "column of a CSV file that is learnt: its name, or place from 0 (default: the last)");
   flags.option("--separator", separator_, "between the columns of a CSV file: a character, or tab (default ,)");
   flags.flag("--no-standardise", no_standardise_,
-             "take the features of a table as they are, not to mean 0 and deviation 1 (of sparse ones: deviation 1)");
+             "take the features of a table as they are, not to mean 0 and deviation 1; of sparse ones to values of at "
+             "most 1");
   flags.option("--token-type", token_type_, "of a token file: u16 (default) or u32, little-endian");
   flags.option("--vocabulary", vocabulary_, "tokens of a token file are below it (default 0: what occurs)",
                {.least = 0, .most = 1 << 16});
@@ -96,12 +97,16 @@ DataOptions DataFlags::checked(const Arguments& flags, DatasetSpec dataset) cons
   require_kind(flags, "--vocabulary", dataset.kind, {tokens});
   for (const char* flag : {"--samples", "--features", "--classes", "--noise"})
     require_kind(flags, flag, dataset.kind, {synthetic});
+  if (flags.given("--classes") && dataset.path != "blobs") refuse("--classes belongs to --dataset synthetic:blobs");
+  if (flags.given("--noise") && dataset.path == "logistic")
+    refuse("--noise: the labels of synthetic:logistic are noise");
   DataOptions options{.dataset = std::move(dataset)};
   if (flags.given("--test-dataset")) {
     options.test = parse_dataset("--test-dataset", test_);
-    if (options.test->kind != options.dataset.kind || options.test->kind == images || options.test->kind == synthetic) {
-      refuse("--test-dataset " + test_ + " does not fit --dataset: both are text:, tokens:, csv: or libsvm: files");
-    }
+    if (options.dataset.kind == images || options.dataset.kind == synthetic)
+      refuse("--test-dataset belongs to --dataset text:, tokens:, csv:, libsvm:");
+    if (options.test->kind != options.dataset.kind)
+      refuse("--test-dataset " + test_ + " does not fit --dataset: both must be of one kind");
   }
   if (flags.given("--held-out")) {
     if (!(held_out_ >= 0.0 && held_out_ < 1.0)) refuse("--held-out must be at least 0 and below 1");

@@ -25,12 +25,13 @@ GptFlags::GptFlags(Arguments& flags) {
                "what a gpt of text goes on from at the end (default: how the held-out part begins)");
 }
 
-GptChoice GptFlags::checked(const Arguments& flags, const std::string& model) const {
+GptChoice GptFlags::checked(const Arguments& flags, const std::string& model, bool is_text) const {
   for (const char* flag :
        {"--layers", "--heads", "--channels", "--context", "--stride", "--recompute", "--sample-tokens", "--prompt"}) {
     if (model != "gpt" && flags.given(flag))
       refuse(std::string(flag) + " belongs to --model gpt; " + model + " has none");
   }
+  if (flags.given("--prompt") && !is_text) refuse("--prompt belongs to --dataset text:; tokens have no letters");
   if (channels_ % heads_ != 0) {
     refuse("--heads " + std::to_string(heads_) + " does not divide --channels " + std::to_string(channels_));
   }

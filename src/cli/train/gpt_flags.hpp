@@ -26,8 +26,8 @@ class GptFlags {
  public:
   /// Describes them; must live until `flags` have been parsed.
   explicit GptFlags(Arguments& flags);
-  /// Errors: invalid_argument naming the flag that does not fit, or belongs to --model gpt, which `model` is not.
-  GptChoice checked(const Arguments& flags, const std::string& model) const;
+  /// Errors: invalid_argument naming the flag that does not fit, or belongs to --model gpt, which `model` is not, or to text.
+  GptChoice checked(const Arguments& flags, const std::string& model, bool is_text) const;
 
  private:
   std::uint64_t layers_ = 4, heads_ = 4, channels_ = 192, context_ = 128, stride_ = 0, sample_tokens_ = 200;

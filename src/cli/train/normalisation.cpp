@@ -4,12 +4,13 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 namespace trireme::cli {
 
-data::Normalisation normalisation_of(const data::LabelledImages& images) {
+data::Normalisation normalisation_of(const data::LabelledImages& images, std::size_t first_images) {
   std::array<std::uint64_t, 256> histogram{};
-  for (const std::uint8_t pixel : images.images) ++histogram[pixel];
+  for (const std::uint8_t pixel : std::span(images.images).first(first_images * images.pixels())) ++histogram[pixel];
   double pixels = 0.0;
   double total = 0.0;
   double squares = 0.0;

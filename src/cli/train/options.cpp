@@ -157,10 +157,12 @@ void describe(Arguments& flags, Typed& typed) {
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
   flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
   flags.option("--precision", typed.precision,
-               "of parameters and gradients: f32 (default), bf16, or f16 with dynamic loss scaling; sums stay f32");
+               "of parameters and gradients: f32 (default), bf16, or f16 with dynamic loss scaling, whose "
+               "first steps are skipped until the scale fits; sums stay f32");
   flags.option(
       "--ema", typed.ema,
-      "take the exponential moving average of the weights with this decay, below 1, for evaluation and result");
+      "take the exponential moving average of the weights with this decay, below 1, for evaluation and result; "
+      "the decay of step n is at most (1+n)/(10+n)");
   flags.option("--swa-from", typed.swa_from,
                "take the mean of the weights of this step and all later ones for evaluation and result");
   flags.option(
@@ -261,7 +263,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.hidden = parse_hidden(typed.hidden);
   options.sync_batch_norm = typed.sync_batch_norm;
   options.dropout = dropout_of(flags, typed, model);
-  options.gpt = language.checked(flags, model);
+  options.gpt = language.checked(flags, model, dataset.kind == DatasetKind::text);
   options.data = data.checked(flags, dataset);
   options.loss = loss_of(flags, typed, model, dataset.kind);
   options.precision = precision_of(typed);

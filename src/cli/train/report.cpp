@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/report.hpp"
 
+#include <cmath>
 #include <cstdio>
 
 namespace trireme::cli {
@@ -8,6 +9,7 @@ namespace {
 
 /// Nine digits: losses that agree in them agree, in practice, in all bits.
 std::string loss_text(double loss) {
+  if (std::isnan(loss)) return "nan";  // of either sign
   char text[32];
   std::snprintf(text, sizeof text, "%.9g", loss);
   return text;
@@ -25,13 +27,15 @@ std::string result_line(const TrainResult& result) {
   std::string line = "result: model=" + result.model + " world=" + std::to_string(result.world) +
                      " steps=" + std::to_string(result.steps) + " train_loss=" + loss_text(result.train_loss);
   if (result.test.accuracy) line += " test_accuracy=" + fixed(*result.test.accuracy, 4);
-  line += " samples_per_s=" + fixed(result.samples_per_s, 1) + " test_loss=" + loss_text(result.test.loss);
+  line += " samples_per_s=" + fixed(result.samples_per_s, 1);
+  if (!std::isnan(result.test.loss)) line += " test_loss=" + loss_text(result.test.loss);
   if (result.test.perplexity) line += " test_perplexity=" + loss_text(*result.test.perplexity);
   if (result.test.error) line += " test_rmse=" + loss_text(*result.test.error);
   line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
           " logical_shards=" + std::to_string(result.logical_shards) + " ready_s=" + fixed(result.ready_s, 2) +
           " peak_memory_MiB=" + std::to_string((result.peak_memory_kib + 1023) / 1024);
   if (result.skipped_steps) line += " skipped_steps=" + std::to_string(*result.skipped_steps);
+  if (result.diverged_at) line += " diverged_at=" + std::to_string(*result.diverged_at);
   if (result.best_step != 0) line += " best_step=" + std::to_string(result.best_step);
   if (result.stopped_early_at) line += " stopped_early_at=" + std::to_string(*result.stopped_early_at);
   if (result.stop_signal != 0) line += " stopped_by_signal=" + std::to_string(result.stop_signal);
@@ -43,11 +47,16 @@ std::string early_stop_line(std::uint64_t step, std::uint64_t best_step, std::ui
          std::to_string(patience) + " evaluations behind step " + std::to_string(best_step);
 }
 
-std::string divergence_line(std::uint64_t step, double learning_rate) {
+std::string divergence_line(const TrainResult& result, double learning_rate) {
   char rate[32];
   std::snprintf(rate, sizeof rate, "%g", learning_rate);
-  return "trireme train: the loss is not finite at step " + std::to_string(step) + ": lower --learning-rate (it is " +
-         rate + "), or bound the gradients with --clip-norm";
+  const std::string step = std::to_string(result.diverged_at.value_or(0));
+  const std::string mending = ": lower --learning-rate (it is " + std::string(rate) + "), ";
+  if (result.overflowed) {
+    return "trireme train: the gradients overflow f16 at step " + step + " although nothing scales them" + mending +
+           "standardise the features, or use --precision bf16";
+  }
+  return "trireme train: the loss is not finite at step " + step + mending + "or bound the gradients with --clip-norm";
 }
 
 std::string metric_line(const Metric& metric) {

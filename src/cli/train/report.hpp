@@ -21,15 +21,16 @@ struct TrainResult {
   std::uint64_t epochs = 0;  ///< complete ones
   double seconds = 0.0;      ///< from the first step to the end
   int logical_shards = 1;
-  double ready_s = 0.0;               ///< from the start of the process to the first step, loading data apart; of rank 0
-  std::uint64_t peak_memory_kib = 0;  ///< resident; of the rank that had most
+  double ready_s = 0.0;  ///< from the start of the process to the first step, loading data apart; of rank 0
+  std::uint64_t peak_memory_kib = 0;                ///< resident; of the rank that had most
   int stop_signal = 0;                              ///< what ended it early; 0: nothing did
   std::uint64_t best_step = 0;                      ///< whose weights were kept; 0: the last one's
   std::optional<std::uint64_t> stopped_early_at{};  ///< step behind which nothing had become better for long enough
   std::optional<std::uint64_t> skipped_steps{};     ///< whose gradients overflowed; of --precision f16
   /// The step whose loss, or behind which the loss on the test set, was no finite number: training ended there, and the
-  /// rest of this says nothing.
+  /// rest of this says nothing unless there is a best step.
   std::optional<std::uint64_t> diverged_at{};
+  bool overflowed = false;  ///< then it was no loss but gradients of f16
 };
 
 /// "result: model=mlp world=2 steps=… train_loss=… test_accuracy=… samples_per_s=… … weights_xxh3=…": these keys are a
@@ -37,8 +38,8 @@ struct TrainResult {
 /// stand before it.
 std::string result_line(const TrainResult& result);
 
-/// Why a run that diverged has no result.
-std::string divergence_line(std::uint64_t step, double learning_rate);
+/// Why a run that diverged has no result, or one of an earlier step.
+std::string divergence_line(const TrainResult& result, double learning_rate);
 
 /// One "metric …" line; what is not set is left out.
 struct Metric {

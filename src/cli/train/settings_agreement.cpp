@@ -144,8 +144,10 @@ std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions&
   return settings;
 }
 
-void compare_settings(Communicator& communicator, const TrainOptions& options) {
-  const std::string mine = packed(settings_of(options));
+void compare_settings(Communicator& communicator, const TrainOptions& options, const std::string& content) {
+  Settings settings = settings_of(options);
+  settings.emplace_back("the content of --dataset", content);
+  const std::string mine = packed(settings);
   const auto all = communicator.all_gather_bytes(std::as_bytes(std::span(mine)), {.label = "settings"});
   const auto text_of_rank = [&](std::size_t rank) {
     return std::string_view(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());

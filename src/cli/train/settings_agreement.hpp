@@ -15,7 +15,8 @@ namespace trireme::cli {
 std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions& options);
 
 /// Ranks that do not mean the same training would wait for one another in different operations. Collective.
-/// Errors: mismatch naming the first flag that differs, a rank and both values.
-void compare_settings(Communicator& communicator, const TrainOptions& options);
+/// `content`: what the rank's data are (TrainingData::content()).
+/// Errors: mismatch naming the first flag that differs, or the data, a rank and both values.
+void compare_settings(Communicator& communicator, const TrainOptions& options, const std::string& content);
 
 }  // namespace trireme::cli

@@ -48,8 +48,8 @@ int leaves_of(const TrainOptions& options, int ranks) {
 
 /// What the world can say against these settings before anything moves: ranks that were told otherwise, an algorithm asked
 /// for that is not canonical.
-const TrainOptions& checked(const TrainOptions& options, Communicator communicator) {
-  compare_settings(communicator, options);
+const TrainOptions& checked(const TrainOptions& options, const TrainingData& data, Communicator communicator) {
+  compare_settings(communicator, options, data.content());
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
   check_sync_batch_norm(options, call.leaves, communicator.size());
   try {
@@ -110,10 +110,10 @@ void check_validation(const ValidationOptions& validation, const Task& task) {
 Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
                  telemetry::SpanRecorder* trace)
     : world_(world),
-      options_(checked(options, world.communicator())),
+      options_(checked(options, data, world.communicator())),
       communicator_(world.communicator()),
       task_(data.make_task(task_place(world, communicator_, options, data))),
-      weights_(task_->parameters(), options.precision, options.average),
+      weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
       data_parallel_(communicator_, weights_.parameters(), parallel_options(options, *task_, weights_, trace)),
       own_(own_block(data_parallel_, world)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
@@ -125,6 +125,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
       progress_(mode, stderr),
       trace_(trace) {
   check_validation(options.validation, *task_);
+  note_selection();
   if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
   task_->feed(sampler_, data_parallel_.logical_shards(), own_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
@@ -133,6 +134,15 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
   result_.world = world.size();
   result_.logical_shards = data_parallel_.logical_shards();
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
+}
+
+/// Who chooses by what the result is then told of gets too good a figure.
+void Trainer::note_selection() const {
+  const ValidationOptions& validation = options_.validation;
+  if (world_.rank() != 0 || !task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
+  std::fprintf(stderr, "trireme train: %s goes by the samples that the result's test_… are of; %s sets others apart\n",
+               validation.keep_best ? "--keep-best" : "--early-stop",
+               options_.data.dataset.kind == DatasetKind::images ? "--held-out" : "--test-dataset");
 }
 
 void Trainer::set_schedule() {
@@ -148,6 +158,10 @@ void Trainer::set_schedule() {
   } catch (const Exception& refusal) {
     fail(refusal.error().code, "--lr-schedule, --warmup-steps: " + refusal.error().message);
   }
+  if (options_.average && options_.average->from_step > total_steps_) {
+    fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
+                                          " is beyond the last step, " + std::to_string(total_steps_));
+  }
   learning_rate_ = scaled_learning_rate(options_.optimizer.learning_rate, options_.lr_scaling,
                                         sampler_.options().global_batch, options_.lr_base_batch);
 }
@@ -156,15 +170,26 @@ TrainResult Trainer::run(const JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
   while (!stopped && !is_over()) stopped = !train_epoch(signals);
-  if (!result_.diverged_at) keep_final_weights();
+  const bool has_result = !result_.diverged_at || (options_.validation.keep_best && selection_.best_step() != 0);
+  if (has_result) keep_final_weights();
   progress_.clear();
   result_.steps = step_;
   result_.samples_per_s = throughput_.samples_per_s();
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  if (!result_.diverged_at) settle_ends();
+  if (has_result) settle_ends();
+  warn_of_skipped_steps();
   return result_;
+}
+
+void Trainer::warn_of_skipped_steps() {
+  if (world_.rank() != 0 || weights_.loss_scaler() == nullptr || step_ == 0 || applied_ != 0) return;
+  std::fprintf(
+      stderr,
+      "trireme train: nothing was learnt: the gradients of all %llu steps overflowed f16, and the loss scale has "
+      "come down to %g: train longer, or use --precision bf16\n",
+      static_cast<unsigned long long>(step_), weights_.loss_scaler()->scale());
 }
 
 /// False when a stop was asked for, or a loss is not finite any more.
@@ -210,6 +235,7 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   const ApplyOutcome outcome = update(step);
   ++step_;
   if (outcome == ApplyOutcome::applied) {
+    ++applied_;
     task_->end_step(communicator_, metric_options_);
     weights_.updated(step_);
   }
@@ -219,11 +245,18 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
   return StepOutcome::ready;
 }
 
+/// Gradients that f16 cannot hold although they are not multiplied any more will not become smaller by waiting.
 ApplyOutcome Trainer::update(Step& step) {
+  LossScaler* const scaler = weights_.loss_scaler();
+  const bool is_unscaled = scaler != nullptr && scaler->scale() <= 1.0;
   optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
-  return step.apply(
-      *optimizer_,
-      {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = weights_.loss_scaler()});
+  const ApplyOutcome outcome = step.apply(
+      *optimizer_, {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = scaler});
+  if (is_unscaled && outcome == ApplyOutcome::nonfinite) {
+    result_.diverged_at = step_ + 1;
+    result_.overflowed = true;
+  }
+  return outcome;
 }
 
 /// Of the next own leaf that has samples: `shard` is over it.

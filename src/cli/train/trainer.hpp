@@ -54,6 +54,8 @@ class Trainer {
   void end_inside_epoch();
   void validate();
   void keep_final_weights();
+  void warn_of_skipped_steps();
+  void note_selection() const;
   void settle_ends();
   void say(const std::string& line);
   bool at_last_step() const { return step_ == total_steps_; }
@@ -84,8 +86,9 @@ class Trainer {
   Schedule schedule_{};
   double learning_rate_ = 0.0;  ///< at the schedule's factor 1, for this batch
   std::uint64_t total_steps_ = 0;
-  std::uint64_t step_ = 0;  // applied so far
-  int next_leaf_ = 0;       // own leaf to look at, of the step under way
+  std::uint64_t step_ = 0;     // done, those that were skipped too
+  std::uint64_t applied_ = 0;  // of them
+  int next_leaf_ = 0;          // own leaf to look at, of the step under way
   Score validation_{};
   std::optional<std::uint64_t> validated_at_;  // step
   TrainResult result_;

@@ -16,22 +16,29 @@ void convert(const TensorView& from, const TensorView& to) {
 
 }  // namespace
 
-Weights::Weights(const std::vector<Parameter>& model, Precision precision, const std::optional<AverageChoice>& average)
+Weights::Weights(const std::vector<Parameter>& model, std::span<const Parameter> buffers, Precision precision,
+                 const std::optional<AverageChoice>& average)
     : model_(model) {
+  narrow(precision);
   if (average) {
     average_.emplace(average->rule);
     average_from_ = average->from_step;
+    averaged_ = parameters();
+    averaged_.insert(averaged_.end(), buffers.begin(), buffers.end());
   }
+}
+
+void Weights::narrow(Precision precision) {
   if (precision == Precision::f32) return;
   if (precision == Precision::f16) scaler_.emplace();
   Narrow narrow{
       .dtype = precision == Precision::f16 ? DType::f16 : DType::bf16, .values{}, .gradients{}, .parameters{}};
   std::size_t bytes = 0;
-  for (const Parameter& each : model) bytes += aligned(each.value.count * size_of(narrow.dtype));
+  for (const Parameter& each : model_) bytes += aligned(each.value.count * size_of(narrow.dtype));
   narrow.values = data::AlignedBuffer<std::byte>(bytes);
   narrow.gradients = data::AlignedBuffer<std::byte>(bytes);
   std::size_t offset = 0;
-  for (const Parameter& each : model) {
+  for (const Parameter& each : model_) {
     narrow.parameters.push_back({each.name, each.shape,
                                  TensorView(narrow.values.data() + offset, each.value.count, narrow.dtype),
                                  TensorView(narrow.gradients.data() + offset, each.value.count, narrow.dtype)});
@@ -65,7 +72,7 @@ void Weights::round(std::size_t parameter, std::size_t begin, std::size_t count)
 
 void Weights::updated(std::uint64_t step) {
   settle();
-  if (average_ && step >= average_from_) average_->update(parameters());
+  if (average_ && step >= average_from_) average_->update(averaged_);
 }
 
 void Weights::settle() {
@@ -75,13 +82,13 @@ void Weights::settle() {
 
 bool Weights::show_average() {
   if (!average_ || average_->updates() == 0) return false;
-  average_->put(parameters());
+  average_->put(averaged_);
   settle();
   return true;
 }
 
 void Weights::hide_average() {
-  average_->take_back(parameters());
+  average_->take_back(averaged_);
   settle();
 }
 

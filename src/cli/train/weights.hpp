@@ -23,8 +23,10 @@ namespace trireme::cli {
 /// Threads: one at a time.
 class Weights {
  public:
-  /// `model`, its parameters, must stay where they are. Of 16 bits their values are rounded at once.
-  Weights(const std::vector<Parameter>& model, Precision precision, const std::optional<AverageChoice>& average);
+  /// `model`, its parameters, must stay where they are. Of 16 bits their values are rounded at once. `buffers`, its values without
+  /// gradients, are averaged with them.
+  Weights(const std::vector<Parameter>& model, std::span<const Parameter> buffers, Precision precision,
+          const std::optional<AverageChoice>& average);
 
   /// What DataParallel trains.
   const std::vector<Parameter>& parameters() const { return narrow_ ? narrow_->parameters : model_; }
@@ -53,12 +55,14 @@ class Weights {
     std::vector<Parameter> parameters;
   };
 
+  void narrow(Precision precision);
   void round(std::size_t parameter, std::size_t begin, std::size_t count);
 
   const std::vector<Parameter>& model_;
   std::optional<Narrow> narrow_;
   std::optional<LossScaler> scaler_;
   std::optional<WeightAverage> average_;
+  std::vector<Parameter> averaged_;  ///< parameters() and the buffers
   std::uint64_t average_from_ = 1;
 };
 

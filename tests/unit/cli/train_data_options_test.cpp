@@ -127,7 +127,7 @@ TEST_CASE("Tables are for regressions and mlp") {
 TEST_CASE("What data cannot be is refused in one line that names the flag") {
   const std::vector<std::pair<Words, std::string>> cases{
       {{"--dataset", "csv:f", "--test-dataset", "libsvm:g"}, "--test-dataset libsvm:g does not fit --dataset"},
-      {{"--test-dataset", "fashion-mnist"}, "--test-dataset fashion-mnist does not fit --dataset"},
+      {{"--test-dataset", "fashion-mnist"}, "--test-dataset belongs to --dataset text:, tokens:, csv:, libsvm:"},
       {{"--held-out", "1"}, "--held-out must be at least 0 and below 1"},
       {{"--held-out", "-0.1"}, "--held-out must be at least 0 and below 1"},
       {{"--label", "y"}, "--label belongs to --dataset csv:"},
@@ -139,6 +139,9 @@ TEST_CASE("What data cannot be is refused in one line that names the flag") {
       {{"--dataset", "tokens:f", "--token-type", "u8"}, "--token-type is 'u8'; this version has: u16, u32"},
       {{"--dataset", "text:f", "--heads", "5"}, "--heads 5 does not divide --channels 192"},
       {{"--dataset", "text:f", "--dropout", "1"}, "--dropout must be at least 0 and below 1"},
+      {{"--dataset", "tokens:f", "--prompt", "a"}, "--prompt belongs to --dataset text:"},
+      {{"--dataset", "synthetic:linear", "--classes", "3"}, "--classes belongs to --dataset synthetic:blobs"},
+      {{"--dataset", "synthetic:logistic", "--noise", "1"}, "--noise: the labels of synthetic:logistic"},
       {{"--dataset", "synthetic:linear", "--noise", "-1"}, "--noise must be finite and at least 0"},
   };
   for (const auto& [words, expected] : cases) {

@@ -61,19 +61,31 @@ TEST_CASE("What the test set tells depends on the task, and ends that are out of
         "seconds=0.00 logical_shards=1 ready_s=0.00 peak_memory_MiB=0 weights_xxh3=00");
   result.test = {.loss = 2, .error = 2};
   result.skipped_steps = 3;
+  result.diverged_at = 50;
   result.best_step = 40;
   result.stopped_early_at = 60;
-  CHECK(result_line(result) ==
-        "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_rmse=2 epochs=0 "
-        "seconds=0.00 logical_shards=1 ready_s=0.00 peak_memory_MiB=0 skipped_steps=3 best_step=40 stopped_early_at=60 weights_xxh3=00");
+  CHECK(
+      result_line(result) ==
+      "result: model=gpt world=1 steps=0 train_loss=nan samples_per_s=0.0 test_loss=2 test_rmse=2 epochs=0 "
+      "seconds=0.00 logical_shards=1 ready_s=0.00 peak_memory_MiB=0 skipped_steps=3 diverged_at=50 best_step=40 stopped_early_at=60 weights_xxh3=00");
   CHECK(early_stop_line(60, 40, 2) ==
         "trireme train: stopped early at step 60: no lesser loss in 2 evaluations behind step 40");
 }
 
+TEST_CASE("What was not evaluated is left out, and a loss that is no number is called so") {
+  const std::string line = result_line({.model = "mlp", .train_loss = -not_a_number, .test = {.loss = not_a_number}});
+  CHECK(line.find(" train_loss=nan ") != std::string::npos);
+  CHECK(line.find("test_loss") == std::string::npos);
+}
+
 TEST_CASE("A run that diverged names its step and what to change") {
-  CHECK(divergence_line(12, 1e10) ==
+  CHECK(divergence_line({.diverged_at = 12}, 1e10) ==
         "trireme train: the loss is not finite at step 12: lower --learning-rate (it is 1e+10), or bound the gradients "
         "with --clip-norm");
+  CHECK(
+      divergence_line({.diverged_at = 12, .overflowed = true}, 0.5) ==
+      "trireme train: the gradients overflow f16 at step 12 although nothing scales them: lower --learning-rate (it is "
+      "0.5), standardise the features, or use --precision bf16");
 }
 
 TEST_CASE("A metric line leaves out what was not measured") {

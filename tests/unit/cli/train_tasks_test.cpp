@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How samples come to the step loop.
+#include "cli/train/content_hash.hpp"
 #include "cli/train/tasks/class_labels.hpp"
 #include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/known_features.hpp"
 #include "cli/train/tasks/row_source.hpp"
 #include "cli/train/tasks/table_task.hpp"
 #include "cli/train/tasks/text_task.hpp"
@@ -16,6 +18,7 @@
 #include <fstream>
 #include <mutex>
 #include <numeric>
+#include <set>
 
 #include <unistd.h>
 
@@ -105,20 +108,43 @@ TEST_CASE("Labels become classes in ascending order, the same on every rank, who
   });
 }
 
-TEST_CASE("Labels that are no classes are refused, with the way out") {
-  LabelCollector labels;
-  const std::vector<float> fraction{1.5f};
-  CHECK_THAT(error_of([&] { labels.add(fraction); }).message,
-             Contains("the label 1.5 is no class") && Contains("--loss squared"));
+TEST_CASE("Labels that are no classes are refused by all ranks alike, with the way out") {
+  const auto refusal = [](const std::vector<float>& of_rank_one) {
+    std::mutex mutex;
+    std::set<std::string> said;
+    testing::run_ranks(2, [&](World& world) {
+      auto communicator = world.communicator();
+      LabelCollector own;
+      const std::vector<float> zeros{4, 4};
+      own.add(world.rank() == 1 ? of_rank_one : zeros);
+      const Error error = error_of([&] { ClassLabels::agreed(communicator, own); });
+      const std::lock_guard lock(mutex);
+      CHECK(error.code == ErrorCode::invalid_argument);
+      said.insert(error.message);
+    });
+    REQUIRE(said.size() == 1);
+    return *said.begin();
+  };
+  CHECK_THAT(refusal({1, 1.5f, 2.5f}), Contains("the label 1.5 is no class") && Contains("--loss squared"));
+  CHECK_THAT(refusal({16777216.0f}), Contains("the label 1.67772e+07 is no class"));
+  CHECK_THAT(refusal({4}), Contains("all labels are 4"));
   std::vector<float> many((std::size_t{1} << 16) + 1);
   std::iota(many.begin(), many.end(), 0.0f);
-  CHECK_THAT(error_of([&] { labels.add(many); }).message, Contains("more than 65536 different labels"));
+  CHECK_THAT(refusal(many), Contains("more than 65536 different labels"));
+}
+
+TEST_CASE("A test set may have fewer labels than the training set, but no others") {
   testing::run_ranks(1, [&](World& world) {
     auto communicator = world.communicator();
-    LabelCollector one;
-    const std::vector<float> same{4, 4};
-    one.add(same);
-    CHECK_THAT(error_of([&] { ClassLabels::agreed(communicator, one); }).message, Contains("all labels are 4"));
+    LabelCollector training, less, other;
+    const std::vector<float> one_to_three{1, 2, 3}, two{2}, five{5};
+    training.add(one_to_three);
+    less.add(two);
+    other.add(five);
+    const ClassLabels labels = ClassLabels::agreed(communicator, training);
+    labels.check_covers(communicator, less);
+    CHECK_THAT(error_of([&] { labels.check_covers(communicator, other); }).message,
+               Contains("--test-dataset has the label 5, which no row of --dataset has"));
   });
 }
 
@@ -164,6 +190,75 @@ TEST_CASE("Sparse rows stay sparse") {
   REQUIRE(std::vector<std::uint32_t>(table.indices.begin(), table.indices.end()) ==
           std::vector<std::uint32_t>{0, 1, 2});
   REQUIRE(std::vector<float>(table.labels.begin(), table.labels.end()) == std::vector<float>{-1, 1});
+}
+
+TEST_CASE("A table too large for memory is read from its file, to the same rows") {
+  const FolderOfFiles files;
+  const DatasetSpec csv{DatasetKind::csv, files.write("t.csv", "a,y\n1,0\n2,1\n3,0\n")};
+  const DatasetSpec libsvm{DatasetKind::libsvm, files.write("t.svm", "1 2:5\n0 1:3\n1 1:2 3:4\n")};
+  const auto dense_file = open_dense(csv, {}, 0), dense = open_dense(csv, {});
+  const auto sparse_file = open_sparse(libsvm, 0), sparse = open_sparse(libsvm);
+  REQUIRE(dense_file->size() == 3);
+  REQUIRE(sparse_file->size() == 3);
+  REQUIRE(sparse_file->features() == 3);
+  for (const std::uint32_t row : {2u, 0u}) {
+    REQUIRE(row_of(*dense_file, row) == row_of(*dense, row));
+    data::SparseTable from_file, from_memory;
+    sparse_file->read(std::array{row}, from_file);
+    sparse->read(std::array{row}, from_memory);
+    REQUIRE(std::equal(from_file.indices.begin(), from_file.indices.end(), from_memory.indices.begin(),
+                       from_memory.indices.end()));
+    REQUIRE(std::equal(from_file.values.begin(), from_file.values.end(), from_memory.values.begin(),
+                       from_memory.values.end()));
+    REQUIRE(from_file.labels.at(0) == from_memory.labels.at(0));
+  }
+  CHECK_THAT(error_of([&] {
+               open_sparse({DatasetKind::libsvm, files.write("bare", "1\n0\n")});
+             }).message,
+             Contains("has labels, but no feature"));
+}
+
+TEST_CASE("Features that the training set has not are left out of a test set") {
+  data::SparseTable table;
+  table.features = 6;
+  table.offsets = {0, 2, 3, 5};
+  table.indices = {0, 5, 4, 1, 3};
+  table.values = {1, 2, 3, 4, 5};
+  table.labels = {0, 1, 0};
+  drop_features_from(table, 4);
+  REQUIRE(table.features == 4);
+  REQUIRE(std::vector<std::uint64_t>(table.offsets.begin(), table.offsets.end()) ==
+          std::vector<std::uint64_t>{0, 1, 1, 3});
+  REQUIRE(std::vector<std::uint32_t>(table.indices.begin(), table.indices.end()) ==
+          std::vector<std::uint32_t>{0, 1, 3});
+  REQUIRE(std::vector<float>(table.values.begin(), table.values.end()) == std::vector<float>{1, 4, 5});
+}
+
+TEST_CASE("Data of one size are told apart by their content") {
+  const auto hash_of = [](const std::vector<float>& values) {
+    ContentHash hash;
+    hash.add(std::as_bytes(std::span(values)));
+    return hash.text();
+  };
+  CHECK(hash_of({1, 2}).size() == 16);
+  CHECK(hash_of({1, 2}) == hash_of({1, 2}));
+  CHECK(hash_of({1, 2}) != hash_of({2, 1}));
+  ContentHash whole, pieces;
+  const std::vector<float> a{1}, b{2}, both{1, 2};
+  whole.add(std::as_bytes(std::span(both)));
+  pieces.add(std::as_bytes(std::span(b)));
+  pieces.add(std::as_bytes(std::span(a)));
+  CHECK(whole.text() != pieces.text());
+}
+
+TEST_CASE("A tenth is held out unless something else is said, or it would be nothing") {
+  DataOptions options;
+  CHECK(wanted_held_out(options, 10) == 0.1);
+  CHECK(wanted_held_out(options, 9) == 0.0);
+  options.test = DatasetSpec{DatasetKind::csv, "t"};
+  CHECK(wanted_held_out(options, 10) == 0.0);
+  options.held_out = 0.5;
+  CHECK(wanted_held_out(options, 3) == 0.5);
 }
 
 TEST_CASE("Of a folder all regular files are read, by name, and links are left out") {

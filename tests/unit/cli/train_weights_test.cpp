@@ -73,7 +73,7 @@ class CountingTask final : public Task {
 
 TEST_CASE("With 16 bits the model computes with what its rounded parameters are widened to") {
   TwoTensors model;
-  Weights weights(model.parameters, Precision::bf16, std::nullopt);
+  Weights weights(model.parameters, {}, Precision::bf16, std::nullopt);
   REQUIRE(weights.is_narrow());
   REQUIRE(weights.loss_scaler() == nullptr);
   const TensorView rounded = weights.parameters()[1].value;
@@ -89,7 +89,7 @@ TEST_CASE("With 16 bits the model computes with what its rounded parameters are 
 
 TEST_CASE("Gradients of f16 are multiplied by the loss scale before they are rounded") {
   TwoTensors model;
-  Weights weights(model.parameters, Precision::f16, std::nullopt);
+  Weights weights(model.parameters, {}, Precision::f16, std::nullopt);
   REQUIRE(weights.loss_scaler() != nullptr);
   const double scale = weights.loss_scaler()->scale();
   weights.gradient_ready(0);
@@ -101,7 +101,7 @@ TEST_CASE("Gradients of f16 are multiplied by the loss scale before they are rou
 
 TEST_CASE("Of a gradient that is zero but for some rows only these are rounded") {
   TwoTensors model;
-  Weights weights(model.parameters, Precision::bf16, std::nullopt);
+  Weights weights(model.parameters, {}, Precision::bf16, std::nullopt);
   const TensorView rounded = weights.parameters()[1].gradient;
   kernels::reference::store(rounded.data, rounded.dtype, 0, 7.0);
   const std::array<std::uint32_t, 1> rows{1};
@@ -112,7 +112,7 @@ TEST_CASE("Of a gradient that is zero but for some rows only these are rounded")
 
 TEST_CASE("An average stands in the weights' place while it is shown") {
   TwoTensors model;
-  Weights weights(model.parameters, Precision::f32,
+  Weights weights(model.parameters, {}, Precision::f32,
                   AverageChoice{.rule = {.kind = AverageKind::equal}, .from_step = 2});
   REQUIRE_FALSE(weights.is_narrow());
   weights.updated(1);
@@ -125,6 +125,20 @@ TEST_CASE("An average stands in the weights' place while it is shown") {
   REQUIRE(model.values[0] == 3.0f);
   weights.hide_average();
   REQUIRE(model.values[0] == 4.0f);
+}
+
+TEST_CASE("Running statistics are averaged with the weights they belong to") {
+  TwoTensors model;
+  std::vector<float> running{1.0f};
+  const std::vector<Parameter> buffers{{"running", {1}, std::span<float>(running), std::span<float>()}};
+  Weights weights(model.parameters, buffers, Precision::f32, AverageChoice{.rule = {.kind = AverageKind::equal}});
+  weights.updated(1);
+  running[0] = 3.0f;
+  weights.updated(2);
+  REQUIRE(weights.show_average());
+  REQUIRE(running[0] == 2.0f);
+  weights.hide_average();
+  REQUIRE(running[0] == 3.0f);
 }
 
 TEST_CASE("The best evaluation is the one of the least loss, and its values come back") {

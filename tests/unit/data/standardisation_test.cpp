@@ -234,6 +234,9 @@ TEST_CASE("sparse rows are scaled by deviation or by the largest value, and stay
   const SparseScaling by_largest = SparseScaling::by_largest(moments);
   CHECK(by_deviation.factor[0] == 1.0);  // never stored
   CHECK(by_deviation.factor[1] == 1.0);  // constant
+  std::vector<float> largest;
+  for (const double each : moments.summary().largest) largest.push_back(static_cast<float>(each));
+  CHECK(SparseScaling::by_largest(largest).factor == by_largest.factor);
   CHECK(by_largest.factor[0] == 1.0);
   CHECK(by_largest.factor[1] == 1.0 / 3.25);
   for (std::size_t j = 2; j < table.features; ++j)

@@ -20,13 +20,27 @@ std::string text_of(float label) {
   return text;
 }
 
-void check(std::size_t count) {
-  if (count > LabelCollector::most) {
+constexpr float most_exact = 16777216.0f;  // from here on not every whole number is an f32
+
+std::vector<double> numbers_of(const std::set<float>& labels) { return {labels.begin(), labels.end()}; }
+
+/// The labels of all ranks.
+/// Errors: invalid_argument, alike on all ranks, for one that is no class.
+std::set<float> gathered(Communicator& communicator, const LabelCollector& own) {
+  std::vector<double> unfit;
+  if (own.unfit()) unfit.push_back(static_cast<double>(*own.unfit()));
+  for (const auto& theirs : gather_numbers(communicator, unfit, "labels that are no classes")) {
+    if (theirs.empty()) continue;
     fail(ErrorCode::invalid_argument,
-         "there are more than " + std::to_string(LabelCollector::most) +
-             " different labels: if they are values to be predicted, use --loss squared or "
-             "--model linear");
+         "the label " + text_of(static_cast<float>(theirs[0])) +
+             " is no class: classes are whole numbers below 2^24; labels to be predicted as "
+             "values need --loss squared or --model linear");
   }
+  std::set<float> all;
+  for (const auto& theirs : gather_numbers(communicator, numbers_of(own.labels()), "class labels")) {
+    for (const double label : theirs) all.insert(static_cast<float>(label));
+  }
+  return all;
 }
 
 }  // namespace
@@ -44,23 +58,20 @@ std::vector<std::vector<double>> gather_numbers(Communicator& communicator, std:
 
 void LabelCollector::add(std::span<const float> labels) {
   for (const float label : labels) {
-    if (label != std::floor(label)) {
-      fail(ErrorCode::invalid_argument, "the label " + text_of(label) +
-                                            " is no class: labels to be predicted as values need --loss squared or "
-                                            "--model linear");
-    }
-    labels_.insert(label);
+    const bool fits = label == std::floor(label) && std::fabs(label) < most_exact;
+    if (!fits && !unfit_) unfit_ = label;
+    if (fits && labels_.size() <= most) labels_.insert(label);
   }
-  check(labels_.size());
 }
 
-ClassLabels ClassLabels::agreed(Communicator& communicator, const LabelCollector& own) {
-  const std::vector<double> mine(own.labels().begin(), own.labels().end());
-  std::set<float> all;
-  for (const std::vector<double>& theirs : gather_numbers(communicator, mine, "class labels")) {
-    for (const double label : theirs) all.insert(static_cast<float>(label));
+ClassLabels ClassLabels::agreed(Communicator& communicator, const LabelCollector& training) {
+  const std::set<float> all = gathered(communicator, training);
+  if (all.size() > LabelCollector::most) {
+    fail(ErrorCode::invalid_argument,
+         "there are more than " + std::to_string(LabelCollector::most) +
+             " different labels: if they are values to be predicted, use --loss squared or "
+             "--model linear");
   }
-  check(all.size());
   if (all.size() < 2) {
     fail(ErrorCode::invalid_argument, "all labels are " +
                                           (all.empty() ? std::string("missing") : text_of(*all.begin())) +
@@ -71,13 +82,22 @@ ClassLabels ClassLabels::agreed(Communicator& communicator, const LabelCollector
   return labels;
 }
 
+bool ClassLabels::has(float label) const { return std::binary_search(labels_.begin(), labels_.end(), label); }
+
+void ClassLabels::check_covers(Communicator& communicator, const LabelCollector& test) const {
+  for (const float label : gathered(communicator, test)) {
+    if (has(label)) continue;
+    fail(ErrorCode::invalid_argument,
+         "--test-dataset has the label " + text_of(label) + ", which no row of --dataset has");
+  }
+}
+
 void ClassLabels::replace(std::span<float> labels) const {
   for (float& label : labels) {
-    const auto found = std::lower_bound(labels_.begin(), labels_.end(), label);
-    if (found == labels_.end() || *found != label) {
+    if (!has(label)) {
       fail(ErrorCode::corrupt, "the label " + text_of(label) + " was not there before training: the file has changed");
     }
-    label = static_cast<float>(found - labels_.begin());
+    label = static_cast<float>(std::lower_bound(labels_.begin(), labels_.end(), label) - labels_.begin());
   }
 }
 

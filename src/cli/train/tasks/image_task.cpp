@@ -3,6 +3,7 @@
 
 #include "cli/train/batch_norm_exchange.hpp"
 #include "cli/train/buffer_settling.hpp"
+#include "cli/train/content_hash.hpp"
 #include "cli/train/model.hpp"
 #include "cli/train/normalisation.hpp"
 #include "cli/train/shard_feed.hpp"
@@ -30,8 +31,7 @@ class ImageTask final : public Task {
         communicator_(place.communicator),
         sync_batch_norm_(options.sync_batch_norm),
         model_(make_model(options, images.sets.train, place.pass_rows)),
-        loading_{.busy_threads = static_cast<unsigned>(place.local_ranks),
-                 .normalisation = images.normalisation},
+        loading_{.busy_threads = static_cast<unsigned>(place.local_ranks), .normalisation = images.normalisation},
         evaluated_(held_out().images, loading_) {
     if (images.held_out != 0) test_.emplace(images.sets.test, loading_);
   }
@@ -122,10 +122,19 @@ class ImageData final : public TrainingData {
  public:
   explicit ImageData(const TrainOptions& options) : options_(options) {
     images_.sets = data::load_fashion_mnist(options.data_dir);
-    images_.normalisation = normalisation_of(images_.sets.train);
     images_.held_out = held_out_of(images_.sets.train.size(), options.data.held_out.value_or(0.0));
+    images_.normalisation = normalisation_of(images_.sets.train, images_.training());
   }
   std::size_t samples() const override { return images_.training(); }
+  std::string content() const override {
+    ContentHash hash;
+    for (const data::LabelledImages* each : {&images_.sets.train, &images_.sets.test}) {
+      hash.add(std::as_bytes(std::span(each->images)));
+      hash.add(std::as_bytes(std::span(each->labels)));
+    }
+    return std::to_string(images_.sets.train.size()) + " images, " + std::to_string(images_.sets.test.size()) +
+           " of a test set, " + hash.text();
+  }
   std::unique_ptr<Task> make_task(const TaskPlace& place) const override {
     return std::make_unique<ImageTask>(options_, images_, place);
   }

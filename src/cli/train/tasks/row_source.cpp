@@ -84,10 +84,14 @@ data::SyntheticOptions synthetic_options(const std::string& kind, const TableOpt
           .noise = options.noise};
 }
 
-bool is_small(const std::string& path) {
+bool is_small(const std::string& path, std::uint64_t most_bytes) {
   std::error_code error;
   const auto bytes = std::filesystem::file_size(path, error);
-  return error || bytes <= most_bytes_in_memory;  // what is no file the reader says better
+  return error || bytes <= most_bytes;  // what is no file the reader says better
+}
+
+void check_features(std::size_t features, const std::string& path) {
+  if (features == 0) fail(ErrorCode::corrupt, path + " has labels, but no feature");
 }
 
 bool is_number(const std::string& text) {
@@ -127,13 +131,14 @@ data::CsvOptions csv_options(const std::string& path, const TableOptions& option
 
 }  // namespace
 
-std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options) {
+std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options,
+                                                        std::uint64_t most_in_memory) {
   if (spec.kind == DatasetKind::synthetic) {
     return std::make_unique<MadeUp>(synthetic_options(spec.path, options), options.samples);
   }
   const data::CsvOptions csv = csv_options(spec.path, options);
   const std::filesystem::path path(spec.path);
-  if (!is_small(spec.path)) {
+  if (!is_small(spec.path, most_in_memory)) {
     if (data::CsvFile file(path, csv); file.random_access()) {
       return std::make_unique<OnDisk<data::CsvFile, data::DenseTable>>(std::move(file));
     }
@@ -141,14 +146,17 @@ std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec,
   return std::make_unique<InMemory<data::DenseTable>>(data::load_csv(path, csv));
 }
 
-std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec) {
+std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec, std::uint64_t most_in_memory) {
   const std::filesystem::path path(spec.path);
-  if (!is_small(spec.path)) {
+  if (!is_small(spec.path, most_in_memory)) {
     if (data::LibsvmFile file(path); file.random_access()) {
+      check_features(file.features(), spec.path);
       return std::make_unique<OnDisk<data::LibsvmFile, data::SparseTable>>(std::move(file));
     }
   }
-  return std::make_unique<InMemory<data::SparseTable>>(data::load_libsvm(path));
+  data::SparseTable table = data::load_libsvm(path);
+  check_features(table.features, spec.path);
+  return std::make_unique<InMemory<data::SparseTable>>(std::move(table));
 }
 
 }  // namespace trireme::cli

@@ -28,9 +28,11 @@ inline constexpr std::uint64_t most_bytes_in_memory = std::uint64_t{256} << 20;
 
 /// CSV or synthetic samples.
 /// Errors: those of data::CsvFile, load_csv and Synthetic.
-std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options);
+std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options,
+                                                        std::uint64_t most_in_memory = most_bytes_in_memory);
 /// LibSVM's format.
-/// Errors: those of data::LibsvmFile and load_libsvm.
-std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec);
+/// Errors: those of data::LibsvmFile and load_libsvm; corrupt for a file without a feature.
+std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec,
+                                                          std::uint64_t most_in_memory = most_bytes_in_memory);
 
 }  // namespace trireme::cli

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/tasks/table_task.hpp"
 
+#include "cli/train/content_hash.hpp"
 #include "cli/train/seeds.hpp"
 #include "cli/train/tasks/class_labels.hpp"
+#include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/known_features.hpp"
 #include "cli/train/tasks/row_source.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/evaluation_share.hpp"
@@ -11,6 +14,7 @@
 #include "trireme/models/tabular.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -31,7 +35,7 @@ struct Rows {
   RowSplit split;
   std::vector<std::uint32_t> test_rows;
   std::string name;
-  std::size_t features() const { return std::max(source->features(), test ? test->features() : 0); }
+  std::size_t features() const { return source->features(); }
 };
 
 template <class Table>
@@ -54,28 +58,64 @@ void read_share(const RowSource<Table>& source, std::span<const std::uint32_t> r
 }
 
 /// Every rank looks at its share of the rows; the numbers of all are put together in one order.
-template <class Table>
-data::FeatureMoments moments_of(const Rows<Table>& rows, std::size_t features, Communicator& communicator) {
+data::Standardisation scaling_of(const Rows<data::DenseTable>& rows, Communicator& communicator) {
   const auto share =
       data::evaluation_share(rows.split.training.size(), communicator.rank(), communicator.size(), read_rows);
-  data::FeatureMoments own(features, share.begin);
-  read_share(*rows.source, rows.split.training, communicator, [&](const Table& piece) { own.add(piece.view()); });
+  data::FeatureMoments own(rows.features(), share.begin);
+  read_share(*rows.source, rows.split.training, communicator,
+             [&](const data::DenseTable& piece) { own.add(piece.view()); });
   std::vector<data::FeatureMoments> shares;
   for (const std::vector<double>& packed : gather_numbers(communicator, own.packed(), "feature moments")) {
     shares.push_back(data::FeatureMoments::unpacked(packed));
   }
-  return data::FeatureMoments::combine(shares);
+  return data::Standardisation::fit(data::FeatureMoments::combine(shares));
 }
 
-/// The labels that occur anywhere.
+/// No mean is taken away, so that 0 stays 0, and the largest is found in time and memory of what is stored.
+data::SparseScaling scaling_of(const Rows<data::SparseTable>& rows, Communicator& communicator) {
+  std::vector<float> largest(rows.features());
+  read_share(*rows.source, rows.split.training, communicator, [&](const data::SparseTable& piece) {
+    for (std::size_t k = 0; k < piece.indices.size(); ++k) {
+      float& each = largest[piece.indices[k]];
+      each = std::max(each, std::fabs(piece.values[k]));
+    }
+  });
+  communicator.all_reduce(std::span<float>(largest), maximum, {.label = "largest features"});
+  return data::SparseScaling::by_largest(largest);
+}
+
+/// The labels of the training set, held-out rows included; those of the test set must be among them.
 template <class Table>
 ClassLabels labels_of(const Rows<Table>& rows, Communicator& communicator) {
-  LabelCollector own;
-  const auto collect = [&](const Table& piece) { own.add(piece.labels); };
+  LabelCollector training, test;
+  const auto collect = [&](const Table& piece) { training.add(piece.labels); };
   read_share(*rows.source, rows.split.training, communicator, collect);
   read_share(*rows.source, rows.split.held_out, communicator, collect);
-  if (rows.test) read_share(*rows.test, rows.test_rows, communicator, collect);
-  return ClassLabels::agreed(communicator, own);
+  ClassLabels labels = ClassLabels::agreed(communicator, training);
+  if (rows.test) {
+    read_share(*rows.test, rows.test_rows, communicator, [&](const Table& piece) { test.add(piece.labels); });
+    labels.check_covers(communicator, test);
+  }
+  return labels;
+}
+
+template <class T>
+std::span<const std::byte> bytes_of(const data::AlignedVector<T>& values) {
+  return std::as_bytes(std::span<const T>(values));
+}
+
+/// Adds some rows of either end.
+template <class Table>
+void add_ends(ContentHash& hash, const RowSource<Table>& source) {
+  const auto rows = static_cast<std::uint32_t>(source.size());
+  std::vector<std::uint32_t> numbers(std::min<std::uint32_t>(rows, 256));
+  Table piece;
+  for (const std::uint32_t first : {std::uint32_t{0}, rows - static_cast<std::uint32_t>(numbers.size())}) {
+    std::iota(numbers.begin(), numbers.end(), first);
+    source.read(numbers, piece);
+    hash.add(bytes_of(piece.values));
+    hash.add(bytes_of(piece.labels));
+  }
 }
 
 template <class Table>
@@ -85,12 +125,7 @@ class TableTask final : public Task {
       : rows_(rows),
         loss_(options.loss == LossKind::squared ? models::TabularLoss::squared : models::TabularLoss::cross_entropy) {
     if (options.data.table.standardise) {
-      const data::FeatureMoments moments = moments_of(rows, rows.features(), place.communicator);
-      if constexpr (is_sparse<Table>) {
-        scaling_ = data::SparseScaling::by_deviation(moments);
-      } else {
-        scaling_ = data::Standardisation::fit(moments);
-      }
+      scaling_ = scaling_of(rows, place.communicator);
     }
     if (loss_ == models::TabularLoss::cross_entropy) labels_ = labels_of(rows, place.communicator);
     model_.emplace(
@@ -161,6 +196,7 @@ class TableTask final : public Task {
   /// Rows `numbers_` as the model takes them.
   void read(const RowSource<Table>& source) {
     source.read(numbers_, batch_);
+    drop_features_from(batch_, rows_.features());
     if (scaling_) scaling_->apply(batch_);
     if (labels_) labels_->replace(batch_.labels);
   }
@@ -184,7 +220,7 @@ class TableData final : public TrainingData {
     if (source->size() > std::numeric_limits<std::uint32_t>::max()) {
       fail(ErrorCode::invalid_argument, options.data.dataset.path + " has more than 2^32 - 1 rows");
     }
-    rows_.split = split_rows(source->size(), options.data.held_out.value_or(test ? 0.0 : 0.1));
+    rows_.split = split_rows(source->size(), wanted_held_out(options.data, source->size()));
     if (test) {
       rows_.test_rows.resize(test->size());
       std::iota(rows_.test_rows.begin(), rows_.test_rows.end(), std::uint32_t{0});
@@ -195,6 +231,13 @@ class TableData final : public TrainingData {
     rows_.name = (dataset.kind == DatasetKind::synthetic ? "synthetic:" : "") + dataset.path;
   }
   std::size_t samples() const override { return rows_.split.training.size(); }
+  std::string content() const override {
+    ContentHash hash;
+    add_ends(hash, *rows_.source);
+    if (rows_.test) add_ends(hash, *rows_.test);
+    return std::to_string(rows_.source->size()) + " rows of " + std::to_string(rows_.features()) + " features, " +
+           std::to_string(rows_.test_rows.size()) + " of a test set, " + hash.text();
+  }
   std::unique_ptr<Task> make_task(const TaskPlace& place) const override {
     return std::make_unique<TableTask<Table>>(options_, rows_, place);
   }

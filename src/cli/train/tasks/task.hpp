@@ -40,7 +40,7 @@ struct EvaluationSums {
 
 /// Where a pass stands.
 struct PassPlace {
-  std::uint64_t step = 0;     ///< applied before
+  std::uint64_t step = 0;     ///< steps before, skipped ones too
   std::size_t leaf = 0;       ///< index among the own leaves
   std::size_t first_row = 0;  ///< position of the shard's first sample in the global batch
 };
@@ -80,8 +80,8 @@ class Task {
   virtual std::size_t samples() const = 0;
   virtual Measure measure() const = 0;
 
-  /// Once, before the first step, and collective: samples come as `sampler`, which outlives the task, deals them to this rank's block of
-  /// `leaves` leaves.
+  /// Once, before the first step; collective. Samples come as `sampler` deals them to this rank's block of `leaves` leaves; the
+  /// sampler outlives the steps.
   virtual void feed(data::DistributedSampler& sampler, int leaves, layout::LeafBlock own) = 0;
   virtual void begin_step() {}
   /// The next shard's samples are made ready.
@@ -117,6 +117,8 @@ class TrainingData {
  public:
   virtual ~TrainingData() = default;
   virtual std::size_t samples() const = 0;
+  /// What tells them from other data of the same size: ranks compare it before they start.
+  virtual std::string content() const = 0;
   /// This must outlive the task. Collective.
   /// Errors: invalid_argument when the samples do not suit the model; those of the communicator.
   virtual std::unique_ptr<Task> make_task(const TaskPlace& place) const = 0;

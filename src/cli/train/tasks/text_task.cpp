@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/tasks/text_task.hpp"
 
+#include "cli/train/content_hash.hpp"
 #include "cli/train/seeds.hpp"
+#include "cli/train/tasks/held_out.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/token_file.hpp"
 #include "trireme/models/gpt.hpp"
@@ -160,7 +162,7 @@ class TextTask final : public Task {
 Text opened(const TrainOptions& options) {
   const DataOptions& data = options.data;
   const bool is_text = data.dataset.kind == DatasetKind::text;
-  const double held_out = data.held_out.value_or(data.test ? 0.0 : 0.1);
+  const double held_out = wanted_held_out(data, std::numeric_limits<std::size_t>::max());
   std::size_t vocabulary = is_text ? 256 : data.vocabulary;
   if (vocabulary == 0) {
     vocabulary = vocabulary_of(open(options, data.dataset.path, most_tokens, held_out));
@@ -184,10 +186,26 @@ Text opened(const TrainOptions& options) {
   return text;
 }
 
+/// Adds some tokens of either end.
+void add_ends(ContentHash& hash, const data::TokenFile& file) {
+  std::vector<std::uint32_t> tokens(static_cast<std::size_t>(std::min<std::uint64_t>(file.tokens(), 65536)));
+  for (const std::uint64_t first : {std::uint64_t{0}, file.tokens() - tokens.size()}) {
+    file.read(first, tokens);
+    hash.add(std::as_bytes(std::span<const std::uint32_t>(tokens)));
+  }
+}
+
 class TextData final : public TrainingData {
  public:
   explicit TextData(const TrainOptions& options) : options_(options), text_(opened(options)) {}
   std::size_t samples() const override { return static_cast<std::size_t>(text_.file.training_windows()); }
+  std::string content() const override {
+    ContentHash hash;
+    add_ends(hash, text_.file);
+    if (text_.test) add_ends(hash, *text_.test);
+    return std::to_string(text_.file.tokens()) + " tokens below " + std::to_string(text_.vocabulary) + ", " +
+           std::to_string(text_.test ? text_.test->tokens() : 0) + " of a test set, " + hash.text();
+  }
   std::unique_ptr<Task> make_task(const TaskPlace&) const override {
     return std::make_unique<TextTask>(options_, text_);
   }
