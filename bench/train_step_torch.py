@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What train_step_bench measures, with PyTorch: one process, or DistributedDataParallel over Gloo.
 
-The same model (784-512-512-10, ReLU, f32), batch per rank, loss, SGD with momentum, data in memory and random order;
-one thread per process. Prints the same lines of key=value. Debian: apt-get install python3-torch.
+The same model (torch_models.py), batch per rank, loss, SGD with momentum, data in memory and random order; one thread per
+process. Prints the same lines of key=value. Debian: apt-get install python3-torch.
 
     /usr/bin/python3 bench/train_step_torch.py --processes 2 --bind core
 """
@@ -29,15 +29,21 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--bind", choices=("core", "none"), default="none", help="core: each process on one processor")
+    parser.add_argument("--model", choices=("mlp", "cnn", "gpt"), default="mlp")
+    parser.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last", help="of cnn")
+    parser.add_argument("--attention", choices=("products", "function"), default="products",
+                        help="of gpt: plain products and softmax (default), or PyTorch's own function")
+    parser.add_argument("--start", metavar="FILE",
+                        help="only prints the loss of the first batch with the weights of train_step_bench --write-start")
     parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
     parser.add_argument("--data-dir", default=DEBIAN_DIRECTORY)
     parser.add_argument("--storage", choices=("f32", "u8"), default="f32",
                         help="f32 (default): the data set lies in memory as floats, a batch is one index_select; "
                              "u8: as bytes, converted batch by batch")
-    parser.add_argument("--batch-size-per-rank", type=int, default=64)
+    parser.add_argument("--batch-size-per-rank", type=int, help="default 64; gpt: 8")
     parser.add_argument("--warm-up", type=int, default=20)
     parser.add_argument("--blocks", type=int, default=10)
-    parser.add_argument("--steps-per-block", type=int, default=100)
+    parser.add_argument("--steps-per-block", type=int, help="default 100; cnn: 20, gpt: 2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--alone", action="store_true", help="the processes do not communicate while they train")
     parser.add_argument("--plain-ddp", action="store_true",
@@ -45,6 +51,8 @@ def parse_arguments():
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--meeting", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.batch_size_per_rank = options.batch_size_per_rank or (8 if options.model == "gpt" else 64)
+    options.steps_per_block = options.steps_per_block or {"mlp": 100, "cnn": 20, "gpt": 2}[options.model]
     if options.warm_up < 20:
         parser.error("--warm-up must be at least 20")
     if options.processes < 1:
@@ -106,28 +114,64 @@ def load_data(torch, options):
     return "synthetic", patterns[kinds] + noise, labels
 
 
-class Batches:
-    """Random batches without end: each epoch a new permutation, cut into batches; a rank takes its part of each."""
+class Images:
+    """Labelled images; a batch of them is features and labels."""
 
-    def __init__(self, torch, options, images, labels, rank, ranks):
-        self.torch, self.labels = torch, labels
+    def __init__(self, torch, options):
+        self.torch = torch
+        self.name, images, self.labels = load_data(torch, options)
         self.floats = options.storage == "f32"
         self.images = images.float().div_(255.0) if self.floats else images
-        self.own, self.whole = options.batch_size_per_rank, options.batch_size_per_rank * ranks
-        self.first = rank * self.own
-        self.generator = torch.Generator().manual_seed(options.seed)
-        self.order, self.at = None, len(labels)
+        self.samples = len(self.labels)
 
-    def next(self):
-        if self.at + self.whole > len(self.labels):
-            self.order = self.torch.randperm(len(self.labels), generator=self.generator)
-            self.at = 0
-        own = self.order[self.at + self.first:self.at + self.first + self.own]
-        self.at += self.whole
+    def batch(self, own):
         features = self.torch.index_select(self.images, 0, own)
         if not self.floats:
             features = features.float().div_(255.0)
         return features, self.torch.index_select(self.labels, 0, own)
+
+
+class Text:
+    """The synthetic text of train_step/text_trainee.hpp; a batch is tokens and those that follow them."""
+
+    def __init__(self, torch, context=128, rows=8192):
+        import numpy
+        self.torch, self.name, self.samples, self.context = torch, "words", rows, context
+
+        def splitmix64(key, index):
+            z = numpy.uint64(key) + (index + numpy.uint64(1)) * numpy.uint64(0x9e3779b97f4a7c15)
+            z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xbf58476d1ce4e5b9)
+            z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94d049bb133111eb)
+            return z ^ (z >> numpy.uint64(31))
+
+        place = numpy.arange(rows * context + 1, dtype=numpy.uint64)
+        eight = numpy.uint64(8)
+        word = splitmix64(1, place // eight) % numpy.uint64(64)
+        text = splitmix64(2, word * eight + place % eight) & numpy.uint64(0xff)
+        self.rows = torch.from_numpy(text.astype(numpy.int64)).unfold(0, context + 1, context)
+
+    def batch(self, own):
+        tokens = self.torch.index_select(self.rows, 0, own)
+        return tokens[:, :-1], tokens[:, 1:].reshape(-1)
+
+
+class Batches:
+    """Random batches without end: each epoch a new permutation, cut into batches; a rank takes its part of each."""
+
+    def __init__(self, torch, options, samples, rank, ranks):
+        self.torch, self.samples = torch, samples
+        self.own, self.whole = options.batch_size_per_rank, options.batch_size_per_rank * ranks
+        self.first = rank * self.own
+        self.generator = torch.Generator().manual_seed(options.seed)
+        self.order, self.at = None, samples.samples
+
+    def next(self):
+        if self.at + self.whole > self.samples.samples:
+            self.order = self.torch.randperm(self.samples.samples, generator=self.generator)
+            self.at = 0
+        own = self.order[self.at + self.first:self.at + self.first + self.own]
+        self.at += self.whole
+        return self.samples.batch(own)
 
 
 def blas_core():
@@ -146,6 +190,25 @@ def weights_digest(model):
     for parameter in model.parameters():
         digest.update(parameter.detach().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def model_of(options):
+    import torch_models
+    if options.model == "gpt":
+        return torch_models.Gpt(fused_attention=options.attention == "function")
+    return torch_models.Cnn(options.layout == "channels-last") if options.model == "cnn" else torch_models.mlp()
+
+
+def samples_of(torch, options):
+    return Text(torch) if options.model == "gpt" else Images(torch, options)
+
+
+def print_start(torch, options):
+    from torch_models import load_start
+    model, samples = model_of(options), samples_of(torch, options)
+    load_start(model, options.start)
+    features, wanted = samples.batch(torch.arange(options.batch_size_per_rank))
+    print(f"start loss={torch.nn.CrossEntropyLoss()(model(features), wanted).item():.9f}")
 
 
 def train(torch, options, rank):
@@ -171,15 +234,14 @@ def train(torch, options, rank):
         return digest
 
     torch.manual_seed(options.seed)
-    model = torch.nn.Sequential(torch.nn.Linear(SIDE * SIDE, 512), torch.nn.ReLU(), torch.nn.Linear(512, 512),
-                                torch.nn.ReLU(), torch.nn.Linear(512, CLASSES))
+    model = model_of(options)
     trained = model
     if ranks > 1 and not options.alone:
         trained = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=not options.plain_ddp)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     loss_of = torch.nn.CrossEntropyLoss()
-    name, images, labels = load_data(torch, options)
-    batches = Batches(torch, options, images, labels, 0 if options.alone else rank, 1 if options.alone else ranks)
+    samples = samples_of(torch, options)
+    batches = Batches(torch, options, samples, 0 if options.alone else rank, 1 if options.alone else ranks)
 
     def step():
         features, wanted = batches.next()
@@ -190,14 +252,14 @@ def train(torch, options, rank):
         return loss
 
     if rank == 0:
-        print(f"setup program=torch version={torch.__version__} world={ranks} alone={int(options.alone)} data={name} "
-              f"samples={len(labels)} batch_per_rank={options.batch_size_per_rank} "
+        print(f"setup program=torch version={torch.__version__} world={ranks} alone={int(options.alone)} "
+              f"data={samples.name} samples={samples.samples} batch_per_rank={options.batch_size_per_rank} "
               f"parameters={sum(p.numel() for p in model.parameters())} storage={options.storage} "
               f"threads={torch.get_num_threads()} blas_core={blas_core()}", flush=True)
     losses = [step().item() for _ in range(options.warm_up)]
     first = over_ranks(sum(losses[:LOSS_WINDOW]) / LOSS_WINDOW) / ranks
     warm = over_ranks(sum(losses[-LOSS_WINDOW:]) / LOSS_WINDOW) / ranks
-    if not warm < 0.9 * first:
+    if not warm < (0.99 if options.model == "gpt" else 0.9) * first:
         sys.exit(f"train_step_torch: the loss does not fall: {first} over the first steps, {warm} after "
                  f"{options.warm_up}")
     digest = same_weights(model)
@@ -205,7 +267,7 @@ def train(torch, options, rank):
         print(f"verified loss_first={first:.4f} loss_warm={warm:.4f} weights={digest}", flush=True)
 
     rates = []
-    samples = options.steps_per_block * options.batch_size_per_rank * ranks
+    samples_of_block = options.steps_per_block * options.batch_size_per_rank * ranks
     for block in range(options.blocks):
         if distributed is not None:
             distributed.barrier()
@@ -214,9 +276,9 @@ def train(torch, options, rank):
             loss = step()
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
         seconds, processor = over_ranks(seconds, "MAX"), over_ranks(processor)
-        rates.append(samples / seconds)
+        rates.append(samples_of_block / seconds)
         if rank == 0:
-            print(f"block index={block} steps={options.steps_per_block} samples={samples} seconds={seconds:.6f} "
+            print(f"block index={block} steps={options.steps_per_block} samples={samples_of_block} seconds={seconds:.6f} "
                   f"cpu_seconds={processor:.6f} samples_per_s={rates[-1]:.1f}", flush=True)
     digest = same_weights(model)
     final = over_ranks(loss.item()) / ranks
@@ -245,7 +307,7 @@ def main():
         sys.exit("train_step_torch: this Python has no torch; use /usr/bin/python3 after apt-get install python3-torch")
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
-    train(torch, options, rank)
+    print_start(torch, options) if options.start else train(torch, options, rank)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,29 +34,39 @@ ATTEMPTS = 4  # at a run before and after which they are
 Contender = collections.namedtuple("Contender", "name processes command needs_torch core_type", defaults=[None])
 Ratio = collections.namedtuple("Ratio", "name over of target")
 
-RATIOS = (
-    Ratio("one rank / PyTorch, one process, same BLAS kernels", "trireme-1", "torch-1", 1.2),
-    Ratio("one rank / PyTorch, one process, as shipped", "trireme-1", "torch-1-shipped", 1.2),
-    Ratio("two ranks / one rank", "trireme-2", "trireme-1", 1.7),
-    Ratio("two ranks / PyTorch DDP over Gloo, two processes, same BLAS kernels", "trireme-2", "torch-2", 2.5),
-    Ratio("two ranks / PyTorch DDP over Gloo, two processes, as shipped", "trireme-2", "torch-2-shipped", 2.5),
-    Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", 0.9),
-    Ratio("two ranks without communication / one rank", "trireme-2-alone", "trireme-1", None),
-    Ratio("two PyTorch processes under DDP / one", "torch-2", "torch-1", None),
-)
+# What is required of a model: one rank over PyTorch, two ranks over one, over DDP, over two that do not communicate.
+TARGETS = {"mlp": (1.2, 1.7, 2.5, 0.9), "cnn": (1.2, None, 1.5, 0.9), "gpt": (1.0, None, 1.5, 0.9)}
+STEPS_PER_BLOCK = {"mlp": 100, "cnn": 20, "gpt": 2}
+BATCH = {"mlp": 64, "cnn": 64, "gpt": 8}
+SAME_LOSS = 1e-5  # of the first batch, from the same weights
+
+
+def ratios(model):
+    one, scaling, two, apart = TARGETS[model]
+    return (
+        Ratio("one rank / PyTorch, one process, same BLAS kernels", "trireme-1", "torch-1", one),
+        Ratio("one rank / PyTorch, one process, as shipped", "trireme-1", "torch-1-shipped", one),
+        Ratio("two ranks / one rank", "trireme-2", "trireme-1", scaling),
+        Ratio("two ranks / PyTorch DDP over Gloo, two processes, same BLAS kernels", "trireme-2", "torch-2", two),
+        Ratio("two ranks / PyTorch DDP over Gloo, two processes, as shipped", "trireme-2", "torch-2-shipped", two),
+        Ratio("two ranks / two ranks without communication", "trireme-2", "trireme-2-alone", apart),
+        Ratio("two ranks without communication / one rank", "trireme-2-alone", "trireme-1", None),
+        Ratio("two PyTorch processes under DDP / one", "torch-2", "torch-1", None),
+    )
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/release",
                         help="build folder that holds bin/train_step_bench and bin/trireme (default: build/release)")
+    parser.add_argument("--model", choices=tuple(TARGETS), default="mlp")
     parser.add_argument("--trireme", help="the launcher, if it is elsewhere")
     parser.add_argument("--python", default="/usr/bin/python3", help="one that has torch (default: Debian's)")
     parser.add_argument("--rounds", type=int, default=11, help="at least 9 for a result worth quoting (default 11)")
     parser.add_argument("--blocks", type=int, default=10)
-    parser.add_argument("--steps-per-block", type=int, default=100)
+    parser.add_argument("--steps-per-block", type=int, help="default 100; cnn: 20, gpt: 2")
     parser.add_argument("--warm-up", type=int, default=20, help="steps left out at the start; at least 20 (default)")
-    parser.add_argument("--batch-size-per-rank", type=int, default=64)
+    parser.add_argument("--batch-size-per-rank", type=int, help="default 64; gpt: 8")
     parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
     parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated contenders (see --list)")
@@ -71,6 +82,8 @@ def parse_arguments():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--check", action="store_true", help="exit with 3 when a target is missed")
     options = parser.parse_args()
+    options.steps_per_block = options.steps_per_block or STEPS_PER_BLOCK[options.model]
+    options.batch_size_per_rank = options.batch_size_per_rank or BATCH[options.model]
     if options.warm_up < 20:
         parser.error("--warm-up must be at least 20")
     if options.rounds < 1:
@@ -80,6 +93,8 @@ def parse_arguments():
 
 def data_flags(options):
     """Both sides must train on the same data: what `auto` means is settled here, once."""
+    if options.model == "gpt":
+        return []  # a synthetic text
     kind = options.data
     if kind == "auto":
         def there(name):
@@ -99,7 +114,7 @@ def core_type(bench):
 
 
 def contenders(options):
-    steps = ["--blocks", str(options.blocks), "--steps-per-block", str(options.steps_per_block),
+    steps = ["--model", options.model, "--blocks", str(options.blocks), "--steps-per-block", str(options.steps_per_block),
              "--warm-up", str(options.warm_up), "--batch-size-per-rank", str(options.batch_size_per_rank),
              *data_flags(options)]
     bench = os.path.join(options.build, "bin", "train_step_bench")
@@ -119,6 +134,8 @@ def contenders(options):
         Contender("torch-2-alone", 2, [*torch, *two, "--alone"], True, core),
         Contender("torch-1-u8", 1, [*torch, "--storage", "u8"], True, core),
         Contender("torch-2-plain", 2, [*torch, *two, "--plain-ddp"], True, core),
+        Contender("torch-1-contiguous", 1, [*torch, "--layout", "contiguous"], True, core),
+        Contender("torch-1-function", 1, [*torch, "--attention", "function"], True, core),
     ]
     if options.list:
         for each in every:
@@ -154,6 +171,26 @@ def without_missing(chosen, options):
     print(f"PyTorch is left out: {options.python} cannot import torch with Gloo "
           "(Debian: scripts/bootstrap --peers, or apt-get install python3-torch python3-numpy)", flush=True)
     return [each for each in chosen if not each.needs_torch]
+
+
+def check_same_model(chosen, options):
+    """The loss of the first batch is the same on both sides, from the same weights."""
+    if not any(each.needs_torch for each in chosen) or all(each.needs_torch for each in chosen):
+        return
+    settings = ["--model", options.model, "--batch-size-per-rank", str(options.batch_size_per_rank), *data_flags(options)]
+    with tempfile.TemporaryDirectory(prefix="training-comparison-") as folder:
+        start = os.path.join(folder, "start")
+        losses = []
+        for command in ([os.path.join(options.build, "bin", "train_step_bench"), *settings, "--write-start", start],
+                        [options.python, os.path.join(HERE, "train_step_torch.py"), *settings, "--start", start]):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            found = re.search(r"^start loss=([0-9.]+)", done.stdout, re.MULTILINE)
+            if done.returncode != 0 or not found:
+                sys.exit(f"training_comparison: failed: {' '.join(command)}\n{done.stdout}")
+            losses.append(float(found.group(1)))
+    if abs(losses[0] - losses[1]) > SAME_LOSS:
+        sys.exit(f"training_comparison: the models differ: from the same weights the loss is {losses[0]} and {losses[1]}")
+    print(f"the same model: from the same weights the loss is {losses[0]:.7f} and {losses[1]:.7f}", flush=True)
 
 
 def busy_seconds():
@@ -266,7 +303,7 @@ def verdict(ratio, low, target):
 
 def compare(runs, options):
     rows = []
-    for each in RATIOS:
+    for each in ratios(options.model):
         if each.over not in runs or each.of not in runs:
             continue
         over = [run["samples_per_s"] for run in runs[each.over]]
@@ -276,6 +313,10 @@ def compare(runs, options):
         rows.append({**each._asdict(), "ratio": ratio, "low": low, "high": high,
                      "verdict": verdict(ratio, low, each.target)})
     return rows
+
+
+def text_of(rate):
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.2f}"
 
 
 def show(runs, rows, options):
@@ -293,8 +334,8 @@ def show(runs, rows, options):
         best = max(max(run["blocks"]) for run in each)
         per_processor = statistics.median(run["samples_per_cpu_s"] for run in each)
         ratio = statistics.median(rates) / statistics.median(base)
-        print(f"{name:18}{statistics.median(rates):18.0f}{best:10.0f}{min(rates):10.0f}{ratio:14.2f}"
-              f"{f'{low:.2f} to {high:.2f}':>18}{per_processor:12.0f}{others:12.2f}")
+        print(f"{name:18}{text_of(statistics.median(rates)):>18}{text_of(best):>10}{text_of(min(rates)):>10}{ratio:14.2f}"
+              f"{f'{low:.2f} to {high:.2f}':>18}{text_of(per_processor):>12}{others:12.2f}")
     print()
     for row in rows:
         bounds = f"95 % interval {row['low']:.2f} to {row['high']:.2f}"
@@ -329,6 +370,7 @@ def main():
     chosen = without_missing(contenders(options), options)
     if not chosen:
         sys.exit("training_comparison: nothing is left to measure")
+    check_same_model(chosen, options)
     processors = sorted(os.sched_getaffinity(0))
     if options.rounds < 9:
         warn(f"{options.rounds} rounds: fewer than the 9 of a result worth quoting")
@@ -343,7 +385,7 @@ def main():
         for each in chosen:
             run = patience.run(each, processors, turn)
             runs[each.name].append(run)
-            said.append(f"{each.name} {run['samples_per_s']:.0f}")
+            said.append(f"{each.name} {text_of(run['samples_per_s'])}")
             if disturbed(run):
                 said[-1] += f" (beside {run['other_cores']:.1f} busy, {run['stolen_cores']:.1f} stolen cores)"
         print(f"round {turn + 1}/{options.rounds}: " + ", ".join(said), flush=True)

@@ -8,18 +8,22 @@
 
 namespace trireme::bench {
 
+enum class BenchModel : unsigned char { mlp, cnn, gpt };
+
 /// What train_step_bench measures. Equal on all ranks.
 struct TrainStepOptions {
-  std::string data = "auto";  ///< fashion-mnist, synthetic, or auto: synthetic where the files are missing
-  std::string data_dir;       ///< empty: where Debian's package puts the files
-  std::size_t batch_per_rank = 64;
-  std::size_t warm_up = 20;  ///< steps before the first timed one
+  BenchModel model = BenchModel::mlp;
+  std::string data = "auto";       ///< fashion-mnist, synthetic, or auto: synthetic where the files are missing
+  std::string data_dir;            ///< empty: where Debian's package puts the files
+  std::size_t batch_per_rank = 0;  ///< parsed: never 0, but what is usual for the model
+  std::size_t warm_up = 20;        ///< steps before the first timed one
   std::size_t blocks = 10;
-  std::size_t steps_per_block = 100;
+  std::size_t steps_per_block = 0;  ///< the same
   std::uint64_t seed = 1;
-  bool alone = false;      ///< the ranks train side by side without communicating: what the cores could do
-  bool show_blas = false;  ///< only says what multiplies matrices here
-  bool breakdown = false;  ///< also prints where the time of a step goes
+  bool alone = false;       ///< the ranks train side by side without communicating: what the cores could do
+  std::string write_start;  ///< file for the weights before the first step; nothing is trained then
+  bool show_blas = false;   ///< only says what multiplies matrices here
+  bool breakdown = false;   ///< also prints where the time of a step goes
 };
 
 /// Nothing when the help was asked for and shown.

@@ -7,16 +7,6 @@
 namespace trireme::kernels {
 
 template <class T>
-void max_pool(T* y, const T* x, const PoolShape& shape, Isa isa) noexcept {
-  isa >= Isa::avx2 ? avx2::max_pool(y, x, shape) : portable::max_pool(y, x, shape);
-}
-
-template <class T>
-void max_pool_backward(T* dx, const T* dy, const T* x, const T* y, const PoolShape& shape, Isa isa) noexcept {
-  isa >= Isa::avx2 ? avx2::max_pool_backward(dx, dy, x, y, shape) : portable::max_pool_backward(dx, dy, x, y, shape);
-}
-
-template <class T>
 void mean_pool(T* y, const T* x, const PoolShape& shape, Isa isa) noexcept {
   const std::size_t pixels = shape.height * shape.width;
   for (std::size_t n = 0; n < shape.images; ++n) {
@@ -30,10 +20,6 @@ void mean_pool_backward(T* dx, const T* dy, const PoolShape& shape, Isa isa) noe
   isa >= Isa::avx2 ? avx2::mean_pool_backward(dx, dy, shape) : portable::mean_pool_backward(dx, dy, shape);
 }
 
-template void max_pool(float*, const float*, const PoolShape&, Isa) noexcept;
-template void max_pool(double*, const double*, const PoolShape&, Isa) noexcept;
-template void max_pool_backward(float*, const float*, const float*, const float*, const PoolShape&, Isa) noexcept;
-template void max_pool_backward(double*, const double*, const double*, const double*, const PoolShape&, Isa) noexcept;
 template void mean_pool(float*, const float*, const PoolShape&, Isa) noexcept;
 template void mean_pool(double*, const double*, const PoolShape&, Isa) noexcept;
 template void mean_pool_backward(float*, const float*, const PoolShape&, Isa) noexcept;

@@ -7,10 +7,6 @@ namespace trireme::kernels::reference {
 
 // As the functions of pooling.hpp, one element after the other; equal in bits.
 template <class T>
-void max_pool(T* y, const T* x, const PoolShape& shape);
-template <class T>
-void max_pool_backward(T* dx, const T* dy, const T* x, const T* y, const PoolShape& shape);
-template <class T>
 void mean_pool(T* y, const T* x, const PoolShape& shape);
 template <class T>
 void mean_pool_backward(T* dx, const T* dy, const PoolShape& shape);

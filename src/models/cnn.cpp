@@ -2,9 +2,9 @@
 #include "trireme/models/cnn.hpp"
 
 #include "models/image_options.hpp"
-#include "models/layers/convolution.hpp"
 #include "models/layers/dense.hpp"
-#include "models/layers/pooling.hpp"
+#include "models/layers/plane_convolution.hpp"
+#include "models/layers/pooled_convolution.hpp"
 #include "models/network.hpp"
 #include "trireme/base/error.hpp"
 
@@ -36,14 +36,20 @@ std::unique_ptr<Network<T>> network_of(const CnnOptions& options) {
   auto network = std::make_unique<Network<T>>(
       NetworkOptions{.description = description + " dense " + text_of(units), .input = options.input});
   for (std::size_t l = 0; l < options.convolutions.size(); ++l) {
-    network->add(std::make_unique<layers::Convolution<T>>(
-        network->store(), network->workspace(),
-        layers::ConvolutionOptions{.name = "conv" + std::to_string(l),
-                                   .input = network->extent(),
-                                   .outputs = options.convolutions[l],
-                                   .relu = true,
-                                   .bound = bound_of(9 * network->extent().channels)}));
-    network->add(std::make_unique<layers::MaxPool<T>>(network->extent()));
+    const ImageExtent input = network->extent();
+    const std::string name = "conv" + std::to_string(l);
+    const double bound = bound_of(9 * input.channels);
+    if (l == 0 && input.channels == 1) {
+      network->add(std::make_unique<layers::PlaneConvolution<T>>(
+          network->store(), network->workspace(),
+          layers::PlaneConvolutionOptions{
+              .name = name, .input = input, .outputs = options.convolutions[l], .bound = bound}));
+    } else {
+      network->add(std::make_unique<layers::PooledConvolution<T>>(
+          network->store(), network->workspace(),
+          layers::PooledConvolutionOptions{
+              .name = name, .input = input, .outputs = options.convolutions[l], .bound = bound}));
+    }
   }
   for (std::size_t l = 0; l < units.size(); ++l) {
     const std::size_t inputs = network->extent().elements();

@@ -18,6 +18,7 @@ template <class T>
 struct Workspace {
   data::AlignedBuffer<T> patches;
   data::AlignedBuffer<T> weight_gradient;
+  data::AlignedBuffer<T> unpooled;        ///< outputs of a convolution before pooling
   data::AlignedBuffer<T> derivatives[2];  ///< within a block
 };
 

@@ -13,17 +13,6 @@ kernels::PoolShape pool_shape(const ImageExtent& input, std::size_t images) {
 }  // namespace
 
 template <class T>
-T* MaxPool<T>::forward(const T* x, std::size_t rows, Pass) {
-  kernels::max_pool(y_.data(), x, pool_shape(input_, rows));
-  return y_.data();
-}
-
-template <class T>
-void MaxPool<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Classifier::Listener&) {
-  if (dx != nullptr) kernels::max_pool_backward<T>(dx, dy, x, y_.data(), pool_shape(input_, rows));
-}
-
-template <class T>
 T* MeanPool<T>::forward(const T* x, std::size_t rows, Pass) {
   kernels::mean_pool(y_.data(), x, pool_shape(input_, rows));
   return y_.data();
@@ -34,8 +23,6 @@ void MeanPool<T>::backward(const T*, T* dy, T* dx, std::size_t rows, const Class
   if (dx != nullptr) kernels::mean_pool_backward<T>(dx, dy, pool_shape(input_, rows));
 }
 
-template class MaxPool<float>;
-template class MaxPool<double>;
 template class MeanPool<float>;
 template class MeanPool<double>;
 

@@ -5,21 +5,6 @@
 
 namespace trireme::models::layers {
 
-/// The greatest of every 2 x 2 pixels per channel; an odd last row or column is left out.
-template <class T>
-class MaxPool final : public Layer<T> {
- public:
-  explicit MaxPool(ImageExtent input) : input_(input) {}
-  ImageExtent output() const override { return {input_.height / 2, input_.width / 2, input_.channels}; }
-  void make_room(std::size_t rows) override { y_.ensure(rows * output().elements()); }
-  T* forward(const T* x, std::size_t rows, Pass pass) override;
-  void backward(const T* x, T* dy, T* dx, std::size_t rows, const Classifier::Listener& listener) override;
-
- private:
-  ImageExtent input_;
-  data::AlignedBuffer<T> y_;
-};
-
 /// The mean over all pixels per channel.
 template <class T>
 class MeanPool final : public Layer<T> {
@@ -35,8 +20,6 @@ class MeanPool final : public Layer<T> {
   data::AlignedBuffer<T> y_;
 };
 
-extern template class MaxPool<float>;
-extern template class MaxPool<double>;
 extern template class MeanPool<float>;
 extern template class MeanPool<double>;
 

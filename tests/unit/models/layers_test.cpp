@@ -3,6 +3,8 @@
 #include "models/layers/batch_norm.hpp"
 #include "models/layers/convolution.hpp"
 #include "models/layers/dense.hpp"
+#include "models/layers/plane_convolution.hpp"
+#include "models/layers/pooled_convolution.hpp"
 #include "models/layers/pooling.hpp"
 #include "models/layers/residual_block.hpp"
 #include "unit/models/labelled_samples.hpp"
@@ -199,7 +201,6 @@ TEST_CASE("A dense layer's gradients are those of its function") {
 
 TEST_CASE("Pooling's derivatives are those of its function, of odd extents too") {
   const ImageExtent input = GENERATE(ImageExtent{4, 6, 2}, ImageExtent{5, 3, 3}, ImageExtent{2, 2, 1});
-  require_gradients([=](auto&, auto&) { return std::make_unique<MaxPool<double>>(input); }, input, 3);
   require_gradients([=](auto&, auto&) { return std::make_unique<MeanPool<double>>(input); }, input, 3);
 }
 
@@ -286,4 +287,69 @@ TEST_CASE("A residual block's gradients are those of its function, with and with
   };
   require_gradients(make, input, 3);
   CHECK(Rig(make, input, 1).store.parameters().size() == (outputs == 3 && stride == 1 ? 6u : 9u));
+}
+
+namespace {
+
+Rig::Make pooled(const ImageExtent& input, std::size_t outputs) {
+  return [=](auto& store, auto& workspace) {
+    return std::make_unique<PooledConvolution<double>>(
+        store, workspace, PooledConvolutionOptions{.name = "conv", .input = input, .outputs = outputs, .bound = 0.4});
+  };
+}
+
+Rig::Make plane(const ImageExtent& input, std::size_t outputs) {
+  return [=](auto& store, auto& workspace) {
+    return std::make_unique<PlaneConvolution<double>>(
+        store, workspace, PlaneConvolutionOptions{.name = "conv", .input = input, .outputs = outputs, .bound = 0.4});
+  };
+}
+
+/// The layer computes what two steps do: a convolution with relu, then the greatest of every 2 x 2 pixels.
+void require_two_steps(const Rig::Make& make, const ImageExtent& input, std::size_t outputs, std::size_t rows) {
+  Rig rig(make, input, rows);
+  Rig whole(convolution({.name = "conv", .input = input, .outputs = outputs, .relu = true, .bound = 0.4}), input, rows);
+  const double* z = whole.layer->forward(rig.x.data(), rows, Pass::training);
+  const double* y = rig.layer->forward(rig.x.data(), rows, Pass::training);
+  const ImageExtent output = rig.layer->output();
+  REQUIRE(output == ImageExtent{input.height / 2, input.width / 2, outputs});
+  std::fill_n(whole.r.data(), whole.r.size(), 0.0);
+  std::size_t cut = 0;
+  for (std::size_t e = 0; e < rows * output.elements(); ++e) {
+    const std::size_t pixel = e / outputs;
+    const std::size_t line = pixel / output.width % output.height;
+    std::size_t place = 0;
+    for (std::size_t q = 0; q < 4; ++q) {
+      const std::size_t across = 2 * (pixel % output.width) + q % 2;
+      const std::size_t down = pixel / output.pixels() * input.height + 2 * line + q / 2;
+      const std::size_t from = (down * input.width + across) * outputs + e % outputs;
+      if (q == 0 || z[from] > z[place]) place = from;
+    }
+    REQUIRE(y[e] == Approx(z[place]).margin(1e-12));
+    whole.r.data()[place] = rig.r.data()[e];
+    cut += y[e] == 0.0 ? 1 : 0;
+  }
+  REQUIRE(cut > 0);
+  rig.backward(nullptr);
+  whole.backward(nullptr);
+  for (std::size_t p = 0; p < 2; ++p) {
+    const auto own = rig.store.parameters()[p].gradient.as<double>();
+    for (std::size_t e = 0; e < own.size(); ++e) REQUIRE(own[e] == Approx(whole.store.gradient(p)[e]).margin(1e-10));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("A pooled convolution has the derivatives of its function, over several groups of images too") {
+  require_gradients(pooled({4, 6, 2}, 3), {4, 6, 2}, 2);
+  require_gradients(pooled({5, 3, 4}, 5), {5, 3, 4}, 2);  // a row and a column are left out
+  require_two_steps(pooled({12, 10, 8}, 6), {12, 10, 8}, 6, 20);
+}
+
+TEST_CASE("A convolution of a plane is a pooled convolution of one channel") {
+  for (const std::size_t outputs : {1u, 3u, 4u, 9u}) {
+    CAPTURE(outputs);
+    require_two_steps(plane({6, 8, 1}, outputs), {6, 8, 1}, outputs, 3);
+    require_two_steps(plane({5, 7, 1}, outputs), {5, 7, 1}, outputs, 2);
+  }
 }
