@@ -52,6 +52,12 @@ void PlaneConvolution<T>::backward(const T* x, T* dy, T*, std::size_t rows, cons
   listener.ready(weight_);
 }
 
+template <class T>
+void PlaneConvolution<T>::backward_nothing(const Classifier::Listener& listener) {
+  this->announce_zero(store_, bias_, listener);
+  this->announce_zero(store_, weight_, listener);
+}
+
 template class PlaneConvolution<float>;
 template class PlaneConvolution<double>;
 

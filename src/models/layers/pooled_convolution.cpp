@@ -106,6 +106,12 @@ void PooledConvolution<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, 
   });
 }
 
+template <class T>
+void PooledConvolution<T>::backward_nothing(const Classifier::Listener& listener) {
+  this->announce_zero(store_, bias_, listener);
+  this->announce_zero(store_, weight_, listener);
+}
+
 template class PooledConvolution<float>;
 template class PooledConvolution<double>;
 

@@ -33,6 +33,7 @@ class PooledConvolution final : public Layer<T> {
   void make_room(std::size_t rows) override;
   T* forward(const T* x, std::size_t rows, Pass pass) override;
   void backward(const T* x, T* dy, T* dx, std::size_t rows, const Classifier::Listener& listener) override;
+  void backward_nothing(const Classifier::Listener& listener) override;
 
  private:
   /// Consecutive images that are computed together.
