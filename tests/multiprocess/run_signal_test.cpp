@@ -159,3 +159,14 @@ TEST_CASE("A job leaves no process and no file behind, however it ends") {
   for (pid_t process : all) REQUIRE(eventually([&] { return !is_alive(process); }, std::chrono::seconds(2)));
   REQUIRE(left_behind.files() == std::vector<std::string>{});
 }
+
+TEST_CASE("Ranks that do not hear a forwarded SIGTERM are killed when their time is over") {
+  auto words = trapping("trap '' TERM");
+  words.insert(words.begin() + 1, {"--stop-timeout", "0.3"});
+  Launched launched(words);
+  await_all_ready(launched);
+  launched.signal(SIGTERM);
+  const Result result = launched.wait();
+  INFO("stderr: " << result.err);
+  CHECK(result.exit_code == 128 + SIGTERM);
+}

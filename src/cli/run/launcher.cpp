@@ -130,8 +130,8 @@ int Launcher::milliseconds_to_next_event() const {
     if (!output_ended()) next = *ended_ + output_after_end;
   } else if (ending_ == Ending::asked) {
     next = *asked_ + from_term_to_kill;
-  } else if (failed_ && ending_ == Ending::not_begun) {
-    next = *failed_ + options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
+  } else if (ending_ == Ending::not_begun) {
+    next = end_of_patience();
   }
   if (!next) return idle_ms;
   return Deadline::at(*next).milliseconds_left(idle_ms);
@@ -159,7 +159,7 @@ bool Launcher::take_signals(SignalWatch& signals) {
       case SIGTERM:
       case SIGHUP:
         if (!failed_ && !all_ended() && !interrupted_by_) interrupted_by_ = signal;
-        stop_forwarded_ = true;
+        if (!stop_forwarded_) stop_forwarded_ = Clock::now();
         output_abandoned_ = all_ended();  // only a reader who does not read still holds us back
         [[fallthrough]];
       default: signal_live(signal);
@@ -212,11 +212,24 @@ void Launcher::reap() {
   if (all_ended() && !ended_) ended_ = Clock::now();
 }
 
+/// When the ranks that are left are ended: a while after the first failure, and some time after they were asked to stop, which one
+/// that hangs does not hear.
+std::optional<Launcher::Clock::time_point> Launcher::end_of_patience() const {
+  std::optional<Clock::time_point> end;
+  if (failed_) {
+    end = *failed_ + options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
+  }
+  if (stop_forwarded_ && (!end || *stop_forwarded_ + options_.stop_timeout < *end)) {
+    end = *stop_forwarded_ + options_.stop_timeout;
+  }
+  return end;
+}
+
 void Launcher::end_survivors() {
-  if (all_ended() || !failed_) return;
+  const auto patience = end_of_patience();
+  if (all_ended() || !patience) return;
   auto now = Clock::now();
-  milliseconds grace = options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
-  if (ending_ == Ending::not_begun && now >= *failed_ + grace) {
+  if (ending_ == Ending::not_begun && now >= *patience) {
     ending_ = Ending::asked;
     asked_ = now;
     signal_live(SIGTERM);

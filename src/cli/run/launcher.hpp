@@ -57,6 +57,7 @@ class Launcher {
   void take_output();
   void reap();
   bool reap(Rank& rank, ExitStatus& status);
+  std::optional<Clock::time_point> end_of_patience() const;
   void end_survivors();
   void signal_live(int signal);
   bool all_ended() const { return ends_.size() == ranks_.size(); }
@@ -71,8 +72,8 @@ class Launcher {
   std::optional<Clock::time_point> asked_;   ///< when the survivors got SIGTERM
   std::optional<Clock::time_point> ended_;   ///< when the last rank ended
   Ending ending_ = Ending::not_begun;
-  bool stop_forwarded_ = false;
-  std::optional<int> interrupted_by_;  ///< the stop signal that came while no rank had failed
+  std::optional<Clock::time_point> stop_forwarded_;  ///< the first one
+  std::optional<int> interrupted_by_;                ///< the stop signal that came while no rank had failed
   int interrupts_ = 0;
   bool killed_by_user_ = false;
   bool output_abandoned_ = false;  ///< a stop signal came when nothing but output was left

@@ -14,6 +14,7 @@ namespace trireme::cli {
 namespace {
 
 constexpr double longest_grace_s = 3600;
+constexpr double longest_stop_s = 1e6;
 constexpr double longest_join_s = 1e7;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
@@ -65,7 +66,7 @@ std::vector<std::string> command_of(const std::vector<std::string>& after_flags,
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
   RunOptions options;
   std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
-  double grace_s = 0, join_s = 0;
+  double grace_s = 0, stop_s = 120, join_s = 0;
   int max_restarts = 0;
 
   Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
@@ -84,6 +85,9 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
                "seconds the others have to end by themselves after a failure (default 1; 10 after a "
                "forwarded SIGINT, SIGTERM or SIGHUP)");
 
+  flags.option(
+      "--stop-timeout", stop_s,
+      "seconds the ranks have to end after a forwarded SIGINT, SIGTERM or SIGHUP before they are killed (default 120)");
   flags.option("--join-timeout", join_s,
                "seconds the ranks wait for each other when they open their world (default 900)");
 
@@ -114,6 +118,8 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
     if (!(grace_s >= 0 && grace_s <= longest_grace_s)) refuse("--grace must be from 0 to 3600 seconds");
     options.grace = std::chrono::milliseconds(std::llround(grace_s * 1000));
   }
+  if (!(stop_s > 0 && stop_s <= longest_stop_s)) refuse("--stop-timeout must be above 0 and at most 1e6 seconds");
+  options.stop_timeout = std::chrono::milliseconds(std::llround(std::ceil(stop_s * 1000)));
   if (flags.given("--join-timeout")) {
     if (!(join_s > 0 && join_s <= longest_join_s)) refuse("--join-timeout must be above 0 and at most 1e7 seconds");
     options.join_timeout = std::chrono::milliseconds(std::llround(std::ceil(join_s * 1000)));

@@ -17,6 +17,7 @@ struct RunOptions {
   bool bind_cores = false;
   std::optional<std::string> log_dir;
   std::optional<std::chrono::milliseconds> grace;  ///< between the first failure and SIGTERM to the survivors
+  std::chrono::milliseconds stop_timeout{120000};  ///< for all ranks to end after a forwarded signal that asks them to
   std::optional<std::chrono::milliseconds> join_timeout;
   std::vector<std::string> command;  ///< PROGRAM ARGS…, never empty
 };

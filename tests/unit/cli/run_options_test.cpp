@@ -50,6 +50,8 @@ TEST_CASE("Flags of trireme run are read") {
   REQUIRE_FALSE(plain.bind_cores);
   REQUIRE_FALSE(plain.log_dir.has_value());
   REQUIRE_FALSE(plain.grace.has_value());
+  REQUIRE(plain.stop_timeout == std::chrono::seconds(120));
+  REQUIRE(parsed({"-n", "1", "--stop-timeout", "2.5", "--", "p"}).stop_timeout == std::chrono::milliseconds(2500));
 }
 
 TEST_CASE("What does not fit is refused in one line that names it") {
@@ -67,6 +69,7 @@ TEST_CASE("What does not fit is refused in one line that names it") {
   REQUIRE_THAT(failure({"-n", "2", "--bind", "socket", "--", "p"}), Contains("--bind") && Contains("socket"));
   REQUIRE_THAT(failure({"-n", "2", "--rendezvous", "nowhere", "--", "p"}),
                Contains("--rendezvous") && Contains("nowhere"));
+  REQUIRE_THAT(failure({"-n", "2", "--stop-timeout", "0", "--", "p"}), Contains("--stop-timeout"));
   REQUIRE_THAT(failure({"-n", "2", "--grace", "-1", "--", "p"}), Contains("--grace"));
   REQUIRE_THAT(failure({"-n", "2", "--grace", "nan", "--", "p"}), Contains("--grace"));
   REQUIRE_THAT(failure({"-n", "2", "--log-dir", "", "--", "p"}), Contains("--log-dir"));
