@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long do forward and backward of a transformer take on one thread? Prints key=value, as gpt_step_torch.py does.
-#include "trireme/data/random.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/models/blas.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   models::Gpt<float> model(options);
-  auto random = data::Xoshiro256StarStar::seeded(1);
+  data::PhiloxStream random(1);
   std::vector<std::uint16_t> tokens(rows * (options.context + 1));
   for (auto& token : tokens) {
     token = static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(options.vocabulary)));

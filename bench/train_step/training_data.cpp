@@ -2,7 +2,7 @@
 #include "bench/train_step/training_data.hpp"
 
 #include "trireme/base/error.hpp"
-#include "trireme/data/random.hpp"
+#include "trireme/data/philox.hpp"
 
 #include <array>
 #include <filesystem>
@@ -18,7 +18,7 @@ constexpr std::size_t classes = 10;
 
 data::LabelledImages synthetic() {
   constexpr std::size_t pixels = side * side;
-  auto random = data::Xoshiro256StarStar::seeded(1);
+  data::PhiloxStream random(1);
   std::array<std::uint8_t, classes * pixels> patterns;
   for (auto& pixel : patterns) pixel = static_cast<std::uint8_t>(random.below(128));
   data::LabelledImages set{

@@ -2,6 +2,7 @@
 #include "trireme/data/distributed_sampler.hpp"
 
 #include "trireme/base/error.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/layout/interval.hpp"
 
@@ -15,7 +16,7 @@ namespace trireme::data {
 namespace {
 
 void shuffle(std::span<std::uint32_t> order, std::uint64_t key) {
-  auto random = Xoshiro256StarStar::seeded(key);
+  PhiloxStream random(key);
   for (std::size_t i = order.size() - 1; i > 0; --i) {
     std::swap(order[i], order[random.below(static_cast<std::uint32_t>(i + 1))]);
   }

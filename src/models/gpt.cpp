@@ -11,8 +11,8 @@
 #include "models/gpt_site.hpp"
 #include "models/gpt_workspace.hpp"
 #include "models/gradient_views.hpp"
+#include "models/initial.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/data/random.hpp"
 
 #include <algorithm>
 #include <string>
@@ -24,14 +24,6 @@ template <class T>
 std::size_t padded_count(std::size_t count) {
   constexpr std::size_t unit = data::AlignedBuffer<T>::alignment / sizeof(T);
   return (count + unit - 1) / unit * unit;
-}
-
-template <class T>
-void start(std::span<T> values, const GptParameter& parameter, std::uint64_t key) {
-  for (std::size_t e = 0; e < values.size(); ++e) {
-    const double u = parameter.bound == 0.0 ? 0.5 : data::unit_interval(data::splitmix64_at(key, e));
-    values[e] = static_cast<T>((2.0 * u - 1.0) * parameter.bound + parameter.constant);
-  }
 }
 
 void check_rows(const GptOptions& options, std::span<const std::uint16_t> tokens, std::size_t rows) {
@@ -56,7 +48,7 @@ Gpt<T>::Gpt(const GptOptions& options) : options_(options) {
   std::size_t offset = 0;
   for (const GptParameter& parameter : list) {
     const std::span<T> value = values_.span().subspan(offset, parameter.count);
-    start(value, parameter, data::stream_key(options.seed, parameters_.size()));
+    set_initial(value, parameter.initial, options.seed, parameters_.size());
     parameters_.push_back({parameter.name, parameter.shape, value, gradients_.span().subspan(offset, parameter.count)});
     offset += padded_count<T>(parameter.count);
   }

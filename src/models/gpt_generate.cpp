@@ -66,9 +66,7 @@ std::vector<std::uint16_t> Gpt<T>::generate(std::span<const std::uint16_t> promp
     workspace_->take_sequence(options_, std::span(text).last(length));
     workspace_->forward(options_, parameters_, GptPass::inference);
     workspace_->head(options_, parameters_, length - 1, 1);
-    const auto words =
-        data::philox4x32({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i >> 32), 0, 0}, seed);
-    const double u = data::unit_interval(words[0] | std::uint64_t{words[1]} << 32);
+    const double u = data::unit_interval(data::philox_at(seed, 2 * i));
     text.push_back(draw<T>(workspace_->logits.span().first(options_.vocabulary), temperature, u));
   }
   text.erase(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(prompt.size()));

@@ -49,11 +49,10 @@ std::vector<GptParameter> parameters_of(const GptOptions& options) {
     list.push_back({std::move(name),
                     {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)},
                     rows * columns,
-                    start,
-                    0.0});
+                    {.bound = start}});
   };
   const auto vector = [&](std::string name, std::size_t count, double start) {
-    list.push_back({std::move(name), {static_cast<std::int64_t>(count)}, count, 0.0, start});
+    list.push_back({std::move(name), {static_cast<std::int64_t>(count)}, count, {.centre = start}});
   };
   const auto norm = [&](const std::string& name) {
     vector(name + ".weight", width, 1.0);

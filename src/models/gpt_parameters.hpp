@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/initial.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -40,14 +41,12 @@ struct GptIndex {
   static constexpr std::size_t count(std::size_t layers) { return block(layers) + 2; }
 };
 
-/// A parameter before it has memory, and how its values start: uniform in (-bound, bound), or all `constant` where the bound
-/// is 0.
+/// A parameter before it has memory, and how its values start.
 struct GptParameter {
   std::string name;
   std::vector<std::int64_t> shape;
   std::size_t count = 0;
-  double bound = 0.0;
-  double constant = 0.0;
+  Initial initial;
 };
 
 /// Errors: invalid_argument naming the option.

@@ -7,9 +7,9 @@
 #include "models/dropout.hpp"
 #include "models/gemm.hpp"
 #include "models/gradient_views.hpp"
+#include "models/initial.hpp"
 #include "models/labelled_rows.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/data/random.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -44,14 +44,6 @@ void check_sizes(const std::vector<std::size_t>& sizes) {
   }
 }
 
-template <class T>
-void initialise(std::span<T> values, std::size_t inputs, std::uint64_t key) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
-  for (std::size_t e = 0; e < values.size(); ++e) {
-    values[e] = static_cast<T>((2.0 * data::unit_interval(data::splitmix64_at(key, e)) - 1.0) * bound);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -67,7 +59,7 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes), seed_(options.se
   std::size_t offset = 0;
   const auto add = [&](std::string name, std::vector<std::int64_t> shape, std::size_t inputs, std::size_t count) {
     const std::span<T> value = values_.span().subspan(offset, count);
-    initialise(value, inputs, data::stream_key(options.seed, parameters_.size()));
+    set_initial(value, {.bound = 1.0 / std::sqrt(static_cast<double>(inputs))}, options.seed, parameters_.size());
     parameters_.push_back({std::move(name), std::move(shape), value, gradients_.span().subspan(offset, count)});
     offset += aligned_count<T>(count);
   };

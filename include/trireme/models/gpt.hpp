@@ -43,7 +43,7 @@ struct TokenEvaluation {
 ///          use_gradients() says otherwise.
 /// Start:   biases 0, weights of norms 1, others uniform with standard deviation 0.02, those of projection and contract
 ///          less by the root of 2 layers: element e of parameter p is (2u - 1) b rounded to T, u the upper 53 bits of
-///          output e of SplitMix64 started at stream_key(seed, p), b the deviation times the root of 3.
+///          data::philox_at(data::stream_key(seed, p), e), b the deviation times the root of 3.
 /// Order:   a call's results depend on the parameters and the call's samples (with dropout, on their place too), not on
 ///          earlier calls, other samples or addresses. A later token changes no bit of an earlier position.
 /// Cost:    6 flops per weight and token, and 12 context C per layer and token for attention (its upper triangle is multiplied,
@@ -117,8 +117,8 @@ class Gpt {
   /// Errors: invalid_argument when the count or a token does not fit.
   std::span<const T> logits(std::span<const std::uint16_t> tokens);
 
-  /// `count` tokens that follow the prompt, each drawn from softmax(logits/temperature) with word pair i of Philox 4x32-10
-  /// under the key `seed`; temperature 0 takes the first of the greatest logits. The model sees the last `context` tokens.
+  /// `count` tokens that follow the prompt, token i of them drawn from softmax(logits/temperature) with
+  /// data::philox_at(seed, 2i); temperature 0 takes the first of the greatest logits. The model sees the last `context` tokens.
   /// Shape:  at least one token in the prompt.
   /// Cost:   a forward pass over all tokens seen, for every token drawn: keys and values are not kept.
   /// Errors: invalid_argument when the prompt is empty or out of the vocabulary, or the temperature negative or infinite.

@@ -3,7 +3,6 @@
 
 #include "models/gradient_views.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/data/random.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -52,11 +51,7 @@ void ParameterStore<T>::allocate(std::uint64_t seed) {
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     const std::size_t count = count_of(parameters_[p].shape);
     const std::span<T> value = values_.span().subspan(offset, count);
-    const std::uint64_t key = data::stream_key(seed, p);
-    for (std::size_t e = 0; e < count; ++e) {
-      const double u = data::unit_interval(data::splitmix64_at(key, e));
-      value[e] = static_cast<T>(initial_[p].centre + (2.0 * u - 1.0) * initial_[p].bound);
-    }
+    set_initial(value, initial_[p], seed, p);
     parameters_[p].value = value;
     parameters_[p].gradient = gradients_.span().subspan(offset, count);
     offset += line_count<T>(count);

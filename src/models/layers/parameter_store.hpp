@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/initial.hpp"
 #include "models/layers/shared_statistics.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/data/aligned_buffer.hpp"
@@ -14,16 +15,9 @@
 
 namespace trireme::models::layers {
 
-/// What a parameter starts as: uniform in (-bound, bound), around `centre`.
-struct Initial {
-  double bound = 0.0;
-  double centre = 0.0;
-};
-
 /// The parameters, buffers and statistics of a model built of layers. Layers declare what they have while they are
 /// constructed; then allocate() gives it memory, 64-byte aligned, and first values.
-/// Start:   element e of parameter p is centre + (2u - 1) bound rounded to T, where u is the upper 53 bits of output e of
-///          SplitMix64 started at stream_key(seed, p).
+/// Start:   element e of parameter p is a function of (seed, p, e) and of what was declared: set_initial().
 /// Threads: one at a time. Layers refer to it: it stays where it is.
 template <class T>
 class ParameterStore {

@@ -3,7 +3,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/data/distributed_sampler.hpp"
-#include "trireme/data/random.hpp"
+#include "trireme/data/philox.hpp"
 #include "unit/data/temporary_folder.hpp"
 #include "unit/data/text_bytes.hpp"
 
@@ -57,7 +57,7 @@ struct RandomCsv {
   static constexpr std::size_t columns = 5;  ///< the third is the label
 
   RandomCsv(std::uint64_t seed, std::size_t rows) {
-    auto random = data::Xoshiro256StarStar::seeded(seed);
+    data::PhiloxStream random(seed);
     const std::string line_end = random.below(2) == 0 ? "\n" : "\r\n";
     text = (random.below(2) == 0 ? "\xef\xbb\xbf" : "") + std::string("a,\"b \"\"x\"\"\",label,\"c,\nd\",e") + line_end;
     for (std::size_t row = 0; row < rows; ++row) {

@@ -3,7 +3,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/data/distributed_sampler.hpp"
-#include "trireme/data/random.hpp"
+#include "trireme/data/philox.hpp"
 #include "unit/data/temporary_folder.hpp"
 #include "unit/data/text_bytes.hpp"
 
@@ -63,7 +63,7 @@ struct RandomLibsvm {
   SparseTable table;
 
   RandomLibsvm(std::uint64_t seed, std::size_t rows) {
-    auto random = data::Xoshiro256StarStar::seeded(seed);
+    data::PhiloxStream random(seed);
     const std::string line_end = random.below(2) == 0 ? "\n" : "\r\n";
     const auto gap = [&] { return std::string(1 + random.below(2), random.below(4) == 0 ? '\t' : ' '); };
     for (std::size_t row = 0; row < rows; ++row) {

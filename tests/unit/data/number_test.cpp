@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/number.hpp"
 
-#include "trireme/data/random.hpp"
+#include "trireme/data/philox.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -28,7 +28,7 @@ std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value);
 }  // namespace
 
 TEST_CASE("parse_f32 rounds as std::from_chars does, to the last bit") {
-  auto random = Xoshiro256StarStar::seeded(11);
+  PhiloxStream random(11);
   const auto digits = [&](std::size_t count) {
     std::string text;
     for (std::size_t i = 0; i < count; ++i) text += static_cast<char>('0' + random.below(10));

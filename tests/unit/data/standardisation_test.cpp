@@ -3,6 +3,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/data/evaluation_share.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 
 #include <catch2/catch.hpp>
@@ -30,7 +31,7 @@ DenseTable awkward_rows(std::size_t rows) {
   DenseTable table;
   table.features = 6;
   table.rows = rows;
-  auto random = data::Xoshiro256StarStar::seeded(rows);
+  data::PhiloxStream random(rows);
   for (std::size_t i = 0; i < rows; ++i) {
     const auto uniform = [&] { return static_cast<float>(data::unit_interval(random.next())); };
     for (float value : {uniform(), 1e6f + uniform(), 1e20f * (uniform() - 0.5f), 0.1f,
@@ -45,7 +46,7 @@ DenseTable awkward_rows(std::size_t rows) {
 SparseTable awkward_sparse(std::size_t rows) {
   SparseTable table;
   table.features = 20;
-  auto random = data::Xoshiro256StarStar::seeded(rows + 1);
+  data::PhiloxStream random(rows + 1);
   for (std::size_t i = 0; i < rows; ++i) {
     const auto store = [&](std::uint32_t index, float value) {
       table.indices.push_back(index);

@@ -4,6 +4,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/models/cnn.hpp"
 #include "trireme/models/mlp.hpp"
@@ -44,7 +45,7 @@ template <class T>
 class Subject {
  public:
   Subject(Kind kind, const Shape& shape, std::size_t rows = 12) : kind_(kind), images_(rows * features) {
-    auto random = data::Xoshiro256StarStar::seeded(8);
+    data::PhiloxStream random(8);
     dense_.features = sparse_.features = features;
     dense_.rows = rows;
     for (std::size_t i = 0; i < rows; ++i) {

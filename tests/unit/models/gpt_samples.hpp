@@ -2,6 +2,7 @@
 // What every test of Gpt needs: a tiny model, rows of tokens, gradients as one vector.
 #pragma once
 
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -18,7 +19,7 @@ using Tokens = std::vector<std::uint16_t>;
 inline constexpr GptOptions tiny{.vocabulary = 11, .context = 5, .layers = 2, .heads = 2, .channels = 8, .seed = 3};
 
 inline Tokens random_rows(const GptOptions& options, std::size_t rows, std::uint64_t seed = 1) {
-  auto random = data::Xoshiro256StarStar::seeded(seed);
+  data::PhiloxStream random(seed);
   Tokens tokens(rows * (options.context + 1));
   for (auto& token : tokens) {
     token = static_cast<std::uint16_t>(random.below(static_cast<std::uint32_t>(options.vocabulary)));
@@ -29,7 +30,7 @@ inline Tokens random_rows(const GptOptions& options, std::size_t rows, std::uint
 /// Values at which no gradient is small by accident: the start has zero biases and tiny weights.
 template <class T>
 void stir(const Gpt<T>& model) {
-  auto random = data::Xoshiro256StarStar::seeded(77);
+  data::PhiloxStream random(77);
   for (const Parameter& parameter : model.parameters()) {
     for (T& value : parameter.value.template as<T>()) {
       value += static_cast<T>(0.6 * data::unit_interval(random.next()) - 0.3);

@@ -4,6 +4,7 @@
 #include "gpt_definition.hpp"
 #include "gpt_samples.hpp"
 #include "support/failures.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "unit/data/heap_counter.hpp"
 
@@ -78,7 +79,7 @@ TEST_CASE("Gpt starts from seed, parameter and element: biases 0, norms 1, the o
     double square = 0.0;
     for (double value : values) square += value * value / static_cast<double>(values.size());
     CHECK(std::sqrt(square) == Approx(deviation).epsilon(0.05));
-    const double u = data::unit_interval(data::splitmix64_at(data::stream_key(9, p), values.size() - 1));
+    const double u = data::unit_interval(data::philox_at(data::stream_key(9, p), values.size() - 1));
     CHECK(values.back() == Approx((2.0 * u - 1.0) * deviation * std::sqrt(3.0)).epsilon(1e-14));
     CHECK(narrow.parameters()[p].value.as<float>().back() == static_cast<float>(values.back()));
   }
@@ -242,7 +243,7 @@ TEST_CASE("over sequences of several tiles a Gpt's logits are those of the defin
 
   model.forward_backward(rows, 2);
   const auto gradients = all_gradients(model);
-  auto random = data::Xoshiro256StarStar::seeded(5);
+  data::PhiloxStream random(5);
   std::vector<double> direction;
   double slope = 0.0;
   for (double gradient : gradients) {

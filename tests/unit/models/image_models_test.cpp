@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Cnn and ResNet promise as classifiers.
 #include "support/failures.hpp"
+#include "trireme/data/philox.hpp"
+#include "trireme/data/random.hpp"
 #include "trireme/models/cnn.hpp"
 #include "trireme/models/resnet.hpp"
 #include "unit/data/heap_counter.hpp"
@@ -130,7 +132,7 @@ TEST_CASE("Initial values of image models depend on seed, parameter and element 
     CHECK(std::equal(values.begin(), values.end(), different.begin()) != random);
     CHECK(static_cast<float>(values[0]) == rounded[0]);
   }
-  const double u = data::unit_interval(data::splitmix64_at(data::stream_key(2, 0), 4));
+  const double u = data::unit_interval(data::philox_at(data::stream_key(2, 0), 4));
   const double bound = kind == "cnn" ? 1.0 / std::sqrt(18.0) : std::sqrt(6.0 / 18.0);
   CHECK(model->parameters()[0].value.as<double>()[4] == (2.0 * u - 1.0) * bound);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "trireme/data/aligned_buffer.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/models/classifier.hpp"
 
@@ -33,7 +34,7 @@ struct Samples {
 template <class T>
 Samples<T> random_samples(std::size_t rows, std::size_t inputs, std::size_t classes, std::uint64_t seed = 1) {
   Samples<T> samples{data::AlignedBuffer<T>(rows * inputs), {}, inputs};
-  auto random = data::Xoshiro256StarStar::seeded(seed);
+  data::PhiloxStream random(seed);
   for (T& x : samples.features.span()) x = static_cast<T>(2.0 * data::unit_interval(random.next()) - 1.0);
   for (std::size_t i = 0; i < rows; ++i) {
     samples.labels.push_back(static_cast<std::uint8_t>(random.below(static_cast<std::uint32_t>(classes))));

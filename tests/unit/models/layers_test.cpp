@@ -7,6 +7,8 @@
 #include "models/layers/pooled_convolution.hpp"
 #include "models/layers/pooling.hpp"
 #include "models/layers/residual_block.hpp"
+#include "trireme/data/philox.hpp"
+#include "trireme/data/random.hpp"
 #include "unit/models/labelled_samples.hpp"
 
 #include <catch2/catch.hpp>
@@ -25,7 +27,7 @@ using Values = std::vector<double>;
 
 data::AlignedBuffer<double> random_buffer(std::size_t count, std::uint64_t seed) {
   data::AlignedBuffer<double> values(count);
-  auto random = data::Xoshiro256StarStar::seeded(seed);
+  data::PhiloxStream random(seed);
   for (double& value : values.span()) value = 2.0 * data::unit_interval(random.next()) - 1.0;
   return values;
 }

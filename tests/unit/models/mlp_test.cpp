@@ -3,6 +3,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "unit/data/heap_counter.hpp"
 #include "unit/models/labelled_samples.hpp"
@@ -93,9 +94,9 @@ TEST_CASE("initial values depend on seed, parameter and element only, and fill t
     const auto rounded = narrow.parameters()[p].value.as<float>();
     CHECK(std::equal(values.begin(), values.end(), rounded.begin(),
                      [](double exact, float f) { return static_cast<float>(exact) == f; }));
-    // Element e is output e of the parameter's stream, whatever surrounds it.
+    // Element e is word e of the parameter's stream, whatever surrounds it.
     const std::size_t e = values.size() - 1;
-    const double u = data::unit_interval(data::splitmix64_at(data::stream_key(3, p), e));
+    const double u = data::unit_interval(data::philox_at(data::stream_key(3, p), e));
     CHECK(values[e] == (2.0 * u - 1.0) * bound);
   }
   const auto values = model.parameters()[0].value.as<double>();

@@ -3,6 +3,7 @@
 
 #include "support/failures.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/models/mlp.hpp"
 #include "unit/data/heap_counter.hpp"
@@ -39,7 +40,7 @@ struct Table {
 
 Table random_table(std::size_t rows, std::size_t features, const TabularOptions& options, std::uint64_t seed = 1) {
   Table table;
-  auto random = data::Xoshiro256StarStar::seeded(seed);
+  data::PhiloxStream random(seed);
   table.dense.features = table.sparse.features = features;
   table.dense.rows = rows;
   for (std::size_t i = 0; i < rows; ++i) {
@@ -74,7 +75,7 @@ TabularOptions options_of(TabularLoss loss, std::vector<std::size_t> hidden, boo
 /// Values at which no gradient is small by accident: models without hidden layers start from zeros.
 template <class T>
 void stir_values(const Tabular<T>& model) {
-  auto random = data::Xoshiro256StarStar::seeded(77);
+  data::PhiloxStream random(77);
   for (const Parameter& parameter : model.parameters()) {
     for (T& value : parameter.value.template as<T>()) {
       value += static_cast<T>(0.8 * data::unit_interval(random.next()) - 0.4);
@@ -393,7 +394,7 @@ TEST_CASE("Touched rows are the features that the call stores, ascending, and al
   data::SparseTable table;
   table.features = features;
   std::set<std::uint32_t> named;
-  auto random = data::Xoshiro256StarStar::seeded(4);
+  data::PhiloxStream random(4);
   for (std::size_t i = 0; i < 30; ++i) {
     std::set<std::uint32_t> row{static_cast<std::uint32_t>(i % 2 == 0 ? 8999 : 0)};
     for (std::size_t k = 0; k < i % 5; ++k) row.insert(random.below(9000));
