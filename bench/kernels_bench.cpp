@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How fast do the host kernels stream? Bytes per second count what is read plus what is written, once each.
+// How fast do the host kernels stream? Bytes per second count what is read plus what is written, once each. Products of
+// matrices: operations per second, beside another library where one is found.
 // Every benchmark checks one result against the reference before it is timed.
+#include "gemm/rows.hpp"
 #include "kernels/cast/cast.hpp"
 #include "kernels/cast/reference.hpp"
 #include "kernels/fold/fold.hpp"
@@ -223,6 +225,7 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   trireme::kernels::register_all();
+  trireme::bench::register_gemm();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -13,7 +13,8 @@ Isa detect() noexcept {
   // The builtin asks the operating system too whether the wide registers are saved. F16C is not among the names that
   // every compiler's builtin knows.
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__builtin_cpu_supports("avx2") || __get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_F16C) == 0) {
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || __get_cpuid(1, &a, &b, &c, &d) == 0 ||
+      (c & bit_F16C) == 0) {
     return Isa::portable;
   }
   const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

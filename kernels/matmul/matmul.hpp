@@ -8,7 +8,7 @@
 
 namespace trireme::kernels {
 
-/// C = A*B, all row-major and dense, for update rules that are defined on matrices; models have a BLAS.
+/// C = A*B, all row-major and dense, for update rules that are defined on matrices; models take gemm.
 /// Shape:  A rows x inner, B inner x columns, C rows x columns, apart from both; f32 or f64, any alignment.
 /// Order:  each element of C adds its `inner` products from the first to the last, from +0, every product and sum rounded
 ///         on its own: the same bits on every Isa and for any blocking.
