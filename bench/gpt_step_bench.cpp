@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long do forward and backward of a transformer take on one thread? Prints key=value, as gpt_step_torch.py does.
 #include "trireme/data/philox.hpp"
-#include "trireme/models/blas.hpp"
 #include "trireme/models/gpt.hpp"
 
 #include <CLI/CLI.hpp>
@@ -16,7 +15,6 @@
 using namespace trireme;
 
 int main(int argc, char** argv) {
-  models::settle_blas_environment(argv);
   models::GptOptions options;
   std::size_t rows = 8;
   int steps = 10;
@@ -56,8 +54,7 @@ int main(int argc, char** argv) {
   std::sort(processor_seconds.begin(), processor_seconds.end());
   const double median = seconds[seconds.size() / 2];
   std::printf(
-      "library=trireme blas=\"%s\" loss=%.4f step_ms=%.1f processor_ms=%.1f fastest_ms=%.1f forward_ms=%.1f tokens_per_s=%.0f\n",
-      models::blas_description().c_str(), loss, 1e3 * median, 1e3 * processor_seconds[seconds.size() / 2],
-      1e3 * seconds.front(), 1e3 * forward_seconds[seconds.size() / 2],
-      static_cast<double>(rows * options.context) / median);
+      "library=trireme loss=%.4f step_ms=%.1f processor_ms=%.1f fastest_ms=%.1f forward_ms=%.1f tokens_per_s=%.0f\n",
+      loss, 1e3 * median, 1e3 * processor_seconds[seconds.size() / 2], 1e3 * seconds.front(),
+      1e3 * forward_seconds[seconds.size() / 2], static_cast<double>(rows * options.context) / median);
 }

@@ -6,7 +6,6 @@
 #include "bench/train_step/phase_clock.hpp"
 #include "bench/train_step/trainee.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/models/blas.hpp"
 #include "trireme/models/weights_hash.hpp"
 #include "trireme/optim/sgd.hpp"
 #include "trireme/parallel/data_parallel.hpp"
@@ -159,10 +158,10 @@ class TrainStepBench {
     for (const Parameter& parameter : trainee_->parameters()) parameters += parameter.value.count;
     std::printf(
         "setup program=trireme world=%d alone=%d transport=%s data=%s samples=%zu batch_per_rank=%zu parameters=%zu "
-        "buckets=%zu blas=\"%s\"\n",
+        "buckets=%zu\n",
         world_.size(), options_.alone ? 1 : 0, world_.size() > 1 ? world_.transport(1).c_str() : "none",
         trainee_->data().c_str(), trainee_->samples(), options_.batch_per_rank, parameters,
-        data_parallel_.buckets().size(), models::blas_description().c_str());
+        data_parallel_.buckets().size());
     if (world_.size() > 1) std::printf("# %s\n", all_.explain(parameters).text.c_str());
   }
 
@@ -248,13 +247,8 @@ class TrainStepBench {
 }  // namespace trireme::bench
 
 int main(int argc, char** argv) try {
-  trireme::models::settle_blas_environment(argv);
   const auto options = trireme::bench::parse_train_step_options(argc, argv);
   if (!options) return 0;
-  if (options->show_blas) {
-    std::printf("%s\n", trireme::models::blas_description().c_str());
-    return 0;
-  }
   auto world = trireme::World::open();
   trireme::bench::TrainStepBench bench(world, *options);
   options->write_start.empty() ? bench.run() : bench.write_start();

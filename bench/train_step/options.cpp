@@ -35,7 +35,6 @@ std::optional<TrainStepOptions> parse_train_step_options(int argc, char** argv) 
   app.add_option(
       "--write-start", options.write_start,
       "writes the weights as they start, f32 in order of declaration, and prints the loss of the first batch");
-  app.add_flag("--show-blas", options.show_blas, "only says what multiplies matrices here");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

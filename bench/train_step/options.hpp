@@ -22,7 +22,6 @@ struct TrainStepOptions {
   std::uint64_t seed = 1;
   bool alone = false;       ///< the ranks train side by side without communicating: what the cores could do
   std::string write_start;  ///< file for the weights before the first step; nothing is trained then
-  bool show_blas = false;   ///< only says what multiplies matrices here
   bool breakdown = false;   ///< also prints where the time of a step goes
 };
 

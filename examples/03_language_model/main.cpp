@@ -3,7 +3,6 @@
 //   trireme run -n 2 -- ./03_language_model 600 /usr/share/common-licenses/*
 #include <trireme/data/evaluation_share.hpp>
 #include <trireme/data/token_file.hpp>
-#include <trireme/models/blas.hpp>
 #include <trireme/models/gpt.hpp>
 #include <trireme/models/weights_hash.hpp>
 #include <trireme/trireme.hpp>
@@ -99,7 +98,6 @@ void train(trireme::World& world, std::uint64_t steps, const std::vector<std::fi
 }  // namespace
 
 int main(int argc, char** argv) try {
-  trireme::models::settle_blas_environment(argv);
   if (argc < 3) {
     std::fprintf(stderr, "usage: 03_language_model STEPS FILE...\n");
     return 2;

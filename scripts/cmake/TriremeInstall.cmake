@@ -19,9 +19,7 @@ endif()
 set(find_Threads Threads)
 set(find_OpenSSL OpenSSL 3 COMPONENTS Crypto)
 set(find_ZLIB ZLIB)
-set(find_Eigen3 Eigen3 3.4 NO_MODULE)
 set(find_nlohmann_json nlohmann_json)
-set(find_BLAS BLAS)
 
 # Packages per room, those of the rooms below included; the rooms come lowest floor first.
 set(components "")

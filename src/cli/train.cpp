@@ -6,7 +6,6 @@
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/models/blas.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -18,16 +17,6 @@
 
 namespace trireme::cli {
 namespace {
-
-/// May start the program anew with the same arguments, hence before anything else.
-void settle_blas(const Invocation& invocation) {
-  std::vector<std::string> words{"trireme", "train"};
-  words.insert(words.end(), invocation.arguments.begin(), invocation.arguments.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  models::settle_blas_environment(argv.data());
-}
 
 /// `loading_s`: what loading the data took.
 int train_in_world(const Invocation& invocation, const TrainOptions& options, const TrainingData& data,
@@ -85,9 +74,6 @@ int train_and_record(const Invocation& invocation) {
 
 }  // namespace
 
-int train(const Invocation& invocation) {
-  settle_blas(invocation);
-  return train_and_record(invocation);
-}
+int train(const Invocation& invocation) { return train_and_record(invocation); }
 
 }  // namespace trireme::cli

@@ -48,9 +48,10 @@ void Dropout::apply(T* to, const T* from, std::size_t row, std::size_t begin, st
   for (std::size_t origin = begin / 4 * 4; origin < end; origin += words.size()) {
     const std::size_t last = std::min(end, origin + words.size());
     for (std::size_t e = origin; e < last; e += 4) {
-      const auto block = data::philox4x32({static_cast<std::uint32_t>(e / 4), site, static_cast<std::uint32_t>(sample),
-                                           static_cast<std::uint32_t>(sample >> 32)},
-                                          key_);
+      const auto block =
+          data::philox4x32({static_cast<std::uint32_t>(e / 4), site + 1, static_cast<std::uint32_t>(sample),
+                            static_cast<std::uint32_t>(sample >> 32)},
+                           key_);
       std::copy(block.begin(), block.end(), words.begin() + static_cast<std::ptrdiff_t>(e - origin));
     }
     for (std::size_t e = std::max(begin, origin); e < last; ++e) {

@@ -8,8 +8,11 @@ namespace trireme::models {
 enum class Form : bool { plain, transposed };
 
 /// C = op(A) op(B), overwriting C; op transposes or not. All row-major and dense: op(A) m x k, op(B) k x n, C m x n.
-/// Shape:   m, n, k and every row length below 2^31; k = 0 writes zeros.
-/// Threads: any number on different C; the library behind it keeps to the threads it was told.
+/// Shape:   any; k = 0 writes zeros.
+/// Order:   that of kernels::gemm: the same bits on every processor, for any m, n, stride and alignment.
+/// Memory:  each thread keeps kernels::gemm_workspace_bytes from its first product on; no later call takes any. A thread for
+///          which there is no such memory ends the program.
+/// Threads: any number on different C.
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const float* a, const float* b,
           float* c) noexcept;
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const double* a, const double* b,
@@ -23,7 +26,7 @@ struct Strided {
 };
 
 /// The same product of parts of wider matrices: the heads of an attention layer lie side by side.
-/// Shape:   strides at least the stored rows' lengths, below 2^31; C apart from A and B.
+/// Shape:   strides at least the stored rows' lengths; C apart from A and B.
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const float> a,
           Strided<const float> b, Strided<float> c) noexcept;
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const double> a,

@@ -21,7 +21,7 @@ namespace trireme::models {
 namespace {
 
 constexpr std::size_t max_classes = 256;                             // a label is a byte
-constexpr std::size_t max_extent = std::numeric_limits<int>::max();  // what BLAS counts in
+constexpr std::size_t max_extent = std::numeric_limits<int>::max();  // far above what memory holds
 constexpr std::size_t alignment = data::AlignedBuffer<std::byte>::alignment;
 
 template <class T>

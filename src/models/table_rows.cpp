@@ -11,7 +11,7 @@
 namespace trireme::models {
 namespace {
 
-constexpr std::size_t most_rows = std::numeric_limits<int>::max();  // what BLAS counts in
+constexpr std::size_t most_rows = std::numeric_limits<int>::max();  // far above what memory holds
 
 void check_count(std::size_t rows) {
   if (rows > most_rows) fail(ErrorCode::invalid_argument, std::to_string(rows) + " rows are too many for one call");

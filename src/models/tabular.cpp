@@ -19,7 +19,7 @@
 namespace trireme::models {
 namespace {
 
-constexpr std::size_t most_units = std::numeric_limits<int>::max();  // what BLAS counts in
+constexpr std::size_t most_units = std::numeric_limits<int>::max();  // far above what memory holds
 constexpr std::size_t most_sparse_features = std::size_t{1} << 32;   // an index is 32 bits
 constexpr std::size_t most_weights = std::size_t{1} << 40;           // of a layer
 constexpr std::size_t most_classes = std::numeric_limits<std::uint16_t>::max() + std::size_t{1};

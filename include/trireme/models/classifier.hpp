@@ -27,7 +27,7 @@ struct Evaluation {
 /// layers and element type.
 /// Order:   a call's results depend on the parameters (an evaluation's on the buffers, too) and the call's samples only: not
 ///          on earlier calls, other samples or addresses (with dropout, on their place, too; with a statistics exchange: of
-///          all ranks). One BLAS core type and one BLAS thread are the program's part (models/blas.hpp).
+///          all ranks), and not on the processor.
 /// Threads: one at a time per model.
 class Classifier {
  public:

@@ -55,8 +55,7 @@ concept TableRows = std::is_same_v<Rows, data::DenseRows> || std::is_same_v<Rows
 /// Dropout: as in Mlp, with the same masks; a model without hidden layers has none.
 /// Order:   a call's results depend on the parameters and the call's rows only (with dropout, on their place, too): not on
 ///          earlier calls, other samples or addresses. The sparse layer adds what a row stores in ascending order and what
-///          rows give in ascending order, in T, the same bits on every processor. One BLAS core type and one BLAS thread are
-///          the program's part (models/blas.hpp).
+///          rows give in ascending order, in T; the same bits on every processor.
 /// Cost:    6 flops per weight and row, less 2 for the first layer; of a sparse first layer 4 per unit and stored element, and
 ///          writing zeros to its whole gradient unless assume_row_sparse(). No heap in a call whose rows (and stored elements)
 ///          were reached before.

@@ -65,7 +65,6 @@ struct Start {
   int world = 1;
   std::string transport{};  ///< to the next rank; empty in a world of one
   int logical_shards = 1;
-  std::string blas{};
 };
 std::string start_line(const Start& start);
 

@@ -5,7 +5,6 @@
 #include "cli/train/settings_agreement.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/models/blas.hpp"
 #include "trireme/models/weights_hash.hpp"
 
 #include <algorithm>
@@ -412,8 +411,7 @@ Start Trainer::start() const {
               .batch = sampler_.options().global_batch,
               .world = world_.size(),
               .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
-              .logical_shards = data_parallel_.logical_shards(),
-              .blas = models::blas_description()};
+              .logical_shards = data_parallel_.logical_shards()};
   for (const Parameter& parameter : task_->parameters()) start.parameters += parameter.value.count;
   return start;
 }

@@ -23,7 +23,7 @@ struct ConvolutionOptions {
 /// Shape:   parameters "NAME.weight" {outputs, kernel, kernel, channels}, "NAME.bias" {outputs}.
 /// Cost:    2 flops per weight and output pixel forward, 4 backward, as products of matrices whose rows are patches,
 ///          gathered for so many images at a time that they stay in a cache.
-/// Order:   the weight's gradient is summed over those groups of images, in order; the product within one is the BLAS's.
+/// Order:   the weight's gradient is summed over those groups of images, in order; the product within one is kernels/gemm's.
 template <class T>
 class Convolution final : public Layer<T> {
  public:

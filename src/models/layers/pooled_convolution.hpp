@@ -22,7 +22,7 @@ struct PooledConvolutionOptions {
 /// Cost:    2 flops per weight and pixel forward, 4 backward, as products of matrices whose rows are patches. A group of
 ///          images passes through product, relu and pooling, and back, before the next: what lies between stays in a cache,
 ///          and only the pooled outputs are kept, each with its place in the window.
-/// Order:   the weight's gradient is summed over those groups of images, in order; the product within one is the BLAS's.
+/// Order:   the weight's gradient is summed over those groups of images, in order; the product within one is kernels/gemm's.
 template <class T>
 class PooledConvolution final : public Layer<T> {
  public:

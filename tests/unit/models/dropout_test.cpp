@@ -199,7 +199,7 @@ TEST_CASE("A perceptron keeps the units that Philox 4x32-10 names, and divides t
   };
   constexpr std::uint64_t far = std::uint64_t{1} << 32;
   for (const auto& [row, layers] :
-       {Expected{far + 7, {".x..x.xxxxxxxx", "...x.x.xx.."}}, Expected{far + 8, {".xxx...xxxxxxx", "x.xxxxxxx.x"}}}) {
+       {Expected{far + 7, {"...x.x.xx...xx", "xxxxxxx.xxx"}}, Expected{far + 8, {"x.xxxxxxx.x.x.", "xxx.xx....x"}}}) {
     subject.train({.step = 3, .first_row = row}, 1, 1);
     for (std::size_t l = 0; l < 2; ++l) {
       CAPTURE(static_cast<int>(kind), row, l);

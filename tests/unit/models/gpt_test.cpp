@@ -216,8 +216,6 @@ TEST_CASE("the bits of a Gpt's call do not depend on what ran before, nor on the
   CHECK(equal_bits(all_gradients(moved), expected));
 }
 
-// A sanitizer also sees what OpenBLAS takes for small products, which is not the model's.
-#ifndef TRIREME_SANITIZED
 TEST_CASE("a Gpt's call whose rows fit the workspace takes nothing from the heap") {
   Gpt<float> model(with(tiny, true, 0.1));
   const Tokens rows = random_rows(tiny, 4);
@@ -227,7 +225,6 @@ TEST_CASE("a Gpt's call whose rows fit the workspace takes nothing from the heap
   model.evaluate(rows, 4);
   CHECK(testing::heap_calls() == before);
 }
-#endif
 
 TEST_CASE("over sequences of several tiles a Gpt's logits are those of the definition, its gradient the slope") {
   GptOptions options{.vocabulary = 11, .context = 130, .layers = 1, .heads = 2, .channels = 8, .seed = 3};
