@@ -307,8 +307,9 @@ Rig::Make plane(const ImageExtent& input, std::size_t outputs) {
   };
 }
 
-/// The layer computes what two steps do: a convolution with relu, then the greatest of every 2 x 2 pixels.
-void require_two_steps(const Rig::Make& make, const ImageExtent& input, std::size_t outputs, std::size_t rows) {
+/// The layer computes what two steps do: a convolution with relu, then the greatest of every 2 x 2 pixels. How many outputs
+/// relu has cut.
+std::size_t require_two_steps(const Rig::Make& make, const ImageExtent& input, std::size_t outputs, std::size_t rows) {
   Rig rig(make, input, rows);
   Rig whole(convolution({.name = "conv", .input = input, .outputs = outputs, .relu = true, .bound = 0.4}), input, rows);
   const double* z = whole.layer->forward(rig.x.data(), rows, Pass::training);
@@ -331,13 +332,13 @@ void require_two_steps(const Rig::Make& make, const ImageExtent& input, std::siz
     whole.r.data()[place] = rig.r.data()[e];
     cut += y[e] == 0.0 ? 1 : 0;
   }
-  REQUIRE(cut > 0);
   rig.backward(nullptr);
   whole.backward(nullptr);
   for (std::size_t p = 0; p < 2; ++p) {
     const auto own = rig.store.parameters()[p].gradient.as<double>();
     for (std::size_t e = 0; e < own.size(); ++e) REQUIRE(own[e] == Approx(whole.store.gradient(p)[e]).margin(1e-10));
   }
+  return cut;
 }
 
 }  // namespace
@@ -345,13 +346,15 @@ void require_two_steps(const Rig::Make& make, const ImageExtent& input, std::siz
 TEST_CASE("A pooled convolution has the derivatives of its function, over several groups of images too") {
   require_gradients(pooled({4, 6, 2}, 3), {4, 6, 2}, 2);
   require_gradients(pooled({5, 3, 4}, 5), {5, 3, 4}, 2);  // a row and a column are left out
-  require_two_steps(pooled({12, 10, 8}, 6), {12, 10, 8}, 6, 20);
+  REQUIRE(require_two_steps(pooled({12, 10, 8}, 6), {12, 10, 8}, 6, 20) > 0);
 }
 
 TEST_CASE("A convolution of a plane is a pooled convolution of one channel") {
+  std::size_t cut = 0;
   for (const std::size_t outputs : {1u, 3u, 4u, 9u}) {
     CAPTURE(outputs);
-    require_two_steps(plane({6, 8, 1}, outputs), {6, 8, 1}, outputs, 3);
-    require_two_steps(plane({5, 7, 1}, outputs), {5, 7, 1}, outputs, 2);
+    cut += require_two_steps(plane({6, 8, 1}, outputs), {6, 8, 1}, outputs, 3);
+    cut += require_two_steps(plane({5, 7, 1}, outputs), {5, 7, 1}, outputs, 2);
   }
+  REQUIRE(cut > 0);
 }
