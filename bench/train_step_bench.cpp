@@ -168,7 +168,7 @@ class TrainStepBench {
   void verify() {
     double losses[2] = {first_loss_, warm_loss_};
     all_.all_reduce(std::span<double>(losses), average);
-    if (!(losses[1] < (options_.model == BenchModel::gpt ? 0.99 : 0.9) * losses[0])) {
+    if (!(losses[1] < (options_.model == BenchModel::mlp ? 0.9 : 0.99) * losses[0])) {
       fail(ErrorCode::mismatch, "the loss does not fall: " + std::to_string(losses[0]) + " over the first steps, " +
                                     std::to_string(losses[1]) + " after " + std::to_string(options_.warm_up));
     }

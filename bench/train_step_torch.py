@@ -259,7 +259,7 @@ def train(torch, options, rank):
     losses = [step().item() for _ in range(options.warm_up)]
     first = over_ranks(sum(losses[:LOSS_WINDOW]) / LOSS_WINDOW) / ranks
     warm = over_ranks(sum(losses[-LOSS_WINDOW:]) / LOSS_WINDOW) / ranks
-    if not warm < (0.99 if options.model == "gpt" else 0.9) * first:
+    if not warm < (0.9 if options.model == "mlp" else 0.99) * first:
         sys.exit(f"train_step_torch: the loss does not fall: {first} over the first steps, {warm} after "
                  f"{options.warm_up}")
     digest = same_weights(model)

@@ -29,10 +29,10 @@ struct MuonOptions {
 };
 
 /// Muon: momentum, made orthogonal. b = momentum*b + (1-momentum)*g; d = nesterov ? momentum*b + (1-momentum)*g : b;
-/// X = d/(|d| + epsilon), transposed if it has more rows than columns; `iterations` times A = X X^T,
-/// X = 3.4445*X + (-4.7750*A + 2.0315*A^2) X; p -= lr * scale * X: all singular values near 1.
-/// Scope: tensor. Cost: iterations * (4*n*n*m + 2*n*n*n) operations for n <= m, without a BLAS, so that the bits are the
-///        same on every processor.
+/// X = d/(|d| + epsilon); `iterations` times A = X X^T, X = 3.4445*X + (-4.7750*A + 2.0315*A^2) X, of more rows than columns
+/// with A = X^T X behind X, which is the same; p -= lr * scale * X: all singular values near 1.
+/// Scope: tensor. Cost: iterations * (4*n*n*m + 2*n*n*n) operations for n <= m, by kernels/gemm: the same bits on every
+///        processor.
 /// Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon), in the form of PyTorch's Muon.
 class Muon final : public Optimizer {
  public:
@@ -57,6 +57,10 @@ class Muon final : public Optimizer {
   ParameterGroup by_adamw_;
   std::vector<std::string> state_names_{"momentum_buffer", "exp_avg", "exp_avg_sq"};
   mutable std::vector<double> scratch_;  // of update(): as large as the largest tensor needs
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+  mutable std::vector<Line> workspace_;  // of its products
 };
 
 }  // namespace trireme
