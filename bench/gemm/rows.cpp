@@ -90,7 +90,7 @@ AlignedArray<float> random_elements(std::size_t count, unsigned seed) {
   return array;
 }
 
-/// The first elements of the product, in f64.
+/// The last row of the product, in f64.
 bool is_right(const kernels::GemmCall& call) {
   const auto at = [](const kernels::GemmFactor& factor, std::size_t row, std::size_t column) {
     const auto* data = static_cast<const float*>(factor.data);

@@ -20,7 +20,8 @@ struct GemmFactor {
 ///            stored rows' lengths. Any of m, n, k may be 0; k = 0 writes zeros.
 /// Order:     k is cut into blocks of `gemm_block`, the last one shorter. A block is the chain
 ///            sum = fma(a, b, sum) from +0 over its k in ascending order; an element of C is the first block, to which the
-///            others are added in order. The same bits on every Isa, for any m, n, stride and alignment.
+///            others are added in order. The same bits on every Isa, for any m, n, stride and alignment,
+///            within a FloatEnvironment.
 /// Cost:      2*m*n*k operations.
 /// Workspace: `gemm_workspace_bytes` of the caller's, aligned to 64; what it holds before and after means nothing.
 struct GemmCall {

@@ -59,7 +59,7 @@ class Blocks {
         if (copied_ && (first == 0 || !stay)) copy_factors(t, end);
         for (std::size_t p = first; p < last; ++p) {
           for (std::size_t i = t; i < end; ++i)
-            write(i, copied_factors_ + (i - t) * tile_space_, p, space_of_panel(p - first));
+            write(i, copied_ ? copied_factors_ + (i - t) * tile_space_ : nullptr, p, space_of_panel(p - first));
         }
       }
     }

@@ -11,8 +11,8 @@ namespace trireme::models {
 /// Errors: invalid_argument unless it is a probability from 0 to below 1.
 void check_dropout(double probability);
 
-/// Masks that are computed whenever they are needed and never kept: element e of a sample is kept, and divided by
-/// 1 - probability, when word e mod 4 of Philox 4x32-10 at counter {e/4, site + 1, sample} is not below probability 2^32,
+/// Masks that are computed whenever they are needed and never kept: element e of a sample is kept, and multiplied
+/// by 1/(1 - probability) rounded to T, when word e mod 4 of Philox 4x32-10 at counter {e/4, site + 1, sample} is not below probability 2^32,
 /// under the key stream_key(seed, step): the second word is above 0, as in no block of initial values (data::philox_at).
 /// Sample is the position in the global batch, so masks know nothing of leaves and ranks; site is the tensor: of a Gpt a
 /// GptSite, of a perceptron the hidden layer, counted from 0.

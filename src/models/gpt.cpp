@@ -69,7 +69,7 @@ void Gpt<T>::use_gradients(std::span<const Parameter> parameters) {
 
 template <class T>
 double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, const Listener& listener) {
-  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  const kernels::FloatEnvironment environment;  // of all kernels below
   check_rows(options_, tokens, rows);
   if (rows == 0) {
     listener.forward_done();

@@ -7,7 +7,7 @@
 
 namespace trireme::models {
 
-/// What a parameter starts as: uniform in (-bound, bound), around `centre`.
+/// What a parameter starts as: uniform in [-bound, bound], around `centre`.
 struct Initial {
   double bound = 0.0;
   double centre = 0.0;

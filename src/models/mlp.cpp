@@ -115,7 +115,7 @@ void Mlp<T>::forward(const T* features, std::size_t rows, const Dropout& dropout
 
 template <class T>
 double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels, const Listener& listener) {
-  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  const kernels::FloatEnvironment environment;  // of all kernels below
   const std::size_t rows = labels.size();
   const T* x = checked_features(features, labels, inputs(), classes(), max_extent, features_copy_);
   if (rows == 0) {

@@ -55,7 +55,7 @@ const T* Network<T>::forward(const T* x, std::size_t rows, layers::Pass pass) {
 template <class T>
 double Network<T>::run(ConstTensorView features, std::span<const std::uint8_t> labels,
                        const Classifier::Listener& listener) {
-  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  const kernels::FloatEnvironment environment;  // of all kernels below
   const std::size_t rows = labels.size();
   const T* x = checked(features, labels);
   if (rows == 0) {

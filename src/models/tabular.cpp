@@ -173,7 +173,7 @@ const T* Tabular<T>::Body::forward_dense(const T* x, std::size_t rows, const Dro
 template <class T>
 template <class Rows>
 double Tabular<T>::Body::run(const Rows& rows, const Listener& listener) {
-  const kernels::FloatEnvironment environment;  // for the matrix products; the kernels see to themselves
+  const kernels::FloatEnvironment environment;  // of all kernels below
   check_call(rows);
   loss.check(rows.labels, rows.size());
   if (rows.size() == 0) {

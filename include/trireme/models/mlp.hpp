@@ -30,13 +30,14 @@ struct MlpOptions {
 /// Shape:   parameters "layer0.weight" {outputs, inputs}, "layer0.bias" {outputs}, "layer1.weight", …: in this order,
 ///          each value and gradient 64-byte aligned, at the same address for the model's life (moving it included) unless
 ///          use_gradients() says otherwise.
-/// Start:   weights and biases uniform in (-1/sqrt(inputs), 1/sqrt(inputs)), PyTorch's default: element e of parameter
+/// Start:   weights and biases uniform in [-1/sqrt(inputs), 1/sqrt(inputs)], PyTorch's default: element e of parameter
 ///          p is (2u - 1)/sqrt(inputs) rounded to T, where u is the upper 53 bits of
 ///          data::philox_at(data::stream_key(seed, p), e). A function of (seed, p, e) and the layer's inputs alone.
 /// Dropout: in forward_backward() an output of a hidden layer is either 0, with the probability given, or itself times
 ///          1/(1 - dropout). Row r of a call has the masks of (seed, step, first_row + r, layer, unit), step and first_row
 ///          from set_place(): they do not depend on how a batch is cut into leaves or over ranks.
-/// Cost:    6 flops per weight and sample, less 2 for the first layer; no heap in a call whose rows fit the workspace.
+/// Cost:    6 flops per weight and sample, less 2 for the first layer; no heap in a call whose rows fit the workspace, but for 1.75 MiB of a
+///          thread's first product of matrices.
 ///          With dropout ten rounds of Philox 4x32 per four outputs of a hidden layer, in the forward pass only.
 template <class T>
 class Mlp final : public Classifier {

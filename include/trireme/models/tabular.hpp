@@ -50,7 +50,7 @@ concept TableRows = std::is_same_v<Rows, data::DenseRows> || std::is_same_v<Rows
 ///          value and gradient 64-byte aligned, at the same address for the model's life (moving it included) unless
 ///          use_gradients() says otherwise. Where features are sparse, layer0.weight is {features, units}: what belongs to
 ///          a feature is a row, and its gradient is zero in the rows of features that no row of the call stores.
-/// Start:   zeros without hidden layers. Otherwise uniform in (-1/sqrt(inputs), 1/sqrt(inputs)), element by element as
+/// Start:   zeros without hidden layers. Otherwise uniform in [-1/sqrt(inputs), 1/sqrt(inputs)], element by element as
 ///          in Mlp, e being the place in memory.
 /// Dropout: as in Mlp, with the same masks; a model without hidden layers has none.
 /// Order:   a call's results depend on the parameters and the call's rows only (with dropout, on their place, too): not on

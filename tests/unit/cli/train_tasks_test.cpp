@@ -171,6 +171,8 @@ TEST_CASE("A CSV file is read with or without a header, and its label is the las
     REQUIRE(row_of(*source, 1) == std::vector<float>{4, 5, 6});
     REQUIRE(row_of(*open_dense(each, {.label = "0"}), 0) == std::vector<float>{2, 3, 1});
   }
+  const DatasetSpec signs{DatasetKind::csv, files.write("signs.csv", "+1, 0.5 ,-1\n2,3,+1\n")};
+  REQUIRE(open_dense(signs, {})->size() == 2);  // its first line is a row, too
   REQUIRE(row_of(*open_dense(with_header, {.label = "b"}), 0) == std::vector<float>{1, 3, 2});
   CHECK_THAT(error_of([&] { open_dense(without, {.label = "b"}); }).message,
              Contains("--label is 'b'") && Contains("names no columns"));

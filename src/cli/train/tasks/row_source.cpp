@@ -9,6 +9,7 @@
 #include <charconv>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -94,7 +95,12 @@ void check_features(std::size_t features, const std::string& path) {
   if (features == 0) fail(ErrorCode::corrupt, path + " has labels, but no feature");
 }
 
-bool is_number(const std::string& text) {
+/// As the reader of the rows means it: with blanks beside it and a sign + too.
+bool is_number(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return false;
+  text = text.substr(first, text.find_last_not_of(" \t") + 1 - first);
+  if (text.front() == '+') text.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();

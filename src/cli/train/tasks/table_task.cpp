@@ -115,6 +115,10 @@ void add_ends(ContentHash& hash, const RowSource<Table>& source) {
     source.read(numbers, piece);
     hash.add(bytes_of(piece.values));
     hash.add(bytes_of(piece.labels));
+    if constexpr (is_sparse<Table>) {
+      hash.add(bytes_of(piece.indices));
+      hash.add(bytes_of(piece.offsets));
+    }
   }
 }
 
