@@ -110,7 +110,8 @@ int main(int argc, char** argv) try {
   }
   std::vector<std::filesystem::path> files;  // of links only what they lead to
   for (int i = 2; i < argc; ++i) {
-    if (std::filesystem::is_regular_file(std::filesystem::symlink_status(argv[i]))) files.emplace_back(argv[i]);
+    const auto status = std::filesystem::symlink_status(argv[i]);
+    if (!std::filesystem::is_symlink(status)) files.emplace_back(argv[i]);
   }
   std::sort(files.begin(), files.end());
   auto world = trireme::World::open();

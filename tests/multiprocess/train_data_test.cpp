@@ -369,6 +369,12 @@ TEST_CASE("Data that do not fit are one line and exit code 2") {
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--held-out", "0.1"}),
                   "--held-out: of 3 samples that is 0");
   CHECK(run_trireme({"train", "--dataset", "csv:" + csv}).exit_code == 0);  // nothing is held out of so little
+  require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--test-dataset",
+                               "csv:" + files.write("w.csv", "b,a,y\n1,2,0\n")}),
+                  "feature 0 is 'b' in ");
+  require_refusal(run_trireme({"train", "--model", "logistic", "--dataset",
+                               "libsvm:" + files.write("huge", "1 4000000000:1\n0 1:1\n")}),
+                  "has 4000000000 features");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--swa-from", "11"}),
                   "--swa-from 11 is beyond the last step, 10");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--test-dataset",
@@ -397,7 +403,7 @@ TEST_CASE("Ranks with other data say so before they start") {
       {"run", "-n", "2", "--", "sh", "-c",
        "exec \"$0\" train --model logistic --dataset csv:" + files.folder.path() + "/t$RANK.csv", TRIREME_PROGRAM});
   INFO("stdout: " << result.out << "\nstderr: " << result.err);
-  CHECK(result.exit_code != 0);
+  CHECK(result.exit_code == 2);
   CHECK(result.out.empty());
   CHECK_THAT(result.err, Contains("the content of --dataset is 2000 rows of 5 features"));
 }

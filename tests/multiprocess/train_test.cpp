@@ -275,8 +275,9 @@ TEST_CASE(
        "if [ $RANK = 1 ]; then set -- --steps 3; fi; exec \"$0\" train --data-dir " + samples().path() + " \"$@\"",
        TRIREME_PROGRAM});
   INFO("stdout: " << result.out << "\nstderr: " << result.err);
-  CHECK(result.exit_code != 0);
+  CHECK(result.exit_code == 2);
   CHECK(result.out.empty());
+  CHECK_THAT(result.err, !Contains("last operations"));
   CHECK_THAT(result.err, Contains("--steps is 3 on rank 1, 0 on rank 0"));
 }
 

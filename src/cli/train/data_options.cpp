@@ -52,7 +52,7 @@ DatasetSpec parse_dataset(std::string_view flag, std::string_view text) {
   for (const Prefix& each : prefixes) {
     if (text.substr(0, each.text.size()) != each.text) continue;
     DatasetSpec spec{each.kind, std::string(text.substr(each.text.size()))};
-    if (spec.path.empty()) refuse(std::string(flag) + ": behind " + std::string(each.text) + " stands no file");
+    if (spec.path.empty()) refuse(std::string(flag) + ": " + std::string(each.text) + " needs a file");
     if (each.kind == DatasetKind::synthetic && spec.path != "linear" && spec.path != "logistic" &&
         spec.path != "blobs") {
       refuse(std::string(flag) + " is 'synthetic:" + spec.path +

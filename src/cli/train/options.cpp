@@ -103,12 +103,14 @@ void describe(Arguments& flags, Typed& typed) {
       "and both branches of every block (default 0)");
   flags.option("--loss", typed.loss,
                "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values");
-  flags.flag("--sync-batch-norm", typed.sync_batch_norm,
-             "batch normalisation of resnet over the samples of all ranks, with one leaf each");
+  flags.flag(
+      "--sync-batch-norm", typed.sync_batch_norm,
+      "batch normalisation of resnet over the samples of all ranks, with one leaf each: without --logical-shards and "
+      "--accumulate, and with weights that depend on the number of ranks");
   flags.option(
       "--dataset", typed.dataset,
       "fashion-mnist (default), or any set of the same four IDX files with --data-dir; text:FILE, a token for each "
-      "byte; tokens:FILE, of 16 or 32 bits; csv:FILE; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
+      "byte; tokens:FILE, of 16 or 32 bits; csv:FILE, numbers only, whose first line may name the columns; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
       "folder in place of a text or token file: all files in it, by name");
   flags.option("--data-dir", typed.data_dir,
                std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");

@@ -130,9 +130,9 @@ std::string_view next_field(std::string_view& text) {
     next_field(zeros);
     zeros_value = next_field(zeros);
   }
-  fail(ErrorCode::mismatch, "the ranks were told to train differently: " + std::string(flag) + " is " +
-                                std::string(value) + " on rank " + std::to_string(rank) + ", " +
-                                std::string(zeros_value) + " on rank 0");
+  fail(ErrorCode::invalid_argument, "the ranks were told to train differently: " + std::string(flag) + " is " +
+                                        std::string(value) + " on rank " + std::to_string(rank) + ", " +
+                                        std::string(zeros_value) + " on rank 0");
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions&
 
 /// Ranks that do not mean the same training would wait for one another in different operations. Collective.
 /// `content`: what the rank's data are (TrainingData::content()).
-/// Errors: mismatch naming the first flag that differs, or the data, a rank and both values.
+/// Errors: invalid_argument, alike on all ranks, naming the first flag that differs, or the data, a rank and both values.
 void compare_settings(Communicator& communicator, const TrainOptions& options, const std::string& content);
 
 }  // namespace trireme::cli

@@ -139,9 +139,10 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
 void Trainer::note_selection() const {
   const ValidationOptions& validation = options_.validation;
   if (world_.rank() != 0 || !task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
-  std::fprintf(stderr, "trireme train: %s goes by the samples that the result's test_… are of; %s sets others apart\n",
+  const bool is_test_set = options_.data.dataset.kind == DatasetKind::images || options_.data.test;
+  std::fprintf(stderr, "trireme train: %s chooses by the samples that test_… is of: give %s to tell them apart\n",
                validation.keep_best ? "--keep-best" : "--early-stop",
-               options_.data.dataset.kind == DatasetKind::images ? "--held-out" : "--test-dataset");
+               is_test_set ? "--held-out 0.1" : "--test-dataset");
 }
 
 void Trainer::set_schedule() {
@@ -362,7 +363,10 @@ void Trainer::keep_final_weights() {
     weights_.settle();
     result_.best_step = selection_.best_step();
   } else {
-    weights_.show_average();  // for good
+    const bool averaged = weights_.show_average();  // for good
+    if (options_.average && !averaged && world_.rank() == 0) {
+      std::fprintf(stderr, "trireme train: training ended before --swa-from: the weights are no average\n");
+    }
   }
   if (task_->parts_are_one() && keep_best) {
     result_.test = selection_.best();

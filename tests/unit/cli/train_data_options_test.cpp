@@ -31,7 +31,7 @@ TEST_CASE("A data set is named by its kind and its file") {
   CHECK(parse_dataset("--dataset", "libsvm:a9a") == DatasetSpec{DatasetKind::libsvm, "a9a"});
   CHECK(parse_dataset("--dataset", "synthetic:blobs") == DatasetSpec{DatasetKind::synthetic, "blobs"});
   for (const auto& [text, said] : std::vector<std::pair<std::string, std::string>>{
-           {"text:", "--test-dataset: behind text: stands no file"},
+           {"text:", "--test-dataset: text: needs a file"},
            {"parquet:f", "--test-dataset is 'parquet:f'; this version has: fashion-mnist, text:FILE"},
            {"synthetic:spirals", "synthetic:linear, synthetic:logistic, synthetic:blobs"}}) {
     INFO(text);

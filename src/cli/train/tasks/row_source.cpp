@@ -135,6 +135,25 @@ data::CsvOptions csv_options(const std::string& path, const TableOptions& option
   return csv;
 }
 
+std::unique_ptr<RowSource<data::DenseTable>> open_csv(const std::filesystem::path& path, const data::CsvOptions& csv,
+                                                      std::uint64_t most_in_memory) {
+  if (!is_small(path, most_in_memory)) {
+    if (data::CsvFile file(path, csv); file.random_access()) {
+      return std::make_unique<OnDisk<data::CsvFile, data::DenseTable>>(std::move(file));
+    }
+  }
+  return std::make_unique<InMemory<data::DenseTable>>(data::load_csv(path, csv));
+}
+
+std::vector<std::string> feature_names(const std::filesystem::path& path, const data::CsvOptions& csv) {
+  const data::CsvReader reader{path, csv};
+  std::vector<std::string> names = reader.columns().names;
+  if (!names.empty() && reader.columns().label) {
+    names.erase(names.begin() + static_cast<std::ptrdiff_t>(*reader.columns().label));
+  }
+  return names;
+}
+
 }  // namespace
 
 std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options,
@@ -143,13 +162,9 @@ std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec,
     return std::make_unique<MadeUp>(synthetic_options(spec.path, options), options.samples);
   }
   const data::CsvOptions csv = csv_options(spec.path, options);
-  const std::filesystem::path path(spec.path);
-  if (!is_small(spec.path, most_in_memory)) {
-    if (data::CsvFile file(path, csv); file.random_access()) {
-      return std::make_unique<OnDisk<data::CsvFile, data::DenseTable>>(std::move(file));
-    }
-  }
-  return std::make_unique<InMemory<data::DenseTable>>(data::load_csv(path, csv));
+  auto source = open_csv(spec.path, csv, most_in_memory);
+  source->set_names(feature_names(spec.path, csv));
+  return source;
 }
 
 std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec, std::uint64_t most_in_memory) {

@@ -8,6 +8,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace trireme::cli {
 
@@ -16,10 +19,16 @@ template <class Table>
 class RowSource {
  public:
   virtual ~RowSource() = default;
+  /// Of the features, where the data names them.
+  const std::vector<std::string>& names() const { return names_; }
+  void set_names(std::vector<std::string> names) { names_ = std::move(names); }
   virtual std::size_t size() const = 0;
   virtual std::size_t features() const = 0;
   /// Puts rows samples[0], samples[1], … into `out`, in place of what it held.
   virtual void read(std::span<const std::uint32_t> samples, Table& out) const = 0;
+
+ private:
+  std::vector<std::string> names_;
 };
 
 /// Files up to this size are read into memory, larger ones stay where they are; a compressed file has no places to jump to

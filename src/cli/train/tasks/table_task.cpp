@@ -19,6 +19,8 @@
 #include <numeric>
 #include <utility>
 
+#include <unistd.h>
+
 namespace trireme::cli {
 namespace {
 
@@ -122,12 +124,25 @@ void add_ends(ContentHash& hash, const RowSource<Table>& source) {
   }
 }
 
+/// The first weight with its gradient and one state must fit this machine: a single index of a sparse file can ask for more.
+void check_fits(std::size_t features, std::size_t units, const std::string& path) {
+  const double bytes = 3.0 * sizeof(float) * static_cast<double>(features) * static_cast<double>(units);
+  const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+  if (bytes <= memory) return;
+  fail(ErrorCode::invalid_argument,
+       path + " has " + std::to_string(features) + " features: with their gradients and state " +
+           std::to_string(units) + " weights of each take " +
+           std::to_string(static_cast<long long>(bytes / (1 << 30))) + " GiB, more than this machine has");
+}
+
 template <class Table>
 class TableTask final : public Task {
  public:
   TableTask(const TrainOptions& options, const Rows<Table>& rows, const TaskPlace& place)
       : rows_(rows),
         loss_(options.loss == LossKind::squared ? models::TabularLoss::squared : models::TabularLoss::cross_entropy) {
+    const bool is_deep = options.model == "mlp" && !options.hidden.empty();
+    check_fits(rows.features(), is_deep ? options.hidden.front() : 1, options.data.dataset.path);
     if (options.data.table.standardise) {
       scaling_ = scaling_of(rows, place.communicator);
     }
@@ -259,6 +274,12 @@ std::unique_ptr<TrainingData> table_data(const TrainOptions& options, std::uniqu
     fail(ErrorCode::invalid_argument, options.data.test->path + " has " + std::to_string(test->features()) +
                                           " features, " + options.data.dataset.path + " has " +
                                           std::to_string(source->features()));
+  }
+  for (std::size_t k = 0; test && k < std::min(source->names().size(), test->names().size()); ++k) {
+    if (source->names()[k] == test->names()[k]) continue;
+    fail(ErrorCode::invalid_argument, "feature " + std::to_string(k) + " is '" + test->names()[k] + "' in " +
+                                          options.data.test->path + ", '" + source->names()[k] + "' in " +
+                                          options.data.dataset.path + ": columns must stand in one order");
   }
   return std::make_unique<TableData<Table>>(options, std::move(source), std::move(test));
 }
