@@ -55,7 +55,7 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--l2-penalty", options.optimizer.l2_penalty);
   add("--lr-schedule", options.schedule.kind);
   add("--warmup-steps", options.schedule.warmup_steps);
-  add("--warmup-steps of its own accord", options.warmup_if_long);
+  add("--warmup-steps (gpt, unless given)", options.warmup_if_long);
   add("--lr-final", options.schedule.final_factor);
   add("--lr-power", options.schedule.power);
   add("--lr-interval", options.schedule.interval);

@@ -147,6 +147,7 @@ class TableTask final : public Task {
       scaling_ = scaling_of(rows, place.communicator);
     }
     if (loss_ == models::TabularLoss::cross_entropy) labels_ = labels_of(rows, place.communicator);
+    if (labels_ && !is_deep) check_fits(rows.features(), labels_->size(), options.data.dataset.path);
     model_.emplace(
         models::TabularOptions{.features = rows.features(),
                                .hidden = options.model == "mlp" ? options.hidden : std::vector<std::size_t>{},
