@@ -20,6 +20,7 @@ set(find_Threads Threads)
 set(find_OpenSSL OpenSSL 3 COMPONENTS Crypto)
 set(find_ZLIB ZLIB)
 set(find_nlohmann_json nlohmann_json)
+set(find_protobuf Protobuf)
 
 # Packages per room, those of the rooms below included; the rooms come lowest floor first.
 set(components "")

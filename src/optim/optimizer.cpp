@@ -202,23 +202,39 @@ Optimizer::SavedState Optimizer::saved(std::string_view parameter) const {
   }
   const State& state = found->second;
   SavedState saved{state.steps, state.dtype, state.count, state.shape, {}};
-  for (std::size_t i = 0; i < state.tensors.size(); ++i) saved.tensors.emplace_back(state_names()[i], state.tensors[i]);
-  if (state.master) saved.tensors.emplace_back(master_name, *state.master);
+  for (const auto& [name, tensor] : named_tensors(state)) saved.tensors.emplace_back(name, tensor);
   return saved;
 }
 
-void Optimizer::restore(const std::string& parameter, const SavedState& saved) {
-  const auto where = [&] { return std::string(name()) + ": state of parameter '" + parameter + "'"; };
+Optimizer::State Optimizer::state_like(const std::string& parameter, const SavedState& saved) {
   const bool updated = saved.dtype == DType::f32 || saved.dtype == DType::f64 || has_master(saved.dtype);
   if (!updated || saved.shape.count() != saved.count) {
-    fail(ErrorCode::invalid_argument, where() + ": " + text_of(saved.count, saved.dtype) + " in a shape of " +
+    fail(ErrorCode::invalid_argument, std::string(name()) + ": state of parameter '" + parameter +
+                                          "': " + text_of(saved.count, saved.dtype) + " in a shape of " +
                                           std::to_string(saved.shape.count()) + " elements is none of a parameter");
   }
   State state = make_state(saved.dtype, saved.count, saved.shape);
   state.steps = saved.steps;
-  std::vector<std::pair<std::string, TensorView>> wanted;
-  for (std::size_t i = 0; i < state.tensors.size(); ++i) wanted.emplace_back(state_names()[i], state.tensors[i]);
-  if (state.master) wanted.emplace_back(master_name, *state.master);
+  return state;
+}
+
+std::vector<std::pair<std::string, TensorView>> Optimizer::named_tensors(const State& state) const {
+  std::vector<std::pair<std::string, TensorView>> named;
+  for (std::size_t i = 0; i < state.tensors.size(); ++i) named.emplace_back(state_names()[i], state.tensors[i]);
+  if (state.master) named.emplace_back(master_name, *state.master);
+  return named;
+}
+
+std::vector<std::pair<std::string, TensorView>> Optimizer::make_room(const std::string& parameter,
+                                                                     const SavedState& saved) {
+  State& state = states_[parameter] = state_like(parameter, saved);
+  return named_tensors(state);
+}
+
+void Optimizer::restore(const std::string& parameter, const SavedState& saved) {
+  const auto where = [&] { return std::string(name()) + ": state of parameter '" + parameter + "'"; };
+  State state = state_like(parameter, saved);
+  const auto wanted = named_tensors(state);
   for (const auto& [name, tensor] : saved.tensors) {
     if (std::none_of(wanted.begin(), wanted.end(), [&](const auto& each) { return each.first == name; }))
       fail(ErrorCode::invalid_argument, where() + ": '" + name + "' is not a state of this rule");

@@ -97,6 +97,12 @@ void WeightAverage::take_back(std::span<const Parameter> parameters) {
   is_put_ = false;
 }
 
+std::vector<std::string> WeightAverage::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, kept] : kept_) names.push_back(name);
+  return names;
+}
+
 ConstTensorView WeightAverage::average(std::string_view parameter) const {
   const auto found = kept_.find(parameter);
   if (found == kept_.end()) return {};

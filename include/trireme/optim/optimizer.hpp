@@ -136,6 +136,12 @@ class Optimizer {
   /// Takes a saved state in place of what there was.
   /// Errors: invalid_argument naming parameter and tensor when one is missing, unknown, or of another dtype or count.
   void restore(const std::string& parameter, const SavedState& saved);
+  /// The same for who fills the tensors afterwards: makes a state of zeros, with the steps, dtype, count and shape of `saved`, and
+  /// returns its tensors by name. Until they are filled, no apply().
+  /// Errors: invalid_argument for a shape or dtype that no parameter has.
+  std::vector<std::pair<std::string, TensorView>> make_room(const std::string& parameter, const SavedState& saved);
+  /// As before the first step of any parameter.
+  void forget() { states_.clear(); }
 
  protected:
   /// `name` is the rule's, for refusals. Errors: invalid_argument naming the setting.
@@ -145,6 +151,8 @@ class Optimizer {
   std::size_t group_of(std::string_view parameter) const;
   OptimizerRates rates_of_group(std::size_t group) const;
   State make_state(DType dtype, std::size_t count, const TensorShape& shape);
+  State state_like(const std::string& parameter, const SavedState& saved);
+  std::vector<std::pair<std::string, TensorView>> named_tensors(const State& state) const;
   State& state_for(const TensorUpdate& update);
   void apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
 

@@ -45,6 +45,8 @@ class WeightAverage {
   void take_back(std::span<const Parameter> parameters);
 
   std::uint64_t updates() const { return updates_; }
+  /// Whose averages there are.
+  std::vector<std::string> names() const;
   /// The average of one parameter, for checkpoints; data null if there is none of that name.
   ConstTensorView average(std::string_view parameter) const;
   /// Errors: invalid_argument for other dtypes than f32 and f64.

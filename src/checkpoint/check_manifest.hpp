@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/checkpoint/manifest.hpp"
+
+#include <string>
+
+namespace trireme::checkpoint {
+
+/// Whether a manifest from outside holds together: see decode().
+/// Errors: corrupt naming `where` and the tensor or the file.
+void check_manifest(const Manifest& manifest, const std::string& where);
+
+/// Whether a file name is one below a folder: relative, without "..", "." or empty components, and at most 512 bytes.
+bool is_below(const std::string& name);
+
+}  // namespace trireme::checkpoint

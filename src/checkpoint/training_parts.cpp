@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/checkpoint/training_parts.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <string_view>
+
+namespace trireme::checkpoint {
+namespace {
+
+constexpr std::string_view steps_name = "/steps";
+
+std::vector<std::int64_t> flat(std::size_t count) { return {static_cast<std::int64_t>(count)}; }
+
+}  // namespace
+
+void ParameterState::save(StateWriter& writer) const {
+  for (const Parameter& each : parameters_) writer.tensor(each.name, each.shape, each.value);
+}
+
+void ParameterState::restore(StateReader& reader) {
+  if (const auto saved = reader.tensors(); saved.size() != parameters_.size()) {
+    fail(ErrorCode::invalid_argument, "the checkpoint has " + std::to_string(saved.size()) +
+                                          " tensors of the model, which has " + std::to_string(parameters_.size()) +
+                                          ": it is another model's");
+  }
+  for (const Parameter& each : parameters_) reader.into(each.name, each.value);
+}
+
+void OptimizerState::save(StateWriter& writer) const {
+  writer.value("name", std::string(optimizer_.name()));
+  for (const auto& [parameter, state] : optimizer_.states()) {
+    const Optimizer::SavedState saved = optimizer_.saved(parameter);
+    writer.value(parameter + std::string(steps_name), saved.steps);
+    writer.value(parameter + "/dtype", std::string(name_of(saved.dtype)));
+    writer.value(parameter + "/rows", std::uint64_t{saved.shape.rows});
+    writer.value(parameter + "/columns", std::uint64_t{saved.shape.columns});
+    for (const auto& [name, tensor] : saved.tensors) writer.tensor(parameter + "/" + name, flat(tensor.count), tensor);
+  }
+}
+
+void OptimizerState::restore(StateReader& reader) {
+  optimizer_.forget();
+  if (const std::string name = reader.text("name"); name != optimizer_.name()) {
+    fail(ErrorCode::invalid_argument, "the checkpoint has the state of the optimizer '" + name + "'; this is '" +
+                                          std::string(optimizer_.name()) + "'");
+  }
+  for (const std::string& parameter : reader.value_names(steps_name)) {
+    Optimizer::SavedState saved{.steps = reader.whole(parameter + std::string(steps_name)), .tensors{}};
+    if (const std::string dtype = reader.text(parameter + "/dtype"); !parse_dtype(dtype, saved.dtype))
+      fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' is " + dtype + ", which is no dtype");
+    saved.shape = {.rows = reader.whole(parameter + "/rows"), .columns = reader.whole(parameter + "/columns")};
+    if (__builtin_mul_overflow(saved.shape.rows, saved.shape.columns, &saved.count))
+      fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' is larger than any memory");
+    // What make_room() takes is bounded by what the checkpoint really holds.
+    if (saved.count > reader.elements())
+      fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' has more elements than all its tensors");
+    for (const auto& [name, tensor] : optimizer_.make_room(parameter, saved))
+      reader.into(parameter + "/" + name, tensor);
+  }
+}
+
+void WeightAverageState::save(StateWriter& writer) const {
+  writer.value("updates", average_.updates());
+  for (const std::string& name : average_.names()) {
+    const ConstTensorView tensor = average_.average(name);
+    writer.tensor(name, flat(tensor.count), tensor);
+  }
+}
+
+void WeightAverageState::restore(StateReader& reader) {
+  incoming_.clear();
+  incoming_updates_ = reader.whole("updates");
+  for (const SavedTensor& saved : reader.tensors()) {
+    Incoming incoming{saved.name, saved.dtype, saved.count, {}};
+    incoming.storage.resize((saved.count * size_of(saved.dtype) + sizeof(double) - 1) / sizeof(double));
+    reader.into(saved.name, TensorView(incoming.storage.data(), saved.count, saved.dtype));
+    incoming_.push_back(std::move(incoming));
+  }
+}
+
+void WeightAverageState::restored() {
+  std::vector<std::pair<std::string, ConstTensorView>> averages;
+  for (const Incoming& each : incoming_)
+    averages.emplace_back(each.name, ConstTensorView(each.storage.data(), each.count, each.dtype));
+  average_.restore(incoming_updates_, averages);
+  incoming_.clear();
+}
+
+void LossScalerState::save(StateWriter& writer) const {
+  const LossScaler::State& state = scaler_.state();
+  writer.value("scale", state.scale);
+  writer.value("finite_steps", state.finite_steps);
+  writer.value("skipped", state.skipped);
+}
+
+void LossScalerState::restore(StateReader& reader) {
+  scaler_.restore({.scale = reader.real("scale"),
+                   .finite_steps = reader.whole("finite_steps"),
+                   .skipped = reader.whole("skipped")});
+}
+
+void SamplerState::save(StateWriter& writer) const {
+  const data::SamplerState state = sampler_.state();
+  writer.value("count", state.count);
+  writer.value("global_batch", state.global_batch);
+  writer.value("seed", state.seed);
+  writer.value("shuffle", std::uint64_t{state.shuffle});
+  writer.value("epoch", state.cursor.epoch);
+  writer.value("step", state.cursor.step);
+}
+
+void SamplerState::restore(StateReader& reader) {
+  sampler_.restore({.count = reader.whole("count"),
+                    .global_batch = reader.whole("global_batch"),
+                    .seed = reader.whole("seed"),
+                    .shuffle = reader.whole("shuffle") != 0,
+                    .cursor = {.epoch = reader.whole("epoch"), .step = reader.whole("step")}});
+}
+
+}  // namespace trireme::checkpoint
