@@ -21,8 +21,10 @@ constexpr std::size_t most_window = std::size_t{4} << 20;     // bytes a rank re
 constexpr std::size_t most_windows = std::size_t{128} << 20;  // of all ranks together
 constexpr std::size_t trailer = 64;                           // behind a window: whether it is good
 
-std::size_t window_bytes(const Manifest& manifest, int ranks) {
-  const std::size_t window = std::min(most_window, most_windows / static_cast<std::size_t>(ranks));
+/// No more than a rank's share of `all` bytes.
+std::size_t window_bytes(const Manifest& manifest, int ranks, std::size_t all) {
+  const auto share = all / static_cast<std::size_t>(ranks) + manifest.chunk_bytes;
+  const std::size_t window = std::min({most_window, most_windows / static_cast<std::size_t>(ranks), share});
   return std::max<std::size_t>(window / manifest.chunk_bytes, 1) * manifest.chunk_bytes;
 }
 
@@ -119,7 +121,9 @@ void read_targets(Communicator& communicator, PartSource& source, const Manifest
                   std::span<const StateReader::Target> targets, std::span<const std::vector<int>> holders) {
   std::vector<StateReader::Target> shared, own;
   for (const StateReader::Target& each : targets) (each.first ? own : shared).push_back(each);
-  const std::size_t window = window_bytes(manifest, communicator.size());
+  std::size_t all = 0;
+  for (const StateReader::Target& each : shared) all += each.to.size_bytes();
+  const std::size_t window = window_bytes(manifest, communicator.size(), all);
   const std::vector<Read> reads = plan_reads(manifest, shared, window);
   SharedReading(communicator, source, manifest, window).run(reads, share_reads(reads, communicator.size(), holders));
   do_together(communicator, "checkpoint load", [&] { read_own(source, manifest, own, window); });

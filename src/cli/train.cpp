@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/subcommand.hpp"
+#include "cli/train/checkpoints.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
+#include "cli/train/settings_agreement.hpp"
 #include "cli/train/steps_trace.hpp"
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
 
+#include <bit>
 #include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -18,16 +23,38 @@
 namespace trireme::cli {
 namespace {
 
+/// Without --logical-shards and --accumulate, a job goes on with the leaves it had, where there are ranks for them: with the
+/// same bits, on however many.
+void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, int ranks) {
+  const auto found = manifest.values.find("position/leaves");
+  if (options.logical_shards != 0 || options.accumulate != 0 || found == manifest.values.end()) return;
+  const auto* leaves = std::get_if<std::uint64_t>(&found->second);
+  if (leaves == nullptr || *leaves < static_cast<std::uint64_t>(ranks)) return;
+  if (std::has_single_bit(*leaves)) options.logical_shards = static_cast<int>(*leaves);
+}
+
 /// `loading_s`: what loading the data took.
-int train_in_world(const Invocation& invocation, const TrainOptions& options, const TrainingData& data,
-                   double loading_s, JobSignals& signals) {
+int train_in_world(const Invocation& invocation, TrainOptions options, const TrainingData& data, double loading_s,
+                   JobSignals& signals) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   World world = World::open();
   signals.watch(world.communicator());
   const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
   trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
   trace->agree_on_origin(world.communicator());
-  const auto trainer = std::make_unique<Trainer>(world, options, data, mode, trace->recorder());
+  Communicator communicator = world.communicator();
+  const std::string content = data.content();
+  compare_settings(communicator, options, content);
+  std::unique_ptr<Checkpoints> checkpoints;
+  if (options.checkpoints.folder) {
+    auto settings = settings_of(options);
+    settings.emplace_back("the content of --dataset", content);
+    checkpoints = std::make_unique<Checkpoints>(
+        world, options.checkpoints, SettingsRecord(std::move(settings)), "trireme train --model " + options.model,
+        [&](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); });
+    if (checkpoints->newest()) adopt_leaves(options, *checkpoints->newest(), world.size());
+  }
+  const auto trainer = std::make_unique<Trainer>(world, options, data, mode, checkpoints.get(), trace->recorder());
   if (world.rank() == 0) std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
 
   signals.watch(trainer->reductions());
@@ -40,7 +67,8 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
   world.close();
   const bool has_result = !result.diverged_at || result.best_step != 0;
   if (is_first && has_result) {
-    if (const auto sample = trainer->sample()) std::printf("%s\n", sample->c_str());
+    if (const auto sample = result.is_interrupted ? std::nullopt : trainer->sample())
+      std::printf("%s\n", sample->c_str());
     std::printf("%s\n", result_line(result).c_str());
     std::fflush(stdout);
   }
@@ -48,7 +76,15 @@ int train_in_world(const Invocation& invocation, const TrainOptions& options, co
     std::fprintf(stderr, "%s\n", divergence_line(result, options.optimizer.learning_rate).c_str());
     return 1;
   }
-  return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
+  if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
+  if (result.is_unsaved) {
+    if (is_first)
+      std::fprintf(stderr, "trireme train: stopped without a checkpoint of step %llu\n",
+                   static_cast<unsigned long long>(result.steps));
+    return 1;
+  }
+  const CheckpointChoice& choice = options.checkpoints;
+  return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
 }
 
 /// What the ranks of a failed world did last is kept, whoever was at fault.
@@ -59,7 +95,7 @@ int train_and_record(const Invocation& invocation) {
   const auto data = load_training_data(*options);
   const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - begin;
 
-  JobSignals signals;  // before any thread: all of them inherit the mask
+  JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   try {
     return train_in_world(invocation, *options, *data, loading.count(), signals);
   } catch (const Exception& failure) {

@@ -26,7 +26,7 @@ std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector
 }
 
 /// Behind the counts of the parameters.
-enum Vote : std::size_t { vote_to_stop, vote_for_other_buckets, vote_against_other_buckets, votes };
+enum Vote : std::size_t { vote_to_stop, vote_to_save, vote_for_other_buckets, vote_against_other_buckets, votes };
 
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
 
@@ -301,6 +301,7 @@ StepOutcome AllReduceSynchronizer::reduce() {
   }
   const auto vote = [&](Vote which) -> std::int32_t& { return counts()[parameters_.size() + which]; };
   vote(vote_to_stop) = stop_requested_ ? 1 : 0;
+  vote(vote_to_save) = checkpoint_requested_ ? 1 : 0;
   vote(vote_for_other_buckets) = wants_other_buckets() ? 1 : 0;
   vote(vote_against_other_buckets) = options_.gradients_as_bucket_views ? 1 : 0;
   const auto counts_started = trace_.now();
@@ -313,6 +314,8 @@ StepOutcome AllReduceSynchronizer::reduce() {
   }
   trace_.counts_reduced(counts_started);
   if (vote(vote_for_other_buckets) != 0 && vote(vote_against_other_buckets) == 0) hear_order();
+  checkpoint_heard_ = vote(vote_to_save) != 0;
+  checkpoint_requested_ = false;
   if (vote(vote_to_stop) == 0) return StepOutcome::ready;
   stop_requested_ = false;  // heard by all: a later loop is a new one
   return StepOutcome::stop;

@@ -22,7 +22,7 @@ namespace trireme::parallel {
 ///
 /// Per step, on all ranks in this order: the sum of the weights (one f64); the buckets; row-sparse parameters, which are in
 /// none (see RowReduction); how often each parameter was
-/// ready, whether to stop, and whether buckets are to be filled in another order (i32), which rank 0 then broadcasts. A
+/// ready, whether to stop or to save, and whether buckets are to be filled in another order (i32), which rank 0 then broadcasts. A
 /// bucket starts when the total weight is known, which costs nothing unless a rank is late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
@@ -41,9 +41,11 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   StepOutcome reduce() override;
   TensorView gradient(std::size_t parameter) override;
   bool used(std::size_t parameter) const override { return counts()[parameter] != 0; }
+  bool checkpoint_requested() const override { return checkpoint_heard_; }
   double total_weight() const override { return total_weight_; }
 
   void request_stop() { stop_requested_ = true; }
+  void request_checkpoint() { checkpoint_requested_ = true; }
   const BucketPlan& plan() const { return plan_; }
   const StepTrace& trace() const { return trace_; }
 
@@ -112,6 +114,8 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   bool weights_known_ = false;
   double total_weight_ = 0.0;
   bool stop_requested_ = false;
+  bool checkpoint_requested_ = false;
+  bool checkpoint_heard_ = false;
 
   std::vector<std::size_t> ready_order_;  ///< of the last leaf, of the step under way
   std::vector<std::size_t> last_order_;   ///< of the step before

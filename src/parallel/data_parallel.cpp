@@ -290,6 +290,7 @@ bool Step::used(std::size_t parameter) const {
   state_->check_reduced("used()", parameter);
   return state_->synchronizer().used(parameter);
 }
+bool Step::checkpoint_requested() const { return state_->synchronizer().checkpoint_requested(); }
 std::uint64_t Step::epoch() const { return state_->cursor().epoch; }
 std::uint64_t Step::index() const { return state_->cursor().step; }
 std::size_t Step::batch_size() const { return state_->batch_size(); }
@@ -323,6 +324,7 @@ Steps DataParallel::steps() {
 }
 void DataParallel::rebind(Communicator communicator) { state_->rebind(std::move(communicator)); }
 const Communicator& DataParallel::communicator() const { return state_->communicator(); }
+void DataParallel::request_checkpoint() { state_->synchronizer().request_checkpoint(); }
 void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
 int DataParallel::logical_shards() const { return state_->leaves(); }
 const std::vector<Parameter>& DataParallel::parameters() const { return state_->parameters(); }

@@ -174,17 +174,6 @@ std::vector<std::string> sorted_lines(const std::string& text) {
   return lines;
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "trireme-test-XXXXXX").string();
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  path_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 namespace {
 std::set<std::string> shared_memory_of_ours() {
   std::set<std::string> found;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "support/temporary_folder.hpp"
+
 #include <chrono>
 #include <functional>
 #include <map>
@@ -65,17 +67,6 @@ std::string prefix_of(int rank);
 
 /// The lines of `text`, sorted: ranks write in any order.
 std::vector<std::string> sorted_lines(const std::string& text);
-
-/// A fresh folder below the system's temporary one, removed with its contents at the end of the scope.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// Where a job could leave files: a temporary folder of its own, and /dev/shm under our name. Other tests use the
 /// system's temporary folder at the same time.

@@ -42,7 +42,7 @@ std::string outcome_of(const Result& result) {
   for (std::string word; words >> word;) {
     const std::string key = word.substr(0, word.find('='));
     const bool differs = key == "world" || key == "samples_per_s" || key == "seconds" || key == "logical_shards" ||
-                         key == "ready_s" || key == "peak_memory_MiB";
+                         key == "ready_s" || key == "peak_memory_MiB" || key == "resumed_from";
     if (!differs) outcome += word + " ";
   }
   return outcome;

@@ -354,7 +354,7 @@ TEST_CASE("Weights that the last step broke are no result") {
   CHECK_THAT(result.err, Contains("the loss is not finite at step 1:"));
 }
 
-TEST_CASE("SIGUSR1 does not end training, which says once that it writes no checkpoint") {
+TEST_CASE("SIGUSR1 without --checkpoint-dir does not end training, which says once that there is none") {
   Launched launched(small_job({"--epochs", "100000000", "--log-every", "1", "--eval-every", "0"}));
   launched.await_out("metric step=3 ");
   launched.signal(SIGUSR1);
@@ -364,7 +364,7 @@ TEST_CASE("SIGUSR1 does not end training, which says once that it writes no chec
   launched.signal(SIGINT);
   const Result result = launched.wait();
   CHECK(result.exit_code == 130);
-  const std::string said = "writes none";
+  const std::string said = "there is no --checkpoint-dir";
   CHECK_THAT(result.err, Contains(said));
   CHECK(result.err.find(said) == result.err.rfind(said));
 }

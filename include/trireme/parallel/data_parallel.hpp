@@ -162,6 +162,9 @@ class Step {
   /// Whether the parameter was ready on any leaf of any rank; after reduce().
   bool used(std::size_t parameter) const;
 
+  /// Whether any rank called DataParallel::request_checkpoint(); after reduce().
+  bool checkpoint_requested() const;
+
   std::uint64_t epoch() const;
   std::uint64_t index() const;     ///< of this step in its epoch
   std::size_t batch_size() const;  ///< samples of the global batch
@@ -237,6 +240,9 @@ class DataParallel {
   /// Ends the loop after the step of the next reduce(), on this and every other rank: it returns stop on all. A later
   /// loop is not concerned.
   void request_stop();
+  /// Asks for a checkpoint: Step::checkpoint_requested() of the next reduce() says so on this and every other rank, so that
+  /// all save at the same step whoever was asked, by a signal or by its clock.
+  void request_checkpoint();
 
   int logical_shards() const;
   /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.

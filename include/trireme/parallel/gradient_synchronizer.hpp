@@ -34,6 +34,8 @@ class GradientSynchronizer {
   virtual TensorView gradient(std::size_t parameter) = 0;
   /// Whether the parameter was ready on any leaf of any rank.
   virtual bool used(std::size_t parameter) const = 0;
+  /// Whether any rank asked for a checkpoint in this step.
+  virtual bool checkpoint_requested() const = 0;
   /// Sum of all leaves' weights; 0: there is nothing to apply.
   virtual double total_weight() const = 0;
 };

@@ -27,7 +27,7 @@ sigset_t watched_signals() {
 
 }  // namespace
 
-JobSignals::JobSignals() : former_mask_() {
+JobSignals::JobSignals(bool keeps_checkpoints) : keeps_checkpoints_(keeps_checkpoints), former_mask_() {
   const sigset_t watched = watched_signals();
   signals_ = Descriptor(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.is_open()) fail_system("signalfd", errno);
@@ -80,9 +80,14 @@ void JobSignals::take() noexcept {
       answer_checkpoint();
       continue;
     }
-    if (!attended_.load(std::memory_order_relaxed) || stop_signal() != 0) end_by(signal);
-    stop_signal_.store(signal, std::memory_order_relaxed);
+    if (ends_by(signal)) end_by(signal);
+    if (stop_signal() == 0) stop_signal_.store(signal, std::memory_order_relaxed);
   }
+}
+
+bool JobSignals::ends_by(int signal) const noexcept {
+  if (!attended_.load(std::memory_order_relaxed)) return true;
+  return stop_signal() != 0 && (signal == SIGINT || !keeps_checkpoints_);
 }
 
 void JobSignals::end_by(int signal) noexcept {
@@ -101,9 +106,11 @@ void JobSignals::show_recorders() noexcept try {
 }
 
 void JobSignals::answer_checkpoint() noexcept {
+  if (keeps_checkpoints_) return checkpoint_requested_.store(true, std::memory_order_relaxed);
   if (answered_checkpoint_) return;
   answered_checkpoint_ = true;
-  std::fputs("trireme train: SIGUSR1 asks for a checkpoint, but this version writes none; training goes on\n", stderr);
+  std::fputs("trireme train: SIGUSR1 asks for a checkpoint, but there is no --checkpoint-dir; training goes on\n",
+             stderr);
 }
 
 }  // namespace trireme::cli

@@ -16,15 +16,16 @@ namespace trireme::cli {
 
 /// What signals mean to a training job, while it lives.
 ///
-/// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()); any other has its
-/// default action, so that a second Ctrl-C always ends the program.
+/// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()). A second Ctrl-C always
+/// ends the program; a second SIGTERM does unless a checkpoint is written at the stop, which it must not spoil.
 /// SIGUSR2: the flight recorders go to stderr as one line of JSON, also while an operation hangs: the signals are taken
 /// by a thread of their own, never by a handler.
-/// SIGUSR1, which asks for a checkpoint: is taken, and answered once on stderr; this version writes none.
+/// SIGUSR1 asks for a checkpoint (take_checkpoint_request()); where none are written, that is said once on stderr.
 /// Threads: made and destroyed by the thread that then starts all others, which thereby have these signals blocked.
 class JobSignals {
  public:
-  JobSignals();
+  /// `keeps_checkpoints`: a stop and SIGUSR1 lead to one.
+  explicit JobSignals(bool keeps_checkpoints);
   JobSignals(const JobSignals&) = delete;
   JobSignals& operator=(const JobSignals&) = delete;
   ~JobSignals();
@@ -35,6 +36,8 @@ class JobSignals {
   void attend() noexcept { attended_.store(true, std::memory_order_relaxed); }
   /// The signal that asked for a stop; 0: none.
   int stop_signal() const noexcept { return stop_signal_.load(std::memory_order_relaxed); }
+  /// Whether SIGUSR1 came since the last call.
+  bool take_checkpoint_request() noexcept { return checkpoint_requested_.exchange(false, std::memory_order_relaxed); }
   /// The recorders of the communicators watched, as Communicator::flight_recorder_json gives them.
   std::vector<std::string> recorders() const;
   /// This rank; 0 before there is a communicator.
@@ -45,12 +48,15 @@ class JobSignals {
   void end_by(int signal) noexcept;
   void show_recorders() noexcept;
   void answer_checkpoint() noexcept;
+  bool ends_by(int signal) const noexcept;
 
+  const bool keeps_checkpoints_;
   sigset_t former_mask_;
   Descriptor signals_;
   Descriptor wake_;
   std::atomic<int> stop_signal_{0};
   std::atomic<bool> attended_{false};
+  std::atomic<bool> checkpoint_requested_{false};
   bool answered_checkpoint_ = false;  // the thread's own
   mutable std::mutex mutex_;
   std::vector<Communicator> communicators_;  // under the mutex

@@ -31,6 +31,13 @@ double LossMeter::sum_under_way(Communicator& communicator, const CallOptions& o
   return sum_of_all(communicator, under_way_, options);
 }
 
+std::span<double> LossMeter::restore(std::uint64_t samples) {
+  std::fill(sums_.begin(), sums_.end(), 0.0);
+  std::fill(under_way_.begin(), under_way_.end(), 0.0);
+  samples_ = samples;
+  return sums_;
+}
+
 double LossMeter::take(Communicator& communicator, const CallOptions& options) {
   const double total = sum_of_all(communicator, sums_, options);
   const double mean = samples_ == 0 ? std::numeric_limits<double>::quiet_NaN() : total / static_cast<double>(samples_);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace trireme::cli {
@@ -26,6 +27,10 @@ class LossMeter {
   /// The sum of the losses of the step under way, over all ranks. Collective.
   double sum_under_way(Communicator& communicator, const CallOptions& options) const;
   std::uint64_t samples() const { return samples_; }
+
+  /// For checkpoints: the sums of the own leaves; and, set to zero, to be filled, with `samples` of all ranks counted.
+  std::span<const double> sums() const { return sums_; }
+  std::span<double> restore(std::uint64_t samples);
 
   /// The mean over all samples counted, and only them; NaN if there were none. Starts anew. Collective.
   double take(Communicator& communicator, const CallOptions& options);

@@ -246,7 +246,8 @@ ValidationOptions validation_of(const Typed& typed) {
   return options;
 }
 
-TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language) {
+TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,
+                   const CheckpointFlags& checkpoints) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
   one_of("--model", typed.model, {"mlp", "cnn", "resnet", "gpt", "linear", "logistic"});
   const DatasetSpec dataset = parse_dataset("--dataset", typed.dataset);
@@ -309,6 +310,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.overlap = !typed.no_overlap;
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   options.log_every = typed.log_every;
+  options.checkpoints = checkpoints.checked(flags);
   if (given("--trace")) {
     if (typed.trace.empty()) refuse("--trace: the name of the file is empty");
     options.trace = typed.trace;
@@ -371,8 +373,9 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   describe(flags, typed);
   const DataFlags data(flags);
   const GptFlags language(flags);
+  const CheckpointFlags checkpoints(flags);
   if (!flags.parse(arguments)) return std::nullopt;
-  return check(flags, typed, data, language);
+  return check(flags, typed, data, language, checkpoints);
 }
 
 }  // namespace trireme::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/checkpoint_flags.hpp"
 #include "cli/train/data_options.hpp"
 #include "cli/train/gpt_flags.hpp"
 #include "cli/train/optimizers.hpp"
@@ -68,6 +69,7 @@ struct TrainOptions {
   Precision precision = Precision::f32;
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
+  CheckpointChoice checkpoints{};
   std::uint64_t log_every = 0;         ///< steps; 0: never
   std::optional<std::string> trace{};  ///< file for a trace of the steps; unset: none
 

@@ -38,6 +38,8 @@ std::string result_line(const TrainResult& result) {
   if (result.diverged_at) line += " diverged_at=" + std::to_string(*result.diverged_at);
   if (result.best_step != 0) line += " best_step=" + std::to_string(result.best_step);
   if (result.stopped_early_at) line += " stopped_early_at=" + std::to_string(*result.stopped_early_at);
+  if (result.resumed_from) line += " resumed_from=" + std::to_string(*result.resumed_from);
+  if (result.is_interrupted) line += " interrupted=1";
   if (result.stop_signal != 0) line += " stopped_by_signal=" + std::to_string(result.stop_signal);
   return line + " weights_xxh3=" + result.weights_xxh3;
 }

@@ -23,6 +23,9 @@ struct TrainResult {
   int logical_shards = 1;
   double ready_s = 0.0;  ///< from the start of the process to the first step, loading data apart; of rank 0
   std::uint64_t peak_memory_kib = 0;                ///< resident; of the rank that had most
+  bool is_interrupted = false;                      ///< before its time, with a checkpoint to go on from
+  bool is_unsaved = false;                          ///< it should have been, but the checkpoint could not be written
+  std::optional<std::uint64_t> resumed_from{};      ///< step
   int stop_signal = 0;                              ///< what ended it early; 0: nothing did
   std::uint64_t best_step = 0;                      ///< whose weights were kept; 0: the last one's
   std::optional<std::uint64_t> stopped_early_at{};  ///< step behind which nothing had become better for long enough

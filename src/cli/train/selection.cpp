@@ -25,6 +25,18 @@ void Selection::note(std::uint64_t step, const Score& score, std::span<const Par
   }
 }
 
+std::vector<std::vector<std::byte>>& Selection::restore_best(std::uint64_t step, const Score& score,
+                                                             std::uint64_t worse, std::span<const std::size_t> sizes) {
+  best_step_ = options_.keep_best && sizes.empty() ? 0 : step;
+  best_ = score;
+  worse_ = worse;
+  values_.clear();
+  if (options_.keep_best) {
+    for (const std::size_t size : sizes) values_.emplace_back(size);
+  }
+  return values_;
+}
+
 void Selection::restore(std::span<const Parameter> parameters, std::span<const Parameter> buffers) const {
   auto values = values_.begin();
   for (const std::span<const Parameter> list : {parameters, buffers}) {

@@ -29,6 +29,13 @@ class Selection {
   std::uint64_t best_step() const { return best_step_; }
   const Score& best() const { return best_; }
 
+  /// For checkpoints: the copied values, of parameters, then buffers; none without keep_best.
+  const std::vector<std::vector<std::byte>>& values() const { return values_; }
+  /// What a checkpoint says of the best, and room for its values, to be filled. With keep_best and without values there is no
+  /// best one yet.
+  std::vector<std::vector<std::byte>>& restore_best(std::uint64_t step, const Score& score, std::uint64_t worse,
+                                                    std::span<const std::size_t> sizes);
+
   /// Puts the copied values in place.
   void restore(std::span<const Parameter> parameters, std::span<const Parameter> buffers) const;
 

@@ -77,6 +77,14 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--keep-best", options.validation.keep_best);
   add("--early-stop", options.validation.patience);
   add("--log-every", options.log_every);
+  const CheckpointChoice& checkpoints = options.checkpoints;
+  add("--checkpoint-dir", checkpoints.folder.has_value());
+  add("--checkpoint-every",
+      text_of(checkpoints.every.steps) + " steps, " + text_of(checkpoints.every.time.count()) + " s");
+  add("--checkpoint-keep", checkpoints.keep_last);
+  add("--checkpoint-keep-every", checkpoints.keep_every);
+  add("--stop-after",
+      text_of(checkpoints.stop_after.steps) + " steps, " + text_of(checkpoints.stop_after.time.count()) + " s");
 }
 
 void add_model(const TrainOptions& options, Settings& settings) {

@@ -2,7 +2,6 @@
 #include "cli/train/trainer.hpp"
 
 #include "cli/train/batch_norm_exchange.hpp"
-#include "cli/train/settings_agreement.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/models/weights_hash.hpp"
@@ -13,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include <sys/resource.h>
 
@@ -45,10 +45,8 @@ int leaves_of(const TrainOptions& options, int ranks) {
   return options.logical_shards;
 }
 
-/// What the world can say against these settings before anything moves: ranks that were told otherwise, an algorithm asked
-/// for that is not canonical.
-const TrainOptions& checked(const TrainOptions& options, const TrainingData& data, Communicator communicator) {
-  compare_settings(communicator, options, data.content());
+/// What the world can say against these settings before anything moves.
+const TrainOptions& checked(const TrainOptions& options, Communicator communicator) {
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
   check_sync_batch_norm(options, call.leaves, communicator.size());
   try {
@@ -107,9 +105,9 @@ void check_validation(const ValidationOptions& validation, const Task& task) {
 }  // namespace
 
 Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
-                 telemetry::SpanRecorder* trace)
+                 Checkpoints* checkpoints, telemetry::SpanRecorder* trace)
     : world_(world),
-      options_(checked(options, data, world.communicator())),
+      options_(checked(options, world.communicator())),
       communicator_(world.communicator()),
       task_(data.make_task(task_place(world, communicator_, options, data))),
       weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
@@ -122,17 +120,43 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
       progress_(mode, stderr),
-      trace_(trace) {
+      checkpoints_(checkpoints),
+      trace_(trace),
+      weights_state_(weights_.parameters()),
+      buffers_state_({task_->buffers().begin(), task_->buffers().end()}),
+      optimizer_state_(*optimizer_),
+      position_({.step = step_,
+                 .applied = applied_,
+                 .result = result_,
+                 .sampler = sampler_,
+                 .epoch_loss = epoch_loss_,
+                 .recent_loss = recent_loss_,
+                 .leaves = data_parallel_.logical_shards(),
+                 .own = own_}),
+      selection_state_(selection_) {
   check_validation(options.validation, *task_);
   note_selection();
   if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
+  result_.train_loss = std::numeric_limits<double>::quiet_NaN();
+  if (checkpoints_ != nullptr) resume();
   task_->feed(sampler_, data_parallel_.logical_shards(), own_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   set_schedule();
   result_.model = options.model;
   result_.world = world.size();
   result_.logical_shards = data_parallel_.logical_shards();
-  result_.train_loss = std::numeric_limits<double>::quiet_NaN();
+}
+
+void Trainer::resume() {
+  checkpoints_->add("model", weights_state_);
+  checkpoints_->add("buffers", buffers_state_);
+  checkpoints_->add("optimizer", optimizer_state_);
+  if (LossScaler* scaler = weights_.loss_scaler()) checkpoints_->add("loss_scaler", scaler_state_.emplace(*scaler));
+  if (WeightAverage* average = weights_.average()) checkpoints_->add("average", average_state_.emplace(*average));
+  checkpoints_->add("position", position_);
+  checkpoints_->add("selection", selection_state_);
+  result_.resumed_from = checkpoints_->resume();
+  if (result_.resumed_from) weights_.settle();
 }
 
 /// Who chooses by what the result is then told of gets too good a figure.
@@ -166,10 +190,12 @@ void Trainer::set_schedule() {
                                         sampler_.options().global_batch, options_.lr_base_batch);
 }
 
-TrainResult Trainer::run(const JobSignals& signals) {
+TrainResult Trainer::run(JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
   while (!stopped && !is_over()) stopped = !train_epoch(signals);
+  if (result_.is_interrupted) return interrupted_result(signals);
+  if (checkpoints_ != nullptr && !result_.diverged_at) checkpoints_->save_last(step_);
   const bool has_result = !result_.diverged_at || (options_.validation.keep_best && selection_.best_step() != 0);
   if (has_result) keep_final_weights();
   progress_.clear();
@@ -183,6 +209,19 @@ TrainResult Trainer::run(const JobSignals& signals) {
   return result_;
 }
 
+/// Weights that training goes on from are worth no evaluation.
+TrainResult Trainer::interrupted_result(const JobSignals& signals) {
+  result_.steps = step_;
+  result_.samples_per_s = throughput_.samples_per_s();
+  result_.seconds = seconds_between(started_, Progress::Clock::now());
+  result_.stop_signal = signals.stop_signal();
+  result_.test.loss = std::numeric_limits<double>::quiet_NaN();
+  if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+  if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
+  settle_ends();
+  return result_;
+}
+
 void Trainer::warn_of_skipped_steps() {
   if (world_.rank() != 0 || weights_.loss_scaler() == nullptr || step_ == 0 || applied_ != 0) return;
   std::fprintf(
@@ -193,7 +232,7 @@ void Trainer::warn_of_skipped_steps() {
 }
 
 /// False when a stop was asked for, or a loss is not finite any more.
-bool Trainer::train_epoch(const JobSignals& signals) {
+bool Trainer::train_epoch(JobSignals& signals) {
   const std::uint64_t epoch = sampler_.cursor().epoch + 1;
   const std::uint64_t last = epoch * sampler_.steps_per_epoch();
   for (Step& step : data_parallel_.steps(sampler_)) {
@@ -203,19 +242,57 @@ bool Trainer::train_epoch(const JobSignals& signals) {
     }
     after_step(epoch, step_ == last);
     if (is_over()) break;
+    if (step_ == last) continue;  // the loop ends
+    keep_checkpoints();
+    if (stops_here()) return false;
   }
   finish_epoch(epoch, step_ == last);
-  return !result_.diverged_at;
+  if (result_.diverged_at) return false;
+  if (is_over()) return true;
+  keep_checkpoints();
+  return !stops_here();
+}
+
+/// Of the step behind, whose metrics are told: the state is that of a step's end.
+void Trainer::keep_checkpoints() {
+  if (checkpoints_ == nullptr) return;
+  const telemetry::ScopedSpan span(trace_, steps_track_, "checkpoint");
+  if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false)))
+    checkpoints_->save(step_);
+  else
+    checkpoints_->advance();
+}
+
+/// Whether this start has done what it was to do.
+bool Trainer::stops_here() {
+  if (checkpoints_ == nullptr || !checkpoints_->must_stop(step_)) return false;
+  interrupt();
+  return true;
+}
+
+/// Ends before training is complete, to be started again.
+void Trainer::interrupt() {
+  progress_.clear();
+  result_.is_interrupted = true;
+  result_.is_unsaved = !checkpoints_->save_last(step_);
 }
 
 /// Some rank asked for the end in the step under way, of its own because of a signal or of what it computed: only all
 /// losses together tell every rank which.
 void Trainer::end_inside_epoch() {
   if (!std::isfinite(epoch_loss_.sum_under_way(communicator_, metric_options_))) result_.diverged_at = step_ + 1;
+  if (checkpoints_ != nullptr && !result_.diverged_at) interrupt();
   if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
 }
 
-StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
+/// Rank 0's clock and every rank's signals and losses, which all ranks hear of in this step's reduction.
+void Trainer::request_what_is_due(bool finite, JobSignals& signals) {
+  const bool is_late = checkpoints_ != nullptr && checkpoints_->asks_for_stop();
+  if (!finite || signals.stop_signal() != 0 || is_late) data_parallel_.request_stop();
+  if (checkpoints_ != nullptr && checkpoints_->asks_for_one(signals)) data_parallel_.request_checkpoint();
+}
+
+StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
   const telemetry::ScopedSpan span(trace_, steps_track_, "step", {"step", static_cast<std::int64_t>(step_ + 1)});
   const auto begin = Progress::Clock::now();
   task_->begin_step();
@@ -230,8 +307,9 @@ StepOutcome Trainer::train_step(Step& step, const JobSignals& signals) {
     recent_loss_.add(place.leaf, loss, samples);
     progress_.note(loss * static_cast<double>(samples), samples);
   }
-  if (!finite || signals.stop_signal() != 0) data_parallel_.request_stop();
+  request_what_is_due(finite, signals);
   if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
+  checkpoint_asked_for_ = checkpoint_asked_for_ || step.checkpoint_requested();
   const ApplyOutcome outcome = update(step);
   ++step_;
   if (outcome == ApplyOutcome::applied) {

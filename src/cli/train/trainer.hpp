@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/checkpoints.hpp"
 #include "cli/train/evaluator.hpp"
 #include "cli/train/job_signals.hpp"
 #include "cli/train/loss_meter.hpp"
@@ -10,7 +11,9 @@
 #include "cli/train/selection.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "cli/train/throughput.hpp"
+#include "cli/train/training_position.hpp"
 #include "cli/train/weights.hpp"
+#include "trireme/checkpoint/training_parts.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/telemetry/scoped_span.hpp"
 #include "trireme/world/world.hpp"
@@ -24,16 +27,17 @@ namespace trireme::cli {
 /// Trains a model in a world: the step loop, and what is measured and said beside it. Collective throughout.
 class Trainer {
  public:
-  /// `world`, `options`, `data` and `trace` (null: none) must outlive it.
+  /// `world`, `options`, `data`, `checkpoints` and `trace` (null: none) must outlive it. With checkpoints it stands where the
+  /// newest one does.
   /// Errors: invalid_argument, unsupported for settings that do not fit the world, alike on all ranks; those of
-  ///         DataParallel and of the task.
+  ///         DataParallel, of the task, of Checkpoints::resume.
   Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
-          telemetry::SpanRecorder* trace = nullptr);
+          Checkpoints* checkpoints = nullptr, telemetry::SpanRecorder* trace = nullptr);
 
   /// Trains to the end, or until `signals` ask for a stop, the loss is no finite number or nothing becomes better; then finds
   /// what the weights that are kept are worth and checks that all ranks have the same.
   /// Errors: those of the communicator; mismatch naming a rank whose weights differ.
-  TrainResult run(const JobSignals& signals);
+  TrainResult run(JobSignals& signals);
 
   Start start() const;
   /// What the trained model has to show beside numbers. Not collective.
@@ -43,8 +47,14 @@ class Trainer {
 
  private:
   void set_schedule();
-  bool train_epoch(const JobSignals& signals);
-  StepOutcome train_step(Step& step, const JobSignals& signals);
+  void resume();
+  bool train_epoch(JobSignals& signals);
+  StepOutcome train_step(Step& step, JobSignals& signals);
+  void request_what_is_due(bool finite, JobSignals& signals);
+  void keep_checkpoints();
+  bool stops_here();
+  void interrupt();
+  TrainResult interrupted_result(const JobSignals& signals);
   ApplyOutcome update(Step& step);
   PassPlace next_place(const Shard& shard);
   double pass(Shard& shard, const PassPlace& place);
@@ -81,6 +91,7 @@ class Trainer {
   Throughput throughput_;
   Progress progress_;
   Progress::Clock::time_point started_{};
+  Checkpoints* checkpoints_;
   telemetry::SpanRecorder* trace_;
   telemetry::Track steps_track_{};
   Schedule schedule_{};
@@ -91,7 +102,17 @@ class Trainer {
   int next_leaf_ = 0;          // own leaf to look at, of the step under way
   Score validation_{};
   std::optional<std::uint64_t> validated_at_;  // step
+  bool checkpoint_asked_for_ = false;          // in the step behind, by some rank
   TrainResult result_;
+
+  // What a checkpoint holds of the above.
+  checkpoint::ParameterState weights_state_;
+  checkpoint::ParameterState buffers_state_;
+  checkpoint::OptimizerState optimizer_state_;
+  std::optional<checkpoint::LossScalerState> scaler_state_;
+  std::optional<checkpoint::WeightAverageState> average_state_;
+  TrainingPosition position_;
+  SelectionState selection_state_;
 };
 
 }  // namespace trireme::cli

@@ -34,6 +34,9 @@ class Weights {
   /// Null where losses are not scaled.
   LossScaler* loss_scaler() { return scaler_ ? &*scaler_ : nullptr; }
 
+  /// Null where weights are not averaged.
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
+
   /// The model's gradient of a parameter is complete; or it is in these rows, and zero in all others.
   void gradient_ready(std::size_t parameter);
   void gradient_ready(std::size_t parameter, std::span<const std::uint32_t> rows);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/job_signals.hpp"
+#include "cli/train/options.hpp"
+#include "cli/train/settings_record.hpp"
+#include "trireme/checkpoint/file_system.hpp"
+#include "trireme/checkpoint/folder.hpp"
+#include "trireme/checkpoint/saver.hpp"
+#include "trireme/world/world.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace trireme::cli {
+
+/// The checkpoints of a training job: when one is due, and what is said of them. Collective but for what says otherwise.
+class Checkpoints {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Takes the folder over. `world` must outlive it. `say`: how lines come to stderr; rank 0's count.
+  /// Errors: invalid_argument when the folder holds another job's checkpoints, or none that every rank can read; those of
+  ///         checkpoint::Folder::open.
+  Checkpoints(World& world, const CheckpointChoice& choice, SettingsRecord settings, std::string job,
+              std::function<void(const std::string&)> say);
+
+  /// The checkpoint to go on from, before it is read: what it says of the leaves decides how the state is built.
+  const std::optional<checkpoint::Manifest>& newest() const { return newest_; }
+  /// What all checkpoints hold beside the settings; all of it outlives this.
+  void add(std::string section, checkpoint::Stateful& part) { state_.add(std::move(section), part); }
+  /// Puts the newest good checkpoint into what was added; its step. Nothing, when there is none.
+  std::optional<std::uint64_t> resume();
+
+  /// Whether this rank asks the others for a checkpoint now. Not collective.
+  bool asks_for_one(JobSignals& signals) const;
+  /// Whether this rank asks for the end now. Not collective.
+  bool asks_for_stop() const;
+  /// Whether one is due behind this step, of which some rank asked for one or none did. The same on all ranks; not collective.
+  bool is_due(std::uint64_t step, bool was_asked_for) const;
+  bool must_stop(std::uint64_t step) const;
+
+  /// Begins one behind `step`, or moves the one on that is under way.
+  void save(std::uint64_t step);
+  void advance();
+  /// Writes one behind `step` and waits for it: whether it is complete.
+  bool save_last(std::uint64_t step);
+
+ private:
+  void tell(const std::optional<checkpoint::SaveReport>& report);
+
+  CheckpointChoice choice_;
+  SettingsRecord settings_;
+  std::function<void(const std::string&)> say_;
+  bool is_first_;
+  std::unique_ptr<checkpoint::FileSystem> files_;
+  std::optional<checkpoint::Folder> folder_;
+  std::optional<checkpoint::Manifest> newest_;
+  checkpoint::TrainingState state_;
+  std::unique_ptr<checkpoint::Saver> saver_;
+  Clock::time_point began_;
+  Clock::time_point last_save_;
+  std::uint64_t first_step_ = 0;
+  std::uint64_t last_saved_ = 0;
+  std::optional<std::uint64_t> complete_;  // the newest one's step
+};
+
+}  // namespace trireme::cli

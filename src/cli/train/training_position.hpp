@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/loss_meter.hpp"
+#include "cli/train/report.hpp"
+#include "cli/train/selection.hpp"
+#include "trireme/checkpoint/state.hpp"
+#include "trireme/data/distributed_sampler.hpp"
+#include "trireme/layout/reduction_tree.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace trireme::cli {
+
+/// Where a training job stands beside its weights: steps, the batch that comes next, the losses summed up since the last line
+/// of metrics, leaf by leaf. All it refers to must outlive it.
+class TrainingPosition final : public checkpoint::Stateful {
+ public:
+  struct Parts {
+    std::uint64_t& step;
+    std::uint64_t& applied;
+    TrainResult& result;
+    data::DistributedSampler& sampler;
+    LossMeter& epoch_loss;
+    LossMeter& recent_loss;
+    int leaves;             ///< of all ranks
+    layout::LeafBlock own;  ///< this rank's
+  };
+  explicit TrainingPosition(const Parts& parts) : parts_(parts) {}
+  void save(checkpoint::StateWriter& writer) const override;
+  /// Errors: invalid_argument when the batch is another: then the place in the data is nowhere.
+  void restore(checkpoint::StateReader& reader) override;
+  void restored() override;
+
+ private:
+  void save_meter(checkpoint::StateWriter& writer, const char* name, const LossMeter& meter) const;
+  void restore_meter(checkpoint::StateReader& reader, const char* name, LossMeter& meter, std::vector<double>& foreign);
+  Parts parts_;
+  std::vector<double> foreign_epoch_, foreign_recent_;  // sums of other leaves than there are now
+};
+
+/// The best evaluation so far, and its weights where they are kept.
+class SelectionState final : public checkpoint::Stateful {
+ public:
+  explicit SelectionState(Selection& selection) : selection_(selection) {}
+  void save(checkpoint::StateWriter& writer) const override;
+  void restore(checkpoint::StateReader& reader) override;
+
+ private:
+  Selection& selection_;
+};
+
+}  // namespace trireme::cli
