@@ -26,7 +26,10 @@ std::vector<std::string> bucket_labels(const BucketPlan& plan, const std::vector
 }
 
 /// Behind the counts of the parameters.
-enum Vote : std::size_t { vote_to_stop, vote_to_save, vote_for_other_buckets, vote_against_other_buckets, votes };
+enum Vote : std::size_t { vote_to_stop_or_save, vote_for_other_buckets, vote_against_other_buckets, votes };
+/// The two that programs cast share a word: ranks that want to stop count in its upper half, those that want a checkpoint in
+/// the lower one.
+constexpr std::int32_t one_to_save = 1, one_to_stop = 1 << 16;
 
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
 
@@ -300,8 +303,7 @@ StepOutcome AllReduceSynchronizer::reduce() {
     rows_.start(total_weight_, trace_);
   }
   const auto vote = [&](Vote which) -> std::int32_t& { return counts()[parameters_.size() + which]; };
-  vote(vote_to_stop) = stop_requested_ ? 1 : 0;
-  vote(vote_to_save) = checkpoint_requested_ ? 1 : 0;
+  vote(vote_to_stop_or_save) = (stop_requested_ ? one_to_stop : 0) + (checkpoint_requested_ ? one_to_save : 0);
   vote(vote_for_other_buckets) = wants_other_buckets() ? 1 : 0;
   vote(vote_against_other_buckets) = options_.gradients_as_bucket_views ? 1 : 0;
   const auto counts_started = trace_.now();
@@ -314,9 +316,9 @@ StepOutcome AllReduceSynchronizer::reduce() {
   }
   trace_.counts_reduced(counts_started);
   if (vote(vote_for_other_buckets) != 0 && vote(vote_against_other_buckets) == 0) hear_order();
-  checkpoint_heard_ = vote(vote_to_save) != 0;
+  checkpoint_heard_ = vote(vote_to_stop_or_save) % one_to_stop != 0;
   checkpoint_requested_ = false;
-  if (vote(vote_to_stop) == 0) return StepOutcome::ready;
+  if (vote(vote_to_stop_or_save) < one_to_stop) return StepOutcome::ready;
   stop_requested_ = false;  // heard by all: a later loop is a new one
   return StepOutcome::stop;
 }
