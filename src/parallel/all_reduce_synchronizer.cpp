@@ -316,9 +316,10 @@ StepOutcome AllReduceSynchronizer::reduce() {
   }
   trace_.counts_reduced(counts_started);
   if (vote(vote_for_other_buckets) != 0 && vote(vote_against_other_buckets) == 0) hear_order();
-  checkpoint_heard_ = vote(vote_to_stop_or_save) % one_to_stop != 0;
+  const auto heard = static_cast<std::uint32_t>(vote(vote_to_stop_or_save));  // 32768 ranks may all want to stop
+  checkpoint_heard_ = heard % one_to_stop != 0;
   checkpoint_requested_ = false;
-  if (vote(vote_to_stop_or_save) < one_to_stop) return StepOutcome::ready;
+  if (heard < one_to_stop) return StepOutcome::ready;
   stop_requested_ = false;  // heard by all: a later loop is a new one
   return StepOutcome::stop;
 }
