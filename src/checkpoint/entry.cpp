@@ -3,6 +3,7 @@
 
 #include "checkpoint.pb.h"
 #include "checkpoint/check_manifest.hpp"
+#include "checkpoint/foreign_text.hpp"
 #include "checkpoint/hash.hpp"
 #include "trireme/base/error.hpp"
 
@@ -16,12 +17,19 @@ namespace {
 constexpr std::array<char, 8> magic{'T', 'R', 'I', 'R', 'E', 'M', 'E', '\n'};
 constexpr std::size_t head_bytes = magic.size() + 2 * sizeof(std::uint64_t);
 
+/// Protobuf would write other bytes as well, and then refuse to read them.
+const std::string& utf8(const std::string& text, const char* what) {
+  if (!is_utf8(text))
+    fail(ErrorCode::invalid_argument, std::string(what) + " " + shown(text) + " of a checkpoint is not UTF-8");
+  return text;
+}
+
 void put(const Attempt& from, proto::Attempt& to) {
   to.set_generation(from.generation);
   to.set_id(from.id);
   to.set_started_ms(from.started_ms);
-  to.set_host(from.host);
-  to.set_job(from.job);
+  to.set_host(utf8(from.host, "the host"));
+  to.set_job(utf8(from.job, "the job"));
 }
 
 Attempt attempt_of(const proto::Attempt& from) {
@@ -33,14 +41,14 @@ Attempt attempt_of(const proto::Attempt& from) {
 }
 
 void put(const std::string& name, const Value& from, proto::Value& to) {
-  to.set_name(name);
+  to.set_name(utf8(name, "the name of a value"));
   if (const auto* whole = std::get_if<std::uint64_t>(&from)) to.set_whole(*whole);
   if (const auto* real = std::get_if<double>(&from)) to.set_real(*real);
-  if (const auto* text = std::get_if<std::string>(&from)) to.set_text(*text);
+  if (const auto* text = std::get_if<std::string>(&from)) to.set_text(utf8(*text, "a value"));
 }
 
 void put(const TensorRecord& from, proto::Tensor& to) {
-  to.set_name(from.name);
+  to.set_name(utf8(from.name, "the name of a tensor"));
   to.set_dtype(std::string(name_of(from.dtype)));
   for (const std::int64_t extent : from.shape) to.add_shape(static_cast<std::uint64_t>(extent));
   for (const Slice& slice : from.slices) {
@@ -66,12 +74,12 @@ void put(const Manifest& from, proto::Manifest& to) {
   for (const TensorRecord& tensor : from.tensors) put(tensor, *to.add_tensors());
   for (const PartRecord& part : from.parts) {
     proto::Part& one = *to.add_parts();
-    one.set_file(part.file);
+    one.set_file(utf8(part.file, "a file"));
     one.set_bytes(part.bytes);
     one.set_header_bytes(part.header_bytes);
     one.set_header_xxh3(part.header_xxh3);
   }
-  to.set_json_file(from.json_file);
+  to.set_json_file(utf8(from.json_file, "the JSON"));
   to.set_json_bytes(from.json_bytes);
   to.set_json_xxh3(from.json_xxh3);
 }
@@ -83,17 +91,18 @@ Value value_of(const proto::Value& from, const std::string& where) {
     case proto::Value::kText: return from.text();
     case proto::Value::VALUE_NOT_SET: break;
   }
-  fail(ErrorCode::corrupt, where + ": '" + from.name() + "' has no value");
+  fail(ErrorCode::corrupt, where + ": " + shown(from.name()) + " has no value");
 }
 
 TensorRecord tensor_of(const proto::Tensor& from, const std::string& where) {
   TensorRecord tensor{.name = from.name(), .dtype = DType::f32, .shape{}, .slices{}};
   if (!parse_dtype(from.dtype(), tensor.dtype))
     fail(ErrorCode::corrupt,
-         where + ": tensor '" + tensor.name + "' has the dtype '" + from.dtype() + "', which is none");
+         where + ": tensor " + shown(tensor.name) + " has the dtype " + shown(from.dtype()) + ", which is none");
   for (const std::uint64_t extent : from.shape()) {
     if (extent > std::numeric_limits<std::int64_t>::max())
-      fail(ErrorCode::corrupt, where + ": tensor '" + tensor.name + "' has an extent of " + std::to_string(extent));
+      fail(ErrorCode::corrupt,
+           where + ": tensor " + shown(tensor.name) + " has an extent of " + std::to_string(extent));
     tensor.shape.push_back(static_cast<std::int64_t>(extent));
   }
   for (const proto::Slice& slice : from.slices())
@@ -123,7 +132,7 @@ Manifest manifest_of(const proto::Manifest& from, const std::string& where) {
                     .json_xxh3 = from.json_xxh3()};
   for (const proto::Value& value : from.values()) {
     if (!manifest.values.emplace(value.name(), value_of(value, where)).second)
-      fail(ErrorCode::corrupt, where + ": '" + value.name() + "' has two values");
+      fail(ErrorCode::corrupt, where + ": " + shown(value.name()) + " has two values");
   }
   for (const proto::Tensor& tensor : from.tensors()) manifest.tensors.push_back(tensor_of(tensor, where));
   for (const proto::Part& part : from.parts())
@@ -165,7 +174,11 @@ Entry decode(std::span<const std::byte> bytes, const std::string& where) {
   proto::Entry message;
   if (!message.ParseFromArray(body.data(), static_cast<int>(body.size())))
     fail(ErrorCode::corrupt, where + " holds no entry of a checkpoint journal");
-  if (message.has_claim()) return attempt_of(message.claim());
+  if (message.has_claim()) {
+    Attempt attempt = attempt_of(message.claim());
+    check_attempt(attempt, where);
+    return attempt;
+  }
   if (message.has_manifest()) {
     Manifest manifest = manifest_of(message.manifest(), where);
     check_manifest(manifest, where);
@@ -178,6 +191,8 @@ std::vector<std::byte> encode_share(const Manifest& share) {
   proto::Manifest message;
   put(share, message);
   std::vector<std::byte> bytes(message.ByteSizeLong());
+  if (bytes.size() > most_entry_bytes)
+    fail(ErrorCode::invalid_argument, "a rank's share of a manifest has " + std::to_string(bytes.size()) + " bytes");
   if (!message.SerializeToArray(bytes.data(), static_cast<int>(bytes.size())))
     fail(ErrorCode::system, "a rank's share of a manifest could not be put into bytes");
   return bytes;
@@ -185,7 +200,7 @@ std::vector<std::byte> encode_share(const Manifest& share) {
 
 Manifest decode_share(std::span<const std::byte> bytes) {
   proto::Manifest message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+  if (bytes.size() > most_entry_bytes || !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     fail(ErrorCode::corrupt, "a rank's share of a manifest cannot be read");
   return manifest_of(message, "a rank's share of a manifest");
 }

@@ -21,10 +21,12 @@ inline constexpr std::uint32_t manifest_version = 1;
 
 /// The bytes of a journal file: "TRIREME\n", the length and the XXH3 of a protobuf message, the message. Any change of any
 /// byte shows.
+/// Errors: invalid_argument when a text is not UTF-8, or the message is too long.
 std::vector<std::byte> encode(const Entry& entry);
 
 /// The inverse, of bytes from anywhere. What it returns holds together: names are relative and stay below their folder, slices
-/// cover every tensor once and lie within their parts without overlap, and there is a hash for every chunk.
+/// cover every tensor once and lie within their parts without overlap, there is a hash for every chunk, and all parts together
+/// have at most 2^62 bytes. Fields that it does not know are passed over.
 /// Cost:   memory in proportion to `bytes`, whatever they say.
 /// Errors: corrupt, naming `where` and what is wrong; unsupported for a later version.
 Entry decode(std::span<const std::byte> bytes, const std::string& where);

@@ -18,4 +18,13 @@ std::vector<std::uint64_t> chunk_hashes(std::span<const std::byte> bytes, std::u
   return hashes;
 }
 
+struct Hash::State {
+  XXH3_state_t state;
+};
+
+Hash::Hash() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->state); }
+Hash::~Hash() = default;
+void Hash::add(std::span<const std::byte> bytes) { XXH3_64bits_update(&state_->state, bytes.data(), bytes.size()); }
+std::uint64_t Hash::value() const { return XXH3_64bits_digest(&state_->state); }
+
 }  // namespace trireme::checkpoint

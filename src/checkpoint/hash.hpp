@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,5 +13,20 @@ namespace trireme::checkpoint {
 std::uint64_t hash_of(std::span<const std::byte> bytes);
 /// Of every `chunk_bytes` of them; the last may be short. None of nothing.
 std::vector<std::uint64_t> chunk_hashes(std::span<const std::byte> bytes, std::uint64_t chunk_bytes);
+
+/// hash_of() bytes that come piece by piece.
+class Hash {
+ public:
+  Hash();
+  Hash(const Hash&) = delete;
+  Hash& operator=(const Hash&) = delete;
+  ~Hash();
+  void add(std::span<const std::byte> bytes);
+  std::uint64_t value() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace trireme::checkpoint

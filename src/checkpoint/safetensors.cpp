@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/safetensors.hpp"
 
+#include "checkpoint/foreign_text.hpp"
 #include "trireme/base/error.hpp"
 
 #include <nlohmann/json.hpp>
@@ -19,7 +20,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t length_bytes = 8;
-constexpr std::uint64_t most_header_bytes = 100'000'000;  // the format's own limit
 constexpr std::size_t alignment = 64;
 
 struct Name {
@@ -40,7 +40,7 @@ constexpr std::array<Name, dtype_count> names{{{DType::f64, "F64"},
                                                {DType::u8, "U8"},
                                                {DType::boolean, "BOOL"}}};
 
-[[noreturn]] void refuse(const std::string& where, const std::string& what) {
+[[noreturn]] void refuse_header(const std::string& where, const std::string& what) {
   fail(ErrorCode::corrupt, where + " is no good safetensors file: " + what);
 }
 
@@ -48,55 +48,59 @@ std::string_view text_of(DType dtype) {
   return std::find_if(names.begin(), names.end(), [&](const Name& each) { return each.dtype == dtype; })->text;
 }
 
-/// A header may be nested no deeper than the format is, lest brackets fill the stack, and names every tensor once.
+/// A header may be nested no deeper than the format is, lest brackets fill the stack, and has every name once.
 class HeaderGuard {
  public:
   explicit HeaderGuard(const std::string& where) : where_(where) {}
   bool operator()(int depth, Json::parse_event_t event, Json& value) {
     using Event = Json::parse_event_t;
-    if ((event == Event::object_start || event == Event::array_start) && depth > 3)
-      refuse(where_, "its header is nested too deeply");
-    if (event == Event::key && depth == 1 && !seen_.insert(value.get<std::string>()).second)
-      refuse(where_, "tensor '" + value.get<std::string>() + "' is there twice");
+    if ((event == Event::object_start || event == Event::array_start) && depth > 2)
+      refuse_header(where_, "its header is nested too deeply");
+    if (event == Event::object_start) seen_[static_cast<std::size_t>(depth)].clear();
+    if (event == Event::key) {
+      const auto& name = value.get_ref<const std::string&>();
+      if (!seen_[static_cast<std::size_t>(depth - 1)].insert(name).second)
+        refuse_header(where_, (depth == 1 ? "tensor " : "") + shown(name) + " is there twice");
+    }
     return true;
   }
 
  private:
   const std::string& where_;
-  std::set<std::string> seen_;
+  std::array<std::set<std::string>, 3> seen_;  // by depth
 };
 
-std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 std::uint64_t whole(const Json& json, const std::string& where, const std::string& what) {
-  if (!json.is_number_unsigned()) refuse(where, what + " is no whole number");
+  if (!json.is_number_unsigned()) refuse_header(where, what + " is no whole number");
   return json.get<std::uint64_t>();
 }
 
 SafeTensor tensor_of(const std::string& name, const Json& json, const std::string& where) {
-  const std::string what = "tensor '" + name + "'";
+  const std::string what = "tensor " + shown(name);
   if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
-    refuse(where, what + " lacks dtype, shape or data_offsets");
+    refuse_header(where, what + " lacks dtype, shape or data_offsets");
   SafeTensor tensor{.name = name, .dtype = DType::f32, .shape{}, .begin = 0, .end = 0};
   const Json& dtype = json["dtype"];
   const auto known = std::find_if(names.begin(), names.end(), [&](const Name& each) { return dtype == each.text; });
+  if (known == names.end() && !dtype.is_string()) refuse_header(where, what + " has a dtype that is no text");
   if (known == names.end())
-    refuse(where, what + " has the dtype " + dtype.dump(-1, ' ', true, Json::error_handler_t::replace));
+    fail(ErrorCode::unsupported, where + ": " + what + " has the dtype " + shown(dtype.get_ref<const std::string&>()) +
+                                     ", which this program does not know");
   tensor.dtype = known->dtype;
   std::uint64_t bytes = size_of(tensor.dtype);
-  if (!json["shape"].is_array()) refuse(where, what + " has no shape");
+  if (!json["shape"].is_array()) refuse_header(where, what + " has no shape");
   for (const Json& extent : json["shape"]) {
     const std::uint64_t value = whole(extent, where, what + ": an extent");
     if (value > std::uint64_t{1} << 62 || __builtin_mul_overflow(bytes, value, &bytes))
-      refuse(where, what + " has a shape beyond all memory");
+      refuse_header(where, what + " has a shape beyond all memory");
     tensor.shape.push_back(static_cast<std::int64_t>(value));
   }
   const Json& offsets = json["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2) refuse(where, what + " has no data_offsets");
+  if (!offsets.is_array() || offsets.size() != 2) refuse_header(where, what + " has no data_offsets");
   tensor.begin = whole(offsets[0], where, what + ": an offset");
   tensor.end = whole(offsets[1], where, what + ": an offset");
   if (tensor.end < tensor.begin || tensor.size_bytes() != bytes)
-    refuse(where, what + " does not have the bytes of its shape");
+    refuse_header(where, what + " does not have the bytes of its shape");
   return tensor;
 }
 
@@ -106,11 +110,13 @@ void check_cover(std::vector<SafeTensor>& tensors, std::uint64_t data_bytes, con
   });
   std::uint64_t end = 0;
   for (const SafeTensor& each : tensors) {
-    if (each.begin != end) refuse(where, "tensor '" + each.name + "' overlaps another, or there is a gap before it");
+    if (each.begin != end)
+      refuse_header(where, "tensor " + shown(each.name) + " overlaps another, or there is a gap before it");
     end = each.end;
   }
   if (end != data_bytes)
-    refuse(where, "its tensors end at byte " + std::to_string(end) + " of " + std::to_string(data_bytes) + " of data");
+    refuse_header(where,
+                  "its tensors end at byte " + std::to_string(end) + " of " + std::to_string(data_bytes) + " of data");
 }
 
 }  // namespace
@@ -119,15 +125,21 @@ std::vector<std::byte> safetensors_header(std::span<const SafeTensor> tensors, c
   std::string text = "{";
   if (!metadata.empty())
     text += "\"__metadata__\":" + Json(metadata).dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::set<std::string_view> seen{"__metadata__"};
   for (const SafeTensor& each : tensors) {
+    if (!is_utf8(each.name) || !seen.insert(each.name).second)
+      fail(ErrorCode::invalid_argument, "a tensor of a safetensors file cannot be named " + shown(each.name) +
+                                            ": the name is not UTF-8, is taken, or means something else");
     if (text.size() > 1) text += ',';
-    text += quoted(each.name) + ":{\"dtype\":\"" + std::string(text_of(each.dtype)) +
+    text += Json(each.name).dump() + ":{\"dtype\":\"" + std::string(text_of(each.dtype)) +
             "\",\"shape\":" + Json(each.shape).dump() + ",\"data_offsets\":[" + std::to_string(each.begin) + "," +
             std::to_string(each.end) + "]}";
   }
   text += '}';
   text.resize((length_bytes + text.size() + alignment - 1) / alignment * alignment - length_bytes, ' ');
   const std::uint64_t length = text.size();
+  if (length > most_header_bytes - length_bytes)
+    fail(ErrorCode::invalid_argument, "a safetensors header of " + std::to_string(length) + " bytes: it has a limit");
   std::vector<std::byte> bytes(length_bytes + text.size());
   std::memcpy(bytes.data(), &length, sizeof length);
   std::memcpy(bytes.data() + length_bytes, text.data(), text.size());
@@ -137,34 +149,34 @@ std::vector<std::byte> safetensors_header(std::span<const SafeTensor> tensors, c
 std::uint64_t safetensors_header_bytes(std::span<const std::byte> begin, std::uint64_t file_bytes,
                                        const std::string& where) {
   if (begin.size() < length_bytes || file_bytes < length_bytes)
-    refuse(where, "it is shorter than the length of a header");
+    refuse_header(where, "it is shorter than the length of a header");
   std::uint64_t length = 0;
   std::memcpy(&length, begin.data(), sizeof length);
-  if (length > most_header_bytes || length > file_bytes - length_bytes)
-    refuse(where, "a header of " + std::to_string(length) + " bytes in a file of " + std::to_string(file_bytes));
+  if (length > most_header_bytes - length_bytes || length > file_bytes - length_bytes)
+    refuse_header(where, "a header of " + std::to_string(length) + " bytes in a file of " + std::to_string(file_bytes));
   return length_bytes + length;
 }
 
 SafeTensors parse_safetensors(std::span<const std::byte> begin, std::uint64_t file_bytes, const std::string& where) {
   SafeTensors file{.header_bytes = safetensors_header_bytes(begin, file_bytes, where), .tensors{}, .metadata{}};
-  if (begin.size() < file.header_bytes) refuse(where, "its header is cut off");
+  if (begin.size() < file.header_bytes) refuse_header(where, "its header is cut off");
   const auto* text = reinterpret_cast<const char*>(begin.data());
   Json json;
   try {
     HeaderGuard guard(where);
     json = Json::parse(text + length_bytes, text + file.header_bytes, std::ref(guard));
   } catch (const Json::exception& error) {
-    refuse(where, std::string("its header is no JSON: ") + error.what());
+    refuse_header(where, "its header is no JSON: " + shown(error.what()));
   }
-  if (!json.is_object()) refuse(where, "its header is no JSON object");
+  if (!json.is_object()) refuse_header(where, "its header is no JSON object");
   for (const auto& [name, value] : json.items()) {
     if (name != "__metadata__") {
       file.tensors.push_back(tensor_of(name, value, where));
       continue;
     }
-    if (!value.is_object()) refuse(where, "__metadata__ is no object");
+    if (!value.is_object()) refuse_header(where, "__metadata__ is no object");
     for (const auto& [key, entry] : value.items()) {
-      if (!entry.is_string()) refuse(where, "__metadata__ holds more than texts");
+      if (!entry.is_string()) refuse_header(where, "__metadata__ holds more than texts");
       file.metadata[key] = entry.get<std::string>();
     }
   }
