@@ -98,6 +98,14 @@ class TcpServer final : public Server {
     bell_.ring();
   }
 
+  void process_interrupted(int rank, std::string detail) override {
+    {
+      std::lock_guard lock(mutex_);
+      interrupted_.emplace_back(rank, std::move(detail));
+    }
+    bell_.ring();
+  }
+
   void process_succeeded(int rank) override {
     {
       std::lock_guard lock(mutex_);
@@ -377,10 +385,17 @@ class TcpServer final : public Server {
     {
       std::lock_guard lock(mutex_);
       ended.swap(ended_);
+      stopped_.insert(stopped_.end(), interrupted_.begin(), interrupted_.end());
+      interrupted_.clear();
       missed_.insert(missed_.end(), succeeded_.begin(), succeeded_.end());
       succeeded_.clear();
     }
     for (auto& [rank, detail] : ended) coordinator_.lost(rank, std::move(detail), Clock::now());
+    std::erase_if(stopped_, [this](auto& stopped) {
+      if (control_of(stopped.first) != nullptr) return false;  // its goodbye, or the want of one, is still to be read
+      coordinator_.lost(stopped.first, std::move(stopped.second), Clock::now());
+      return true;
+    });
     if (!visited_) return;  // a program that opens no World is none of our business
     std::erase_if(missed_, [this](int rank) {
       if (!coordinator_.has_joined(rank)) {
@@ -450,14 +465,16 @@ class TcpServer final : public Server {
   std::optional<Clock::time_point> accept_again_at_;
   std::optional<Clock::time_point> stop_at_;  ///< when stopping: the end of what we wait for
   bool said_goodbye_ = false;
-  bool visited_ = false;     ///< some rank has come
-  std::vector<int> missed_;  ///< ranks that ended with success, not yet looked at
-  std::set<int> vanished_;   ///< ranks whose control channel ended without goodbye before any verdict
+  bool visited_ = false;                              ///< some rank has come
+  std::vector<int> missed_;                           ///< ranks that ended with success, not yet looked at
+  std::vector<std::pair<int, std::string>> stopped_;  ///< ranks that ended interrupted, not yet looked at
+  std::set<int> vanished_;  ///< ranks whose control channel ended without goodbye before any verdict
 
   std::atomic<bool> stopping_{false};
   std::atomic<bool> everyone_joined_{false};
   mutable std::mutex mutex_;  ///< guards what follows
   std::vector<std::pair<int, std::string>> ended_;
+  std::vector<std::pair<int, std::string>> interrupted_;
   std::vector<int> succeeded_;
   std::set<int> left_open_;
   std::optional<Cause> verdict_;

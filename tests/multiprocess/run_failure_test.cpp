@@ -60,17 +60,39 @@ TEST_CASE("A rank that a signal ends gives 128 + n") {
 
 TEST_CASE("Survivors that ignore SIGTERM or are stopped are killed all the same") {
   auto result =
-      run_trireme({"run", "-n", "3", "--grace", "0.1", "--", "sh", "-c",
+      run_trireme({"run", "-n", "3", "--failure-grace", "0.1", "--", "sh", "-c",
                    "trap '' TERM; [ $RANK = 0 ] && exit 7; [ $RANK = 1 ] && kill -STOP $$; while :; do sleep 1; done"});
   REQUIRE(result.exit_code == 7);
   REQUIRE_THAT(result.err, Contains("rank 0 ended with exit code 7"));
 }
 
 TEST_CASE("Survivors have the grace to end by themselves") {
-  auto result = run_trireme({"run", "-n", "2", "--grace", "30", "--", "sh", "-c",
+  auto result = run_trireme({"run", "-n", "2", "--failure-grace", "30", "--", "sh", "-c",
                              "trap 'echo terminated' TERM; [ $RANK = 0 ] && exit 7; sleep 0.3; echo saved"});
   REQUIRE(result.exit_code == 7);
   REQUIRE(result.out == "[1] saved\n");
+}
+
+TEST_CASE("A rank that stops of its own accord, with 143, leaves the others the time to save, and is no failure") {
+  auto result = run_trireme({"run", "-n", "3", "--failure-grace", "0.05", "--", "sh", "-c",
+                             "[ $RANK = 1 ] && exit 143; sleep 0.8; echo saved; exit 143"});
+  REQUIRE(result.exit_code == 143);
+  REQUIRE(result.err == "trireme run: interrupted\n");
+  REQUIRE(sorted_lines(result.out) == std::vector<std::string>{"[0] saved", "[2] saved"});
+}
+
+TEST_CASE("Ranks that go on for ever after one has stopped with 143 are ended when their time is over") {
+  auto result =
+      run_trireme({"run", "-n", "2", "--grace", "0.3", "--", "sh", "-c", "[ $RANK = 1 ] && exit 143; exec sleep 1000"});
+  REQUIRE(result.exit_code == 143);
+  REQUIRE(result.err == "trireme run: interrupted; ranks that did not end in time were ended\n");
+}
+
+TEST_CASE("A failure after a rank has stopped with 143 is the cause") {
+  auto result = run_trireme({"run", "-n", "3", "--", "sh", "-c",
+                             "[ $RANK = 1 ] && exit 143; sleep 0.2; [ $RANK = 0 ] && exit 3; exec sleep 1000"});
+  REQUIRE(result.exit_code == 3);
+  REQUIRE(result.err == "trireme run: rank 0 ended with exit code 3; the other ranks were ended\n");
 }
 
 TEST_CASE("A program that is not there is one line and 127, one that cannot be run 126") {

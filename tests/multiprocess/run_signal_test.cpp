@@ -88,7 +88,7 @@ TEST_CASE("A forwarded SIGTERM that ends the ranks is the launcher's exit code")
 
 TEST_CASE("A failure before the interruption stays the cause") {
   Launched launched(
-      {"run", "-n", "2", "--grace", "30", "--", "sh", "-c",
+      {"run", "-n", "2", "--failure-grace", "30", "--", "sh", "-c",
        "[ $RANK = 1 ] && { echo pid $$ is mine; exit 7; }; trap 'exit 0' INT; echo ready; while :; do sleep 0.02; done"});
   launched.await_out("[0] ready\n");
   launched.await_out(" is mine");
@@ -150,7 +150,7 @@ TEST_CASE("A job leaves no process and no file behind, however it ends") {
   const char* script =
       GENERATE("exit 0", "[ $RANK = 0 ] && exit 1; sleep 1000", "[ $RANK = 1 ] && kill -9 $$; sleep 1000");
   Launched launched(
-      {"run", "-n", "2", "--grace", "0.05", "--", "sh", "-c", "echo ready; sleep 0.2; " + std::string(script)},
+      {"run", "-n", "2", "--failure-grace", "0.05", "--", "sh", "-c", "echo ready; sleep 0.2; " + std::string(script)},
       left_behind.environment());
   launched.await_out("[0] ready\n");
   launched.await_out("[1] ready\n");
@@ -162,11 +162,59 @@ TEST_CASE("A job leaves no process and no file behind, however it ends") {
 
 TEST_CASE("Ranks that do not hear a forwarded SIGTERM are killed when their time is over") {
   auto words = trapping("trap '' TERM");
-  words.insert(words.begin() + 1, {"--stop-timeout", "0.3"});
+  words.insert(words.begin() + 1, {"--grace", "0.3"});
   Launched launched(words);
   await_all_ready(launched);
   launched.signal(SIGTERM);
   const Result result = launched.wait();
   INFO("stderr: " << result.err);
   CHECK(result.exit_code == 128 + SIGTERM);
+}
+
+TEST_CASE("SIGTERM again is forwarded again, and the ranks have the rest of their time") {
+  // The second one comes while they save; what they write after it shows that nobody ended them.
+  Launched launched(trapping(
+      "asked=0; trap 'asked=$((asked + 1)); echo asked $asked; [ $asked = 1 ] || { echo saved; exit 143; }' TERM"));
+  await_all_ready(launched);
+  launched.signal(SIGTERM);
+  for (int rank = 0; rank < ranks; ++rank) launched.await_out(prefix_of(rank) + "asked 1\n");
+  launched.signal(SIGTERM);
+  const Result result = launched.wait();
+  INFO("stderr: " << result.err);
+  for (int rank = 0; rank < ranks; ++rank) CHECK(result.out.find(prefix_of(rank) + "saved\n") != std::string::npos);
+  CHECK(result.exit_code == 143);
+  CHECK_THAT(result.err, Catch::EndsWith("trireme run: interrupted by SIGTERM\n"));  // after the shells' own words
+}
+
+TEST_CASE("SIGTERM again does not prolong the time of ranks that hang") {
+  auto words = trapping("trap 'echo no' TERM");
+  words.insert(words.begin() + 1, {"--grace", "0.5"});
+  Launched launched(words);
+  await_all_ready(launched);
+  for (int again = 0; again < 3; ++again) launched.signal(SIGTERM);
+  const Result result = launched.wait();
+  CHECK(result.exit_code == 128 + SIGTERM);
+}
+
+TEST_CASE("Ranks that a forwarded SIGTERM ends leave the others the time to save") {
+  // Rank 0 dies of the signal at once; the rest write for longer than they would have after a failure.
+  Launched launched(
+      {"run", "-n", "3", "--failure-grace", "0.05", "--", "sh", "-c",
+       "[ $RANK = 0 ] || trap 'sleep 0.8; echo saved; exit 143' TERM; echo ready; while :; do sleep 0.02; done"});
+  await_all_ready(launched);
+  launched.signal(SIGTERM);
+  const Result result = launched.wait();
+  INFO("stderr: " << result.err);
+  CHECK(result.out.find("[1] saved\n") != std::string::npos);
+  CHECK(result.out.find("[2] saved\n") != std::string::npos);
+  CHECK(result.exit_code == 143);
+}
+
+TEST_CASE("All ranks stopped in order: exit code 143, whatever signal asked them to, and no word of a failure") {
+  Launched launched(trapping("trap 'exit 143' INT"));
+  await_all_ready(launched);
+  launched.signal(SIGINT);
+  const Result result = launched.wait();
+  CHECK(result.exit_code == 143);
+  CHECK(result.err == "trireme run: interrupted by SIGINT\n");
 }

@@ -41,6 +41,9 @@ class Server {
   virtual net::Address address() const = 0;
   /// The launcher saw the process of `rank` end without success; `detail` says how ("killed by signal 9").
   virtual void process_ended(int rank, std::string detail) = 0;
+  /// The launcher saw the process of `rank` end in order though before its time. The others learn of it, as of any end, only if
+  /// it had not left its world: those that left theirs may still be saving what they have.
+  virtual void process_interrupted(int rank, std::string detail) = 0;
   /// The launcher saw the process of `rank` end with success. If it never joined and others want to, they learn that it
   /// will not come; if it ended without leaving its world, they learn that.
   virtual void process_succeeded(int rank) = 0;

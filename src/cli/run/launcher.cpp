@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 // Survivors learn of a failure over the control channel and end by themselves; with these limits the whole job is over
 // within two seconds whatever they do.
 constexpr milliseconds grace_after_failure{1000};
-constexpr milliseconds grace_after_stop{10000};  // they were asked to stop and may be writing a checkpoint
+constexpr milliseconds grace_after_stop{10000};  // they were asked to stop besides
 constexpr milliseconds from_term_to_kill{500};
 // For the last bytes in the pipes, if a process outside the ranks' groups still holds them open.
 constexpr milliseconds output_after_end{300};
@@ -206,21 +206,33 @@ void Launcher::reap() {
       around_.server.process_succeeded(end.rank);
       continue;
     }
-    around_.server.process_ended(end.rank, end.status.detail());
-    if (!failed_) failed_ = Clock::now();
+    if (end.status.interrupted()) {
+      around_.server.process_interrupted(end.rank, end.status.detail());
+    } else {
+      around_.server.process_ended(end.rank, end.status.detail());
+    }
+    auto& first = is_interruption(end.status) ? interrupted_ : failed_;
+    if (!first) first = Clock::now();
   }
   if (all_ended() && !ended_) ended_ = Clock::now();
 }
 
-/// When the ranks that are left are ended: a while after the first failure, and some time after they were asked to stop, which one
-/// that hangs does not hear.
+/// Ended by itself with 143, or by a signal that was forwarded: the others may still be writing a checkpoint.
+bool Launcher::is_interruption(const ExitStatus& status) const {
+  const int code = status.shell_code();
+  const bool is_stop = code == 128 + SIGTERM || code == 128 + SIGINT || code == 128 + SIGHUP;
+  return status.interrupted() || (stop_forwarded_ && is_stop);
+}
+
+/// When the ranks that are left are ended: a while after the first failure, and the grace after they were asked to stop, which one
+/// that hangs does not hear, or after the first of them stopped of its own accord. Asked again, they have no more time, and no less.
 std::optional<Launcher::Clock::time_point> Launcher::end_of_patience() const {
   std::optional<Clock::time_point> end;
   if (failed_) {
-    end = *failed_ + options_.grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
+    end = *failed_ + options_.failure_grace.value_or(stop_forwarded_ ? grace_after_stop : grace_after_failure);
   }
-  if (stop_forwarded_ && (!end || *stop_forwarded_ + options_.stop_timeout < *end)) {
-    end = *stop_forwarded_ + options_.stop_timeout;
+  for (const auto& begin : {stop_forwarded_, interrupted_}) {
+    if (begin && (!end || *begin + options_.grace < *end)) end = *begin + options_.grace;
   }
   return end;
 }
@@ -257,9 +269,13 @@ bool Launcher::output_ended() const {
 Outcome Launcher::outcome() const {
   if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
   // Whatever the ranks made of it, and of each other's end: the user knows why.
-  const bool failed = std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); });
-  if (interrupted_by_ && failed)
-    return {128 + *interrupted_by_, std::string("trireme run: interrupted by ") + name_of_stop(*interrupted_by_)};
+  const auto failures = [&](auto is_counted) { return std::count_if(ends_.begin(), ends_.end(), is_counted); };
+  const auto failed = failures([](const RankEnd& end) { return end.failed(); });
+  const auto interrupted = failures([](const RankEnd& end) { return end.status.interrupted(); });
+  if (interrupted_by_ && failed != 0) {
+    return {interrupted == failed ? 128 + SIGTERM : 128 + *interrupted_by_,
+            std::string("trireme run: interrupted by ") + name_of_stop(*interrupted_by_)};
+  }
   auto verdict = around_.server.verdict();
   // Ranks that never joined agreed on nothing, but that one of them was not to come, or told otherwise than the rest.
   const bool names_success = verdict && std::any_of(ends_.begin(), ends_.end(), [&](const RankEnd& end) {

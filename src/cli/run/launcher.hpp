@@ -57,6 +57,7 @@ class Launcher {
   void take_output();
   void reap();
   bool reap(Rank& rank, ExitStatus& status);
+  bool is_interruption(const ExitStatus& status) const;
   std::optional<Clock::time_point> end_of_patience() const;
   void end_survivors();
   void signal_live(int signal);
@@ -68,9 +69,10 @@ class Launcher {
   Surroundings around_;
   std::vector<Rank> ranks_;
   std::vector<RankEnd> ends_;
-  std::optional<Clock::time_point> failed_;  ///< when the first rank failed
-  std::optional<Clock::time_point> asked_;   ///< when the survivors got SIGTERM
-  std::optional<Clock::time_point> ended_;   ///< when the last rank ended
+  std::optional<Clock::time_point> failed_;       ///< when the first rank failed
+  std::optional<Clock::time_point> interrupted_;  ///< when the first rank ended as one that was interrupted
+  std::optional<Clock::time_point> asked_;        ///< when the survivors got SIGTERM
+  std::optional<Clock::time_point> ended_;        ///< when the last rank ended
   Ending ending_ = Ending::not_begun;
   std::optional<Clock::time_point> stop_forwarded_;  ///< the first one
   std::optional<int> interrupted_by_;                ///< the stop signal that came while no rank had failed

@@ -13,8 +13,8 @@
 namespace trireme::cli {
 namespace {
 
-constexpr double longest_grace_s = 3600;
-constexpr double longest_stop_s = 1e6;
+constexpr double longest_failure_grace_s = 3600;
+constexpr double longest_grace_s = 1e6;
 constexpr double longest_join_s = 1e7;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
@@ -66,7 +66,7 @@ std::vector<std::string> command_of(const std::vector<std::string>& after_flags,
 std::optional<RunOptions> parse_run_options(const std::vector<std::string>& arguments) {
   RunOptions options;
   std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
-  double grace_s = 0, stop_s = 120, join_s = 0;
+  double grace_s = 120, failure_grace_s = 0, join_s = 0;
   int max_restarts = 0;
 
   Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
@@ -81,13 +81,13 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   flags.option("--max-restarts", max_restarts, "starts again after a failure; this version: 0");
   flags.option("--bind", bind, "core: each rank on one processor; none (default): the system decides");
   flags.option("--log-dir", log_dir, "folder that gets rank-K.out and rank-K.err besides");
-  flags.option("--grace", grace_s,
+  flags.option(
+      "--grace", grace_s,
+      "seconds the ranks have to end, and to save what they want to keep, after a forwarded SIGINT, SIGTERM or "
+      "SIGHUP, or after one has ended with 143, before they are killed (default 120)");
+  flags.option("--failure-grace", failure_grace_s,
                "seconds the others have to end by themselves after a failure (default 1; 10 after a "
                "forwarded SIGINT, SIGTERM or SIGHUP)");
-
-  flags.option(
-      "--stop-timeout", stop_s,
-      "seconds the ranks have to end after a forwarded SIGINT, SIGTERM or SIGHUP before they are killed (default 120)");
   flags.option("--join-timeout", join_s,
                "seconds the ranks wait for each other when they open their world (default 900)");
 
@@ -114,12 +114,13 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
     if (log_dir.empty()) refuse("--log-dir: the name of the folder is empty");
     options.log_dir = log_dir;
   }
-  if (flags.given("--grace")) {
-    if (!(grace_s >= 0 && grace_s <= longest_grace_s)) refuse("--grace must be from 0 to 3600 seconds");
-    options.grace = std::chrono::milliseconds(std::llround(grace_s * 1000));
+  if (!(grace_s > 0 && grace_s <= longest_grace_s)) refuse("--grace must be above 0 and at most 1e6 seconds");
+  options.grace = std::chrono::milliseconds(std::llround(std::ceil(grace_s * 1000)));
+  if (flags.given("--failure-grace")) {
+    if (!(failure_grace_s >= 0 && failure_grace_s <= longest_failure_grace_s))
+      refuse("--failure-grace must be from 0 to 3600 seconds");
+    options.failure_grace = std::chrono::milliseconds(std::llround(failure_grace_s * 1000));
   }
-  if (!(stop_s > 0 && stop_s <= longest_stop_s)) refuse("--stop-timeout must be above 0 and at most 1e6 seconds");
-  options.stop_timeout = std::chrono::milliseconds(std::llround(std::ceil(stop_s * 1000)));
   if (flags.given("--join-timeout")) {
     if (!(join_s > 0 && join_s <= longest_join_s)) refuse("--join-timeout must be above 0 and at most 1e7 seconds");
     options.join_timeout = std::chrono::milliseconds(std::llround(std::ceil(join_s * 1000)));

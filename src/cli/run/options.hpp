@@ -16,8 +16,8 @@ struct RunOptions {
   net::Address rendezvous{"127.0.0.1", 0};
   bool bind_cores = false;
   std::optional<std::string> log_dir;
-  std::optional<std::chrono::milliseconds> grace;  ///< between the first failure and SIGTERM to the survivors
-  std::chrono::milliseconds stop_timeout{120000};  ///< for all ranks to end after a forwarded signal that asks them to
+  std::chrono::milliseconds grace{120000};  ///< for all ranks to end after a forwarded signal that asks them to
+  std::optional<std::chrono::milliseconds> failure_grace;  ///< between the first failure and SIGTERM to the survivors
   std::optional<std::chrono::milliseconds> join_timeout;
   std::vector<std::string> command;  ///< PROGRAM ARGS…, never empty
 };

@@ -2,6 +2,7 @@
 #include "cli/run/outcome.hpp"
 
 #include <algorithm>
+#include <csignal>
 
 namespace trireme::cli {
 namespace {
@@ -16,8 +17,14 @@ std::string one_line(std::string text) {
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
               std::optional<int> spokesman) {
   auto own_failure = [](const RankEnd& end) { return end.failed() && !end.by_launcher; };
-  auto first = std::find_if(ends.begin(), ends.end(), own_failure);
-  if (first == ends.end()) return {};
+  auto first = std::find_if(ends.begin(), ends.end(),
+                            [&](const RankEnd& end) { return own_failure(end) && !end.status.interrupted(); });
+  if (first == ends.end()) {
+    if (std::none_of(ends.begin(), ends.end(), own_failure)) return {};
+    const bool ended = std::any_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.by_launcher; });
+    return {128 + SIGTERM,
+            std::string("trireme run: interrupted") + (ended ? "; ranks that did not end in time were ended" : "")};
+  }
   auto own_failure_of = [&](std::optional<int> rank) {
     return std::find_if(ends.begin(), ends.end(),
                         [&](const RankEnd& end) { return end.rank == rank && own_failure(end); });

@@ -28,6 +28,8 @@ struct Outcome {
 /// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed
 /// by itself; otherwise of the rank that failed first. The line tells what was agreed on; if nothing was, which rank failed
 /// first, or of several that ended alike the `spokesman`, whose refusal is the one that the user sees.
+/// Ranks that were interrupted (exit code 143) are no cause as long as another failed by itself and nothing was agreed on; when
+/// none did, the job was interrupted: 143, and no word of a failure.
 /// Order: `ends` as they were seen.
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
               std::optional<int> spokesman = std::nullopt);

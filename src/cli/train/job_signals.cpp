@@ -80,14 +80,10 @@ void JobSignals::take() noexcept {
       answer_checkpoint();
       continue;
     }
-    if (ends_by(signal)) end_by(signal);
-    if (stop_signal() == 0) stop_signal_.store(signal, std::memory_order_relaxed);
+    const bool is_again = stop_signal() != 0;
+    if (!attended_.load(std::memory_order_relaxed) || (is_again && signal == SIGINT)) end_by(signal);
+    if (!is_again) stop_signal_.store(signal, std::memory_order_relaxed);
   }
-}
-
-bool JobSignals::ends_by(int signal) const noexcept {
-  if (!attended_.load(std::memory_order_relaxed)) return true;
-  return stop_signal() != 0 && (signal == SIGINT || !keeps_checkpoints_);
 }
 
 void JobSignals::end_by(int signal) noexcept {

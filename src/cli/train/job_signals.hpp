@@ -16,8 +16,8 @@ namespace trireme::cli {
 
 /// What signals mean to a training job, while it lives.
 ///
-/// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()). A second Ctrl-C always
-/// ends the program; a second SIGTERM does unless a checkpoint is written at the stop, which it must not spoil.
+/// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()); before it, any has its
+/// default action, and so has a SIGINT after it: a second Ctrl-C always ends the program. Another SIGTERM changes nothing.
 /// SIGUSR2: the flight recorders go to stderr as one line of JSON, also while an operation hangs: the signals are taken
 /// by a thread of their own, never by a handler.
 /// SIGUSR1 asks for a checkpoint (take_checkpoint_request()); where none are written, that is said once on stderr.
@@ -48,7 +48,6 @@ class JobSignals {
   void end_by(int signal) noexcept;
   void show_recorders() noexcept;
   void answer_checkpoint() noexcept;
-  bool ends_by(int signal) const noexcept;
 
   const bool keeps_checkpoints_;
   sigset_t former_mask_;

@@ -53,6 +53,25 @@ TEST_CASE("Without a verdict the first rank that failed gives the exit code") {
   REQUIRE(outcome.line == "trireme run: rank 2 ended with exit code 3; the other ranks were ended");
 }
 
+TEST_CASE("Ranks that stopped in order are no cause beside a failure, and alone no failure") {
+  const auto stopped = exited(143);
+  REQUIRE(stopped.interrupted());
+  REQUIRE_FALSE(terminated.interrupted());
+  auto outcome = judge({{1, stopped}, {0, stopped}, {2, good}}, std::nullopt);
+  REQUIRE(outcome.exit_code == 143);
+  REQUIRE(outcome.line == "trireme run: interrupted");
+  outcome = judge({{1, stopped}, {0, killed, true}}, std::nullopt);
+  REQUIRE(outcome.exit_code == 143);
+  REQUIRE(outcome.line == "trireme run: interrupted; ranks that did not end in time were ended");
+  REQUIRE(judge({{1, stopped}, {0, exited(3)}}, std::nullopt).exit_code == 3);
+  // It left the others alone in their world, and they failed of it.
+  outcome = judge({{1, stopped}, {0, exited(1)}}, verdict_on(1));
+  REQUIRE(outcome.exit_code == 143);
+  REQUIRE(
+      outcome.line ==
+      "trireme run: rank 1 ended with exit code 143 during all_reduce #17 'bucket 0'; the other ranks failed with it");
+}
+
 TEST_CASE("A rank that fails alone is not said to have taken others along") {
   REQUIRE(judge({{0, exited(5)}}, std::nullopt).line == "trireme run: rank 0 ended with exit code 5");
   REQUIRE(judge({{1, good}, {0, exited(5)}}, std::nullopt).line == "trireme run: rank 0 ended with exit code 5");

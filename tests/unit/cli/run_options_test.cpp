@@ -37,21 +37,21 @@ TEST_CASE("The program and its arguments are passed on untouched") {
 }
 
 TEST_CASE("Flags of trireme run are read") {
-  auto options = parsed({"-n", "4", "--rendezvous", "[::1]:2000", "--bind", "core", "--log-dir", "d", "--grace", "2.5",
-                         "--max-restarts", "0", "--nnodes", "1:1", "--hosts", "localhost", "--", "p"});
+  auto options = parsed({"-n", "4", "--rendezvous", "[::1]:2000", "--bind", "core", "--log-dir", "d", "--failure-grace",
+                         "2.5", "--max-restarts", "0", "--nnodes", "1:1", "--hosts", "localhost", "--", "p"});
   REQUIRE(options.ranks == 4);
   REQUIRE(options.rendezvous == trireme::net::Address{"::1", 2000});
   REQUIRE(options.bind_cores);
   REQUIRE(options.log_dir == "d");
-  REQUIRE(options.grace == std::chrono::milliseconds(2500));
+  REQUIRE(options.failure_grace == std::chrono::milliseconds(2500));
 
   auto plain = parsed({"-n", "1", "--", "p"});
   REQUIRE(plain.rendezvous == trireme::net::Address{"127.0.0.1", 0});
   REQUIRE_FALSE(plain.bind_cores);
   REQUIRE_FALSE(plain.log_dir.has_value());
-  REQUIRE_FALSE(plain.grace.has_value());
-  REQUIRE(plain.stop_timeout == std::chrono::seconds(120));
-  REQUIRE(parsed({"-n", "1", "--stop-timeout", "2.5", "--", "p"}).stop_timeout == std::chrono::milliseconds(2500));
+  REQUIRE_FALSE(plain.failure_grace.has_value());
+  REQUIRE(plain.grace == std::chrono::seconds(120));
+  REQUIRE(parsed({"-n", "1", "--grace", "2.5", "--", "p"}).grace == std::chrono::milliseconds(2500));
 }
 
 TEST_CASE("What does not fit is refused in one line that names it") {
@@ -69,9 +69,11 @@ TEST_CASE("What does not fit is refused in one line that names it") {
   REQUIRE_THAT(failure({"-n", "2", "--bind", "socket", "--", "p"}), Contains("--bind") && Contains("socket"));
   REQUIRE_THAT(failure({"-n", "2", "--rendezvous", "nowhere", "--", "p"}),
                Contains("--rendezvous") && Contains("nowhere"));
-  REQUIRE_THAT(failure({"-n", "2", "--stop-timeout", "0", "--", "p"}), Contains("--stop-timeout"));
-  REQUIRE_THAT(failure({"-n", "2", "--grace", "-1", "--", "p"}), Contains("--grace"));
+  REQUIRE_THAT(failure({"-n", "2", "--grace", "0", "--", "p"}), Contains("--grace"));
+  REQUIRE_THAT(failure({"-n", "2", "--failure-grace", "-1", "--", "p"}), Contains("--failure-grace"));
   REQUIRE_THAT(failure({"-n", "2", "--grace", "nan", "--", "p"}), Contains("--grace"));
+  REQUIRE_THAT(failure({"-n", "2", "--failure-grace", "nan", "--", "p"}), Contains("--failure-grace"));
+  REQUIRE(failure({"-n", "2", "--stop-timeout", "9", "--", "p"}) == "unknown flag '--stop-timeout'");
   REQUIRE_THAT(failure({"-n", "2", "--log-dir", "", "--", "p"}), Contains("--log-dir"));
 }
 

@@ -300,6 +300,27 @@ TEST_CASE("A rank that ended well after it had left is missed by nobody") {
   REQUIRE_FALSE(server->verdict());
 }
 
+TEST_CASE("A rank that was interrupted is missed only where it has not left its world") {
+  const bool leaves = GENERATE(true, false);
+  auto server = Server::start(options_for(2));
+  Ear ear, other;
+  auto stayer = connect_control(rank_of(server->address(), 0), ear, soon());
+  auto stopper = connect_control(rank_of(server->address(), 1), other, soon());
+  server->process_interrupted(1, "exit code 143");  // seen before its goodbye is read
+  if (leaves) {
+    stopper->leave();
+    stayer->leave();
+    server->settle();
+    REQUIRE_FALSE(server->verdict());
+  } else {
+    stopper->abandon();
+    stopper.reset();
+    const Cause verdict = ear.heard();
+    REQUIRE(verdict.code == ErrorCode::peer_lost);
+    REQUIRE(verdict.member == 1);
+  }
+}
+
 TEST_CASE("Where a rank serves, its death is named with the operation that this rank saw it interrupt") {
   net::Socket listener = net::listen_tcp({"127.0.0.1", 0});
   const net::Address address = net::local_address(listener);
