@@ -12,6 +12,7 @@
 #include <random>
 #include <set>
 #include <span>
+#include <string_view>
 
 namespace trireme::checkpoint {
 namespace {
@@ -24,6 +25,20 @@ std::uint64_t unix_ms() {
 std::uint64_t random_id() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
+}
+
+constexpr std::string_view probe_prefix = "probe-";
+
+/// Every file that a manifest names.
+std::set<std::string> names_in(const Journal::Contents& contents) {
+  std::set<std::string> names;
+  for (const Journal::Item& item : contents.items) {
+    const auto* manifest = std::get_if<Manifest>(&item.entry);
+    if (manifest == nullptr) continue;
+    for (const PartRecord& part : manifest->parts) names.insert(part.file);
+    names.insert(manifest->json_file);
+  }
+  return names;
 }
 
 /// The newest manifest that can be read, complete or not.
@@ -51,21 +66,30 @@ Folder Folder::open(Communicator communicator, FileSystem& files, const FolderOp
   return folder;
 }
 
-/// Every rank looks for a file that rank 0 has just written.
+/// Every rank looks for a file that rank 0 has just written. Its name says before which attempt it was there, for tidy().
 void Folder::find_whether_shared() {
-  std::uint64_t probe = random_id();
-  communicator_.broadcast(std::span(&probe, 1), 0, {.label = "checkpoint probe"});
-  const std::string path = options_.path + "/probe-" + std::to_string(probe);
   const bool is_first = communicator_.rank() == 0;
-  do_together(communicator_, "checkpoint probe", [&] {
-    if (is_first) files_->create(path)->sync();
-  });
-  std::int32_t sees = files_->size(path) ? 1 : 0;
-  communicator_.all_reduce(std::span(&sees, 1), minimum, {.label = "checkpoint probe"});
-  is_shared_ = sees != 0;
-  do_together(communicator_, "checkpoint probe", [&] {
-    if (is_first) files_->remove(path);
-  });
+  std::int32_t is_sure = 0;
+  while (is_sure == 0) {
+    std::string name;
+    do_together(communicator_, "checkpoint probe", [&] {
+      if (!is_first) return;
+      const auto latest = Journal(*files_, options_.path).read().latest();
+      name = std::string(probe_prefix) +
+             attempt_tag({.generation = latest ? latest->generation + 1 : 1, .id = random_id()});
+      files_->create(options_.path + "/" + name)->sync();
+    });
+    const auto told = communicator_.broadcast_bytes(std::as_bytes(std::span(name)), 0, {.label = "checkpoint probe"});
+    name.assign(reinterpret_cast<const char*>(told.data()), told.size());
+    const std::string path = options_.path + "/" + name;
+    std::int32_t sees = 0;
+    do_together(communicator_, "checkpoint probe", [&] { sees = files_->size(path) ? 1 : 0; });
+    communicator_.all_reduce(std::span(&sees, 1), minimum, {.label = "checkpoint probe"});
+    is_shared_ = sees != 0;
+    // Another attempt that tidies up may have taken it away before all had looked.
+    do_together(communicator_, "checkpoint probe", [&] { is_sure = !is_first || files_->remove(path) ? 1 : 0; });
+    communicator_.all_reduce(std::span(&is_sure, 1), minimum, {.label = "checkpoint probe"});
+  }
 }
 
 void Folder::claim() {
@@ -124,31 +148,51 @@ std::optional<Manifest> Folder::resume(const TrainingState& state) {
 }
 
 void Folder::tidy() {
+  // Where folders are not shared, a rank's parts may be named in another rank's journal alone.
+  std::set<std::string> named;
+  bool is_readable = false;
   do_together(communicator_, "checkpoint leftovers", [&] {
-    if (is_shared_ && communicator_.rank() != 0) return;
-    const Journal journal(*files_, options_.path);
-    const Journal::Contents contents = journal.read();
-    if (!contents.damaged.empty()) return;  // which may be the manifest of what would be removed
-    std::set<std::string> named;
-    for (const Journal::Item& item : contents.items) {
-      const auto* manifest = std::get_if<Manifest>(&item.entry);
-      if (manifest == nullptr) continue;
-      for (const PartRecord& part : manifest->parts) named.insert(part.file);
-      named.insert(manifest->json_file);
-    }
-    for (const std::string& file : files_->list(journal.folder())) {
-      if (file.starts_with("draft-")) files_->remove(journal.path(file));
-    }
-    for (const std::string& step : files_->list(options_.path)) {
-      if (!is_step_folder(step)) continue;
-      for (const std::string& file : files_->list(options_.path + "/" + step)) {
-        const bool is_own = file.starts_with(attempt_tag(attempt_));
-        if (file.starts_with("g") && !is_own && !named.contains(step + "/" + file))
-          files_->remove(options_.path + "/" + step + "/" + file);
-      }
-      files_->remove_folder(options_.path + "/" + step);
-    }
+    const Journal::Contents contents = Journal(*files_, options_.path).read();
+    is_readable = contents.damaged.empty();  // else it may be the manifest of what would be removed
+    named = names_in(contents);
   });
+  std::string mine = is_readable ? "+" : "-";
+  for (const std::string& name : named) mine += name + '\n';
+  for (const auto& each :
+       communicator_.all_gather_bytes(std::as_bytes(std::span(mine)), {.label = "checkpoint leftovers"})) {
+    std::string_view theirs(reinterpret_cast<const char*>(each.data()), each.size());
+    is_readable = is_readable && theirs.starts_with('+');
+    theirs.remove_prefix(1);
+    for (std::size_t end = 0; (end = theirs.find('\n')) != std::string_view::npos; theirs.remove_prefix(end + 1))
+      named.emplace(theirs.substr(0, end));
+  }
+  if (!is_readable) return;
+  do_together(communicator_, "checkpoint leftovers", [&] {
+    if (!is_shared_ || communicator_.rank() == 0) remove_leftovers(named);
+  });
+}
+
+/// Only what carries the mark of an attempt before this one: a later one may be writing at this moment.
+void Folder::remove_leftovers(const std::set<std::string>& named) {
+  const auto is_old = [&](std::string_view name) {
+    const auto generation = tagged_generation(name);
+    return generation && *generation < attempt_.generation;
+  };
+  const auto remove_old = [&](const std::string& folder, std::string_view prefix) {
+    for (const std::string& file : files_->list(folder)) {
+      if (file.starts_with(prefix) && is_old(std::string_view(file).substr(prefix.size())))
+        files_->remove(folder + "/" + file);
+    }
+  };
+  remove_old(options_.path, probe_prefix);
+  remove_old(Journal(*files_, options_.path).folder(), draft_prefix);
+  for (const std::string& step : files_->list(options_.path)) {
+    if (!is_step_folder(step)) continue;
+    for (const std::string& file : files_->list(options_.path + "/" + step)) {
+      if (is_old(file) && !named.contains(step + "/" + file)) files_->remove(options_.path + "/" + step + "/" + file);
+    }
+    files_->remove_folder(options_.path + "/" + step);
+  }
 }
 
 }  // namespace trireme::checkpoint

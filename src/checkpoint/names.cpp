@@ -2,8 +2,10 @@
 #include "checkpoint/names.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cinttypes>
 #include <cstdio>
+#include <system_error>
 
 namespace trireme::checkpoint {
 namespace {
@@ -27,6 +29,15 @@ std::string attempt_tag(const Attempt& attempt) {
   char text[64];
   std::snprintf(text, sizeof text, "g%04" PRIu64 "-%08" PRIx64, attempt.generation, attempt.id >> 32);
   return text;
+}
+
+std::optional<std::uint64_t> tagged_generation(std::string_view name) {
+  if (!name.starts_with("g")) return std::nullopt;
+  std::uint64_t generation = 0;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + 1, end, generation);
+  if (parsed.ec != std::errc{} || parsed.ptr == end || *parsed.ptr != '-') return std::nullopt;
+  return generation;
 }
 
 std::string part_file(const Attempt& attempt, std::uint64_t step, int rank, int ranks) {

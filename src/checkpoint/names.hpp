@@ -16,6 +16,8 @@ bool is_step_folder(std::string_view name);
 
 /// "g0002-7f00aa12": what every file name of an attempt begins with.
 std::string attempt_tag(const Attempt& attempt);
+/// The generation of a name that begins so; nothing for other names.
+std::optional<std::uint64_t> tagged_generation(std::string_view name);
 
 /// "step-00000400/g0002-7f00aa12-rank-3-of-8.safetensors", "step-00000400/g0002-7f00aa12-manifest.json".
 std::string part_file(const Attempt& attempt, std::uint64_t step, int rank, int ranks);

@@ -38,18 +38,31 @@ Manifest describe(const StagedPart& part) {
   return share;
 }
 
+std::unique_ptr<OutputFile> create_in(FileSystem& files, const std::string& folder, const std::string& path) {
+  constexpr int tries = 3;
+  for (int i = 1;; ++i) {
+    files.make_folder(folder);
+    try {
+      return files.create(path);
+    } catch (const Exception&) {
+      if (i == tries || files.size(path)) throw;
+    }
+  }
+}
+
 void write_part(FileSystem& files, const StagedPart& part) {
   if (part.plan.data_bytes == 0) return;
-  files.make_folder(folder_of(part));
   const std::string path = part.folder + "/" + part.file;
-  const auto file = files.create(path);
+  auto file = create_in(files, folder_of(part), path);
   try {
     file->write(part.header);
     for (std::size_t begin = 0; begin < part.data.size(); begin += write_bytes)
       file->write(part.data.subspan(begin, std::min(write_bytes, part.data.size() - begin)));
     file->sync();
     files.sync_folder(folder_of(part));
+    files.sync_folder(part.folder);  // who made the folder may have ended before its name was durable
   } catch (...) {
+    file.reset();  // object stores make it when it is closed
     try {
       files.remove(path);
     } catch (const Exception&) {  // the first failure is the one to tell of

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct StagedPart {
 
 /// What rank 0 needs to know of a part: its slices with their hashes. Nothing of a part without data.
 Manifest describe(const StagedPart& part);
+
+/// A new file in a folder that is made for it, and made again when another attempt, which finds it empty, removes it between.
+std::unique_ptr<OutputFile> create_in(FileSystem& files, const std::string& folder, const std::string& path);
 
 /// Writes the part and makes it durable, its folder included. A file that is not finished is removed.
 void write_part(FileSystem& files, const StagedPart& part);

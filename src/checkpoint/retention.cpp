@@ -18,6 +18,10 @@ std::vector<std::string> remove_old(FileSystem& files, const std::string& folder
   const auto manifest = [](const Journal::Item* item) -> const Manifest& { return std::get<Manifest>(item->entry); };
   std::sort(checkpoints.begin(), checkpoints.end(),
             [&](const auto* a, const auto* b) { return id_of(manifest(b)) < id_of(manifest(a)); });
+  // A storage that repeats requests may have a manifest twice: it is one checkpoint.
+  checkpoints.erase(std::unique(checkpoints.begin(), checkpoints.end(),
+                                [&](const auto* a, const auto* b) { return id_of(manifest(a)) == id_of(manifest(b)); }),
+                    checkpoints.end());
   std::vector<std::string> names;
   for (std::size_t i = keep_last; i < checkpoints.size(); ++i) {
     const Manifest& old = manifest(checkpoints[i]);

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <chrono>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -55,11 +56,12 @@ struct Outcome {
   std::string problem{};
   std::uint64_t bytes = 0;
   std::vector<std::string> removed{};
+  bool may_stand = false;  ///< though it failed
 };
 
 std::string to_text(const Outcome& outcome) {
-  return Json{static_cast<int>(outcome.code), outcome.problem, outcome.bytes, outcome.removed}.dump(
-      -1, ' ', false, Json::error_handler_t::replace);
+  const Json json{static_cast<int>(outcome.code), outcome.problem, outcome.bytes, outcome.removed, outcome.may_stand};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Outcome outcome_of(std::span<const std::byte> bytes) {
@@ -68,7 +70,8 @@ Outcome outcome_of(std::span<const std::byte> bytes) {
   return {.code = static_cast<ErrorCode>(json.at(0).get<int>()),
           .problem = json.at(1).get<std::string>(),
           .bytes = json.at(2).get<std::uint64_t>(),
-          .removed = json.at(3).get<std::vector<std::string>>()};
+          .removed = json.at(3).get<std::vector<std::string>>(),
+          .may_stand = json.at(4).get<bool>()};
 }
 
 }  // namespace
@@ -83,19 +86,37 @@ class Saver::Work {
   }
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
+  ~Work() {
+    while (!job_.wait(patience)) {
+    }
+    // While this rank is writing no commit has begun anywhere.
+    if (phase_ == Phase::writing) discard();
+  }
 
   std::optional<SaveReport> save(std::uint64_t step, const TrainingState& state) {
     std::optional<SaveReport> former = finish();
     if (last_step_ == step) return former;  // it is there
+    if (last_step_ > step) {
+      fail(ErrorCode::invalid_argument, "step " + std::to_string(step) + " is saved after step " +
+                                            std::to_string(*last_step_) +
+                                            ": the later step is the newer one. To go back, open the folder anew");
+    }
     began_ = Clock::now();
-    const StateWriter writer = state.save();
+    StateWriter writer;
+    do_together(communicator_, "checkpoint save", [&] { writer = state.save(); });
     part_ = stage(step, writer);
     manifest_ = manifest_for(step, writer);
-    job_.start([this] {
-      share_ = describe(part_);
-      write_part(folder_.files(), part_);
-    });
+    has_part_ = has_json_ = may_stand_ = false;
     phase_ = Phase::writing;
+    try {
+      job_.start([this] {
+        share_ = describe(part_);
+        write_part(folder_.files(), part_);
+        has_part_ = true;
+      });
+    } catch (const Exception& failure) {  // the others have begun: they learn of it as of any failure to write
+      error_ = failure.error();
+    }
     return former;
   }
 
@@ -141,12 +162,14 @@ class Saver::Work {
     part.header = part_header(part.tensors, part.plan,
                               {{"format", "pt"}, {"step", std::to_string(step)}, {"rank", std::to_string(rank)}});
     std::span<std::byte> room;
-    if (options_.memory_tier != nullptr) {
-      make_shares(sizes);
-      room = shares_.front().data;
-    } else {
-      room = staging_.room(part.plan.data_bytes);
-    }
+    do_together(communicator_, "checkpoint save", [&] {
+      if (options_.memory_tier != nullptr) {
+        make_shares(sizes);
+        room = shares_.front().data;
+      } else {
+        room = staging_.room(part.plan.data_bytes);
+      }
+    });
     copy_slices(part.tensors, part.plan, room);
     part.data = room;
     if (options_.memory_tier != nullptr) send_to_neighbour();
@@ -221,9 +244,10 @@ class Saver::Work {
   }
 
   void begin_commit() {
+    phase_ = Phase::committing;  // from here on rank 0 may commit, whatever befalls this one
     const auto gathered = communicator_.gather_bytes(encode_share(share_), 0, {.label = "checkpoint save"});
-    do_together(communicator_, "checkpoint save", [&] {
-      if (communicator_.rank() != 0) return;
+    if (communicator_.rank() != 0) return;
+    try {
       std::vector<Manifest> shares;
       for (const auto& each : gathered) shares.push_back(decode_share(each));
       merge_shares(shares, manifest_);
@@ -232,37 +256,57 @@ class Saver::Work {
       manifest_.json_xxh3 = hash_of(std::as_bytes(std::span(json)));
       check_manifest(manifest_, "what the ranks save");
       job_.start([this, json] { commit(json); });
-    });
-    phase_ = Phase::committing;
+    } catch (const Exception& failure) {
+      error_ = failure.error();
+    } catch (const std::exception& failure) {
+      error_ = Error{.code = ErrorCode::system, .message = failure.what()};
+    }
   }
 
   /// On rank 0's thread.
   void commit(const std::string& json) {
     FileSystem& files = folder_.files();
     const std::string step = folder_.path() + "/" + step_folder(manifest_.step);
-    files.make_folder(step);
-    const auto file = files.create(folder_.path() + "/" + manifest_.json_file);
-    file->write(std::as_bytes(std::span(json)));
-    file->sync();
+    {
+      const auto file = create_in(files, step, folder_.path() + "/" + manifest_.json_file);
+      has_json_ = true;
+      file->write(std::as_bytes(std::span(json)));
+      file->sync();
+    }
     files.sync_folder(step);
-    Journal(files, folder_.path()).commit(manifest_, folder_.is_shared());
-    removed_ = remove_old(files, folder_.path(), options_.keep_last, options_.keep_every);
+    files.sync_folder(folder_.path());
+    Journal journal(files, folder_.path());
+    try {
+      journal.commit(manifest_, folder_.is_shared());
+    } catch (...) {
+      may_stand_ = journal.may_hold(id_of(manifest_));
+      throw;
+    }
+    try {
+      removed_ = remove_old(files, folder_.path(), options_.keep_last, options_.keep_every);
+    } catch (const Exception& failure) {  // no reason to doubt what has just been completed
+      not_removed_ = "older checkpoints could not be removed: " + failure.error().message;
+    }
   }
 
   SaveReport conclude() {
-    Outcome outcome{.bytes = manifest_.bytes(), .removed = std::exchange(removed_, {})};
+    Outcome outcome{.problem = std::exchange(not_removed_, {}),
+                    .bytes = manifest_.bytes(),
+                    .removed = std::exchange(removed_, {}),
+                    .may_stand = may_stand_};
     if (error_) {
+      blame_follower();
       outcome.code = error_->code;
-      outcome.problem = error_->message;
+      outcome.problem = "rank 0: " + error_->message;
     }
     const std::string told = communicator_.rank() == 0 ? to_text(outcome) : "";
     outcome =
         outcome_of(communicator_.broadcast_bytes(std::as_bytes(std::span(told)), 0, {.label = "checkpoint save"}));
-    if (!folder_.is_shared()) remove_files(folder_.files(), folder_.path(), outcome.removed);
+    if (!folder_.is_shared()) remove_without_a_word(outcome.removed);
     if (outcome.code == ErrorCode::none) {
       last_step_ = manifest_.step;
       if (options_.memory_tier != nullptr) keep_in_memory();
-    } else {
+    } else if (!outcome.may_stand) {
       discard();
     }
     SaveReport report = end(outcome.code == ErrorCode::none, outcome.problem);
@@ -290,22 +334,44 @@ class Saver::Work {
 
   /// Some rank could not write its part.
   SaveReport give_up() {
-    const std::string mine = error_ ? error_->message : "";
-    const auto all = communicator_.all_gather_bytes(std::as_bytes(std::span(mine)), {.label = "checkpoint save"});
-    std::string problem;
-    for (std::size_t rank = 0; rank < all.size() && problem.empty(); ++rank) {
-      if (all[rank].empty()) continue;
-      problem = "rank " + std::to_string(rank) + ": " +
-                std::string(reinterpret_cast<const char*>(all[rank].data()), all[rank].size());
+    if (communicator_.rank() == 0) blame_follower();
+    std::vector<std::byte> mine;
+    if (error_) {
+      mine.push_back(static_cast<std::byte>(error_->code));
+      const auto text = std::as_bytes(std::span(error_->message));
+      mine.insert(mine.end(), text.begin(), text.end());
     }
+    const auto all = communicator_.all_gather_bytes(mine, {.label = "checkpoint save"});
+    std::size_t rank = 0;
+    while (rank + 1 < all.size() && all[rank].empty()) ++rank;
+    const auto code = static_cast<ErrorCode>(all[rank].at(0));
+    std::string problem = "rank " + std::to_string(rank) + ": " +
+                          std::string(reinterpret_cast<const char*>(all[rank].data()) + 1, all[rank].size() - 1);
     discard();
-    return end(false, problem);
+    SaveReport report = end(false, std::move(problem));
+    if (code == ErrorCode::closed) fail(ErrorCode::closed, report.problem);
+    return report;
   }
 
-  /// What this rank has written is of no use.
+  /// An attempt that has begun since may have removed what this one was writing: then that is the reason. Rank 0.
+  void blame_follower() {
+    try {
+      Journal(folder_.files(), folder_.path()).refuse_if_followed(folder_.attempt());
+    } catch (const Exception& failure) {
+      if (failure.error().code == ErrorCode::closed || !error_) error_ = failure.error();
+    }
+  }
+
+  /// What this rank has written is of no use. Never more than this save made: a file of that name that was there before may
+  /// belong to a checkpoint.
   void discard() {
-    std::vector<std::string> names{part_.file};
-    if (communicator_.rank() == 0) names.push_back(manifest_.json_file);
+    std::vector<std::string> names;
+    if (std::exchange(has_part_, false)) names.push_back(part_.file);
+    if (std::exchange(has_json_, false)) names.push_back(manifest_.json_file);
+    remove_without_a_word(names);
+  }
+
+  void remove_without_a_word(const std::vector<std::string>& names) {
     try {
       remove_files(folder_.files(), folder_.path(), names);
     } catch (const Exception&) {  // the next attempt tidies up
@@ -330,7 +396,12 @@ class Saver::Work {
   StagedPart part_;
   Manifest share_;     // the thread's, then rank 0's to gather
   Manifest manifest_;  // slices and parts on rank 0 alone
+  // What the thread has done; looked at when it is over.
+  bool has_part_ = false;
+  bool has_json_ = false;
+  bool may_stand_ = false;  // the commit, though it failed
   std::vector<std::string> removed_;
+  std::string not_removed_;
   std::optional<Error> error_;
   std::vector<MemoryTier::Share> shares_;  // own, then that of the rank before
   std::optional<trireme::Work> to_neighbour_, from_neighbour_;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,8 @@ class Folder {
   ///         an error the state is undefined.
   std::optional<Manifest> resume(const TrainingState& state);
 
-  /// Removes what attempts before this one began to write and never completed. Collective.
+  /// Removes what attempts before this one began to write and never completed; nothing while some of the journal cannot be
+  /// read. Collective.
   void tidy();
 
   void warn(const std::string& line) const {
@@ -70,6 +72,7 @@ class Folder {
       : communicator_(std::move(communicator)), files_(&files), options_(options) {}
   void find_whether_shared();
   void claim();
+  void remove_leftovers(const std::set<std::string>& named);
 
   Communicator communicator_;
   FileSystem* files_;

@@ -23,7 +23,7 @@ struct SaverOptions {
 struct SaveReport {
   std::uint64_t step = 0;
   bool is_complete = false;
-  std::string problem{};    ///< why it is not, naming the rank
+  std::string problem{};    ///< why it is not, naming the rank; of a complete one, why older ones could not be removed
   std::uint64_t bytes = 0;  ///< of all ranks
   double seconds = 0.0;     ///< from save() on
 };
@@ -42,12 +42,14 @@ class Saver {
   Saver(Folder& folder, const SaverOptions& options = {}, const std::optional<Manifest>& parent = std::nullopt);
   Saver(const Saver&) = delete;
   Saver& operator=(const Saver&) = delete;
-  /// Waits for this rank's own writing. What is under way then stays incomplete: finish() before.
+  /// Waits for this rank's own writing, and removes what it wrote of a save that no rank has begun to complete: finish() before.
   ~Saver();
 
   /// Begins to save `state` as that of `step` (optimizer steps done). When it returns the state may change: it is staged.
   /// Returns what became of a save that was still under way.
-  /// Errors: mismatch when the ranks have different steps or lists of tensors; those of advance().
+  /// Errors, alike on all ranks: mismatch when they have different steps or lists of tensors; invalid_argument when a later
+  ///         step is complete already; system when there is no memory for the copy; those of the parts of the state and of
+  ///         advance().
   std::optional<SaveReport> save(std::uint64_t step, const TrainingState& state);
   /// Moves a save on, without waiting for any file; says when it is over. Once per step, say.
   /// Errors: closed when another attempt has taken the folder over.

@@ -40,6 +40,19 @@ class ToyState final : public checkpoint::Stateful {
     own.resize(pieces.size());
   }
 
+  /// The same in a few hundred bytes, for tests that save it thousands of times.
+  static ToyState small(int rank, int ranks) {
+    ToyState toy(rank, ranks, 0);
+    toy.tensors.clear();
+    toy.add("weight", DType::f32, {3, 5});
+    toy.add("half", DType::bf16, {7, 1});
+    toy.add("scalar", DType::f64, {});
+    toy.add("empty", DType::f32, {0, 5});
+    toy.add("bytes", DType::u8, {13});
+    toy.add("wide", DType::f64, {3, 4});
+    return toy;
+  }
+
   /// Bits that depend on (salt, tensor, element) alone.
   void fill(std::uint64_t salt) {
     for (std::size_t t = 0; t < tensors.size(); ++t) {
