@@ -93,8 +93,18 @@ class Saver::Work {
     if (phase_ == Phase::writing) discard();
   }
 
+  void prepare(const TrainingState& state) {
+    if (phase_ != Phase::idle || options_.memory_tier != nullptr || !job_.is_over()) return;
+    const StateWriter writer = state.save();
+    const PartPlan plan = plan_part(writer.tensors(), communicator_.rank(), communicator_.size());
+    job_.start([this, bytes = plan.data_bytes] { staging_.touch(bytes); });
+  }
+
   std::optional<SaveReport> save(std::uint64_t step, const TrainingState& state) {
     std::optional<SaveReport> former = finish();
+    while (!job_.wait(patience)) {  // memory that is being prepared
+    }
+    job_.take_error();  // which save() will meet again
     if (last_step_ == step) return former;  // it is there
     if (last_step_ > step) {
       fail(ErrorCode::invalid_argument, "step " + std::to_string(step) + " is saved after step " +
@@ -416,6 +426,7 @@ std::optional<SaveReport> Saver::save(std::uint64_t step, const TrainingState& s
 }
 std::optional<SaveReport> Saver::advance() { return work_->advance(); }
 std::optional<SaveReport> Saver::finish() { return work_->finish(); }
+void Saver::prepare(const TrainingState& state) { work_->prepare(state); }
 bool Saver::is_busy() const { return work_->is_busy(); }
 
 }  // namespace trireme::checkpoint

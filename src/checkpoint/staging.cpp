@@ -36,4 +36,10 @@ std::span<std::byte> Staging::room(std::size_t bytes) {
   return {data_, bytes};
 }
 
+void Staging::touch(std::size_t bytes) {
+  constexpr std::size_t page = 4096;
+  const std::span<std::byte> all = room(bytes);
+  for (std::size_t at = 0; at < all.size(); at += page) static_cast<volatile std::byte&>(all[at]) = std::byte{0};
+}
+
 }  // namespace trireme::checkpoint

@@ -16,6 +16,8 @@ class Staging {
 
   /// Room for `bytes`; what was there is lost when it grows.  Errors: system when there is no such memory.
   std::span<std::byte> room(std::size_t bytes);
+  /// The same, and every page of it is there.
+  void touch(std::size_t bytes);
 
  private:
   std::byte* data_ = nullptr;

@@ -45,6 +45,9 @@ class Saver {
   /// Waits for this rank's own writing, and removes what it wrote of a save that no rank has begun to complete: finish() before.
   ~Saver();
 
+  /// Makes the memory that a save of `state` will want, and touches it, beside the training loop: the first save is then as short
+  /// as any. Of use once the state has its size, which optimizers give it in their first step. Not collective.
+  void prepare(const TrainingState& state);
   /// Begins to save `state` as that of `step` (optimizer steps done). When it returns the state may change: it is staged.
   /// Returns what became of a save that was still under way.
   /// Errors, alike on all ranks: mismatch when they have different steps or lists of tensors; invalid_argument when a later

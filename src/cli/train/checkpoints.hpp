@@ -47,6 +47,8 @@ class Checkpoints {
   /// Begins one behind `step`, or moves the one on that is under way.
   void save(std::uint64_t step);
   void advance();
+  /// Makes ready for the first one, once the optimizer has its state. Not collective.
+  void prepare() { saver_->prepare(state_); }
   /// Writes one behind `step` and waits for it: whether it is complete.
   bool save_last(std::uint64_t step);
 

@@ -256,6 +256,7 @@ bool Trainer::train_epoch(JobSignals& signals) {
 /// Of the step behind, whose metrics are told: the state is that of a step's end.
 void Trainer::keep_checkpoints() {
   if (checkpoints_ == nullptr) return;
+  if (step_ == result_.resumed_from.value_or(0) + 1) checkpoints_->prepare();
   const telemetry::ScopedSpan span(trace_, steps_track_, "checkpoint");
   if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false)))
     checkpoints_->save(step_);
