@@ -32,7 +32,7 @@ foreach(room IN LISTS rooms)
   foreach(link IN LISTS links)
     if(link MATCHES "^trireme(::|_)(.+)$")
       list(APPEND packages ${packages_of_${CMAKE_MATCH_2}})
-    elseif(link MATCHES "^([A-Za-z0-9_]+)::[A-Za-z0-9_]+$")
+    elseif(link MATCHES "^([A-Za-z0-9_]+)::[A-Za-z0-9_-]+$")
       if(NOT DEFINED find_${CMAKE_MATCH_1})
         message(FATAL_ERROR "${room} links ${link}: say in TriremeInstall.cmake how a consumer finds "
                             "${CMAKE_MATCH_1}, or link it as $<BUILD_INTERFACE:${link}> if only headers are used")

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include <dirent.h>
@@ -148,6 +149,14 @@ class LocalFiles final : public FileSystem {
     if (errno == EEXIST) return false;
     if (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK) return std::nullopt;
     fail_system("link " + to, errno);
+  }
+
+  void replace(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) == 0) return;
+    const int reason = errno;
+    // Mounts of object stores have no rename.
+    if (reason == EPERM || reason == ENOTSUP || reason == ENOSYS) return FileSystem::replace(from, to);
+    fail_system("replace " + to, reason);
   }
 
   void sync_folder(const std::string& folder) override {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/subcommand.hpp"
 #include "cli/train/checkpoints.hpp"
+#include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
 #include "cli/train/settings_agreement.hpp"
@@ -45,6 +46,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
   Communicator communicator = world.communicator();
   const std::string content = data.content();
   compare_settings(communicator, options, content);
+  check_model_dir(communicator, options);
   std::unique_ptr<Checkpoints> checkpoints;
   if (options.checkpoints.folder) {
     auto settings = settings_of(options);
@@ -66,7 +68,9 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
   const bool has_result = !result.diverged_at || result.best_step != 0;
+  bool exported = true;
   if (is_first && has_result) {
+    if (!result.is_interrupted) exported = export_result(options, *trainer, result);
     if (const auto sample = result.is_interrupted ? std::nullopt : trainer->sample())
       std::printf("%s\n", sample->c_str());
     std::printf("%s\n", result_line(result).c_str());
@@ -76,6 +80,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
     std::fprintf(stderr, "%s\n", divergence_line(result, options.optimizer.learning_rate).c_str());
     return 1;
   }
+  if (!exported) return 1;
   if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
   if (result.is_unsaved) {
     if (is_first)

@@ -29,8 +29,8 @@ class InputFile {
   virtual void read(std::uint64_t offset, std::span<std::byte> bytes) const = 0;
 };
 
-/// What checkpoints ask of storage: no more than mounts of object stores can do. Nothing is ever renamed, and no file
-/// changes once it is closed.
+/// What checkpoints ask of storage: no more than mounts of object stores can do. No file changes once it is closed, and nothing
+/// but replace(), which checkpoints never call, takes a name from one file and gives it to another.
 /// Threads: any.  Errors: Exception system naming the file and the reason, unless said otherwise.
 class FileSystem {
  public:
@@ -49,6 +49,10 @@ class FileSystem {
   /// The second name of a file, which is there whole or not at all: false when `to` is there already; nothing when this
   /// storage has no second names.
   virtual std::optional<bool> link(const std::string& from, const std::string& to) = 0;
+  /// Gives the closed file `from` the name `to`, whichever file had it before; nothing is called `from` any more. Where the
+  /// storage renames, `to` is at every moment the old file or the new one. This one, of the other operations, is for any other
+  /// storage: `to` is gone for a moment, and without second names grows as a copy does.
+  virtual void replace(const std::string& from, const std::string& to);
   /// The names of what a folder holds are on the device when it returns.
   virtual void sync_folder(const std::string& folder) = 0;
   /// False when there was none.

@@ -2,9 +2,6 @@
 #include "cli/train/model.hpp"
 
 #include "cli/train/seeds.hpp"
-#include "trireme/models/cnn.hpp"
-#include "trireme/models/mlp.hpp"
-#include "trireme/models/resnet.hpp"
 
 namespace trireme::cli {
 namespace {
@@ -16,22 +13,31 @@ std::vector<std::size_t> layer_sizes(const data::LabelledImages& images, const s
   return sizes;
 }
 
+models::ImageExtent extent_of(const data::LabelledImages& images) { return {images.rows, images.columns, 1}; }
+
 }  // namespace
+
+models::MlpOptions mlp_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows) {
+  return {.sizes = layer_sizes(images, options.hidden),
+          .seed = model_seed(options.seed),
+          .rows = rows,
+          .dropout = options.dropout};
+}
+
+models::CnnOptions cnn_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows) {
+  return {.input = extent_of(images), .classes = images.classes, .seed = model_seed(options.seed), .rows = rows};
+}
+
+models::ResNetOptions resnet_options(const TrainOptions& options, const data::LabelledImages& images,
+                                     std::size_t rows) {
+  return {.input = extent_of(images), .classes = images.classes, .seed = model_seed(options.seed), .rows = rows};
+}
 
 std::unique_ptr<models::Classifier> make_model(const TrainOptions& options, const data::LabelledImages& images,
                                                std::size_t rows) {
-  const std::uint64_t seed = model_seed(options.seed);
-  const models::ImageExtent extent{images.rows, images.columns, 1};
-  if (options.model == "cnn") {
-    return std::make_unique<models::Cnn<float>>(
-        models::CnnOptions{.input = extent, .classes = images.classes, .seed = seed, .rows = rows});
-  }
-  if (options.model == "resnet") {
-    return std::make_unique<models::ResNet<float>>(
-        models::ResNetOptions{.input = extent, .classes = images.classes, .seed = seed, .rows = rows});
-  }
-  return std::make_unique<models::Mlp<float>>(models::MlpOptions{
-      .sizes = layer_sizes(images, options.hidden), .seed = seed, .rows = rows, .dropout = options.dropout});
+  if (options.model == "cnn") return std::make_unique<models::Cnn<float>>(cnn_options(options, images, rows));
+  if (options.model == "resnet") return std::make_unique<models::ResNet<float>>(resnet_options(options, images, rows));
+  return std::make_unique<models::Mlp<float>>(mlp_options(options, images, rows));
 }
 
 }  // namespace trireme::cli

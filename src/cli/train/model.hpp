@@ -4,11 +4,19 @@
 #include "cli/train/options.hpp"
 #include "trireme/data/labelled_images.hpp"
 #include "trireme/models/classifier.hpp"
+#include "trireme/models/cnn.hpp"
+#include "trireme/models/mlp.hpp"
+#include "trireme/models/resnet.hpp"
 
 #include <cstddef>
 #include <memory>
 
 namespace trireme::cli {
+
+/// The shape of each of them, for images like these and passes of about `rows` samples.
+models::MlpOptions mlp_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows);
+models::CnnOptions cnn_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows);
+models::ResNetOptions resnet_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows);
 
 /// The model that was asked for, of f32, for images like these and passes of about `rows` samples.
 /// Errors: invalid_argument when the images do not suit it.

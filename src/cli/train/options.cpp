@@ -51,7 +51,7 @@ double at_least_zero(const char* flag, double value) {
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", trace, loss, precision = "f32", eval_every = "1";
+              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, loss, precision = "f32", eval_every = "1";
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
                 patience = 0, swa_from = 0;
   double ema = 0;
@@ -174,6 +174,10 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--early-stop", typed.patience,
                "end training behind so many evaluations in a row without a lesser loss (default 0: never)");
   flags.option("--log-every", typed.log_every, "steps between lines `metric … step_loss=…` (default 0: none)");
+  flags.option(
+      "--model-dir", typed.model_dir,
+      "folder that rank 0 leaves the trained model in: model.safetensors, the weights that are the result, and "
+      "config.json, how to compute with them");
   flags.option(
       "--trace", typed.trace,
       "file for a Chrome trace of every step (Perfetto shows it); of several ranks each writes its own, rank R "
@@ -311,6 +315,10 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   options.log_every = typed.log_every;
   options.checkpoints = checkpoints.checked(flags);
+  if (given("--model-dir")) {
+    if (typed.model_dir.empty()) refuse("--model-dir: the name of the folder is empty");
+    options.model_dir = typed.model_dir;
+  }
   if (given("--trace")) {
     if (typed.trace.empty()) refuse("--trace: the name of the file is empty");
     options.trace = typed.trace;

@@ -70,8 +70,9 @@ struct TrainOptions {
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
   CheckpointChoice checkpoints{};
-  std::uint64_t log_every = 0;         ///< steps; 0: never
-  std::optional<std::string> trace{};  ///< file for a trace of the steps; unset: none
+  std::uint64_t log_every = 0;             ///< steps; 0: never
+  std::optional<std::string> model_dir{};  ///< folder for the trained model; unset: none
+  std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none
 
   std::size_t global_batch(int ranks) const {
     return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(ranks) : batch_size;

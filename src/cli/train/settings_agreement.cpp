@@ -85,6 +85,7 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--checkpoint-keep-every", checkpoints.keep_every);
   add("--stop-after",
       text_of(checkpoints.stop_after.steps) + " steps, " + text_of(checkpoints.stop_after.time.count()) + " s");
+  add("--model-dir", options.model_dir.has_value());
 }
 
 void add_model(const TrainOptions& options, Settings& settings) {

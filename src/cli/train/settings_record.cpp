@@ -47,8 +47,9 @@ constexpr std::array<std::string_view, 32> may_change{"--epochs",
                                                       "--sync-batch-norm"};
 
 /// Of this start alone: not told again when it goes on.
-constexpr std::array<std::string_view, 5> of_this_start{"--checkpoint-dir", "--checkpoint-every", "--checkpoint-keep",
-                                                        "--checkpoint-keep-every", "--stop-after"};
+constexpr std::array<std::string_view, 6> of_this_start{"--checkpoint-dir",  "--checkpoint-every",
+                                                        "--checkpoint-keep", "--checkpoint-keep-every",
+                                                        "--stop-after",      "--model-dir"};
 
 template <class List>
 bool is_among(const List& list, std::string_view flag) {

@@ -42,6 +42,9 @@ class Trainer {
   Start start() const;
   /// What the trained model has to show beside numbers. Not collective.
   std::optional<std::string> sample() { return task_->sample(); }
+  const Task& task() const { return *task_; }
+  /// Once it has run: those that are the result.
+  const Weights& weights() const { return weights_; }
   /// What the gradients are reduced on.
   const Communicator& reductions() const { return data_parallel_.communicator(); }
 

@@ -96,6 +96,7 @@ TEST_CASE("Without flags train has the defaults of its help") {
   CHECK(options.data.dataset == DatasetSpec{DatasetKind::images, "fashion-mnist"});
   CHECK(options.log_every == 0);
   CHECK_FALSE(options.trace);
+  CHECK_FALSE(options.model_dir);
   CHECK(made(options)->learning_rate() == options.optimizer.learning_rate);
 }
 
@@ -167,6 +168,8 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "0.25",
                                        "--log-every",
                                        "9",
+                                       "--model-dir",
+                                       "out/model",
                                        "--trace",
                                        "t.json"});
   CHECK(options.hidden == std::vector<std::size_t>{8, 4});
@@ -205,6 +208,7 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.data.held_out == 0.25);
   CHECK(options.log_every == 9);
   CHECK(options.trace == std::string("t.json"));
+  CHECK(options.model_dir == std::string("out/model"));
 }
 
 TEST_CASE("Of a flag given twice the last counts, as in scripts that pass their arguments on") {
@@ -261,6 +265,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--dataset", "imagenet"}, "--dataset is 'imagenet'"},
       {{"--data-dir", ""}, "--data-dir"},
       {{"--trace", ""}, "--trace: the name of the file is empty"},
+      {{"--model-dir", ""}, "--model-dir: the name of the folder is empty"},
       {{"--optimizer", "sdg"}, "--optimizer is 'sdg'; this version has: sgd, adam, adamw"},
       {{"--order", "random"}, "--order is 'random'"},
       {{"--learning-rate", "-1"}, "--learning-rate must be finite and at least 0"},

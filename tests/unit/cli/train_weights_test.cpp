@@ -42,6 +42,7 @@ class CountingTask final : public Task {
   void use_gradients(std::span<const Parameter>) override {}
   std::string model() const override { return "counting"; }
   std::string dataset() const override { return "numbers"; }
+  std::string config() const override { return "{}"; }
   std::size_t samples() const override { return 1; }
   Measure measure() const override { return measure_; }
   void feed(data::DistributedSampler&, int, layout::LeafBlock) override {}

@@ -42,6 +42,8 @@ class ClassLabels {
   static ClassLabels agreed(Communicator& communicator, const LabelCollector& training);
 
   std::size_t size() const { return labels_.size(); }
+  /// Of each class.
+  const std::vector<float>& labels() const { return labels_; }
   /// Collective.
   /// Errors: invalid_argument, alike on all ranks, naming a label of a test set that is none of these.
   void check_covers(Communicator& communicator, const LabelCollector& test) const;

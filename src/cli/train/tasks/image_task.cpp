@@ -8,6 +8,7 @@
 #include "cli/train/normalisation.hpp"
 #include "cli/train/shard_feed.hpp"
 #include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/model_config.hpp"
 #include "trireme/data/labelled_images.hpp"
 
 #include <algorithm>
@@ -27,7 +28,8 @@ struct Images {
 class ImageTask final : public Task {
  public:
   ImageTask(const TrainOptions& options, const Images& images, const TaskPlace& place)
-      : images_(images),
+      : options_(options),
+        images_(images),
         communicator_(place.communicator),
         sync_batch_norm_(options.sync_batch_norm),
         model_(make_model(options, images.sets.train, place.pass_rows)),
@@ -41,6 +43,7 @@ class ImageTask final : public Task {
   void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
   std::string model() const override { return model_->description(); }
   std::string dataset() const override { return images_.sets.train.name; }
+  std::string config() const override { return image_config(options_, images_.sets.train, images_.normalisation); }
   std::size_t samples() const override { return images_.training(); }
   Measure measure() const override { return Measure::accuracy; }
 
@@ -104,6 +107,7 @@ class ImageTask final : public Task {
     return {images_.sets.train, images_.training(), images_.held_out};
   }
 
+  const TrainOptions& options_;
   const Images& images_;
   Communicator communicator_;
   bool sync_batch_norm_;

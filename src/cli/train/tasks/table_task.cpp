@@ -6,6 +6,7 @@
 #include "cli/train/tasks/class_labels.hpp"
 #include "cli/train/tasks/held_out.hpp"
 #include "cli/train/tasks/known_features.hpp"
+#include "cli/train/tasks/model_config.hpp"
 #include "cli/train/tasks/row_source.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/evaluation_share.hpp"
@@ -139,7 +140,8 @@ template <class Table>
 class TableTask final : public Task {
  public:
   TableTask(const TrainOptions& options, const Rows<Table>& rows, const TaskPlace& place)
-      : rows_(rows),
+      : options_(options),
+        rows_(rows),
         loss_(options.loss == LossKind::squared ? models::TabularLoss::squared : models::TabularLoss::cross_entropy) {
     const bool is_deep = options.model == "mlp" && !options.hidden.empty();
     check_fits(rows.features(), is_deep ? options.hidden.front() : 1, options.data.dataset.path);
@@ -169,6 +171,17 @@ class TableTask final : public Task {
   void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
   std::string model() const override { return model_->description(); }
   std::string dataset() const override { return rows_.name; }
+  std::string config() const override {
+    TableConfig table{.model = model_->options(), .names = rows_.source->names()};
+    if constexpr (is_sparse<Table>) {
+      if (scaling_) table.factor = scaling_->factor;
+    } else if (scaling_) {
+      table.mean = scaling_->mean;
+      table.inverse_deviation = scaling_->inverse_deviation;
+    }
+    if (labels_) table.labels = labels_->labels();
+    return table_config(options_, table);
+  }
   std::size_t samples() const override { return rows_.split.training.size(); }
   Measure measure() const override {
     return loss_ == models::TabularLoss::squared ? Measure::error : Measure::accuracy;
@@ -221,6 +234,7 @@ class TableTask final : public Task {
     if (labels_) labels_->replace(batch_.labels);
   }
 
+  const TrainOptions& options_;
   const Rows<Table>& rows_;
   models::TabularLoss loss_;
   std::optional<Scaling<Table>> scaling_;

@@ -76,6 +76,8 @@ class Task {
   /// "mlp 784-512-512-10"; "fashion-mnist train".
   virtual std::string model() const = 0;
   virtual std::string dataset() const = 0;
+  /// What another program needs beside the weights to compute the model's outputs: a JSON object (tasks/model_config).
+  virtual std::string config() const = 0;
   /// To train on.
   virtual std::size_t samples() const = 0;
   virtual Measure measure() const = 0;

@@ -4,6 +4,7 @@
 #include "cli/train/content_hash.hpp"
 #include "cli/train/seeds.hpp"
 #include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/model_config.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/token_file.hpp"
 #include "trireme/models/gpt.hpp"
@@ -78,6 +79,7 @@ class TextTask final : public Task {
            std::to_string(shape.vocabulary);
   }
   std::string dataset() const override { return text_.name; }
+  std::string config() const override { return text_config(options_, model_.options()); }
   std::size_t samples() const override { return static_cast<std::size_t>(text_.file.training_windows()); }
   Measure measure() const override { return Measure::perplexity; }
   void feed(data::DistributedSampler&, int, layout::LeafBlock) override {}
