@@ -125,7 +125,10 @@ void read_targets(Communicator& communicator, PartSource& source, const Manifest
   for (const StateReader::Target& each : shared) all += each.to.size_bytes();
   const std::size_t window = window_bytes(manifest, communicator.size(), all);
   const std::vector<Read> reads = plan_reads(manifest, shared, window);
-  SharedReading(communicator, source, manifest, window).run(reads, share_reads(reads, communicator.size(), holders));
+  std::size_t longest = 0;  // a small state takes little memory and traffic
+  for (const Read& each : reads) longest = std::max(longest, each.bytes);
+  longest = (longest + trailer - 1) / trailer * trailer;
+  SharedReading(communicator, source, manifest, longest).run(reads, share_reads(reads, communicator.size(), holders));
   do_together(communicator, "checkpoint load", [&] { read_own(source, manifest, own, window); });
 }
 

@@ -4,8 +4,18 @@
 #include "checkpoint/journal.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace trireme::checkpoint {
+namespace {
+
+/// Whether the attempt of `newest` went on from one before `old`: then `old` was no good to it.
+bool is_passed_over(const Manifest& old, const Manifest& newest) {
+  return newest.parent_generation != 0 && old.attempt != newest.attempt &&
+         std::pair(old.attempt.generation, old.step) > std::pair(newest.parent_generation, newest.parent_step);
+}
+
+}  // namespace
 
 std::vector<std::string> remove_old(FileSystem& files, const std::string& folder, std::uint64_t keep_last,
                                     std::uint64_t keep_every) {
@@ -23,10 +33,15 @@ std::vector<std::string> remove_old(FileSystem& files, const std::string& folder
                                 [&](const auto* a, const auto* b) { return id_of(manifest(a)) == id_of(manifest(b)); }),
                     checkpoints.end());
   std::vector<std::string> names;
-  for (std::size_t i = keep_last; i < checkpoints.size(); ++i) {
-    const Manifest& old = manifest(checkpoints[i]);
+  std::uint64_t kept = 0;
+  for (const Journal::Item* each : checkpoints) {
+    const Manifest& old = manifest(each);
+    if (kept < keep_last) {
+      kept += is_passed_over(old, manifest(checkpoints.front())) ? 0 : 1;
+      continue;
+    }
     if (keep_every != 0 && old.step % keep_every == 0) continue;
-    journal.remove(checkpoints[i]->file);
+    journal.remove(each->file);
     for (const PartRecord& part : old.parts) names.push_back(part.file);
     names.push_back(old.json_file);
   }

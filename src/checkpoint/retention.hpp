@@ -10,7 +10,8 @@
 namespace trireme::checkpoint {
 
 /// Removes complete checkpoints but for the last `keep_last` and those of steps that are multiples of `keep_every` (0: none):
-/// the manifests first, so that none ever names files that are gone, then the files, whose names it returns.
+/// one that the newest one's attempt passed over, as it was damaged, say, is none of the last ones, but stays with them. The
+/// manifests first, so that none ever names files that are gone, then the files, whose names it returns.
 std::vector<std::string> remove_old(FileSystem& files, const std::string& folder, std::uint64_t keep_last,
                                     std::uint64_t keep_every);
 

@@ -110,6 +110,7 @@ TEST_CASE("Of two attempts on one folder the later one goes on, whenever it begi
   for (const auto kind : {VolatileFiles::Kind::disk, VolatileFiles::Kind::object_store}) {
     for (const int ranks : {1, 2}) {
       for (const bool b_saves : {false, true}) {
+        if (ranks == 2 && kind == VolatileFiles::Kind::object_store) continue;  // nothing new
         SharedByRanks<VolatileFiles> disks;
         std::atomic<std::uint64_t> calls{0};
         testing::run_ranks(

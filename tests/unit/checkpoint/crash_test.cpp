@@ -101,8 +101,9 @@ std::size_t survive_everything(const CrashCase& each) {
         for (std::size_t k = 0; k < all.size(); ++k) {
           const std::string where = "death at change " + std::to_string(k);
           go_on(world, all[k], Crash::loses_all, 0, each, where + ", all lost");
+          if (each.kind == VolatileFiles::Kind::object_store) continue;  // a crash takes nothing more from it
           go_on(world, all[k], Crash::loses_none, 0, each, where + ", none lost");
-          for (std::uint64_t seed = 0; seed < 4; ++seed)
+          for (std::uint64_t seed = 0; seed < 3; ++seed)
             go_on(world, all[k], Crash::tears, 100 * k + seed, each, where + ", torn by seed " + std::to_string(seed));
         }
       },
@@ -111,11 +112,10 @@ std::size_t survive_everything(const CrashCase& each) {
 }
 
 TEST_CASE("A save that dies anywhere leaves the checkpoint before it or its own, whatever the crash loses") {
-  for (const auto kind : {VolatileFiles::Kind::disk, VolatileFiles::Kind::object_store}) {
-    for (const int ranks : {1, 2}) {
-      for (const std::uint64_t keep_last : {1, 2})
-        CHECK(survive_everything({.ranks = ranks, .kind = kind, .keep_last = keep_last}) > 20);
-    }
+  for (const int ranks : {1, 2}) {
+    for (const std::uint64_t keep_last : {1, 2})
+      CHECK(survive_everything({.ranks = ranks, .keep_last = keep_last}) > 20);
+    CHECK(survive_everything({.ranks = ranks, .kind = VolatileFiles::Kind::object_store, .keep_last = 1}) > 20);
   }
 }
 

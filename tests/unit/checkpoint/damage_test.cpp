@@ -130,6 +130,45 @@ TEST_CASE("A journal that cannot be read stops a commit: another attempt may hav
   });
 }
 
+TEST_CASE("A damaged checkpoint is none of the last ones that are kept") {
+  testing::run_ranks(1, [&](World& world) {
+    VolatileFiles files;
+    const auto damage = [&](const std::string& step) {
+      for (const auto& [path, bytes] : files.contents()) {
+        if (!has(path, step) || !path.ends_with(".safetensors")) continue;
+        Bytes damaged = bytes;
+        damaged.back() ^= std::byte{1};
+        files.put(path, damaged);
+      }
+    };
+    {
+      OneAttempt attempt(world, files, {.keep_last = 2});
+      attempt.must_save(10);
+      attempt.must_save(20);
+    }
+    damage("step-00000020");
+    {
+      OneAttempt attempt(world, files, {.keep_last = 2});
+      require(attempt.resume() == 10, "the good one is resumed");
+      attempt.must_save(30);
+    }
+    {
+      const auto worse = files.clone();
+      for (const auto& [path, bytes] : files.contents()) {
+        if (has(path, "step-00000030") && path.ends_with(".safetensors")) worse->put(path, Bytes(bytes.size()));
+      }
+      OneAttempt attempt(world, *worse);
+      require(attempt.resume() == 10, "two good ones are kept");
+    }
+    OneAttempt attempt(world, files, {.keep_last = 2});
+    require(attempt.resume() == 30, "the newest is resumed");
+    attempt.must_save(40);
+    for (const auto& [path, bytes] : files.contents())
+      require(!has(path, "step-00000020") && !has(path, "step-00000010"),
+              path + " is gone once there are two newer ones");
+  });
+}
+
 TEST_CASE("While some of the journal cannot be read, nothing is tidied up") {
   testing::run_ranks(1, [&](World& world) {
     VolatileFiles files;
