@@ -36,7 +36,8 @@ void check_pieces(const Manifest& manifest, const Read& read, std::span<const st
 
 void place(const Read& read, std::span<const std::byte> bytes) {
   for (const Piece& piece : read.pieces)
-    std::memcpy(piece.to, bytes.data() + (piece.offset - read.offset) + piece.skip, piece.wanted);
+    if (piece.wanted != 0)
+      std::memcpy(piece.to, bytes.data() + (piece.offset - read.offset) + piece.skip, piece.wanted);
 }
 
 /// One read of each rank at a time, given to all.
@@ -101,7 +102,7 @@ class SharedReading {
 void read_own(PartSource& source, const Manifest& manifest, std::span<const StateReader::Target> targets,
               std::size_t window) {
   std::vector<std::byte> bytes;
-  for (const Read& read : plan_reads(manifest, targets, window)) {
+  for (const Read& read : plan_reads(manifest, targets, window, false)) {
     bytes.resize(read.bytes);
     source.read(read.part, read.offset, bytes);
     check_pieces(manifest, read, bytes);
@@ -120,12 +121,13 @@ void check_json(const FileSystem& files, const std::string& folder, const Manife
 void read_targets(Communicator& communicator, PartSource& source, const Manifest& manifest,
                   std::span<const StateReader::Target> targets, std::span<const std::vector<int>> holders) {
   std::vector<StateReader::Target> shared, own;
-  for (const StateReader::Target& each : targets) (each.first ? own : shared).push_back(each);
+  // Of memory, a rank may want what only others hold: everybody's share is then given to all, who keep what they want.
+  for (const StateReader::Target& each : targets) (each.first && holders.empty() ? own : shared).push_back(each);
   std::size_t all = 0;
   for (const StateReader::Target& each : shared) all += each.to.size_bytes();
   const std::size_t window = window_bytes(manifest, communicator.size(), all);
-  const std::vector<Read> reads = plan_reads(manifest, shared, window);
-  std::size_t longest = 0;  // a small state takes little memory and traffic
+  const std::vector<Read> reads = plan_reads(manifest, shared, window, true);
+  std::size_t longest = 0;  // no more memory, and nothing more to send, than the longest of them
   for (const Read& each : reads) longest = std::max(longest, each.bytes);
   longest = (longest + trailer - 1) / trailer * trailer;
   SharedReading(communicator, source, manifest, longest).run(reads, share_reads(reads, communicator.size(), holders));

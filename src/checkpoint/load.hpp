@@ -12,7 +12,8 @@
 namespace trireme::checkpoint {
 
 /// Fills the targets that all ranks have alike, each byte read by one rank, which gives it to the others; and each rank its own
-/// ranges, read by itself. `holders`: see share_reads. Collective.
+/// ranges, read by itself. `holders`: see share_reads; with them every byte is read by one rank for all, ranges too, which all
+/// ranks then name alike. Collective.
 /// Errors: corrupt, on all ranks, naming rank, file and tensor.
 void read_targets(Communicator& communicator, PartSource& source, const Manifest& manifest,
                   std::span<const StateReader::Target> targets, std::span<const std::vector<int>> holders = {});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/checkpoint/memory_tier.hpp"
 
+#include "checkpoint/entry.hpp"
 #include "checkpoint/hash.hpp"
 #include "checkpoint/load.hpp"
 #include "checkpoint/together.hpp"
@@ -9,7 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace trireme::checkpoint {
 namespace {
@@ -21,10 +26,9 @@ class MemoryPartSource final : public PartSource {
   explicit MemoryPartSource(const MemoryTier::Save& save) : save_(save) {}
   void read(std::uint32_t part, std::uint64_t offset, std::span<std::byte> to) override {
     for (const MemoryTier::Share& share : save_.shares) {
+      if (share.part != part) continue;
       const std::uint64_t header = save_.manifest->parts[part].header_bytes;
-      if (share.part != part || offset < header || to.size() > share.data.size() ||
-          offset - header > share.data.size() - to.size())
-        continue;
+      if (offset < header || to.size() > share.data.size() || offset - header > share.data.size() - to.size()) continue;
       std::memcpy(to.data(), share.data.data() + (offset - header), to.size());
       return;
     }
@@ -45,6 +49,49 @@ std::uint64_t key_of(const Manifest& manifest) {
   return hash_of(std::as_bytes(std::span(numbers))) | 1;
 }
 
+constexpr std::uint64_t no_part = ~std::uint64_t{0};
+
+/// What a rank tells of a save that it holds; all zeros: of none.
+struct Held {
+  std::uint64_t key = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t started_ms = 0;
+  std::uint64_t step = 0;
+  std::uint64_t part_count = 0;
+  std::array<std::uint64_t, 2> parts{no_part, no_part};  ///< that this rank has: its own and its neighbour's
+
+  auto age() const { return std::tuple(generation, started_ms, step, key); }
+};
+
+Held held(const MemoryTier::Save& save) {
+  const Manifest& manifest = *save.manifest;
+  Held result{.key = key_of(manifest),
+              .generation = manifest.attempt.generation,
+              .started_ms = manifest.attempt.started_ms,
+              .step = manifest.step,
+              .part_count = manifest.parts.size()};
+  for (std::size_t i = 0; i < std::min(save.shares.size(), result.parts.size()); ++i)
+    result.parts[i] = save.shares[i].part;
+  return result;
+}
+
+template <class H>
+auto numbers_of(std::span<H> held) {
+  static_assert(sizeof(Held) % sizeof(std::uint64_t) == 0);
+  using Number = std::conditional_t<std::is_const_v<H>, const std::uint64_t, std::uint64_t>;
+  return std::span<Number>(reinterpret_cast<Number*>(held.data()), held.size_bytes() / sizeof(Number));
+}
+
+/// The manifest of a save; ranks that do not have it, new ones, hear it from the first that does.
+Manifest told(Communicator& communicator, const MemoryTier::Save& save, const std::vector<bool>& has_manifest) {
+  if (std::find(has_manifest.begin(), has_manifest.end(), false) == has_manifest.end()) return *save.manifest;
+  const auto root = std::find(has_manifest.begin(), has_manifest.end(), true) - has_manifest.begin();
+  std::vector<std::byte> mine;
+  if (communicator.rank() == static_cast<int>(root)) mine = encode(Entry(*save.manifest));
+  const auto bytes = communicator.broadcast_bytes(mine, static_cast<int>(root), {.label = "checkpoint replicas"});
+  return std::get<Manifest>(decode(bytes, "rank " + std::to_string(root) + "'s manifest"));
+}
+
 }  // namespace
 
 void MemoryTier::keep(Save save) {
@@ -61,46 +108,41 @@ std::vector<MemoryTier::Share> MemoryTier::take_oldest() {
 }
 
 std::optional<Manifest> MemoryTier::resume(Communicator communicator, const TrainingState& state) const {
-  // Who holds what: per save its key, its step and the parts, of which a rank holds two at most.
-  constexpr std::size_t fields = 4, own_numbers = fields * most_saves;
-  constexpr std::uint64_t no_part = ~std::uint64_t{0};
-  std::array<std::uint64_t, own_numbers> mine{};
-  for (std::size_t s = 0; s < saves_.size(); ++s) {
-    mine[s * fields] = key_of(*saves_[s].manifest);
-    mine[s * fields + 1] = saves_[s].manifest->step;
-    for (std::size_t i = 0; i < 2; ++i)
-      mine[s * fields + 2 + i] = i < saves_[s].shares.size() ? saves_[s].shares[i].part : no_part;
-  }
+  std::array<Held, most_saves> mine{};
+  for (std::size_t s = 0; s < saves_.size(); ++s) mine[s] = held(saves_[s]);
   const auto ranks = static_cast<std::size_t>(communicator.size());
-  std::vector<std::uint64_t> all(own_numbers * ranks);
-  communicator.all_gather(std::span<const std::uint64_t>(mine), std::span(all), {.label = "checkpoint replicas"});
+  std::vector<Held> all(mine.size() * ranks);
+  communicator.all_gather(numbers_of(std::span<const Held>(mine)), numbers_of(std::span(all)),
+                          {.label = "checkpoint replicas"});
 
-  for (const std::size_t newest : {std::size_t{0}, std::size_t{1}}) {
-    // Candidates are rank 0's: a save that rank 0 does not hold is none of all members.
-    const std::uint64_t key = all[newest * fields];
-    if (key == 0) continue;
-    const auto own =
-        std::find_if(saves_.begin(), saves_.end(), [&](const Save& each) { return key_of(*each.manifest) == key; });
-    std::int32_t parts = own == saves_.end() ? 0 : static_cast<std::int32_t>(own->manifest->parts.size());
-    std::int32_t least = own == saves_.end() ? -1 : 0;
-    communicator.all_reduce(std::span(&least, 1), minimum, {.label = "checkpoint replicas"});
-    if (least < 0) continue;
-    std::vector<std::vector<int>> holders(static_cast<std::size_t>(parts));
-    for (std::size_t rank = 0; rank < ranks; ++rank) {
-      for (std::size_t s = 0; s < most_saves; ++s) {
-        const auto* const theirs = &all[rank * own_numbers + s * fields];
-        for (std::size_t i = 2; theirs[0] == key && i < fields; ++i) {
-          if (theirs[i] < holders.size()) holders[theirs[i]].push_back(static_cast<int>(rank));
-        }
+  // Every rank knows the same and decides alike: the newest save of which every part is with somebody.
+  std::vector<Held> candidates = all;
+  std::sort(candidates.begin(), candidates.end(), [](const Held& a, const Held& b) { return a.age() > b.age(); });
+  std::uint64_t former = 0;
+  for (const Held& candidate : candidates) {
+    if (candidate.key == former || candidate.key == 0) continue;
+    former = candidate.key;
+    std::vector<std::vector<int>> holders(candidate.part_count);
+    std::vector<bool> has_manifest(ranks);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i].key != candidate.key) continue;
+      const std::size_t rank = i / most_saves;
+      has_manifest[rank] = true;
+      for (const std::uint64_t part : all[i].parts) {
+        if (part < holders.size()) holders[part].push_back(static_cast<int>(rank));
       }
     }
     if (std::any_of(holders.begin(), holders.end(), [](const auto& each) { return each.empty(); })) continue;
-    StateReader reader = reader_of(*own->manifest);
-    MemoryPartSource source(*own);
+    const auto own =
+        std::find_if(saves_.begin(), saves_.end(), [&](const Save& each) { return key_of(*each.manifest) == former; });
+    const Save save = own != saves_.end() ? *own : Save{};
+    const Manifest manifest = told(communicator, save, has_manifest);
+    StateReader reader = reader_of(manifest);
+    MemoryPartSource source(save);
     do_together(communicator, "checkpoint replicas", [&] { state.restore(reader); });
-    read_targets(communicator, source, *own->manifest, reader.targets(), holders);
+    read_targets(communicator, source, manifest, reader.targets(), holders);
     do_together(communicator, "checkpoint replicas", [&] { state.restored(); });
-    return *own->manifest;
+    return manifest;
   }
   return std::nullopt;
 }

@@ -19,8 +19,8 @@ struct Piece {
   std::size_t chunk = 0;     ///< the first one
   std::uint64_t offset = 0;  ///< of the part's file
   std::size_t bytes = 0;
-  std::size_t skip = 0;  ///< bytes before the first wanted one
-  std::size_t wanted = 0;
+  std::size_t skip = 0;    ///< bytes before the first wanted one
+  std::size_t wanted = 0;  ///< 0: none of it
   std::byte* to = nullptr;
 };
 
@@ -33,10 +33,11 @@ struct Read {
 };
 
 /// The reads, none longer than `window` (a multiple of the manifest's chunk), that bring every target what it wants, each
-/// chunk once per target. In the order of parts and bytes.
+/// chunk once per target. In the order of parts and bytes. `reads_whole`: of targets that are parts of tensors the whole is read
+/// (and the rest not wanted), so that ranks with other parts of the same have the same reads.
 /// Errors: corrupt when the manifest has no such tensor.
-std::vector<Read> plan_reads(const Manifest& manifest, std::span<const StateReader::Target> targets,
-                             std::size_t window);
+std::vector<Read> plan_reads(const Manifest& manifest, std::span<const StateReader::Target> targets, std::size_t window,
+                             bool reads_whole);
 
 /// Which of `reads` each of `ranks` does: as equal as can be, among the ranks that have the part (`holders`, by part; none
 /// given: all have all).

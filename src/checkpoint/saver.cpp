@@ -104,7 +104,7 @@ class Saver::Work {
     std::optional<SaveReport> former = finish();
     while (!job_.wait(patience)) {  // memory that is being prepared
     }
-    job_.take_error();  // which save() will meet again
+    job_.take_error();                      // which save() will meet again
     if (last_step_ == step) return former;  // it is there
     if (last_step_ > step) {
       fail(ErrorCode::invalid_argument, "step " + std::to_string(step) + " is saved after step " +

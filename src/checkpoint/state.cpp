@@ -103,6 +103,8 @@ std::vector<std::string> StateReader::value_names(std::string_view ending) const
 
 const Value& StateReader::wanted_value(std::string_view name) const {
   const auto found = all_values_.find(full(name));
+  if (found == all_values_.end() && !has_section())
+    fail(ErrorCode::invalid_argument, "the checkpoint has nothing of '" + section_ + "'");
   if (found == all_values_.end())
     fail(ErrorCode::corrupt, "the checkpoint does not have the value '" + full(name) + "'");
   return found->second;

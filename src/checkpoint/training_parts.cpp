@@ -12,6 +12,12 @@ constexpr std::string_view steps_name = "/steps";
 
 std::vector<std::int64_t> flat(std::size_t count) { return {static_cast<std::int64_t>(count)}; }
 
+std::string text_of(std::span<const std::int64_t> shape) {
+  std::string text = "{";
+  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "}";
+}
+
 }  // namespace
 
 void ParameterState::save(StateWriter& writer) const {
@@ -24,7 +30,12 @@ void ParameterState::restore(StateReader& reader) {
                                           " tensors of the model, which has " + std::to_string(parameters_.size()) +
                                           ": it is another model's");
   }
-  for (const Parameter& each : parameters_) reader.into(each.name, each.value);
+  for (const Parameter& each : parameters_) {
+    reader.into(each.name, each.value);
+    if (const std::string saved = text_of(reader.find(each.name)->shape), here = text_of(each.shape); saved != here)
+      fail(ErrorCode::invalid_argument,
+           "'" + each.name + "' has the shape " + saved + " in the checkpoint, " + here + " here");
+  }
 }
 
 void OptimizerState::save(StateWriter& writer) const {
@@ -41,6 +52,7 @@ void OptimizerState::save(StateWriter& writer) const {
 
 void OptimizerState::restore(StateReader& reader) {
   optimizer_.forget();
+  std::size_t tensors = 0;
   if (const std::string name = reader.text("name"); name != optimizer_.name()) {
     fail(ErrorCode::invalid_argument, "the checkpoint has the state of the optimizer '" + name + "'; this is '" +
                                           std::string(optimizer_.name()) + "'");
@@ -53,10 +65,22 @@ void OptimizerState::restore(StateReader& reader) {
     if (__builtin_mul_overflow(saved.shape.rows, saved.shape.columns, &saved.count))
       fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' is larger than any memory");
     // What make_room() takes is bounded by what the checkpoint really holds.
-    if (saved.count > reader.elements())
+    const bool keeps_tensors = !optimizer_.state_names().empty() || size_of(saved.dtype) < size_of(DType::f32);
+    if (keeps_tensors && reader.tensors().empty()) {
+      fail(ErrorCode::invalid_argument, "the checkpoint has no tensors of the optimizer '" +
+                                            std::string(optimizer_.name()) + "', which with these settings keeps some");
+    }
+    if (keeps_tensors && saved.count > reader.elements())
       fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' has more elements than all its tensors");
-    for (const auto& [name, tensor] : optimizer_.make_room(parameter, saved))
+    for (const auto& [name, tensor] : optimizer_.make_room(parameter, saved)) {
       reader.into(parameter + "/" + name, tensor);
+      ++tensors;
+    }
+  }
+  if (const std::size_t saved = reader.tensors().size(); saved != tensors) {
+    fail(ErrorCode::invalid_argument, "the checkpoint has " + std::to_string(saved) + " tensors of the optimizer '" +
+                                          std::string(optimizer_.name()) + "', which with these settings keeps " +
+                                          std::to_string(tensors));
   }
 }
 
@@ -116,6 +140,25 @@ void SamplerState::restore(StateReader& reader) {
                     .seed = reader.whole("seed"),
                     .shuffle = reader.whole("shuffle") != 0,
                     .cursor = {.epoch = reader.whole("epoch"), .step = reader.whole("step")}});
+}
+
+void CounterState::save(StateWriter& writer) const {
+  for (const Counter& each : counters_)
+    std::visit([&](const auto* number) { writer.value(each.name, *number); }, each.number);
+}
+
+void CounterState::restore(StateReader& reader) {
+  for (const Counter& each : counters_) {
+    const auto take = [&]<class T>(T* number) {
+      const auto found = reader.find_value(each.name);
+      if (!found) fail(ErrorCode::invalid_argument, "the checkpoint does not have the number '" + each.name + "'");
+      const T* const saved = std::get_if<T>(&*found);
+      if (saved == nullptr)
+        fail(ErrorCode::invalid_argument, "the checkpoint's '" + each.name + "' is a number of another kind");
+      *number = *saved;
+    };
+    std::visit(take, each.number);
+  }
 }
 
 }  // namespace trireme::checkpoint

@@ -115,11 +115,7 @@ void DataParallelState::begin_loop() {
   begin_step();
 }
 
-void DataParallelState::begin_step() {
-  if (sampler_ == nullptr) return step_state_->begin({}, {.step = unnumbered_step_++});
-  const auto cursor = sampler_->cursor();
-  step_state_->begin(sampler_->batch(), cursor);
-}
+void DataParallelState::begin_step() { step_state_->begin(sampler_, sampler_ == nullptr ? unnumbered_step_++ : 0); }
 
 bool DataParallelState::next_step() {
   step_state_->conclude();
@@ -128,17 +124,18 @@ bool DataParallelState::next_step() {
     begin_step();
     return true;
   }
-  const auto epoch = sampler_->cursor().epoch;
-  sampler_->advance();
-  if (step_state_->outcome() == StepOutcome::stop || sampler_->cursor().epoch != epoch) return false;
+  if (step_state_->outcome() == StepOutcome::stop) return false;
+  step_state_->done();
+  if (sampler_->cursor().epoch != step_state_->cursor().epoch) return false;
   begin_step();
   return true;
 }
 
-void StepState::begin(std::optional<std::span<const std::uint32_t>> batch, data::SamplerCursor cursor) {
-  numbered_ = batch.has_value();
-  batch_ = batch.value_or(std::span<const std::uint32_t>{});
-  cursor_ = cursor;
+void StepState::begin(data::DistributedSampler* sampler, std::uint64_t number) {
+  sampler_ = sampler;
+  numbered_ = sampler != nullptr;
+  batch_ = numbered_ ? sampler->batch() : std::span<const std::uint32_t>{};
+  cursor_ = numbered_ ? sampler->cursor() : data::SamplerCursor{.step = number};
   passed_ = 0;
   started_ = in_shard_ = reduced_ = applied_ = false;
   outcome_ = StepOutcome::ready;
@@ -195,6 +192,7 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
       fail(ErrorCode::invalid_argument, std::string(name) + " must be finite and at least 0");
   }
   applied_ = true;
+  done();
   if (synchronizer_.total_weight() == 0.0) return ApplyOutcome::empty;
   double scale = options.loss_scaler != nullptr ? 1.0 / options.loss_scaler->scale() : 1.0;
   const bool checks = options.loss_scaler != nullptr || options.skip_nonfinite;
@@ -215,6 +213,10 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
   optimizer.apply(updates_, scale,
                   options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity());
   return ApplyOutcome::applied;
+}
+
+void StepState::done() {
+  if (auto* const sampler = std::exchange(sampler_, nullptr)) sampler->advance();
 }
 
 double StepState::norm_of_gradients() {
@@ -249,8 +251,12 @@ void StepState::pass_empty_leaves() {
   }
 }
 
-void StepState::check_reduced(const char* call, std::size_t parameter) const {
+void StepState::check_reduced(const char* call) const {
   if (!reduced_) fail(ErrorCode::invalid_argument, std::string(call) + " comes after reduce()");
+}
+
+void StepState::check_reduced(const char* call, std::size_t parameter) const {
+  check_reduced(call);
   if (parameter >= parameters_.size()) {
     fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) +
                                           " among " + std::to_string(parameters_.size()));
@@ -274,6 +280,10 @@ Shards::Iterator Shards::begin() { return Iterator(step_->restart_shards() ? ste
 
 Shards Step::shards() { return Shards(state_); }
 StepOutcome Step::reduce() { return state_->reduce(); }
+void Step::done() {
+  state_->check_reduced("done()");
+  state_->done();
+}
 ApplyOutcome Step::apply(Optimizer& optimizer, const ApplyOptions& options) {
   return state_->apply(optimizer, options);
 }

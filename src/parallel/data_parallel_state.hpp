@@ -24,19 +24,22 @@ class StepState {
     shard_.step_ = this;
   }
 
-  /// `batch` none: of a loop without a sampler.
-  void begin(std::optional<std::span<const std::uint32_t>> batch, data::SamplerCursor cursor);
+  /// The step at the cursor of `sampler`; null: a step without samples, `number`.
+  void begin(data::DistributedSampler* sampler, std::uint64_t number = 0);
   /// To the next own leaf with samples, accounting for the empty ones; false at the end.
   bool next_shard();
   bool restart_shards();
   StepOutcome reduce();
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options);
+  /// The step has done what it was for: the sampler stands at the next one.
+  void done();
   /// Leaves the step in a state from which all ranks can go on together.
   void conclude();
   /// Completes the reductions of a step that was left between shards() and reduce(), so that all ranks have issued the
   /// same ones; its gradients are worth nothing. Collective then; otherwise nothing, and `ready`.
   StepOutcome abandon();
   /// Errors: invalid_argument before reduce(), or when there is no such parameter.
+  void check_reduced(const char* call) const;
   void check_reduced(const char* call, std::size_t parameter) const;
 
   GradientSynchronizer& synchronizer() { return synchronizer_; }
@@ -58,7 +61,8 @@ class StepState {
   int own_leaves_;
   data::SamplerCursor cursor_{};
   std::span<const std::uint32_t> batch_{};
-  bool numbered_ = true;  ///< batch_ says which samples
+  bool numbered_ = true;                         ///< batch_ says which samples
+  data::DistributedSampler* sampler_ = nullptr;  ///< that stands at this step still
   Shard shard_;
   int passed_ = 0;        ///< own leaves done with
   bool started_ = false;  ///< shards() is being iterated

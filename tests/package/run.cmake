@@ -11,6 +11,15 @@ function(run what)
   set(output "${output}" PARENT_SCOPE)
 endfunction()
 
+# The first weight that an example tells in the end.
+function(weight_of text variable)
+  string(REGEX MATCH "weight\\[0\\] = [^\n]*" weight "${text}")
+  if(weight STREQUAL "")
+    message(FATAL_ERROR "no weight is told in:\n${text}")
+  endif()
+  set(${variable} "${weight}" PARENT_SCOPE)
+endfunction()
+
 file(REMOVE_RECURSE ${WORK})
 set(prefix ${WORK}/prefix)
 set(outside -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}
@@ -45,6 +54,22 @@ foreach(example 01_hello_all_reduce 02_data_parallel)
   run("run ${example} on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/${example})
   message(STATUS "${output}")
 endforeach()
+weight_of("${output}" expected)  # of 02_data_parallel, which 04_checkpoint trains too
+
+set(checkpoint ${WORK}/build/04_checkpoint ${WORK}/checkpoints)
+message(STATUS "interrupt 04_checkpoint on two ranks")
+execute_process(COMMAND ${prefix}/bin/trireme run -n 2 -- ${checkpoint} 42 RESULT_VARIABLE status OUTPUT_VARIABLE output
+                ERROR_VARIABLE output)
+if(NOT status EQUAL 143)
+  message(FATAL_ERROR "an interrupted 04_checkpoint ends with ${status}, not 143:\n${output}")
+endif()
+run("go on with 04_checkpoint on three ranks" ${prefix}/bin/trireme run -n 3 -- ${checkpoint})
+message(STATUS "${output}")
+weight_of("${output}" weight)
+if(NOT output MATCHES "goes on from step 42" OR NOT weight STREQUAL expected)
+  message(FATAL_ERROR "04_checkpoint does not go on from step 42 to '${expected}':\n${output}")
+endif()
+
 run("run 03_language_model on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/03_language_model 2
     ${SOURCE}/CHANGELOG.md)
 message(STATUS "${output}")

@@ -26,12 +26,13 @@ class MemoryTier {
     std::vector<std::byte> data{};
   };
   struct Save {
-    std::shared_ptr<const Manifest> manifest{};
+    std::shared_ptr<const Manifest> manifest{};  ///< null: of a save that is not held
     std::vector<Share> shares{};
   };
 
-  /// The newest save that the members of `communicator` hold every share of is put into `state`. Nothing, and `state`
-  /// untouched, when there is none. Collective.
+  /// The newest save of which the members of `communicator` together hold every share is put into `state`: those left of the
+  /// ranks that saved it, and new ones, who hold nothing. Nothing, and `state` untouched, when there is none. Collective.
+  /// Cost:   every byte is read by one rank, which gives it to the others.
   /// Errors: corrupt when memory is not what was saved; those of the parts of the state.
   std::optional<Manifest> resume(Communicator communicator, const TrainingState& state) const;
 

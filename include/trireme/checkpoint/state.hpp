@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -72,7 +73,8 @@ class StateReader {
   const SavedTensor* find(std::string_view name) const;
   /// Of all tensors of the checkpoint together.
   std::size_t elements() const { return elements_; }
-  /// The value of that name.  Errors: corrupt when there is none, or one of another kind.
+  /// The value of that name.  Errors: corrupt when there is none, or one of another kind; invalid_argument when the checkpoint
+  /// has nothing of this section.
   std::uint64_t whole(std::string_view name) const;
   double real(std::string_view name) const;
   std::string text(std::string_view name) const;
@@ -118,6 +120,11 @@ class Stateful {
 /// `model/weight`.
 class TrainingState {
  public:
+  TrainingState() = default;
+  /// TrainingState state{{"model", model}, {"optimizer", optimizer}};  Errors: those of add().
+  TrainingState(std::initializer_list<std::pair<std::string, Stateful&>> parts) {
+    for (const auto& [section, part] : parts) add(section, part);
+  }
   /// `part` must outlive this.  Errors: invalid_argument when the name is empty, has a slash or is taken.
   void add(std::string section, Stateful& part);
 

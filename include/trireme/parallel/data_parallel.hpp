@@ -155,6 +155,9 @@ class Step {
   /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
   /// step of total weight 0 changes nothing.
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options = {});
+  /// What apply() says by itself: the gradients have been used, by an optimizer of your own. From here on the sampler stands at
+  /// the next step, and a checkpoint taken goes on there. After reduce().
+  void done();
   /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others. Those of
   /// row-sparse parameters are to be read only: in the next step only the rows that were touched are cleared.
   TensorView gradient(std::size_t parameter) const;
@@ -177,9 +180,10 @@ class Step {
   parallel::StepState* state_;
 };
 
-/// The rest of an epoch, step by step. The sampler's cursor moves on when a step is done with; leaving the loop early
-/// (break) leaves it at the step that was under way. A loop left between shards() and reduce() must be left by all
-/// ranks at that step; the next loop first completes what was begun.
+/// The rest of an epoch, step by step. The sampler's cursor moves on when a step has been applied (apply(), done()), or at the
+/// end of the loop's body; leaving the loop before (break), or by a stop, leaves it at the step that was under way: what has
+/// changed no parameter is not lost. So inside the loop, behind apply(), a checkpoint may be taken. A loop left between shards()
+/// and reduce() must be left by all ranks at that step; the next loop first completes what was begun.
 class Steps {
  public:
   class Iterator {

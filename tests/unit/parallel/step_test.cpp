@@ -266,8 +266,8 @@ TEST_CASE("break leaves the cursor at the step under way, and the next loop take
       step.apply(sgd);
       if (leave) break;
     }
-    complaints.expect(world.rank(), sampler.cursor() == data::SamplerCursor{0, 2}, "cursor");
-    if (where == Where::after_apply) sampler.advance();
+    const std::uint64_t next = where == Where::after_apply ? 3 : 2;
+    complaints.expect(world.rank(), sampler.cursor() == data::SamplerCursor{0, next}, "cursor");
     std::size_t steps = 0;
     for (auto& step : data_parallel.steps(sampler)) {
       backward(model, step);
@@ -306,6 +306,8 @@ TEST_CASE("request_stop on one rank ends the loop on all at the same step") {
       complaints.expect(world.rank(), stop == (step.index() == 3), "outcome of step " + std::to_string(step.index()));
     }
     complaints.expect(world.rank(), last == 3, "last step " + std::to_string(last));
+    complaints.expect(world.rank(), sampler.cursor() == data::SamplerCursor{0, 3},
+                      "the step that was not applied is next");
     // The request is spent: a later loop runs to the end of the epoch.
     sampler.restore({.count = 40, .global_batch = 4, .seed = 0, .shuffle = true, .cursor = {0, 5}});
     std::size_t more = 0;
@@ -336,7 +338,11 @@ TEST_CASE("step.gradients() are what apply() uses") {
                           "shape");
         same.apply(model.parameters()[p].name, foreign.parameters()[p].value, gradients[p]);
       }
+      const auto next = sampler.next(sampler.cursor());
+      step.done();
+      complaints.expect(world.rank(), sampler.cursor() == next, "an optimizer of others is done: the cursor");
       step.apply(adamw);
+      complaints.expect(world.rank(), sampler.cursor() == next, "done but once");
       complaints.expect(world.rank(), model.bytes() == foreign.bytes(), "parameters");
     }
   });
