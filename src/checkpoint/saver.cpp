@@ -368,7 +368,7 @@ class Saver::Work {
     try {
       Journal(folder_.files(), folder_.path()).refuse_if_followed(folder_.attempt());
     } catch (const Exception& failure) {
-      if (failure.error().code == ErrorCode::closed || !error_) error_ = failure.error();
+      if (failure.error().code == ErrorCode::closed) error_ = failure.error();
     }
   }
 
