@@ -9,6 +9,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 namespace trireme::checkpoint {
 namespace {
@@ -20,6 +21,13 @@ std::string id_text(const Attempt& attempt) {
   char text[17];
   std::snprintf(text, sizeof text, "%016" PRIx64, attempt.id);
   return text;
+}
+
+constexpr std::uint64_t most_generation = std::uint64_t{1} << 62;
+
+const Attempt& attempt_in(const Entry& entry) {
+  const auto* claim = std::get_if<Attempt>(&entry);
+  return claim != nullptr ? *claim : std::get<Manifest>(entry).attempt;
 }
 
 /// "00000012" or "00000012-7f00aa1200bc55de"; nothing for other names, such as those of files not finished.
@@ -47,8 +55,7 @@ std::string draft_name(const Attempt& by, std::uint64_t number) {
 std::optional<Attempt> Journal::Contents::latest() const {
   std::optional<Attempt> latest;
   for (const Item& item : items) {
-    const auto* claim = std::get_if<Attempt>(&item.entry);
-    const Attempt& attempt = claim != nullptr ? *claim : std::get<Manifest>(item.entry).attempt;
+    const Attempt& attempt = attempt_in(item.entry);
     if (!latest || *latest < attempt) latest = attempt;
   }
   return latest;
@@ -61,7 +68,10 @@ Journal::Contents Journal::read() const {
     if (!number) continue;
     contents.last_number = std::max(contents.last_number, *number);
     try {
-      contents.items.push_back({*number, file, decode(read_file(files_, path(file), most_entry_bytes), path(file))});
+      Entry entry = decode(read_file(files_, path(file), most_entry_bytes), path(file));
+      if (attempt_in(entry).generation > most_generation)
+        fail(ErrorCode::corrupt, path(file) + " is of an attempt behind which no other can be");
+      contents.items.push_back({*number, file, std::move(entry)});
     } catch (const Exception& error) {
       // Another rank may have removed an old one since it was listed.
       if (files_.size(path(file))) contents.damaged.push_back({*number, file, error.error().message});

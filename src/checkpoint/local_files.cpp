@@ -141,7 +141,7 @@ class LocalFiles final : public FileSystem {
     return std::make_unique<LocalOutput>(open_or_fail(path, O_WRONLY | O_CREAT | O_EXCL, "create"), path);
   }
   std::unique_ptr<InputFile> open(const std::string& path) const override {
-    return std::make_unique<LocalInput>(open_or_fail(path, O_RDONLY, "open"), path);
+    return std::make_unique<LocalInput>(open_or_fail(path, O_RDONLY | O_NONBLOCK, "open"), path);
   }
 
   std::optional<bool> link(const std::string& from, const std::string& to) override {

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <functional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -48,25 +47,49 @@ std::string_view text_of(DType dtype) {
   return std::find_if(names.begin(), names.end(), [&](const Name& each) { return each.dtype == dtype; })->text;
 }
 
-/// A header may be nested no deeper than the format is, lest brackets fill the stack, and has every name once.
-class HeaderGuard {
+/// A header may be nested no deeper than the format is, lest brackets fill the stack, and has every name once. A pass of its
+/// own: the parser's callbacks take time in the square of the number of tensors.
+class HeaderGuard final : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderGuard(const std::string& where) : where_(where) {}
-  bool operator()(int depth, Json::parse_event_t event, Json& value) {
-    using Event = Json::parse_event_t;
-    if ((event == Event::object_start || event == Event::array_start) && depth > 2)
-      refuse_header(where_, "its header is nested too deeply");
-    if (event == Event::object_start) seen_[static_cast<std::size_t>(depth)].clear();
-    if (event == Event::key) {
-      const auto& name = value.get_ref<const std::string&>();
-      if (!seen_[static_cast<std::size_t>(depth - 1)].insert(name).second)
-        refuse_header(where_, (depth == 1 ? "tensor " : "") + shown(name) + " is there twice");
-    }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override {
+    descend();
+    seen_[depth_ - 1].clear();
+    return true;
+  }
+  bool key(string_t& name) override {
+    if (!seen_[depth_ - 1].insert(name).second)
+      refuse_header(where_, (depth_ == 1 ? "tensor " : "") + shown(name) + " is there twice");
+    return true;
+  }
+  bool end_object() override { return ascend(); }
+  bool start_array(std::size_t) override {
+    descend();
+    return true;
+  }
+  bool end_array() override { return ascend(); }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  void descend() {
+    if (depth_ == seen_.size()) refuse_header(where_, "its header is nested too deeply");
+    ++depth_;
+  }
+  bool ascend() {
+    --depth_;
     return true;
   }
 
- private:
   const std::string& where_;
+  std::size_t depth_ = 0;
   std::array<std::set<std::string>, 3> seen_;  // by depth
 };
 
@@ -164,7 +187,8 @@ SafeTensors parse_safetensors(std::span<const std::byte> begin, std::uint64_t fi
   Json json;
   try {
     HeaderGuard guard(where);
-    json = Json::parse(text + length_bytes, text + file.header_bytes, std::ref(guard));
+    Json::sax_parse(text + length_bytes, text + file.header_bytes, &guard);
+    json = Json::parse(text + length_bytes, text + file.header_bytes);
   } catch (const Json::exception& error) {
     refuse_header(where, "its header is no JSON: " + shown(error.what()));
   }

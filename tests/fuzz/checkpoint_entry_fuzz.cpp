@@ -76,7 +76,7 @@ Manifest scripted(Script script) {
       const std::uint64_t bytes = slice.count * size_of(tensor.dtype);
       if (slice.part < manifest.parts.size()) {
         slice.offset = manifest.parts[slice.part].bytes + script.error();
-        manifest.parts[slice.part].bytes += bytes;
+        if (script.below(16) != 15) manifest.parts[slice.part].bytes += bytes;  // else the next one lies on it
       }
       const std::uint64_t chunks = bytes / manifest.chunk_bytes + (bytes % manifest.chunk_bytes != 0) + script.error();
       slice.chunk_xxh3.resize(std::min<std::uint64_t>(chunks, 64));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/entry.hpp"
 #include "support/failures.hpp"
 #include "support/require.hpp"
 #include "support/temporary_folder.hpp"
@@ -12,6 +13,8 @@
 
 #include <atomic>
 #include <filesystem>
+
+#include <sys/stat.h>
 
 namespace {
 
@@ -83,6 +86,22 @@ TEST_CASE("The newest checkpoint is resumed, and the last ones and every m-th ar
   for (const auto& each : std::filesystem::directory_iterator(folder.path())) steps.push_back(each.path().filename());
   std::sort(steps.begin(), steps.end());
   CHECK(steps == std::vector<std::string>{"journal", "step-00000030", "step-00000050", "step-00000060"});
+}
+
+TEST_CASE(
+    "What is no file is no journal entry, one that no attempt can follow is damaged, and neither holds anybody up") {
+  const TemporaryFolder folder;
+  save_steps(folder.path(), 1, {3});
+  REQUIRE(::mkfifo((folder.path() + "/journal/00000100").c_str(), 0600) == 0);
+  const checkpoint::Attempt last{.generation = ~std::uint64_t{0}, .id = 1};
+  {
+    const auto files = checkpoint::local_files();
+    files->create(folder.path() + "/journal/00000101")->write(checkpoint::encode(checkpoint::Entry(last)));
+  }
+  std::vector<std::string> warnings;
+  CHECK(resumed_step(folder.path(), 2, &warnings) == 3);
+  REQUIRE(warnings.size() == 1);
+  CHECK(has(warnings[0], "00000101 is of an attempt behind which no other can be"));
 }
 
 }  // namespace

@@ -136,6 +136,16 @@ TEST_CASE("Names stand once, at every depth, and brackets are nested no deeper t
   CHECK(has(said_of(objects, 0), "too deeply"));
 }
 
+TEST_CASE("Headers of very many tensors, or of very many brackets, take time in proportion to them") {
+  std::vector<SafeTensor> many;
+  for (std::uint64_t i = 0; i < 100'000; ++i) many.push_back({"t" + std::to_string(i), DType::u8, {1}, i, i + 1});
+  const auto header = safetensors_header(many, {});
+  CHECK(parse_safetensors(header, header.size() + many.size(), "file-a").tensors.size() == many.size());
+  std::string objects = "{\"a\":[{}";
+  for (int i = 0; i < 300'000; ++i) objects += ",{}";
+  CHECK(has(said_of(objects + "]}", 0), "lacks dtype"));
+}
+
 TEST_CASE("Extents and offsets are whole numbers that fit") {
   for (const char* extent : {"-1", "1.0", "1e0", "\"1\"", "null", "[1]", "true", "18446744073709551616"})
     said_of("{\"a\":" + tensor("[" + std::string(extent) + "]", "[0,1]") + "}", 1);
