@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -84,13 +85,14 @@ Agreement agree(Communicator& communicator, const std::vector<Sighting>& mine, c
   const auto gathered = communicator.all_gather_bytes(std::as_bytes(std::span(text)), {.label = "checkpoints"});
   std::vector<std::vector<Sighting>> all;
   std::vector<CheckpointId> ids;
+  std::set<std::string> damaged;
   Agreement agreement;
   for (std::size_t rank = 0; rank < gathered.size(); ++rank) {
     all.push_back(from_text(gathered[rank]));
     for (const Sighting& each : all.back()) {
       if (!each.is_damage)
         ids.push_back(each.id);
-      else
+      else if (damaged.insert(each.problem).second)  // of a folder that is shared, every rank says the same
         agreement.problems.push_back("rank " + std::to_string(rank) + ": " + each.problem);
     }
   }
