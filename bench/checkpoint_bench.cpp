@@ -94,17 +94,18 @@ class TrainingLoop {
   template <class Done>
   std::vector<double> run(Done&& done) {
     std::vector<double> seconds;
-    for (auto& step : data_parallel_.steps(sampler_)) {
-      if (done(seconds.size())) break;
-      const auto begin = Clock::now();
-      for (auto& shard : step.shards())
-        model_.forward_backward(std::span<const float>(features_), labels_, [&](std::size_t p) { shard.ready(p); });
-      step.reduce();
-      step.apply(optimizer_);
-      seconds.push_back(seconds_since(begin));
+    bool is_done = false;
+    while (!is_done) {
+      for (auto& step : data_parallel_.steps(sampler_)) {
+        if ((is_done = done(seconds.size()))) break;
+        const auto begin = Clock::now();
+        for (auto& shard : step.shards())
+          model_.forward_backward(std::span<const float>(features_), labels_, [&](std::size_t p) { shard.ready(p); });
+        step.reduce();
+        step.apply(optimizer_);
+        seconds.push_back(seconds_since(begin));
+      }
     }
-    sampler_.restore(
-        {.count = sampler_.options().count, .global_batch = sampler_.options().global_batch, .cursor = {}});
     return seconds;
   }
 
