@@ -5,6 +5,7 @@
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
 #include "cli/train/settings_agreement.hpp"
+#include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
@@ -46,6 +47,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
   Communicator communicator = world.communicator();
   const std::string content = data.content();
   compare_settings(communicator, options, content);
+  check_against_world(options, communicator);  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
   std::unique_ptr<Checkpoints> checkpoints;
   if (options.checkpoints.folder) {

@@ -1,105 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/trainer.hpp"
 
-#include "cli/train/batch_norm_exchange.hpp"
+#include "cli/train/end_agreement.hpp"
+#include "cli/train/setup.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/models/weights_hash.hpp"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <limits>
-#include <span>
 #include <utility>
-
-#include <sys/resource.h>
 
 namespace trireme::cli {
 namespace {
-
-constexpr Bytes first_bucket{std::uint64_t{1} << 20};
 
 double seconds_between(Progress::Clock::time_point from, Progress::Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-int leaves_of(const TrainOptions& options, int ranks) {
-  if (options.accumulate != 0) {
-    const int leaves = options.accumulate * ranks;
-    if (options.logical_shards != 0 && options.logical_shards != leaves) {
-      fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) +
-                                            " and --accumulate " + std::to_string(options.accumulate) + " on " +
-                                            std::to_string(ranks) + " ranks, which make " + std::to_string(leaves) +
-                                            ", do not agree: give one of the two");
-    }
-    return leaves;
-  }
-  if (options.logical_shards == 0) return ranks;
-  if (options.logical_shards < ranks) {
-    fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
-                                          std::to_string(ranks) +
-                                          " ranks of this world: raise it, or start fewer ranks");
-  }
-  return options.logical_shards;
-}
-
-/// What the world can say against these settings before anything moves.
-const TrainOptions& checked(const TrainOptions& options, Communicator communicator) {
-  const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
-  check_sync_batch_norm(options, call.leaves, communicator.size());
-  try {
-    static_cast<void>(communicator.explain(1, DType::f32, call));
-  } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
-    fail(refusal.error().code, "TRIREME_ALGORITHM: " + refusal.error().message);
-  }
-  return options;
-}
-
-TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data) {
-  const auto leaves = static_cast<std::size_t>(leaves_of(options, world.size()));
-  return {.communicator = communicator,
-          .local_ranks = world.local_size(),
-          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1};
-}
-
-DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
-                                     telemetry::SpanRecorder* trace) {
-  return {.bucket_bytes = options.bucket_bytes,
-          .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
-          .logical_shards = options.logical_shards,
-          .accumulate = options.accumulate,
-          .overlap = options.overlap,
-          .order = options.order,
-          .gradients_as_bucket_views = !weights.is_narrow(),
-          .row_sparse = task.row_sparse(),
-          .trace = trace};
-}
-
 layout::LeafBlock own_block(const DataParallel& data_parallel, const World& world) {
   return layout::leaf_blocks(data_parallel.logical_shards(), world.size())[static_cast<std::size_t>(world.rank())];
-}
-
-std::int64_t bits_of(const std::string& hash) {
-  std::uint64_t value = 0;
-  std::from_chars(hash.data(), hash.data() + hash.size(), value, 16);
-  return static_cast<std::int64_t>(value);
-}
-
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {
-  auto optimizer = optimizer_named(choice.name).make(choice);
-  if (const auto names = task.without_decay(); !names.empty() && choice.weight_decay != 0) {
-    optimizer->add_group({.name = "without decay", .parameters = names, .weight_decay = 0.0});
-  }
-  return optimizer;
-}
-
-void check_validation(const ValidationOptions& validation, const Task& task) {
-  if (task.size(Part::validation) != 0 || (!validation.keep_best && validation.patience == 0)) return;
-  fail(ErrorCode::invalid_argument,
-       std::string(validation.keep_best ? "--keep-best" : "--early-stop") +
-           ": no samples are held out to go by: raise --held-out, or give a --test-dataset");
 }
 
 }  // namespace
@@ -107,7 +26,7 @@ void check_validation(const ValidationOptions& validation, const Task& task) {
 Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
                  Checkpoints* checkpoints, telemetry::SpanRecorder* trace)
     : world_(world),
-      options_(checked(options, world.communicator())),
+      options_(options),
       communicator_(world.communicator()),
       task_(data.make_task(task_place(world, communicator_, options, data))),
       weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
@@ -138,10 +57,10 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
   note_selection();
   if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
+  set_schedule();
   if (checkpoints_ != nullptr) resume();
   task_->feed(sampler_, data_parallel_.logical_shards(), own_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
-  set_schedule();
   result_.model = options.model;
   result_.world = world.size();
   result_.logical_shards = data_parallel_.logical_shards();
@@ -204,7 +123,7 @@ TrainResult Trainer::run(JobSignals& signals) {
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  if (has_result) settle_ends();
+  if (has_result) agree_on_ends(world_, weights_.parameters(), task_->buffers(), result_);
   warn_of_skipped_steps();
   return result_;
 }
@@ -218,7 +137,7 @@ TrainResult Trainer::interrupted_result(const JobSignals& signals) {
   result_.test.loss = std::numeric_limits<double>::quiet_NaN();
   if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  settle_ends();
+  agree_on_ends(world_, weights_.parameters(), task_->buffers(), result_);
   return result_;
 }
 
@@ -455,28 +374,6 @@ void Trainer::keep_final_weights() {
     const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
     result_.test = evaluate(*task_, Part::test, communicator_, metric_options_);
     if (task_->size(Part::test) != 0 && !std::isfinite(result_.test.loss)) result_.diverged_at = step_;
-  }
-}
-
-/// The ranks agree on how they end: the same weights, the same signal.
-void Trainer::settle_ends() {
-  result_.weights_xxh3 = models::weights_hash(weights_.parameters());
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const std::array<std::int64_t, 4> mine{bits_of(result_.weights_xxh3), result_.stop_signal,
-                                         bits_of(models::weights_hash(task_->buffers())), used.ru_maxrss};
-  std::vector<std::int64_t> all(mine.size() * static_cast<std::size_t>(world_.size()));
-  communicator_.all_gather(std::span<const std::int64_t>(mine), std::span<std::int64_t>(all),
-                           {.label = "weights hash"});
-  for (int rank = 0; rank < world_.size(); ++rank) {
-    const auto at = mine.size() * static_cast<std::size_t>(rank);
-    if (all[at] != all[0] || all[at + 2] != all[2]) {
-      const std::string what = all[at] != all[0] ? "weights" : "running statistics";
-      fail(ErrorCode::mismatch, "rank " + std::to_string(rank) + " (" + world_.host(rank) + ") ended with other " +
-                                    what + " than rank 0; the result of this run is worthless");
-    }
-    result_.peak_memory_kib = std::max(result_.peak_memory_kib, static_cast<std::uint64_t>(all[at + 3]));
-    result_.stop_signal = std::max(result_.stop_signal, static_cast<int>(all[at + 1]));
   }
 }
 

@@ -69,7 +69,6 @@ class Trainer {
   void keep_final_weights();
   void warn_of_skipped_steps();
   void note_selection() const;
-  void settle_ends();
   void say(const std::string& line);
   bool at_last_step() const { return step_ == total_steps_; }
   bool is_over() const { return at_last_step() || result_.diverged_at || result_.stopped_early_at; }

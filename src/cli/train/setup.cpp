@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/setup.hpp"
+
+#include "cli/train/batch_norm_exchange.hpp"
+#include "trireme/base/error.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace trireme::cli {
+namespace {
+
+constexpr Bytes first_bucket{std::uint64_t{1} << 20};
+
+int leaves_of(const TrainOptions& options, int ranks) {
+  if (options.accumulate != 0) {
+    const int leaves = options.accumulate * ranks;
+    if (options.logical_shards != 0 && options.logical_shards != leaves) {
+      fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) +
+                                            " and --accumulate " + std::to_string(options.accumulate) + " on " +
+                                            std::to_string(ranks) + " ranks, which make " + std::to_string(leaves) +
+                                            ", do not agree: give one of the two");
+    }
+    return leaves;
+  }
+  if (options.logical_shards == 0) return ranks;
+  if (options.logical_shards < ranks) {
+    fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
+                                          std::to_string(ranks) +
+                                          " ranks of this world: raise it, or start fewer ranks");
+  }
+  return options.logical_shards;
+}
+
+}  // namespace
+
+void check_against_world(const TrainOptions& options, Communicator communicator) {
+  const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
+  check_sync_batch_norm(options, call.leaves, communicator.size());
+  try {
+    static_cast<void>(communicator.explain(1, DType::f32, call));
+  } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
+    fail(refusal.error().code, "TRIREME_ALGORITHM: " + refusal.error().message);
+  }
+}
+
+TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data) {
+  const auto leaves = static_cast<std::size_t>(leaves_of(options, world.size()));
+  return {.communicator = communicator,
+          .local_ranks = world.local_size(),
+          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1};
+}
+
+DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
+                                     telemetry::SpanRecorder* trace) {
+  return {.bucket_bytes = options.bucket_bytes,
+          .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
+          .logical_shards = options.logical_shards,
+          .accumulate = options.accumulate,
+          .overlap = options.overlap,
+          .order = options.order,
+          .gradients_as_bucket_views = !weights.is_narrow(),
+          .row_sparse = task.row_sparse(),
+          .trace = trace};
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {
+  auto optimizer = optimizer_named(choice.name).make(choice);
+  if (const auto names = task.without_decay(); !names.empty() && choice.weight_decay != 0) {
+    optimizer->add_group({.name = "without decay", .parameters = names, .weight_decay = 0.0});
+  }
+  return optimizer;
+}
+
+void check_validation(const ValidationOptions& validation, const Task& task) {
+  if (task.size(Part::validation) != 0 || (!validation.keep_best && validation.patience == 0)) return;
+  fail(ErrorCode::invalid_argument,
+       std::string(validation.keep_best ? "--keep-best" : "--early-stop") +
+           ": no samples are held out to go by: raise --held-out, or give a --test-dataset");
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/options.hpp"
+#include "cli/train/tasks/task.hpp"
+#include "cli/train/weights.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+#include "trireme/telemetry/span_recorder.hpp"
+#include "trireme/world/world.hpp"
+
+#include <memory>
+
+namespace trireme::cli {
+
+/// What the world can say against these settings before anything moves.
+/// Errors: invalid_argument, unsupported naming the flag or TRIREME_ALGORITHM; alike on all ranks.
+void check_against_world(const TrainOptions& options, Communicator communicator);
+
+/// What a trainer is made of, from what was asked for.
+TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data);
+DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
+                                     telemetry::SpanRecorder* trace);
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task);
+
+/// Errors: invalid_argument when something is to be chosen by samples that there are none of.
+void check_validation(const ValidationOptions& validation, const Task& task);
+
+}  // namespace trireme::cli
