@@ -27,6 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
 
+constexpr std::chrono::seconds silence{10};         // between two words about a file that takes long
 constexpr std::chrono::milliseconds patience{200};  // between two looks at the others while waiting
 
 std::uint64_t unix_ms() {
@@ -132,9 +133,16 @@ class Saver::Work {
 
   std::optional<SaveReport> finish() {
     std::optional<SaveReport> report;
+    auto next_word = Clock::now() + silence;
     while (phase_ != Phase::idle && !report) {
       job_.wait(patience);
       report = advance();
+      if (report || Clock::now() < next_word) continue;
+      folder_.warn("rank " + std::to_string(busy_rank_) + " is still writing its part of the checkpoint of step " +
+                   std::to_string(manifest_.step) + ", " +
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - began_).count()) +
+                   " s after it was staged; all wait for it");
+      next_word += silence;
     }
     return report;
   }
@@ -143,8 +151,11 @@ class Saver::Work {
     if (phase_ == Phase::idle) return std::nullopt;
     const bool is_over = job_.is_over() && neighbour_is_done();
     if (is_over && !error_) error_ = job_.take_error();
-    std::array<std::int32_t, 2> busy_failed{is_over ? 0 : 1, is_over && error_ ? 1 : 0};
+    // Busy: higher, the lower the rank, so that the greatest is the lowest rank's.
+    const std::int32_t own = communicator_.size() - communicator_.rank();
+    std::array<std::int32_t, 2> busy_failed{is_over ? 0 : own, is_over && error_ ? 1 : 0};
     communicator_.all_reduce(std::span<std::int32_t>(busy_failed), maximum, {.label = "checkpoint save"});
+    busy_rank_ = communicator_.size() - busy_failed[0];
     if (busy_failed[0] != 0) return std::nullopt;
     if (phase_ == Phase::writing) {
       if (busy_failed[1] != 0) return give_up();
@@ -401,6 +412,7 @@ class Saver::Work {
   CheckpointId parent_{};
   Phase phase_ = Phase::idle;
   Clock::time_point began_{};
+  int busy_rank_ = 0;                       // the lowest that was not done when last asked
   std::optional<std::uint64_t> last_step_;  // complete, of this attempt
   Staging staging_;
   StagedPart part_;

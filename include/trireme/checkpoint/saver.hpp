@@ -57,7 +57,8 @@ class Saver {
   /// Moves a save on, without waiting for any file; says when it is over. Once per step, say.
   /// Errors: closed when another attempt has taken the folder over.
   std::optional<SaveReport> advance();
-  /// Waits until what is under way is complete or has failed.
+  /// Waits until what is under way is complete or has failed; every 10 s it warns (FolderOptions::warn), naming the rank whose
+  /// file takes so long.
   std::optional<SaveReport> finish();
   bool is_busy() const;
 
