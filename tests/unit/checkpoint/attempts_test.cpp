@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
 #include "support/require.hpp"
+#include "support/stride.hpp"
 #include "support/volatile_files.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -117,7 +118,7 @@ TEST_CASE("Of two attempts on one folder the later one goes on, whenever it begi
             ranks,
             [&](World& world) {
               std::uint64_t n = 0;
-              while (meet(world, disks, {.ranks = ranks, .kind = kind, .b_saves = b_saves}, n)) ++n;
+              while (meet(world, disks, {.ranks = ranks, .kind = kind, .b_saves = b_saves}, n)) n += testing::stride;
               if (world.rank() == 0) calls = n;
             },
             options);
@@ -132,7 +133,7 @@ void interfere(const std::function<void(OneAttempt& old, VolatileFiles& files)>&
                const std::function<void(OneAttempt& old)>& act) {
   testing::run_ranks(1, [&](World& world) {
     bool acted = true;
-    for (std::uint64_t n = 0; acted; ++n) {
+    for (std::uint64_t n = 0; acted; n += testing::stride) {
       VolatileFiles files;
       OneAttempt old(world, files);
       old.must_save(10);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
 #include "support/require.hpp"
+#include "support/stride.hpp"
 #include "support/volatile_files.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -98,7 +99,7 @@ std::size_t survive_everything(const CrashCase& each) {
   testing::run_ranks(
       1,
       [&](World& world) {
-        for (std::size_t k = 0; k < all.size(); ++k) {
+        for (std::size_t k = 0; k < all.size(); k += testing::stride) {
           const std::string where = "death at change " + std::to_string(k);
           go_on(world, all[k], Crash::loses_all, 0, each, where + ", all lost");
           if (each.kind == VolatileFiles::Kind::object_store) continue;  // a crash takes nothing more from it
@@ -131,7 +132,7 @@ TEST_CASE("What a process that died made, and did not sync, is durable once anot
     testing::run_ranks(1, [&](World& world) {
       VolatileFiles base;
       if (!is_first) OneAttempt(world, base).must_save(10);
-      for (std::uint64_t k = 0, is_dead = 1; is_dead != 0; ++k) {
+      for (std::uint64_t k = 0, is_dead = 1; is_dead != 0; k += testing::stride) {
         auto files = base.clone();
         files->die_at_change(k);
         try {
