@@ -3,11 +3,13 @@
 
 #include "checkpoint/agreement.hpp"
 #include "checkpoint/journal.hpp"
+#include "checkpoint/load.hpp"
 #include "checkpoint/names.hpp"
 #include "checkpoint/together.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <random>
 #include <set>
@@ -56,14 +58,31 @@ const Manifest* newest(const Journal::Contents& contents) {
 Folder Folder::open(Communicator communicator, FileSystem& files, const FolderOptions& options) {
   Folder folder(std::move(communicator), files, options);
   do_together(folder.communicator_, "checkpoint folder", [&] {
+    if (options.path.empty()) fail(ErrorCode::invalid_argument, "the name of the checkpoint folder is empty");
     files.make_folder(options.path);
     if (folder.communicator_.rank() != 0 || !options.accept) return;
     const Journal::Contents contents = Journal(files, options.path).read();
     if (const Manifest* manifest = newest(contents)) options.accept(*manifest);
   });
   folder.find_whether_shared();
-  folder.claim();
+  folder.check_writable();
   return folder;
+}
+
+/// Rank 0 has just shown that it can write.
+void Folder::check_writable() {
+  do_together(communicator_, "checkpoint folder", [&] {
+    if (communicator_.rank() == 0) return;
+    const std::string path =
+        options_.path + "/" + std::string(probe_prefix) + attempt_tag({.generation = 0, .id = random_id()});
+    files_->create(path)->sync();
+    files_->remove(path);
+  });
+}
+
+const Attempt& Folder::attempt() const {
+  if (!attempt_) fail(ErrorCode::invalid_argument, "the checkpoint folder " + options_.path + " is not taken over yet");
+  return *attempt_;
 }
 
 /// Every rank looks for a file that rank 0 has just written. Its name says before which attempt it was there, for tidy().
@@ -92,7 +111,8 @@ void Folder::find_whether_shared() {
   }
 }
 
-void Folder::claim() {
+void Folder::take_over() {
+  if (attempt_) return;
   std::vector<std::byte> claimed;
   do_together(communicator_, "checkpoint attempt", [&] {
     if (communicator_.rank() != 0) return;
@@ -108,9 +128,28 @@ void Folder::claim() {
   attempt_ = std::get<Attempt>(decode(claimed, "rank 0's attempt"));
 }
 
-std::vector<Manifest> Folder::complete() {
+std::vector<Manifest> Folder::complete() { return find(false); }
+
+/// A folder without a journal is a new one, or one that has lost what says which of its files belong together.
+void Folder::refuse_without_journal(bool has_entries) {
+  std::array<std::int32_t, 2> entries_files{has_entries ? 1 : 0, 0};
+  do_together(communicator_, "checkpoint journal", [&] {
+    const auto names = files_->list(options_.path);
+    entries_files[1] = std::any_of(names.begin(), names.end(), is_step_folder) ? 1 : 0;
+  });
+  communicator_.all_reduce(std::span<std::int32_t>(entries_files), maximum, {.label = "checkpoint journal"});
+  if (entries_files[0] != 0 || entries_files[1] == 0) return;
+  fail(
+      ErrorCode::invalid_argument,
+      options_.path +
+          " holds files of checkpoints, but its journal is gone: bring the folder journal back from where the rest came "
+          "from, or name another folder to begin anew");
+}
+
+std::vector<Manifest> Folder::find(bool warns) {
   Journal::Contents contents;
   do_together(communicator_, "checkpoint journal", [&] { contents = Journal(*files_, options_.path).read(); });
+  refuse_without_journal(contents.last_number != 0);
   std::vector<Sighting> mine;
   for (const Journal::Damage& each : contents.damaged) mine.push_back(Sighting::of_damage(each.file, each.what));
   std::vector<const Manifest*> manifests;
@@ -121,7 +160,9 @@ std::vector<Manifest> Folder::complete() {
     mine.push_back(Sighting::of(*manifest, missing_file(*files_, options_.path, *manifest)));
   }
   const Agreement agreement = agree(communicator_, mine, options_.path);
-  for (const std::string& problem : agreement.problems) warn(problem);
+  if (warns) {
+    for (const std::string& problem : agreement.problems) warn(problem);
+  }
   std::vector<Manifest> complete;
   for (const CheckpointId& id : agreement.complete) {
     const auto found =
@@ -132,19 +173,38 @@ std::vector<Manifest> Folder::complete() {
 }
 
 std::optional<Manifest> Folder::resume(const TrainingState& state) {
+  const auto accept = [&](const Manifest& manifest) {
+    if (communicator_.rank() == 0 && options_.accept) options_.accept(manifest);
+  };
+  if (!attempt_) {
+    // Who cannot go on must not stop who does.
+    if (const auto found = find(false); !found.empty()) {
+      do_together(communicator_, "checkpoint form", [&] {
+        accept(found.front());
+        StateReader reader = reader_of(found.front());
+        state.restore(reader);
+      });
+    }
+    take_over();
+  }
   std::optional<Error> last;
-  for (Manifest& manifest : complete()) {
+  for (Manifest& manifest : find(true)) {
+    do_together(communicator_, "checkpoint form", [&] { accept(manifest); });
     try {
       load(communicator_, *files_, options_.path, manifest, state);
+      tidy();
       return std::move(manifest);
     } catch (const Exception& failure) {
-      if (failure.error().code != ErrorCode::corrupt && failure.error().code != ErrorCode::system) throw;
+      // Storage that cannot be read at this moment takes nothing back: the next start may find it well.
+      if (failure.error().code != ErrorCode::corrupt) throw;
       last = failure.error();
       warn("the checkpoint of step " + std::to_string(manifest.step) + " is damaged: " + last->message);
     }
   }
-  if (!last) return std::nullopt;
-  fail(ErrorCode::corrupt, options_.path + ": no checkpoint there is good; the last one tried: " + last->message);
+  if (last)
+    fail(ErrorCode::corrupt, options_.path + ": no checkpoint there is good; the last one tried: " + last->message);
+  tidy();
+  return std::nullopt;
 }
 
 void Folder::tidy() {
@@ -176,7 +236,7 @@ void Folder::tidy() {
 void Folder::remove_leftovers(const std::set<std::string>& named) {
   const auto is_old = [&](std::string_view name) {
     const auto generation = tagged_generation(name);
-    return generation && *generation < attempt_.generation;
+    return generation && *generation < attempt().generation;
   };
   const auto remove_old = [&](const std::string& folder, std::string_view prefix) {
     for (const std::string& file : files_->list(folder)) {

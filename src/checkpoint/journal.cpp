@@ -23,6 +23,7 @@ std::string id_text(const Attempt& attempt) {
   return text;
 }
 
+constexpr std::uint64_t most_number = 999'999'999'999;  // a file of a higher one is none of ours
 constexpr std::uint64_t most_generation = std::uint64_t{1} << 62;
 
 const Attempt& attempt_in(const Entry& entry) {
@@ -36,7 +37,7 @@ std::optional<std::uint64_t> number_of(std::string_view file) {
   std::uint64_t number = 0;
   const char* const end = file.data() + std::min(file.find('-'), file.size());
   const auto parsed = std::from_chars(file.data(), end, number);
-  if (parsed.ec != std::errc{} || parsed.ptr != end || number == 0) return std::nullopt;
+  if (parsed.ec != std::errc{} || parsed.ptr != end || number == 0 || number > most_number) return std::nullopt;
   return number;
 }
 
@@ -74,7 +75,9 @@ Journal::Contents Journal::read() const {
       contents.items.push_back({*number, file, std::move(entry)});
     } catch (const Exception& error) {
       // Another rank may have removed an old one since it was listed.
-      if (files_.size(path(file))) contents.damaged.push_back({*number, file, error.error().message});
+      if (!files_.size(path(file))) continue;
+      if (error.error().code == ErrorCode::system) throw;  // which may pass: nothing is known of the entry
+      contents.damaged.push_back({*number, file, error.error().message});
     }
   }
   std::stable_sort(contents.items.begin(), contents.items.end(),

@@ -83,7 +83,11 @@ class Saver::Work {
       : folder_(folder), options_(options), communicator_(own_communicator(folder)) {
     if (options.keep_last == 0)
       fail(ErrorCode::invalid_argument, "keep_last must be at least 1: the newest always stays");
-    if (parent) parent_ = id_of(*parent);
+    folder.take_over();
+    if (parent) {
+      parent_ = id_of(*parent);
+      last_step_ = parent->step;  // which is there
+    }
   }
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;

@@ -37,7 +37,8 @@ struct SaveReport {
 /// Threads: one caller, and one of its own.
 class Saver {
  public:
-  /// `folder` must outlive it. `parent`: what this attempt went on from. Collective.
+  /// `folder` must outlive it, and is taken over if it was not yet. `parent`: what this attempt went on from, which is not saved
+  /// again. Collective.
   /// Errors: invalid_argument naming the setting.
   Saver(Folder& folder, const SaverOptions& options = {}, const std::optional<Manifest>& parent = std::nullopt);
   Saver(const Saver&) = delete;

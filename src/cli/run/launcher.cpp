@@ -268,14 +268,8 @@ bool Launcher::output_ended() const {
 
 Outcome Launcher::outcome() const {
   if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
-  // Whatever the ranks made of it, and of each other's end: the user knows why.
-  const auto failures = [&](auto is_counted) { return std::count_if(ends_.begin(), ends_.end(), is_counted); };
-  const auto failed = failures([](const RankEnd& end) { return end.failed(); });
-  const auto interrupted = failures([](const RankEnd& end) { return end.status.interrupted(); });
-  if (interrupted_by_ && failed != 0) {
-    return {interrupted == failed ? 128 + SIGTERM : 128 + *interrupted_by_,
-            std::string("trireme run: interrupted by ") + name_of_stop(*interrupted_by_)};
-  }
+  if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
+    return judge_interrupted(ends_, *interrupted_by_);
   auto verdict = around_.server.verdict();
   // Ranks that never joined agreed on nothing, but that one of them was not to come, or told otherwise than the rest.
   const bool names_success = verdict && std::any_of(ends_.begin(), ends_.end(), [&](const RankEnd& end) {

@@ -4,6 +4,7 @@
 #include "support/stride.hpp"
 #include "support/volatile_files.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/checkpoint/training_parts.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "unit/checkpoint/one_attempt.hpp"
 
@@ -191,6 +192,78 @@ TEST_CASE("Another job's folder is refused before anything in it changes") {
     const Error error = testing::error_of([&] { OneAttempt(world, files, {}, accept); });
     require(error.code == ErrorCode::invalid_argument && has(error.message, "another job's"), error.message);
     require(files.contents() == before, "nothing has changed");
+  });
+}
+
+TEST_CASE("Who cannot go on stops nobody: a refusal comes before the folder is taken over") {
+  VolatileFiles files;
+  testing::run_ranks(2, [&](World& world) {
+    const auto open = [&](std::function<void(const checkpoint::Manifest&)> accept) {
+      return checkpoint::Folder::open(world.communicator(), files,
+                                      {.path = VolatileFiles::root, .accept = std::move(accept)});
+    };
+    OneAttempt running(world, files);
+    running.must_save(10);
+    // A state of another form.
+    std::vector<float> other(3);
+    std::vector<Parameter> parameters{{"other", {3}, std::span(other), TensorView()}};
+    checkpoint::ParameterState part(parameters);
+    const checkpoint::TrainingState state{{"toy", part}};
+    auto folder = open({});
+    require(testing::code_of([&] { folder.resume(state); }) == ErrorCode::invalid_argument, "another form is refused");
+    // Another job that saves between the look at open() and resume() is refused there.
+    int asked = 0;
+    auto late = open([&](const checkpoint::Manifest&) {
+      if (++asked > 1) fail(ErrorCode::invalid_argument, "that is another job's");
+    });
+    require(testing::code_of([&] { late.resume(state); }) == ErrorCode::invalid_argument, "another job is refused");
+    require(testing::code_of([&] { late.attempt(); }) == ErrorCode::invalid_argument, "nothing is taken over");
+    running.must_save(20);
+    OneAttempt next(world, files);
+    require(next.resume() == 20, "the running job was not disturbed");
+    require(testing::code_of([&] { running.save(30); }) == ErrorCode::closed, "until it was");
+  });
+}
+
+TEST_CASE("A folder that has lost its journal is refused, not begun anew") {
+  VolatileFiles files;
+  testing::run_ranks(2, [&](World& world) {
+    OneAttempt(world, files).must_save(10);
+    world.communicator().barrier();
+    if (world.rank() == 0) {
+      for (const auto& [path, bytes] : files.contents()) {
+        if (has(path, "/journal/")) files.remove(path);
+      }
+    }
+    world.communicator().barrier();
+    const Error error = testing::error_of([&] {
+      auto folder = checkpoint::Folder::open(world.communicator(), files, {.path = VolatileFiles::root});
+      folder.complete();
+    });
+    require(error.code == ErrorCode::invalid_argument && has(error.message, "journal is gone"), error.message);
+  });
+}
+
+TEST_CASE("What cannot be read at this moment is no reason to go on from an older checkpoint") {
+  testing::run_ranks(1, [&](World& world) {
+    VolatileFiles files;
+    OneAttempt(world, files).must_save(10);
+    OneAttempt(world, files).must_save(20);
+    bool failed = true;
+    for (std::uint64_t n = 0; failed; n += testing::stride) {
+      const auto copy = files.clone();
+      OneAttempt attempt(world, *copy);
+      failed = false;
+      copy->at_call(n, [&] {
+        failed = true;
+        fail(ErrorCode::system, "Input/output error");
+      });
+      std::uint64_t step = 0;
+      const ErrorCode code = testing::code_of([&] { step = attempt.resume(); });
+      require(code == ErrorCode::none ? step == 20 : code == ErrorCode::system,
+              "call " + std::to_string(n) + " fails: " + std::to_string(step));
+    }
+    require(OneAttempt(world, files).resume() == 20, "and nothing is lost");
   });
 }
 

@@ -30,6 +30,7 @@ class OneAttempt {
         .path = VolatileFiles::root, .job = "toy", .host = "host", .accept = std::move(accept)};
     folder.warn = [this](const std::string& line) { warnings_.push_back(line); };
     folder_.emplace(checkpoint::Folder::open(world.communicator(), files, folder));
+    folder_->take_over();
   }
   OneAttempt(const OneAttempt&) = delete;
   OneAttempt& operator=(const OneAttempt&) = delete;
@@ -47,7 +48,8 @@ class OneAttempt {
 
   /// Begins to save a state of made-up bits, and spoils it.
   void begin(std::uint64_t step, std::optional<std::uint64_t> salt = {}) {
-    if (!saver_) saver_.emplace(*folder_, options_, parent_);
+    // What it went on from a saver does not save again; without a parent it does.
+    if (!saver_) saver_.emplace(*folder_, options_, parent_ && parent_->step != step ? parent_ : std::nullopt);
     toy_.fill(salt.value_or(step));
     saver_->save(step, state_);
     toy_.fill(99999);
