@@ -83,13 +83,13 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
     return 1;
   }
   if (!exported) return 1;
-  if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
   if (result.is_unsaved) {
     if (is_first)
-      std::fprintf(stderr, "trireme train: stopped without a checkpoint of step %llu\n",
-                   static_cast<unsigned long long>(result.steps));
+      std::fprintf(stderr, "trireme train: %s without a checkpoint of step %llu\n",
+                   result.is_interrupted ? "stopped" : "complete, but", static_cast<unsigned long long>(result.steps));
     return 1;
   }
+  if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
   const CheckpointChoice& choice = options.checkpoints;
   return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
 }
@@ -106,7 +106,7 @@ int train_and_record(const Invocation& invocation) {
   try {
     return train_in_world(invocation, *options, *data, loading.count(), signals);
   } catch (const Exception& failure) {
-    if (is_failure_of_world(failure.error().code)) {
+    if (is_failure_of_world(failure.error())) {
       const std::string said =
           keep_recorders(signals.rank(), signals.recorders(), invocation.environment.find("TRIREME_RECORDER_DIR"));
       std::fwrite(said.data(), 1, said.size(), stderr);

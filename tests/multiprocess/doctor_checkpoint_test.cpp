@@ -28,6 +28,7 @@ void begin_job(const std::string& path, bool saves = true) {
   run_ranks(2, [&](trireme::World& world) {
     const auto files = checkpoint::local_files();
     auto folder = checkpoint::Folder::open(world.communicator(), *files, {.path = path});
+    folder.take_over();
     if (!saves) return;
     checkpoint::Saver saver(folder);
     ToyState toy(world.rank(), world.size());

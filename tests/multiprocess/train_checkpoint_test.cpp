@@ -123,6 +123,85 @@ TEST_CASE("A job that has ended says its result again when it is started again")
   CHECK(outcome_of(run_ranks(3, kept_job(folder.path(), {}))) == undisturbed().outcome);
 }
 
+namespace {
+
+/// The ranks of a launcher, in no order.
+std::vector<pid_t> ranks_of(pid_t launcher) {
+  const std::string process = std::to_string(launcher);
+  std::ifstream children("/proc/" + process + "/task/" + process + "/children");
+  std::vector<pid_t> ranks;
+  for (pid_t each = 0; children >> each;) {
+    std::ifstream name("/proc/" + std::to_string(each) + "/cmdline");
+    std::string words;
+    std::getline(name, words);
+    if (words.find(std::string("\0run\0", 5)) == std::string::npos) ranks.push_back(each);  // but for its guard
+  }
+  return ranks;
+}
+
+}  // namespace
+
+TEST_CASE("A signal to a single rank stops all, or writes a checkpoint of all") {
+  const TemporaryFolder folder;
+  Words words{"run", "-n", "2", "--", TRIREME_PROGRAM};
+  job_without_end(folder.path(), words, {});
+  Launched launched(words);
+  launched.await_out("metric step=5 ");
+  const std::vector<pid_t> ranks = ranks_of(launched.process());
+  REQUIRE(ranks.size() == 2);
+  ::kill(ranks.back(), SIGUSR1);
+  REQUIRE(eventually([&] { return std::filesystem::exists(folder.path() + "/journal/00000002"); },
+                     std::chrono::seconds(30)));
+  ::kill(ranks.back(), GENERATE(SIGTERM, SIGHUP));
+  const Result result = launched.wait();
+  INFO("stderr: " << result.err);
+  CHECK(result.exit_code == 143);
+  CHECK_THAT(result_of(result), Contains(" interrupted=1 "));
+}
+
+TEST_CASE("Fewer steps or epochs than were done already end the job, and take nothing away") {
+  const TemporaryFolder folder;
+  const Result whole = run_ranks(2, kept_job(folder.path(), {}));
+  REQUIRE(whole.exit_code == 0);
+  const std::string steps = value(result_of(whole), "steps");
+  const Words fewer = GENERATE(Words{"--steps", "5"}, Words{"--epochs", "2"});
+  const Result again = run_ranks(2, kept_job(folder.path(), fewer));
+  INFO("stderr: " << again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(value(result_of(again), "steps") == steps);
+  CHECK_THAT(again.err, Contains("training was complete at step " + steps));
+}
+
+TEST_CASE("A start that is refused disturbs no job that is running") {
+  const TemporaryFolder folder;
+  Words words{"run", "-n", "2", "--", TRIREME_PROGRAM};
+  job_without_end(folder.path(), words, {"--checkpoint-every", "5", "--logical-shards", "2"});
+  Launched running(words);
+  running.await_out("metric step=12 ");
+  CHECK(run_ranks(4, kept_job(folder.path(), {"--logical-shards", "2"})).exit_code == 2);
+  CHECK(run_trireme(kept_job(folder.path(), {"--warmup-steps", "1000"})).exit_code == 2);
+  CHECK(run_trireme(kept_job(folder.path(), {"--batch-size-per-rank", "7"})).exit_code == 2);
+  running.await_out("metric step=100 ");
+  running.signal(SIGTERM);
+  const Result result = running.wait();
+  INFO("stderr: " << result.err);
+  CHECK(result.exit_code == 143);
+}
+
+TEST_CASE("Other leaves than before are told, since they change the weights") {
+  const TemporaryFolder folder;
+  const auto job = [&](const Words& more) {
+    Words words{"train",        "--data-dir", images().path(),    "--hidden",   "8",
+                "--batch-size", "44",         "--checkpoint-dir", folder.path()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  REQUIRE(run_ranks(3, job({"--stop-after", "4"})).exit_code == 143);
+  const Result result = run_ranks(2, job({"--stop-after", "4"}));
+  CHECK(result.exit_code == 143);
+  CHECK_THAT(result.err, Contains("batches are cut into 2 leaves now, into 3 before"));
+}
+
 TEST_CASE("SIGTERM, also twice, ends a job with a complete checkpoint and exit code 143, and it goes on from there") {
   const TemporaryFolder folder;
   Words words{"run", "-n", "3", "--", TRIREME_PROGRAM};
@@ -144,7 +223,7 @@ TEST_CASE("SIGTERM, also twice, ends a job with a complete checkpoint and exit c
   CHECK(value(result_of(again), "steps") == std::to_string(std::stoull(steps) + 1));
 }
 
-TEST_CASE("SIGUSR1 to one rank writes a checkpoint of all, and training goes on") {
+TEST_CASE("SIGUSR1 writes a checkpoint, and training goes on") {
   const TemporaryFolder folder;
   Words words{"run", "-n", "2", "--", TRIREME_PROGRAM};
   job_without_end(folder.path(), words, {});
@@ -218,6 +297,17 @@ TEST_CASE("--interrupted-exit-code and times are taken, and what is no interval 
       2, kept_job(folder.path(), {"--epochs", "1000000", "--stop-after", "1s", "--interrupted-exit-code", "75"}));
   CHECK(timed.exit_code == 75);
   CHECK_THAT(result_of(timed), Contains(" interrupted=1 "));
+  // The launcher takes the code for an orderly stop when it is told, and passes on what all ranks agree on.
+  for (const Words& told : {Words{"--interrupted-exit-code", "75"}, Words{}}) {
+    Words words{"run", "-n", "2"};
+    words.insert(words.end(), told.begin(), told.end());
+    words.insert(words.end(), {"--", TRIREME_PROGRAM});
+    job_without_end(folder.path(), words, {"--interrupted-exit-code", "75"});
+    Launched launched(words);
+    launched.await_out("metric step=");
+    launched.signal(SIGTERM);
+    CHECK(launched.wait().exit_code == 75);
+  }
   require_refusal(run_trireme(kept_job(folder.path(), {"--checkpoint-every", "10parsecs"})),
                   "--checkpoint-every is '10parsecs'");
   require_refusal(run_trireme(kept_job("", {"--stop-after", "10"})), "--stop-after needs --checkpoint-dir");
@@ -227,4 +317,6 @@ TEST_CASE("A folder that cannot be written ends the job in one line before train
   const TemporaryFolder folder;
   std::ofstream(folder.path() + "/file") << "x";
   require_refusal(run_trireme(kept_job(folder.path() + "/file", {})), folder.path() + "/file");
+  require_refusal(run_trireme(kept_job(folder.path() + "/file/below", {})), folder.path() + "/file");
+  require_refusal(run_trireme(kept_job("/proc/nothing", {})), "--checkpoint-dir: ");
 }

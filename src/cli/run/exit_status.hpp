@@ -12,8 +12,9 @@ struct ExitStatus {
 
   static ExitStatus from_wait(int wait_status);
   bool success() const { return code == 0 && signal == 0; }
-  /// Exit code 143, that of a shell after SIGTERM: the program has stopped before its end, in order, to go on another time.
-  bool interrupted() const { return code == 143 && signal == 0; }
+  /// Ended with `expected`, 143 unless told otherwise, as a shell's after SIGTERM: the program has stopped before its end, in order,
+  /// to go on another time.
+  bool interrupted(int expected) const { return code == expected && signal == 0; }
   /// What a shell would report: the code, or 128 + signal.
   int shell_code() const { return signal != 0 ? 128 + signal : code; }
   /// "exit code 3", "killed by signal 9 (Killed)": what the control channel passes on.

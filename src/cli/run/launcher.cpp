@@ -36,14 +36,6 @@ std::vector<int> processors_of(int ranks) {
   return platform::bind_ranks(ranks, places);
 }
 
-const char* name_of_stop(int signal) {
-  switch (signal) {
-    case SIGINT: return "SIGINT";
-    case SIGTERM: return "SIGTERM";
-    default: return "SIGHUP";
-  }
-}
-
 }  // namespace
 
 Launcher::~Launcher() {
@@ -206,7 +198,7 @@ void Launcher::reap() {
       around_.server.process_succeeded(end.rank);
       continue;
     }
-    if (end.status.interrupted()) {
+    if (end.status.interrupted(options_.interrupted_exit_code)) {
       around_.server.process_interrupted(end.rank, end.status.detail());
     } else {
       around_.server.process_ended(end.rank, end.status.detail());
@@ -221,7 +213,7 @@ void Launcher::reap() {
 bool Launcher::is_interruption(const ExitStatus& status) const {
   const int code = status.shell_code();
   const bool is_stop = code == 128 + SIGTERM || code == 128 + SIGINT || code == 128 + SIGHUP;
-  return status.interrupted() || (stop_forwarded_ && is_stop);
+  return status.interrupted(options_.interrupted_exit_code) || (stop_forwarded_ && is_stop);
 }
 
 /// When the ranks that are left are ended: a while after the first failure, and the grace after they were asked to stop, which one
@@ -269,7 +261,7 @@ bool Launcher::output_ended() const {
 Outcome Launcher::outcome() const {
   if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
   if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
-    return judge_interrupted(ends_, *interrupted_by_);
+    return judge_interrupted(ends_, *interrupted_by_, options_.interrupted_exit_code);
   auto verdict = around_.server.verdict();
   // Ranks that never joined agreed on nothing, but that one of them was not to come, or told otherwise than the rest.
   const bool names_success = verdict && std::any_of(ends_.begin(), ends_.end(), [&](const RankEnd& end) {
@@ -277,7 +269,7 @@ Outcome Launcher::outcome() const {
                              });
   const bool is_mismatch = verdict && verdict->code == ErrorCode::mismatch;
   if (!around_.server.everyone_joined() && !names_success && !is_mismatch) verdict.reset();
-  return judge(ends_, verdict, around_.console.repetitions().first_speaker());
+  return judge(ends_, verdict, around_.console.repetitions().first_speaker(), options_.interrupted_exit_code);
 }
 
 }  // namespace trireme::cli

@@ -88,6 +88,11 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   flags.option("--failure-grace", failure_grace_s,
                "seconds the others have to end by themselves after a failure (default 1; 10 after a "
                "forwarded SIGINT, SIGTERM or SIGHUP)");
+  flags.option(
+      "--interrupted-exit-code", options.interrupted_exit_code,
+      "exit code of ranks that stopped in order before their end, as trireme train's flag of that name says; others "
+      "then have --grace to do so, and the job ends with it (default 143)",
+      {.least = 1, .most = 255});
   flags.option("--join-timeout", join_s,
                "seconds the ranks wait for each other when they open their world (default 900)");
 

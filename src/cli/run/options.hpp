@@ -18,6 +18,7 @@ struct RunOptions {
   std::optional<std::string> log_dir;
   std::chrono::milliseconds grace{120000};  ///< for all ranks to end after a forwarded signal that asks them to
   std::optional<std::chrono::milliseconds> failure_grace;  ///< between the first failure and SIGTERM to the survivors
+  int interrupted_exit_code = 143;                         ///< of ranks that stopped in order before their end
   std::optional<std::chrono::milliseconds> join_timeout;
   std::vector<std::string> command;  ///< PROGRAM ARGS…, never empty
 };

@@ -15,14 +15,15 @@ std::string one_line(std::string text) {
 }  // namespace
 
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
-              std::optional<int> spokesman) {
+              std::optional<int> spokesman, int interrupted_code) {
   auto own_failure = [](const RankEnd& end) { return end.failed() && !end.by_launcher; };
-  auto first = std::find_if(ends.begin(), ends.end(),
-                            [&](const RankEnd& end) { return own_failure(end) && !end.status.interrupted(); });
+  auto first = std::find_if(ends.begin(), ends.end(), [&](const RankEnd& end) {
+    return own_failure(end) && !end.status.interrupted(interrupted_code);
+  });
   if (first == ends.end()) {
     if (std::none_of(ends.begin(), ends.end(), own_failure)) return {};
     const bool ended = std::any_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.by_launcher; });
-    return {128 + SIGTERM,
+    return {interrupted_code,
             std::string("trireme run: interrupted") + (ended ? "; ranks that did not end in time were ended" : "")};
   }
   auto own_failure_of = [&](std::optional<int> rank) {
@@ -60,6 +61,23 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
     line += "; the other ranks failed with it";
   }
   return {std::max(culprit->status.shell_code(), 1), line};
+}
+
+Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code) {
+  const char* const name = signal == SIGINT ? "SIGINT" : signal == SIGTERM ? "SIGTERM" : "SIGHUP";
+  const std::string line = std::string("trireme run: interrupted by ") + name;
+  if (std::any_of(ends.begin(), ends.end(),
+                  [](const RankEnd& end) { return end.by_launcher && end.status.signal == SIGKILL; }))
+    return {128 + signal, line + "; ranks that did not end in time were killed"};
+  const auto failed = [](const RankEnd& end) { return end.failed(); };
+  const auto first = std::find_if(ends.begin(), ends.end(), failed);
+  const bool agree = std::all_of(ends.begin(), ends.end(), [&](const RankEnd& end) {
+    return !end.failed() || (end.status.signal == 0 && end.status.code == first->status.code);
+  });
+  const int code = first->status.code;
+  if (!agree || code == 0) return {128 + signal, line};
+  if (code == interrupted_code || code == 128 + signal) return {code, line};
+  return {code, line + "; the ranks ended with exit code " + std::to_string(code)};
 }
 
 }  // namespace trireme::cli

@@ -28,10 +28,15 @@ struct Outcome {
 /// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed
 /// by itself; otherwise of the rank that failed first. The line tells what was agreed on; if nothing was, which rank failed
 /// first, or of several that ended alike the `spokesman`, whose refusal is the one that the user sees.
-/// Ranks that were interrupted (exit code 143) are no cause as long as another failed by itself and nothing was agreed on; when
-/// none did, the job was interrupted: 143, and no word of a failure.
+/// Ranks that were interrupted (`interrupted_code`) are no cause as long as another failed by itself and nothing was agreed on; when
+/// none did, the job was interrupted: that code, and no word of a failure.
 /// Order: `ends` as they were seen.
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
-              std::optional<int> spokesman = std::nullopt);
+              std::optional<int> spokesman = std::nullopt, int interrupted_code = 143);
+
+/// The same of a job that `signal`, forwarded to the ranks, was to end, and of which some failed: the user knows why. Where the
+/// failed ones all ended with one exit code, it is that: they agreed on it, and may have to say that nothing was saved. Else, also
+/// when some had to be killed, 128 + signal.
+Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code);
 
 }  // namespace trireme::cli

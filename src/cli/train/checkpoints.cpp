@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/checkpoints.hpp"
 
+#include "trireme/base/error.hpp"
 #include "trireme/checkpoint/local_files.hpp"
 
 #include <cstdio>
@@ -38,14 +39,19 @@ Checkpoints::Checkpoints(World& world, const CheckpointChoice& choice, SettingsR
       .host = world.host(world.rank()),
       .accept = [this](const checkpoint::Manifest& manifest) { settings_.check_same_job(manifest, *choice_.folder); },
       .warn = [this](const std::string& line) { say_("warning: " + line); }};
-  folder_ = checkpoint::Folder::open(world.communicator(), *files_, options);
+  try {
+    folder_ = checkpoint::Folder::open(world.communicator(), *files_, options);
+  } catch (const Exception& failure) {  // of the folder: what the user typed
+    if (failure.error().code != ErrorCode::system) throw;
+    fail(ErrorCode::invalid_argument, "--checkpoint-dir: " + failure.error().message);
+  }
   if (auto complete = folder_->complete(); !complete.empty()) newest_ = std::move(complete.front());
   state_.add(SettingsRecord::section, settings_);
 }
 
-std::optional<std::uint64_t> Checkpoints::resume() {
+std::optional<std::uint64_t> Checkpoints::resume(int leaves) {
+  leaves_ = leaves;
   const auto manifest = folder_->resume(state_);
-  folder_->tidy();
   saver_ = std::make_unique<checkpoint::Saver>(
       *folder_, checkpoint::SaverOptions{.keep_last = choice_.keep_last, .keep_every = choice_.keep_every}, manifest);
   if (!manifest) return std::nullopt;
@@ -56,8 +62,19 @@ std::optional<std::uint64_t> Checkpoints::resume() {
     say_("goes on from step " + std::to_string(manifest->step) + " of " + folder_->path() + ", saved by " +
          std::to_string(manifest->world) + (manifest->world == 1 ? " rank" : " ranks") +
          (changes.empty() ? "" : "; told otherwise: " + changes));
+    warn_of_leaves(*manifest);
   }
   return manifest->step;
+}
+
+void Checkpoints::warn_of_leaves(const checkpoint::Manifest& manifest) const {
+  const auto saved = manifest.values.find("position/leaves");
+  if (saved == manifest.values.end() || checkpoint::text_of(saved->second) == std::to_string(leaves_)) return;
+  const std::string before = checkpoint::text_of(saved->second);
+  say_(
+      "warning: batches are cut into " + std::to_string(leaves_) + " leaves now, into " + before +
+      " before: the weights will not be those of a run without a stop (--logical-shards V, the same for all starts, keeps "
+      "them on up to V ranks)");
 }
 
 bool Checkpoints::asks_for_one(JobSignals& signals) const {
@@ -71,15 +88,29 @@ bool Checkpoints::asks_for_stop() const {
 }
 
 bool Checkpoints::is_due(std::uint64_t step, bool was_asked_for) const {
-  return was_asked_for || (choice_.every.steps != 0 && step % choice_.every.steps == 0);
+  return was_asked_for || postponed_ || (choice_.every.steps != 0 && step % choice_.every.steps == 0);
 }
 
 bool Checkpoints::must_stop(std::uint64_t step) const {
   return choice_.stop_after.steps != 0 && step - first_step_ >= choice_.stop_after.steps;
 }
 
+/// Training waits for no disk: while one is being written, the next is put off until a step finds it done.
 void Checkpoints::save(std::uint64_t step) {
   if (step == last_saved_) return;
+  if (saver_->is_busy()) tell(saver_->advance());
+  if (saver_->is_busy()) {
+    if (!postponed_ && is_first_)
+      say_("the checkpoint of step " + std::to_string(step) + " is put off: that of step " +
+           std::to_string(last_saved_) + " is still being written");
+    if (!postponed_) postponed_ = step;
+    return;
+  }
+  begin(step);
+}
+
+void Checkpoints::begin(std::uint64_t step) {
+  postponed_.reset();
   last_save_ = Clock::now();
   last_saved_ = step;
   tell(saver_->save(step, state_));
@@ -87,8 +118,15 @@ void Checkpoints::save(std::uint64_t step) {
 
 void Checkpoints::advance() { tell(saver_->advance()); }
 
+bool Checkpoints::finish() {
+  if (!saver_->is_busy()) return true;
+  tell(saver_->finish());
+  return complete_ == last_saved_;
+}
+
 bool Checkpoints::save_last(std::uint64_t step) {
-  save(step);
+  ends_ = true;
+  if (step != last_saved_) begin(step);
   tell(saver_->finish());
   return complete_ == step;
 }
@@ -104,7 +142,8 @@ void Checkpoints::tell(const std::optional<checkpoint::SaveReport>& report) {
   if (report->is_complete) {
     say_("wrote " + which + ": " + mib(report->bytes) + " in " + seconds_text(report->seconds));
   } else {
-    say_("warning: " + which + " could not be written: " + report->problem + "; training goes on, and " +
+    say_("warning: " + which + " could not be written: " + report->problem +
+         (ends_ ? "; " : "; training goes on, and ") +
          (complete_ ? "the newest checkpoint is that of step " + std::to_string(*complete_)
                     : "there is no checkpoint yet"));
   }

@@ -23,7 +23,7 @@ class Checkpoints {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Takes the folder over. `world` must outlive it. `say`: how lines come to stderr; rank 0's count.
+  /// Looks at the folder. `world` must outlive it. `say`: how lines come to stderr; rank 0's count.
   /// Errors: invalid_argument when the folder holds another job's checkpoints, or none that every rank can read; those of
   ///         checkpoint::Folder::open.
   Checkpoints(World& world, const CheckpointChoice& choice, SettingsRecord settings, std::string job,
@@ -33,8 +33,8 @@ class Checkpoints {
   const std::optional<checkpoint::Manifest>& newest() const { return newest_; }
   /// What all checkpoints hold beside the settings; all of it outlives this.
   void add(std::string section, checkpoint::Stateful& part) { state_.add(std::move(section), part); }
-  /// Puts the newest good checkpoint into what was added; its step. Nothing, when there is none.
-  std::optional<std::uint64_t> resume();
+  /// Takes the folder over and puts the newest good checkpoint into what was added, for batches of `leaves` leaves; its step. Nothing, when there is none.
+  std::optional<std::uint64_t> resume(int leaves);
 
   /// Whether this rank asks the others for a checkpoint now. Not collective.
   bool asks_for_one(JobSignals& signals) const;
@@ -49,26 +49,33 @@ class Checkpoints {
   void advance();
   /// Makes ready for the first one, once the optimizer has its state. Not collective.
   void prepare() { saver_->prepare(state_); }
+  /// Waits for the one that is under way, if there is one: whether it is complete.
+  bool finish();
   /// Writes one behind `step` and waits for it: whether it is complete.
   bool save_last(std::uint64_t step);
 
  private:
+  void begin(std::uint64_t step);
+  void warn_of_leaves(const checkpoint::Manifest& manifest) const;
   void tell(const std::optional<checkpoint::SaveReport>& report);
 
   CheckpointChoice choice_;
   SettingsRecord settings_;
   std::function<void(const std::string&)> say_;
   bool is_first_;
+  int leaves_ = 0;
   std::unique_ptr<checkpoint::FileSystem> files_;
   std::optional<checkpoint::Folder> folder_;
   std::optional<checkpoint::Manifest> newest_;
   checkpoint::TrainingState state_;
   std::unique_ptr<checkpoint::Saver> saver_;
+  bool ends_ = false;  // what is written now is the last
   Clock::time_point began_;
   Clock::time_point last_save_;
   std::uint64_t first_step_ = 0;
   std::uint64_t last_saved_ = 0;
-  std::optional<std::uint64_t> complete_;  // the newest one's step
+  std::optional<std::uint64_t> postponed_;  // step at which one was due while another was being written
+  std::optional<std::uint64_t> complete_;   // the newest one's step
 };
 
 }  // namespace trireme::cli

@@ -22,6 +22,9 @@ sigset_t watched_signals() {
   sigset_t set;
   ::sigemptyset(&set);
   for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) ::sigaddset(&set, signal);
+  // Under nohup it stays ignored.
+  struct sigaction hangup {};
+  if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) ::sigaddset(&set, SIGHUP);
   return set;
 }
 

@@ -16,7 +16,7 @@ namespace trireme::cli {
 
 /// What signals mean to a training job, while it lives.
 ///
-/// SIGINT, SIGTERM: from attend() on the first one asks for a stop at the next step (stop_signal()); before it, any has its
+/// SIGINT, SIGTERM, SIGHUP: from attend() on the first one asks for a stop at the next step (stop_signal()); before it, any has its
 /// default action, and so has a SIGINT after it: a second Ctrl-C always ends the program. Another SIGTERM changes nothing.
 /// SIGUSR2: the flight recorders go to stderr as one line of JSON, also while an operation hangs: the signals are taken
 /// by a thread of their own, never by a handler.

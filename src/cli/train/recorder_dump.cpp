@@ -53,9 +53,15 @@ std::string write_file(const std::string& path, const std::string& text) {
 
 }  // namespace
 
-bool is_failure_of_world(ErrorCode code) {
-  return code == ErrorCode::timeout || code == ErrorCode::mismatch || code == ErrorCode::peer_lost ||
-         code == ErrorCode::corrupt || code == ErrorCode::system;
+bool is_failure_of_world(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::timeout:
+    case ErrorCode::mismatch:
+    case ErrorCode::peer_lost: return true;
+    case ErrorCode::corrupt:
+    case ErrorCode::system: return !error.operation.empty() || error.peer_rank >= 0;  // of a file otherwise
+    default: return false;
+  }
 }
 
 std::string recorders_line(int rank, const std::vector<std::string>& recorders) {

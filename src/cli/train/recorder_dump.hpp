@@ -10,7 +10,7 @@
 namespace trireme::cli {
 
 /// Whether `code` ends a world, so that what its ranks did last is worth keeping.
-bool is_failure_of_world(ErrorCode code);
+bool is_failure_of_world(const Error& error);
 
 /// The flight recorders of a rank, each as Communicator::flight_recorder_json gives it, as one line of JSON.
 std::string recorders_line(int rank, const std::vector<std::string>& recorders);

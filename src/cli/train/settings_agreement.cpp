@@ -23,10 +23,27 @@ template <class Number>
       return {text, std::to_chars(text, text + sizeof text, value).ptr};
     }
   }
-template <class Enumeration>
-  requires std::is_enum_v<Enumeration> std::string text_of(Enumeration value) {
-    return text_of(static_cast<int>(value));
+// Names, not numbers: a checkpoint keeps them, and people read them.
+std::string text_of(ScheduleKind value) { return std::string(name_of(value)); }
+std::string text_of(ReductionOrder value) { return std::string(name_of(value)); }
+std::string text_of(Precision value) {
+  return value == Precision::f32 ? "f32" : value == Precision::bf16 ? "bf16" : "f16";
+}
+std::string text_of(LossKind value) { return value == LossKind::squared ? "squared" : "cross_entropy"; }
+std::string text_of(BatchScaling value) {
+  return value == BatchScaling::linear ? "linear" : value == BatchScaling::square_root ? "square_root" : "none";
+}
+std::string text_of(DatasetKind value) {
+  switch (value) {
+    case DatasetKind::images: return "images";
+    case DatasetKind::text: return "text";
+    case DatasetKind::tokens: return "tokens";
+    case DatasetKind::csv: return "csv";
+    case DatasetKind::libsvm: return "libsvm";
+    case DatasetKind::synthetic: return "synthetic";
   }
+  return "";
+}
 std::string text_of(const std::string& value) { return value; }
 template <class Value>
 std::string text_of(const std::optional<Value>& value) {

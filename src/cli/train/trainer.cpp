@@ -74,8 +74,15 @@ void Trainer::resume() {
   if (WeightAverage* average = weights_.average()) checkpoints_->add("average", average_state_.emplace(*average));
   checkpoints_->add("position", position_);
   checkpoints_->add("selection", selection_state_);
-  result_.resumed_from = checkpoints_->resume();
-  if (result_.resumed_from) weights_.settle();
+  result_.resumed_from = checkpoints_->resume(data_parallel_.logical_shards());
+  if (!result_.resumed_from) return;
+  weights_.settle();
+  if (!selection_.is_exhausted()) result_.stopped_early_at.reset();  // with more patience than before
+  if (is_over() && world_.rank() == 0) {
+    std::fprintf(stderr, "trireme train: training was complete at step %llu: nothing is left to do%s\n",
+                 static_cast<unsigned long long>(step_),
+                 step_ > total_steps_ ? ", and more was done than is asked for now" : "");
+  }
 }
 
 /// Who chooses by what the result is then told of gets too good a figure.
@@ -114,7 +121,9 @@ TrainResult Trainer::run(JobSignals& signals) {
   bool stopped = false;
   while (!stopped && !is_over()) stopped = !train_epoch(signals);
   if (result_.is_interrupted) return interrupted_result(signals);
-  if (checkpoints_ != nullptr && !result_.diverged_at) checkpoints_->save_last(step_);
+  if (checkpoints_ != nullptr) {
+    result_.is_unsaved = result_.diverged_at ? !checkpoints_->finish() : !checkpoints_->save_last(step_);
+  }
   const bool has_result = !result_.diverged_at || (options_.validation.keep_best && selection_.best_step() != 0);
   if (has_result) keep_final_weights();
   progress_.clear();
@@ -307,7 +316,8 @@ void Trainer::after_step(std::uint64_t epoch, bool is_last_of_epoch) {
 void Trainer::show_progress(std::uint64_t epoch) {
   const auto now = Progress::Clock::now();
   if (!progress_.due(now)) return;
-  const double per_step = seconds_between(started_, now) / static_cast<double>(step_);
+  const auto done = static_cast<double>(step_ - result_.resumed_from.value_or(0));
+  const double per_step = seconds_between(started_, now) / done;
   progress_.show({.epoch = epoch,
                   .epochs = (total_steps_ + sampler_.steps_per_epoch() - 1) / sampler_.steps_per_epoch(),
                   .step = step_,

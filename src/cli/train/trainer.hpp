@@ -70,7 +70,8 @@ class Trainer {
   void warn_of_skipped_steps();
   void note_selection() const;
   void say(const std::string& line);
-  bool at_last_step() const { return step_ == total_steps_; }
+  /// A checkpoint may be beyond what is asked for now.
+  bool at_last_step() const { return step_ >= total_steps_; }
   bool is_over() const { return at_last_step() || result_.diverged_at || result_.stopped_early_at; }
   bool validates_at_step() const {
     const ValidationOptions& when = options_.validation;

@@ -55,8 +55,8 @@ TEST_CASE("Without a verdict the first rank that failed gives the exit code") {
 
 TEST_CASE("Ranks that stopped in order are no cause beside a failure, and alone no failure") {
   const auto stopped = exited(143);
-  REQUIRE(stopped.interrupted());
-  REQUIRE_FALSE(terminated.interrupted());
+  REQUIRE(stopped.interrupted(143));
+  REQUIRE_FALSE(terminated.interrupted(143));
   auto outcome = judge({{1, stopped}, {0, stopped}, {2, good}}, std::nullopt);
   REQUIRE(outcome.exit_code == 143);
   REQUIRE(outcome.line == "trireme run: interrupted");

@@ -79,8 +79,10 @@ TEST_CASE("A world that never opened leaves nothing behind") {
 }
 
 TEST_CASE("Mistakes of the user are no failures of the world") {
-  CHECK(is_failure_of_world(ErrorCode::timeout));
-  CHECK(is_failure_of_world(ErrorCode::peer_lost));
-  CHECK_FALSE(is_failure_of_world(ErrorCode::invalid_argument));
-  CHECK_FALSE(is_failure_of_world(ErrorCode::unsupported));
+  CHECK(is_failure_of_world({.code = ErrorCode::timeout, .message = ""}));
+  CHECK(is_failure_of_world({.code = ErrorCode::peer_lost, .message = ""}));
+  CHECK_FALSE(is_failure_of_world({.code = ErrorCode::invalid_argument, .message = ""}));
+  CHECK(is_failure_of_world({.code = ErrorCode::system, .message = "", .operation = "all_reduce #3"}));
+  CHECK_FALSE(is_failure_of_world({.code = ErrorCode::system, .message = "a file"}));
+  CHECK_FALSE(is_failure_of_world({.code = ErrorCode::unsupported, .message = ""}));
 }
