@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -117,6 +118,11 @@ int main(int argc, char** argv) try {
   // [checkpoint]
   if (from && world.rank() == 0) std::printf("goes on from step %llu\n", static_cast<unsigned long long>(steps));
 
+  // A save that fails, of a full disk say, costs that checkpoint and nothing else; somebody should know.
+  const auto tell = [&](const std::optional<checkpoint::SaveReport>& report) {
+    if (report && !report->is_complete && world.rank() == 0)
+      std::fprintf(stderr, "not saved: %s\n", report->problem.c_str());
+  };
   bool stopped = false;
   while (!stopped && sampler.cursor().epoch < 3) {
     for (auto& step : data_parallel.steps(sampler)) {
@@ -130,14 +136,14 @@ int main(int argc, char** argv) try {
       step.apply(optimizer);
       ++steps;
       if (steps % 20 == 0) {
-        saver.save(steps, state);  // copied when it returns; written while training goes on
+        tell(saver.save(steps, state));  // copied when it returns; written while training goes on
       } else {
-        saver.advance();
+        tell(saver.advance());  // completes what is written; costs nothing when nothing is under way
       }
     }
   }
-  if (stopped) saver.save(steps, state);
-  const auto report = saver.finish();
+  tell(saver.save(steps, state));      // the last one, of a stop or of the end; no second time if it is there
+  const auto report = saver.finish();  // what is under way is discarded otherwise
   if (report && !report->is_complete) throw std::runtime_error(report->problem);
   if (stopped) return 143;
 

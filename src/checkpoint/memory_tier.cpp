@@ -135,7 +135,8 @@ std::optional<Manifest> MemoryTier::resume(Communicator communicator, const Trai
     if (std::any_of(holders.begin(), holders.end(), [](const auto& each) { return each.empty(); })) continue;
     const auto own =
         std::find_if(saves_.begin(), saves_.end(), [&](const Save& each) { return key_of(*each.manifest) == former; });
-    const Save save = own != saves_.end() ? *own : Save{};
+    const Save none;
+    const Save& save = own != saves_.end() ? *own : none;
     const Manifest manifest = told(communicator, save, has_manifest);
     StateReader reader = reader_of(manifest);
     MemoryPartSource source(save);

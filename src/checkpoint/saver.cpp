@@ -83,6 +83,11 @@ class Saver::Work {
       : folder_(folder), options_(options), communicator_(own_communicator(folder)) {
     if (options.keep_last == 0)
       fail(ErrorCode::invalid_argument, "keep_last must be at least 1: the newest always stays");
+    const int ranks = communicator_.size();
+    if (options.memory_tier != nullptr && ranks > 1 && (distance() < 1 || distance() >= ranks)) {
+      fail(ErrorCode::invalid_argument, "replica_distance must be from 1 to " + std::to_string(ranks - 1) + " on " +
+                                            std::to_string(ranks) + " ranks, not " + std::to_string(distance()));
+    }
     folder.take_over();
     if (parent) {
       parent_ = id_of(*parent);
@@ -236,12 +241,14 @@ class Saver::Work {
     return manifest;
   }
 
+  int distance() const { return options_.replica_distance; }
+
   void make_shares(const std::vector<std::uint64_t>& sizes) {
     shares_ = options_.memory_tier->take_oldest();
     const std::size_t ranks = sizes.size(), own = static_cast<std::size_t>(communicator_.rank());
     shares_.resize(ranks == 1 ? 1 : 2);
     shares_[0].data.resize(sizes[own]);
-    if (ranks > 1) shares_[1].data.resize(sizes[(own + ranks - 1) % ranks]);
+    if (ranks > 1) shares_[1].data.resize(sizes[(own + ranks - static_cast<std::size_t>(distance())) % ranks]);
   }
 
   void send_to_neighbour() {
@@ -251,10 +258,11 @@ class Saver::Work {
       return TensorView(share.data.data(), share.data.size(), DType::u8);
     };
     if (!shares_[1].data.empty())
-      from_neighbour_ =
-          communicator_.recv_async(view(shares_[1]), (own + ranks - 1) % ranks, {.label = "checkpoint replica"});
+      from_neighbour_ = communicator_.recv_async(view(shares_[1]), (own + ranks - distance()) % ranks,
+                                                 {.label = "checkpoint replica"});
     if (!shares_[0].data.empty())
-      to_neighbour_ = communicator_.send_async(view(shares_[0]), (own + 1) % ranks, {.label = "checkpoint replica"});
+      to_neighbour_ =
+          communicator_.send_async(view(shares_[0]), (own + distance()) % ranks, {.label = "checkpoint replica"});
   }
 
   bool neighbour_is_done() {
@@ -353,7 +361,7 @@ class Saver::Work {
       return part;
     };
     shares_[0].part = part_of(own);
-    if (shares_.size() > 1) shares_[1].part = part_of((own + ranks - 1) % ranks);
+    if (shares_.size() > 1) shares_[1].part = part_of((own + ranks - distance()) % ranks);
     options_.memory_tier->keep({std::move(manifest), std::move(shares_)});
   }
 

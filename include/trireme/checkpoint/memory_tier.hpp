@@ -14,8 +14,8 @@
 
 namespace trireme::checkpoint {
 
-/// Shares of the last saves, in memory: this rank's own and that of the rank before it. While of no two neighbours both are
-/// lost, the others hold the whole state, and go on without a look at a disk. Outlives communicators.
+/// Shares of the last saves, in memory: this rank's own and that of the rank before it (SaverOptions::replica_distance). While of
+/// no two neighbours both are lost, the others hold the whole state, and go on without a look at a disk. Outlives communicators.
 /// Cost:    four shares of memory: two saves, so that one that is not complete takes nothing from the one before.
 /// Threads: one at a time.
 class MemoryTier {

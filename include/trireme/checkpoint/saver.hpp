@@ -15,8 +15,10 @@ namespace trireme::checkpoint {
 struct SaverOptions {
   std::uint64_t keep_last = 2;   ///< complete checkpoints that stay; at least 1
   std::uint64_t keep_every = 0;  ///< steps whose multiples stay too; 0: none
-  MemoryTier* memory_tier =
-      nullptr;  ///< also keeps every save in memory, here and on the next rank; must outlive the saver
+  /// Also keeps every complete save in memory, here and on another rank; must outlive the saver.
+  MemoryTier* memory_tier = nullptr;
+  /// That other rank, counted from this one: the ranks per host puts it on another host.
+  int replica_distance = 1;
 };
 
 /// What became of a save; the same on every rank.

@@ -350,6 +350,7 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
 /// A loss that is not finite there shows weights that the training loss would have shown one step later.
 void Trainer::validate() {
   if (task_->size(Part::validation) == 0) return;
+  if (checkpoints_ != nullptr) checkpoints_->advance();  // what is written is completed before a long look
   const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
   const bool averaged = weights_.show_average();
   validation_ = evaluate(*task_, Part::validation, communicator_, metric_options_);

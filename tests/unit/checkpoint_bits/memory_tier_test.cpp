@@ -2,6 +2,7 @@
 // Ranks that are left go on from the memory of the others, without a look at a file, to the same bits.
 #include "field_training.hpp"
 #include "interrupted.hpp"
+#include "support/failures.hpp"
 #include "trireme/optim/adamw.hpp"
 #include "unit/checkpoint/toy_state.hpp"
 
@@ -108,6 +109,47 @@ TEST_CASE("ranks are lost one after the other, and what is left goes on from mem
     CHECK(all_are(bits, at_stop));
   }
   CHECK((at_stop == expected));  // one rank is left, behind step 8
+}
+
+TEST_CASE("copies that lie two ranks away outlive two ranks of one host") {
+  std::vector<checkpoint::MemoryTier> tiers(4);
+  MemoryFiles files;
+  run_ranks(4, [&](World& world) {
+    auto folder = checkpoint::Folder::open(world.communicator(), files, {.path = "/job"});
+    double number = 7;
+    std::vector<float> tensor(40000, 3.0f);
+    std::vector<Parameter> parameters{{"tensor", {40000}, std::span(tensor), TensorView()}};
+    checkpoint::ParameterState part(parameters);
+    checkpoint::CounterState counters{{"number", number}};
+    const checkpoint::TrainingState state{{"model", part}, {"loop", counters}};
+    checkpoint::Saver saver(folder,
+                            {.memory_tier = &tiers[static_cast<std::size_t>(world.rank())], .replica_distance = 2});
+    saver.save(1, state);
+    const auto report = saver.finish();
+    require(report && report->is_complete, "it is saved");
+    require(testing::code_of([&] {
+              checkpoint::Saver(folder,
+                                {.memory_tier = &tiers[static_cast<std::size_t>(world.rank())], .replica_distance = 4});
+            }) == ErrorCode::invalid_argument,
+            "a distance to oneself is refused");
+  });
+  const auto resumes = [&](const std::vector<checkpoint::MemoryTier>& left) {
+    std::atomic<int> good{0};
+    run_ranks(2, [&](World& world) {
+      double number = 0;
+      std::vector<float> tensor(40000, 0.0f);
+      std::vector<Parameter> parameters{{"tensor", {40000}, std::span(tensor), TensorView()}};
+      checkpoint::ParameterState part(parameters);
+      checkpoint::CounterState counters{{"number", number}};
+      const checkpoint::TrainingState state{{"model", part}, {"loop", counters}};
+      const auto manifest = left[static_cast<std::size_t>(world.rank())].resume(world.communicator(), state);
+      if (manifest && number == 7 && tensor == std::vector<float>(40000, 3.0f)) ++good;
+    });
+    return good.load();
+  };
+  CHECK(resumes(without(tiers, {0, 1})) == 2);  // a host of two ranks
+  CHECK(resumes(without(tiers, {2, 3})) == 2);
+  CHECK(resumes(without(tiers, {0, 2})) == 0);
 }
 
 TEST_CASE("tensors of which every rank has its piece come back from memory, whichever rank is lost") {
