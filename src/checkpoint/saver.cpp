@@ -2,18 +2,17 @@
 #include "trireme/checkpoint/saver.hpp"
 
 #include "checkpoint/background_job.hpp"
-#include "checkpoint/check_manifest.hpp"
+#include "checkpoint/commit.hpp"
 #include "checkpoint/entry.hpp"
 #include "checkpoint/hash.hpp"
 #include "checkpoint/journal.hpp"
 #include "checkpoint/names.hpp"
 #include "checkpoint/part_writer.hpp"
+#include "checkpoint/replica_exchange.hpp"
 #include "checkpoint/retention.hpp"
 #include "checkpoint/staging.hpp"
 #include "checkpoint/together.hpp"
 #include "trireme/base/error.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include <array>
 #include <chrono>
@@ -25,7 +24,6 @@ namespace trireme::checkpoint {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::json;
 
 constexpr std::chrono::seconds silence{10};         // between two words about a file that takes long
 constexpr std::chrono::milliseconds patience{200};  // between two looks at the others while waiting
@@ -51,30 +49,6 @@ Communicator own_communicator(Folder& folder) {
   return *std::move(communicator);
 }
 
-/// What rank 0 tells the others of a commit.
-struct Outcome {
-  ErrorCode code = ErrorCode::none;
-  std::string problem{};
-  std::uint64_t bytes = 0;
-  std::vector<std::string> removed{};
-  bool may_stand = false;  ///< though it failed
-};
-
-std::string to_text(const Outcome& outcome) {
-  const Json json{static_cast<int>(outcome.code), outcome.problem, outcome.bytes, outcome.removed, outcome.may_stand};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Outcome outcome_of(std::span<const std::byte> bytes) {
-  const auto* text = reinterpret_cast<const char*>(bytes.data());
-  const Json json = Json::parse(text, text + bytes.size());
-  return {.code = static_cast<ErrorCode>(json.at(0).get<int>()),
-          .problem = json.at(1).get<std::string>(),
-          .bytes = json.at(2).get<std::uint64_t>(),
-          .removed = json.at(3).get<std::vector<std::string>>(),
-          .may_stand = json.at(4).get<bool>()};
-}
-
 }  // namespace
 
 class Saver::Work {
@@ -83,11 +57,8 @@ class Saver::Work {
       : folder_(folder), options_(options), communicator_(own_communicator(folder)) {
     if (options.keep_last == 0)
       fail(ErrorCode::invalid_argument, "keep_last must be at least 1: the newest always stays");
-    const int ranks = communicator_.size();
-    if (options.memory_tier != nullptr && ranks > 1 && (distance() < 1 || distance() >= ranks)) {
-      fail(ErrorCode::invalid_argument, "replica_distance must be from 1 to " + std::to_string(ranks - 1) + " on " +
-                                            std::to_string(ranks) + " ranks, not " + std::to_string(distance()));
-    }
+    if (options.memory_tier != nullptr)
+      replicas_.emplace(communicator_, *options.memory_tier, options.replica_distance);
     folder.take_over();
     if (parent) {
       parent_ = id_of(*parent);
@@ -104,7 +75,7 @@ class Saver::Work {
   }
 
   void prepare(const TrainingState& state) {
-    if (phase_ != Phase::idle || options_.memory_tier != nullptr || !job_.is_over()) return;
+    if (phase_ != Phase::idle || replicas_ || !job_.is_over()) return;
     const StateWriter writer = state.save();
     const PartPlan plan = plan_part(writer.tensors(), communicator_.rank(), communicator_.size());
     job_.start([this, bytes = plan.data_bytes] { staging_.touch(bytes); });
@@ -126,7 +97,8 @@ class Saver::Work {
     do_together(communicator_, "checkpoint save", [&] { writer = state.save(); });
     part_ = stage(step, writer);
     manifest_ = manifest_for(step, writer);
-    has_part_ = has_json_ = may_stand_ = false;
+    has_part_ = false;
+    commit_.reset();
     phase_ = Phase::writing;
     try {
       job_.start([this] {
@@ -158,7 +130,7 @@ class Saver::Work {
 
   std::optional<SaveReport> advance() {
     if (phase_ == Phase::idle) return std::nullopt;
-    const bool is_over = job_.is_over() && neighbour_is_done();
+    const bool is_over = job_.is_over() && (!replicas_ || replicas_->is_done());
     if (is_over && !error_) error_ = job_.take_error();
     // Busy: higher, the lower the rank, so that the greatest is the lowest rank's.
     const std::int32_t own = communicator_.size() - communicator_.rank();
@@ -192,17 +164,11 @@ class Saver::Work {
     part.header = part_header(part.tensors, part.plan,
                               {{"format", "pt"}, {"step", std::to_string(step)}, {"rank", std::to_string(rank)}});
     std::span<std::byte> room;
-    do_together(communicator_, "checkpoint save", [&] {
-      if (options_.memory_tier != nullptr) {
-        make_shares(sizes);
-        room = shares_.front().data;
-      } else {
-        room = staging_.room(part.plan.data_bytes);
-      }
-    });
+    do_together(communicator_, "checkpoint save",
+                [&] { room = replicas_ ? replicas_->room(sizes) : staging_.room(part.plan.data_bytes); });
     copy_slices(part.tensors, part.plan, room);
     part.data = room;
-    if (options_.memory_tier != nullptr) send_to_neighbour();
+    if (replicas_) replicas_->start();
     return part;
   }
 
@@ -241,41 +207,6 @@ class Saver::Work {
     return manifest;
   }
 
-  int distance() const { return options_.replica_distance; }
-
-  void make_shares(const std::vector<std::uint64_t>& sizes) {
-    shares_ = options_.memory_tier->take_oldest();
-    const std::size_t ranks = sizes.size(), own = static_cast<std::size_t>(communicator_.rank());
-    shares_.resize(ranks == 1 ? 1 : 2);
-    shares_[0].data.resize(sizes[own]);
-    if (ranks > 1) shares_[1].data.resize(sizes[(own + ranks - static_cast<std::size_t>(distance())) % ranks]);
-  }
-
-  void send_to_neighbour() {
-    const int ranks = communicator_.size(), own = communicator_.rank();
-    if (ranks == 1) return;
-    const auto view = [](MemoryTier::Share& share) {
-      return TensorView(share.data.data(), share.data.size(), DType::u8);
-    };
-    if (!shares_[1].data.empty())
-      from_neighbour_ = communicator_.recv_async(view(shares_[1]), (own + ranks - distance()) % ranks,
-                                                 {.label = "checkpoint replica"});
-    if (!shares_[0].data.empty())
-      to_neighbour_ =
-          communicator_.send_async(view(shares_[0]), (own + distance()) % ranks, {.label = "checkpoint replica"});
-  }
-
-  bool neighbour_is_done() {
-    for (auto* work : {&to_neighbour_, &from_neighbour_}) {
-      if (*work && !(*work)->done()) return false;
-    }
-    for (auto* work : {&to_neighbour_, &from_neighbour_}) {
-      if (*work) (*work)->wait();
-      work->reset();
-    }
-    return true;
-  }
-
   void begin_commit() {
     phase_ = Phase::committing;  // from here on rank 0 may commit, whatever befalls this one
     const auto gathered = communicator_.gather_bytes(encode_share(share_), 0, {.label = "checkpoint save"});
@@ -284,11 +215,8 @@ class Saver::Work {
       std::vector<Manifest> shares;
       for (const auto& each : gathered) shares.push_back(decode_share(each));
       merge_shares(shares, manifest_);
-      const std::string json = to_json(manifest_);
-      manifest_.json_bytes = json.size();
-      manifest_.json_xxh3 = hash_of(std::as_bytes(std::span(json)));
-      check_manifest(manifest_, "what the ranks save");
-      job_.start([this, json] { commit(json); });
+      commit_.emplace(manifest_);
+      job_.start([this] { commit_->run(folder_, options_.keep_last, options_.keep_every); });
     } catch (const Exception& failure) {
       error_ = failure.error();
     } catch (const std::exception& failure) {
@@ -296,37 +224,14 @@ class Saver::Work {
     }
   }
 
-  /// On rank 0's thread.
-  void commit(const std::string& json) {
-    FileSystem& files = folder_.files();
-    const std::string step = folder_.path() + "/" + step_folder(manifest_.step);
-    {
-      const auto file = create_in(files, step, folder_.path() + "/" + manifest_.json_file);
-      has_json_ = true;
-      file->write(std::as_bytes(std::span(json)));
-      file->sync();
-    }
-    files.sync_folder(step);
-    files.sync_folder(folder_.path());
-    Journal journal(files, folder_.path());
-    try {
-      journal.commit(manifest_, folder_.is_shared());
-    } catch (...) {
-      may_stand_ = journal.may_hold(id_of(manifest_));
-      throw;
-    }
-    try {
-      removed_ = remove_old(files, folder_.path(), options_.keep_last, options_.keep_every);
-    } catch (const Exception& failure) {  // no reason to doubt what has just been completed
-      not_removed_ = "older checkpoints could not be removed: " + failure.error().message;
-    }
-  }
-
   SaveReport conclude() {
-    Outcome outcome{.problem = std::exchange(not_removed_, {}),
-                    .bytes = manifest_.bytes(),
-                    .removed = std::exchange(removed_, {}),
-                    .may_stand = may_stand_};
+    CommitOutcome outcome;
+    if (commit_) {
+      outcome = {.problem = commit_->not_removed(),
+                 .bytes = manifest_.bytes(),
+                 .removed = commit_->removed(),
+                 .may_stand = commit_->may_stand()};
+    }
     if (error_) {
       blame_follower();
       outcome.code = error_->code;
@@ -338,7 +243,7 @@ class Saver::Work {
     if (!folder_.is_shared()) remove_without_a_word(outcome.removed);
     if (outcome.code == ErrorCode::none) {
       last_step_ = manifest_.step;
-      if (options_.memory_tier != nullptr) keep_in_memory();
+      if (replicas_) keep_in_memory();
     } else if (!outcome.may_stand) {
       discard();
     }
@@ -352,17 +257,7 @@ class Saver::Work {
     const Entry entry = manifest_;
     const auto bytes = communicator_.broadcast_bytes(
         communicator_.rank() == 0 ? encode(entry) : std::vector<std::byte>{}, 0, {.label = "checkpoint replica"});
-    auto manifest = std::make_shared<const Manifest>(std::get<Manifest>(decode(bytes, "rank 0's manifest")));
-    const int ranks = communicator_.size(), own = communicator_.rank();
-    const auto part_of = [&](int rank) {
-      const std::string file = part_file(manifest->attempt, manifest->step, rank, ranks);
-      std::uint32_t part = 0;
-      while (part < manifest->parts.size() && manifest->parts[part].file != file) ++part;
-      return part;
-    };
-    shares_[0].part = part_of(own);
-    if (shares_.size() > 1) shares_[1].part = part_of((own + ranks - distance()) % ranks);
-    options_.memory_tier->keep({std::move(manifest), std::move(shares_)});
+    replicas_->keep(std::make_shared<const Manifest>(std::get<Manifest>(decode(bytes, "rank 0's manifest"))));
   }
 
   /// Some rank could not write its part.
@@ -400,7 +295,8 @@ class Saver::Work {
   void discard() {
     std::vector<std::string> names;
     if (std::exchange(has_part_, false)) names.push_back(part_.file);
-    if (std::exchange(has_json_, false)) names.push_back(manifest_.json_file);
+    if (commit_ && commit_->has_json()) names.push_back(manifest_.json_file);
+    commit_.reset();
     remove_without_a_word(names);
   }
 
@@ -428,17 +324,12 @@ class Saver::Work {
   std::optional<std::uint64_t> last_step_;  // complete, of this attempt
   Staging staging_;
   StagedPart part_;
-  Manifest share_;     // the thread's, then rank 0's to gather
-  Manifest manifest_;  // slices and parts on rank 0 alone
-  // What the thread has done; looked at when it is over.
-  bool has_part_ = false;
-  bool has_json_ = false;
-  bool may_stand_ = false;  // the commit, though it failed
-  std::vector<std::string> removed_;
-  std::string not_removed_;
+  Manifest share_;                // the thread's, then rank 0's to gather
+  Manifest manifest_;             // slices and parts on rank 0 alone
+  bool has_part_ = false;         // what the thread has done; looked at when it is over
+  std::optional<Commit> commit_;  // on rank 0
   std::optional<Error> error_;
-  std::vector<MemoryTier::Share> shares_;  // own, then that of the rank before
-  std::optional<trireme::Work> to_neighbour_, from_neighbour_;
+  std::optional<ReplicaExchange> replicas_;
   BackgroundJob job_;  // last: its thread reads what is above
 };
 

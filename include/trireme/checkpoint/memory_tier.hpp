@@ -40,7 +40,7 @@ class MemoryTier {
   const std::vector<Save>& saves() const { return saves_; }
 
  private:
-  friend class Saver;
+  friend class ReplicaExchange;
   void keep(Save save);
   std::vector<Share> take_oldest();
   std::vector<Save> saves_;
