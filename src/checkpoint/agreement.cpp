@@ -76,8 +76,8 @@ Sighting Sighting::of(const Manifest& manifest, std::string problem) {
   return {.id = id_of(manifest), .digest = hash_of(encode(manifest)), .problem = std::move(problem)};
 }
 
-Sighting Sighting::of_damage(const std::string&, const std::string& what) {
-  return {.id{}, .digest = 0, .problem = what, .is_damage = true};
+Sighting Sighting::of_damage(std::string what) {
+  return {.id{}, .digest = 0, .problem = std::move(what), .is_damage = true};
 }
 
 Agreement agree(Communicator& communicator, const std::vector<Sighting>& mine, const std::string& folder) {

@@ -19,7 +19,7 @@ struct Sighting {
   bool is_damage = false;    ///< nobody knows of which checkpoint
 
   static Sighting of(const Manifest& manifest, std::string problem);
-  static Sighting of_damage(const std::string& file, const std::string& what);
+  static Sighting of_damage(std::string what);
 };
 
 /// What all ranks together make of it; the same on all.

@@ -19,8 +19,6 @@ class PartSource {
   virtual ~PartSource() = default;
   /// Fills `to` with the bytes of a part from `offset` on.
   virtual void read(std::uint32_t part, std::uint64_t offset, std::span<std::byte> to) = 0;
-  /// Whether this rank has that part.
-  virtual bool has(std::uint32_t part) const = 0;
 };
 
 /// Parts that lie in a folder.
@@ -30,7 +28,6 @@ class FilePartSource final : public PartSource {
   FilePartSource(const FileSystem& files, const std::string& folder, const Manifest& manifest)
       : files_(files), folder_(folder), manifest_(manifest) {}
   void read(std::uint32_t part, std::uint64_t offset, std::span<std::byte> to) override;
-  bool has(std::uint32_t) const override { return true; }
 
  private:
   const FileSystem& files_;

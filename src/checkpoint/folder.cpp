@@ -30,6 +30,7 @@ std::uint64_t random_id() {
 }
 
 constexpr std::string_view probe_prefix = "probe-";
+constexpr int most_probes = 100;
 
 /// Every file that a manifest names.
 std::set<std::string> names_in(const Journal::Contents& contents) {
@@ -89,7 +90,10 @@ const Attempt& Folder::attempt() const {
 void Folder::find_whether_shared() {
   const bool is_first = communicator_.rank() == 0;
   std::int32_t is_sure = 0;
-  while (is_sure == 0) {
+  for (int tries = 0; is_sure == 0; ++tries) {
+    if (tries == most_probes)
+      fail(ErrorCode::system,
+           options_.path + ": others keep removing what is written there; is one job started again and again?");
     std::string name;
     do_together(communicator_, "checkpoint probe", [&] {
       if (!is_first) return;
@@ -151,7 +155,7 @@ std::vector<Manifest> Folder::find(bool warns) {
   do_together(communicator_, "checkpoint journal", [&] { contents = Journal(*files_, options_.path).read(); });
   refuse_without_journal(contents.last_number != 0);
   std::vector<Sighting> mine;
-  for (const Journal::Damage& each : contents.damaged) mine.push_back(Sighting::of_damage(each.file, each.what));
+  for (const Journal::Damage& each : contents.damaged) mine.push_back(Sighting::of_damage(each.what));
   std::vector<const Manifest*> manifests;
   for (const Journal::Item& item : contents.items) {
     const auto* manifest = std::get_if<Manifest>(&item.entry);

@@ -34,9 +34,6 @@ class MemoryPartSource final : public PartSource {
     }
     fail(ErrorCode::corrupt, "this rank does not hold part " + std::to_string(part) + " in memory");
   }
-  bool has(std::uint32_t part) const override {
-    return std::any_of(save_.shares.begin(), save_.shares.end(), [&](const auto& each) { return each.part == part; });
-  }
 
  private:
   const MemoryTier::Save& save_;

@@ -55,8 +55,8 @@ std::optional<std::uint64_t> Checkpoints::resume(int leaves) {
   saver_ = std::make_unique<checkpoint::Saver>(
       *folder_, checkpoint::SaverOptions{.keep_last = choice_.keep_last, .keep_every = choice_.keep_every}, manifest);
   if (!manifest) return std::nullopt;
-  first_step_ = last_saved_ = manifest->step;
-  complete_ = manifest->step;
+  first_step_ = manifest->step;
+  last_saved_ = complete_ = first_step_;
   if (is_first_) {
     const std::string changes = settings_.changes_since(*manifest);
     say_("goes on from step " + std::to_string(manifest->step) + " of " + folder_->path() + ", saved by " +
@@ -100,17 +100,16 @@ void Checkpoints::save(std::uint64_t step) {
   if (step == last_saved_) return;
   if (saver_->is_busy()) tell(saver_->advance());
   if (saver_->is_busy()) {
-    if (!postponed_ && is_first_)
+    if (!std::exchange(postponed_, true) && is_first_)
       say_("the checkpoint of step " + std::to_string(step) + " is put off: that of step " +
-           std::to_string(last_saved_) + " is still being written");
-    if (!postponed_) postponed_ = step;
+           std::to_string(*last_saved_) + " is still being written");
     return;
   }
   begin(step);
 }
 
 void Checkpoints::begin(std::uint64_t step) {
-  postponed_.reset();
+  postponed_ = false;
   last_save_ = Clock::now();
   last_saved_ = step;
   tell(saver_->save(step, state_));
@@ -136,11 +135,12 @@ void Checkpoints::tell(const std::optional<checkpoint::SaveReport>& report) {
   if (report->is_complete)
     complete_ = report->step;
   else if (last_saved_ == report->step)
-    last_saved_ = complete_.value_or(0);
+    last_saved_ = complete_;
   if (!is_first_) return;
   const std::string which = "the checkpoint of step " + std::to_string(report->step);
   if (report->is_complete) {
     say_("wrote " + which + ": " + mib(report->bytes) + " in " + seconds_text(report->seconds));
+    if (!report->problem.empty()) say_("warning: " + report->problem);
   } else {
     say_("warning: " + which + " could not be written: " + report->problem +
          (ends_ ? "; " : "; training goes on, and ") +

@@ -73,9 +73,9 @@ class Checkpoints {
   Clock::time_point began_;
   Clock::time_point last_save_;
   std::uint64_t first_step_ = 0;
-  std::uint64_t last_saved_ = 0;
-  std::optional<std::uint64_t> postponed_;  // step at which one was due while another was being written
-  std::optional<std::uint64_t> complete_;   // the newest one's step
+  std::optional<std::uint64_t> last_saved_;  // step: begun, or there
+  bool postponed_ = false;                   // one was due while another was being written
+  std::optional<std::uint64_t> complete_;    // the newest one's step
 };
 
 }  // namespace trireme::cli
