@@ -4,7 +4,10 @@ include(CMakePackageConfigHelpers)
 option(TRIREME_INSTALL "Install the libraries, headers and the trireme program" ${PROJECT_IS_TOP_LEVEL})
 
 get_property(rooms GLOBAL PROPERTY TRIREME_ROOMS)
-target_link_libraries(trireme_trireme INTERFACE ${rooms})
+# Rooms that talk to web services bring libcurl: who wants them names them.
+set(rooms_of_all ${rooms})
+list(FILTER rooms_of_all EXCLUDE REGEX "^trireme_(http|tracking|interruption)$")
+target_link_libraries(trireme_trireme INTERFACE ${rooms_of_all})
 if(EXISTS ${PROJECT_SOURCE_DIR}/include/trireme/trireme.hpp)
   target_sources(trireme_trireme INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include
                  FILES ${PROJECT_SOURCE_DIR}/include/trireme/trireme.hpp)
@@ -21,6 +24,7 @@ set(find_OpenSSL OpenSSL 3 COMPONENTS Crypto)
 set(find_ZLIB ZLIB)
 set(find_nlohmann_json nlohmann_json)
 set(find_protobuf Protobuf)
+set(find_CURL CURL)
 
 # Packages per room, those of the rooms below included; the rooms come lowest floor first.
 set(components "")

@@ -23,7 +23,16 @@ void warn_of_other_ranks(const Environment& environment, ClusterSpec& spec) {
 
 }  // namespace
 
-ClusterSpec detect(const Environment& environment) {
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::worker: return "worker";
+    case Role::server: return "server";
+    case Role::evaluator: return "evaluator";
+  }
+  return "unknown";
+}
+
+ClusterSpec detect(const Environment& environment, const DetectOptions&) {
   ClusterSpec spec;
   for (const Launcher& launcher : launchers()) {
     if (!launcher.present(environment)) continue;

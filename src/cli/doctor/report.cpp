@@ -49,6 +49,9 @@ std::string to_json(const Report& report) {
   const platform::ClusterSpec& cluster = report.cluster;
   Json gpus = Json::array();
   for (const Gpu& gpu : report.gpus) gpus.push_back({{"bus", gpu.bus}, {"model", gpu.model}});
+  Json inputs = Json::object(), hyperparameters = Json::object();
+  for (const auto& [name, channel] : cluster.inputs) inputs[name] = channel.path;
+  for (const auto& [name, value] : cluster.hyperparameters) hyperparameters[name] = Json::parse(value);
   Json json{{"platform", cluster.platform},
             {"launcher", cluster.launcher},
             {"level", cluster.level},
@@ -65,8 +68,8 @@ std::string to_json(const Report& report) {
             {"checkpoint_dir", or_null(cluster.checkpoint_dir)},
             {"output_dir", or_null(cluster.output_dir)},
             {"tensorboard_dir", or_null(cluster.tensorboard_dir)},
-            {"inputs", Json(cluster.inputs)},
-            {"hyperparameters", Json(cluster.hyperparameters)},
+            {"inputs", inputs},
+            {"hyperparameters", hyperparameters},
             {"gpus", gpus},
             {"engines", availabilities(report.engines)},
             {"transports", availabilities(report.transports)},

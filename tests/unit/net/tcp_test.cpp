@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pair.hpp"
 #include "support/failures.hpp"
+#include "support/reserved_port.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
@@ -43,9 +44,6 @@ void exchange(const Socket& left, const Socket& right) {
   receive_all(left, received, soon());
   CHECK(std::equal(received.begin(), received.end(), bytes_of("olleh").begin()));
 }
-
-/// A port that nobody listens on, as of now.
-Address free_address(const std::string& host) { return local_address(listen_tcp({host, 0})); }
 
 /// "fe80::1%eth0" of some interface that is up and done with duplicate detection, port 0; no host if there is none.
 Address link_local_address() {
@@ -176,7 +174,8 @@ TEST_CASE("An address of another host cannot be listened on, and the error names
 }
 
 TEST_CASE("Connecting waits for a listener that starts later") {
-  Address address = free_address("127.0.0.1");
+  const ReservedPort reserved;
+  const Address address = reserved.address;
   auto connected = std::async(std::launch::async, [&] { return connect_tcp(address, soon()); });
   std::this_thread::sleep_for(
       std::chrono::milliseconds(60));  // some refusals first; the promise holds without them too
@@ -187,7 +186,8 @@ TEST_CASE("Connecting waits for a listener that starts later") {
 }
 
 TEST_CASE("Connecting to a port where nobody listens times out, naming address and reason") {
-  Address address = free_address("127.0.0.1");
+  const ReservedPort reserved;
+  const Address address = reserved.address;
   Error error = error_of([&] { connect_tcp(address, shortly()); });
   CHECK(error.code == ErrorCode::timeout);
   CHECK(has(error.message, address.to_string()));

@@ -3,6 +3,7 @@
 #include "rendezvous/dial.hpp"
 #include "rendezvous/sparing_log.hpp"
 #include "support/failures.hpp"
+#include "support/reserved_port.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/handshake.hpp"
 
@@ -164,11 +165,8 @@ TEST_CASE("Who waits for a key of a world that has failed hears why") {
 }
 
 TEST_CASE("Where nobody listens, connecting ends at the deadline and names the address") {
-  net::Address address;
-  {
-    net::Socket listener = net::listen_tcp({"127.0.0.1", 0});
-    address = net::local_address(listener);
-  }
+  const trireme::testing::ReservedPort reserved;
+  const net::Address& address = reserved.address;
   Ear ear;
   for (const Error& error :
        {error_of([&] { connect_store(rank_of(address, 0), Deadline::after(std::chrono::milliseconds(50))); }),

@@ -2,6 +2,7 @@
 #include "world/links.hpp"
 
 #include "support/failures.hpp"
+#include "support/reserved_port.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/rendezvous/store.hpp"
@@ -153,7 +154,7 @@ TEST_CASE("Strangers that connect and say nothing keep no rank out, and cost a f
 namespace {
 
 /// An address where nobody listens: what a firewall that rejects looks like to whoever connects.
-std::string closed_address() { return net::local_address(net::listen_tcp({"127.0.0.1", 0})).to_string(); }
+using ClosedPort = testing::ReservedPort;
 
 /// Both ranks connect, each with its own view of the other's card.
 struct Meeting {
@@ -181,7 +182,8 @@ struct Meeting {
 
 TEST_CASE("Where connections pass in one direction only, the rank that can connects, and both ends work") {
   const int flows = GENERATE(1, 3);
-  const std::string refused = closed_address();
+  const ClosedPort closed;
+  const std::string refused = closed.address.to_string();
   Transports transports[2] = {transports_of(0, 2, "tcp", flows), transports_of(1, 2, "tcp", flows)};
   const std::vector<PeerCard> real{card_of("tcp", transports[0][0]->card(), "host-a"),
                                    card_of("tcp", transports[1][0]->card(), "host-b")};
@@ -210,7 +212,8 @@ TEST_CASE("Where connections pass in one direction only, the rank that can conne
 }
 
 TEST_CASE("Where connections pass in no direction, both ranks, their hosts and all addresses are named") {
-  const std::string to_zero = closed_address(), to_one = closed_address();
+  const ClosedPort closed_zero, closed_one;
+  const std::string to_zero = closed_zero.address.to_string(), to_one = closed_one.address.to_string();
   Transports transports[2] = {transports_of(0, 2, "tcp"), transports_of(1, 2, "tcp")};
   const std::vector<PeerCard> seen_by_zero{card_of("tcp", transports[0][0]->card(), "host-a"),
                                            card_of("tcp", net::host_identity() + "/" + to_one, "host-b")};

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/base/deadline.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trireme::http {
+
+struct Request {
+  std::string method = "GET";  ///< GET, POST or PUT
+  std::string url;             ///< http:// or https://
+  std::vector<std::string> headers{};  ///< "Name: value"
+  std::string body{};
+  std::chrono::milliseconds connect_timeout{2000};
+  std::chrono::milliseconds timeout{10000};  ///< of all of it
+  std::size_t most_bytes = 1 << 20;          ///< of an answer; a longer one is an error
+  bool through_proxy = true;                 ///< as https_proxy and its kin say; never for addresses of this host's own link
+};
+
+struct Response {
+  int status = 0;
+  std::string body;
+  std::map<std::string, std::string> headers;  ///< names in lower case
+};
+
+/// One connection, kept open between requests to one server.
+/// Redirections are not followed: what carries a token must not be sent elsewhere.
+/// Errors: timeout; system, saying what libcurl says of the connection or of TLS, with the host but without what stands behind
+///         '?' in the URL, and never a header; corrupt for an answer that is no HTTP or too long. A status such as 404 is no error.
+/// Threads: one caller at a time; another may set `cancelled`, which ends a request within 100 ms (closed).
+class Client {
+ public:
+  virtual ~Client() = default;
+  virtual Response send(const Request& request) = 0;
+  std::atomic<bool> cancelled{false};
+};
+
+/// Over libcurl.
+std::unique_ptr<Client> make_client();
+
+}  // namespace trireme::http
