@@ -13,8 +13,9 @@
 namespace trireme::cli {
 namespace {
 
-/// The interface asked for, else the first that leads off this host.
-std::optional<std::string> find_interface(const platform::Environment& environment) {
+/// The interface asked for, else the one the platform names, else the first that leads off this host.
+std::optional<std::string> find_interface(const platform::Environment& environment,
+                                          const std::optional<std::string>& named) {
   auto wanted = environment.find("TRIREME_INTERFACE");
   if (wanted && !wanted->empty()) {
     try {
@@ -24,6 +25,7 @@ std::optional<std::string> find_interface(const platform::Environment& environme
     }
     return wanted;
   }
+  if (named) return named;
   for (const net::InterfaceAddress& address : net::interface_addresses()) {
     if (!address.loopback) return address.interface;
   }
@@ -63,21 +65,25 @@ int doctor(const Invocation& invocation) {
       "--checkpoint", checkpoints,
       "look at this checkpoint folder instead, reading every byte; 0 when a job can go on from there and nothing is "
       "damaged, else 1");
+  std::string root;
+  flags.option("--root", root, "look for the platform's files below this folder; the paths shown begin with it");
   bool tensors = false;
   flags.flag("--tensors", tensors, "with --checkpoint: name every tensor, its dtype and its shape");
   if (!flags.parse(invocation.arguments)) return 0;
   if (flags.given("--checkpoint")) return judge_checkpoints(checkpoints, tensors, json);
   if (tensors) fail(ErrorCode::invalid_argument, "--tensors needs --checkpoint DIR");
 
-  refuse_unusable(invocation.environment);
+  platform::Environment environment = invocation.environment;
+  if (flags.given("--root")) environment.set("TRIREME_ROOT", root);
+  refuse_unusable(environment);
   Report report;
-  report.cluster = platform::detect(invocation.environment);
-  report.interface = find_interface(invocation.environment);
+  report.cluster = platform::detect(environment);
+  report.interface = find_interface(environment, report.cluster.interface);
   report.machine = describe_machine();
-  report.gpus = find_gpus("/proc/driver/nvidia/gpus");
-  report.engines = list_engines(invocation.environment.find("TRIREME_MPI_MODULE").value_or(""));
+  report.gpus = find_gpus(environment);
+  report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""));
   report.transports = probe_transports();
-  report.warnings = find_warnings(report, invocation.environment);
+  report.warnings = find_warnings(report, environment);
 
   return print(json ? to_json(report) + "\n" : to_text(report)) ? 0 : 1;
 }

@@ -1,24 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "platform/conflicts.hpp"
+#include "platform/group_roles.hpp"
+#include "platform/hyperparameters.hpp"
 #include "platform/launcher.hpp"
+#include "platform/platform.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
+#include <limits>
 #include <string>
-#include <utility>
 
 namespace trireme::platform {
 namespace {
 
-/// RANK and its set decide over mpirun's; where the two differ, one of them was not meant.
-void warn_of_other_ranks(const Environment& environment, ClusterSpec& spec) {
-  for (const auto& [rank, size] :
-       {std::pair{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, std::pair{"PMI_RANK", "PMI_SIZE"}}) {
-    const auto other_rank = environment.find(rank), other_size = environment.find(size);
-    if (!other_rank || !other_size) continue;
-    if (*other_rank == std::to_string(spec.rank) && *other_size == std::to_string(spec.world)) continue;
-    spec.warnings.push_back("RANK=" + std::to_string(spec.rank) + " of WORLD_SIZE=" + std::to_string(spec.world) +
-                            " is taken, but mpirun says " + rank + "=" + *other_rank + " of " + size + "=" +
-                            *other_size + "; unset the set that is not meant");
+/// A job id that two starts of a job never share. mpirun's is its own: its ranks on other hosts have not got the
+/// platform's variables.
+void describe_job(const Scene& scene, const Platform& platform, ClusterSpec& spec) {
+  if (const auto id = scene.environment.find("TRIREME_JOB_ID")) {
+    spec.job_id = *id;
+    return;
   }
+  if (spec.launcher == "openmpi" || spec.launcher == "hydra" || spec.launcher == "trireme") return;
+  if (spec.launcher == "torchrun" && scene.environment.has("TORCHELASTIC_RUN_ID")) return;
+  std::string id = platform.job(scene);
+  if (!id.empty()) id += "/" + std::to_string(spec.restart_count) + "/";
+  if (!id.empty() && spec.launcher != "torchrun") {
+    spec.job_id = id;
+    return;
+  }
+  if (spec.master && spec.port) spec.job_id = id + *spec.master + ":" + std::to_string(*spec.port);
 }
 
 }  // namespace
@@ -32,15 +41,30 @@ std::string_view name_of(Role role) {
   return "unknown";
 }
 
-ClusterSpec detect(const Environment& environment, const DetectOptions&) {
+ClusterSpec detect(const Environment& environment, const DetectOptions& options) {
+  Scene scene{.environment = environment, .root = options.root};
+  if (scene.root.empty()) scene.root = environment.find("TRIREME_ROOT").value_or("");
+  while (!scene.root.empty() && scene.root.back() == '/') scene.root.pop_back();
+
+  const Platform* platform = platforms().data();
+  while (!platform->present(scene)) ++platform;
+  scene.platform = platform->name;
+  const Launcher* launcher = launchers().data();
+  while (!launcher->present(scene)) ++launcher;
+
   ClusterSpec spec;
-  for (const Launcher& launcher : launchers()) {
-    if (!launcher.present(environment)) continue;
-    spec.launcher = launcher.name;
-    launcher.describe(environment, spec);
-    if (environment.has("RANK")) warn_of_other_ranks(environment, spec);
-    break;
+  spec.platform = platform->name;
+  spec.launcher = launcher->name;
+  launcher->describe(scene, spec);
+  if (const auto role = scene.text("TRIREME_ROLE")) spec.role = parse_role(*role, "TRIREME_ROLE");
+  warn_of_conflicts(scene, *launcher, spec);
+  platform->describe(scene, spec);
+  if (const auto restarts = environment.integer("TORCHELASTIC_RESTART_COUNT", 0, std::numeric_limits<int>::max())) {
+    spec.restart_count = *restarts;
   }
+  add_from_environment(environment, spec.hyperparameters);
+  if (scene.exists("/dev/termination-log")) spec.termination_message = scene.path("/dev/termination-log");
+  describe_job(scene, *platform, spec);
   return spec;
 }
 

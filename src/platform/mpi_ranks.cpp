@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/mpi_ranks.hpp"
 
+#include "platform/azure_meeting.hpp"
 #include "trireme/base/error.hpp"
 
 #include <array>
@@ -35,6 +36,22 @@ void require_smaller(std::string_view name, int value, std::string_view bound_na
                                         std::string(bound_name) + "=" + std::to_string(bound));
 }
 
+/// True when the platform has said where the ranks meet.
+bool describe_azure_meeting(const Scene& scene, ClusterSpec& spec) {
+  if (scene.platform != "azureml") return false;
+  const AzureMeeting meeting = azure_meeting(scene);
+  if (!meeting.master) return false;
+  if (meeting.local && spec.nnodes != 1)
+    fail(
+        ErrorCode::invalid_argument,
+        "AZ_BATCHAI_MPI_MASTER_NODE=localhost, but the ranks are on several hosts; expected an address they can reach");
+  spec.master = spec.store_host = meeting.master;
+  spec.port = spec.store_port = meeting.port;
+  if (meeting.port_replaced)
+    spec.warnings.emplace_back("MASTER_PORT=6000 is the port of Azure Batch: the ranks meet at 6105 instead");
+  return true;
+}
+
 void describe_meeting(const Environment& environment, ClusterSpec& spec) {
   const auto port = environment.integer("MASTER_PORT", 1, 65535);
   spec.master = environment.find("MASTER_ADDR");
@@ -60,7 +77,8 @@ bool has_any(const Environment& environment, const MpiVariables& names) {
   return false;
 }
 
-void describe_mpi_ranks(const Environment& environment, const MpiVariables& names, ClusterSpec& spec) {
+void describe_mpi_ranks(const Scene& scene, const MpiVariables& names, ClusterSpec& spec) {
+  const Environment& environment = scene.environment;
   require_whole_set(environment, names);
   spec.level = "process";
   spec.world = environment.integer(names.size, 1, largest_number).value();
@@ -79,7 +97,7 @@ void describe_mpi_ranks(const Environment& environment, const MpiVariables& name
     spec.nnodes = spec.world / *spec.local_world;
     if (spec.rank % *spec.local_world == spec.local_rank) spec.node_rank = spec.rank / *spec.local_world;
   }
-  describe_meeting(environment, spec);
+  if (!describe_azure_meeting(scene, spec)) describe_meeting(environment, spec);
   if (const auto id = environment.find("TRIREME_JOB_ID")) spec.job_id = *id;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "platform/scene.hpp"
 #include "trireme/platform/cluster_spec.hpp"
-#include "trireme/platform/environment.hpp"
 
 #include <string_view>
 
@@ -20,9 +20,9 @@ struct MpiVariables {
 /// Whether any of them is there.
 bool has_any(const Environment& environment, const MpiVariables& names);
 
-/// Ranks and hosts from these variables; the meeting point from MASTER_ADDR and MASTER_PORT if the user has given them,
-/// else there is none: the ranks then meet through MPI.
+/// Ranks and hosts from these variables; the meeting point from MASTER_ADDR and MASTER_PORT if the user has given them, on
+/// Azure ML from what the platform says of its nodes, else there is none: the ranks then meet through MPI.
 /// Errors: invalid_argument for half a set, a number that is none, or a contradiction.
-void describe_mpi_ranks(const Environment& environment, const MpiVariables& names, ClusterSpec& spec);
+void describe_mpi_ranks(const Scene& scene, const MpiVariables& names, ClusterSpec& spec);
 
 }  // namespace trireme::platform

@@ -11,12 +11,12 @@ constexpr MpiVariables open_mpi_names{"Open MPI's mpirun", "OMPI_COMM_WORLD_RANK
 
 }  // namespace
 
-bool open_mpi_present(const Environment& environment) { return has_any(environment, open_mpi_names); }
+bool open_mpi_present(const Scene& scene) { return has_any(scene.environment, open_mpi_names); }
 
-void describe_open_mpi(const Environment& environment, ClusterSpec& spec) {
-  describe_mpi_ranks(environment, open_mpi_names, spec);
+void describe_open_mpi(const Scene& scene, ClusterSpec& spec) {
+  describe_mpi_ranks(scene, open_mpi_names, spec);
   // Another one for every start of mpirun, the same on all ranks.
-  if (const auto space = environment.find("PMIX_NAMESPACE"); space && spec.job_id.empty())
+  if (const auto space = scene.environment.find("PMIX_NAMESPACE"); space && spec.job_id.empty())
     spec.job_id = "mpi/" + *space;
 }
 

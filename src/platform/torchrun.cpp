@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
 #include "trireme/base/error.hpp"
 
@@ -48,9 +49,17 @@ void describe_ranks(const Environment& environment, ClusterSpec& spec) {
 }
 
 /// The hosts: as given, else derived where ranks are numbered host by host with as many on each.
-void describe_hosts(const Environment& environment, ClusterSpec& spec) {
+void describe_hosts(const Scene& scene, ClusterSpec& spec) {
+  const Environment& environment = scene.environment;
   spec.node_rank = environment.integer("GROUP_RANK", 0, no_limit);
   spec.nnodes = environment.integer("GROUP_WORLD_SIZE", 1, no_limit);
+  if (!spec.node_rank) spec.node_rank = environment.integer("NODE_RANK", 0, no_limit);
+  // Azure ML says how many nodes there are, and starts as many processes on each, one node after the other.
+  if (scene.platform == "azureml" && !spec.nnodes) spec.nnodes = environment.integer("AZUREML_NODE_COUNT", 1, no_limit);
+  if (!spec.local_world && spec.nnodes && spec.node_rank && spec.world % *spec.nnodes == 0) {
+    const int each = spec.world / *spec.nnodes;
+    if (spec.rank / each == *spec.node_rank && spec.rank % each == spec.local_rank) spec.local_world = each;
+  }
   if (spec.local_world && spec.world % *spec.local_world == 0) {
     if (!spec.nnodes) spec.nnodes = spec.world / *spec.local_world;
     bool host_by_host = spec.rank % *spec.local_world == spec.local_rank;
@@ -59,17 +68,23 @@ void describe_hosts(const Environment& environment, ClusterSpec& spec) {
   if (spec.node_rank && spec.nnodes) {
     // Without GROUP_WORLD_SIZE the number was derived from the other two.
     std::string_view bound = environment.has("GROUP_WORLD_SIZE") ? "GROUP_WORLD_SIZE" : "WORLD_SIZE / LOCAL_WORLD_SIZE";
-    require_below("GROUP_RANK", *spec.node_rank, bound, *spec.nnodes);
+    require_below(environment.has("GROUP_RANK") ? "GROUP_RANK" : "NODE_RANK", *spec.node_rank, bound, *spec.nnodes);
   }
 }
 
-void describe_master(const Environment& environment, ClusterSpec& spec) {
+void describe_master(const Scene& scene, ClusterSpec& spec) {
+  const Environment& environment = scene.environment;
   spec.master = environment.find("MASTER_ADDR");
   if (spec.master && spec.master->empty()) {
     fail(ErrorCode::invalid_argument, "MASTER_ADDR is empty: expected the host of rank 0");
   }
   spec.store_host = spec.master;
-  if (auto port = environment.integer("MASTER_PORT", 1, 65535)) {
+  auto port = environment.integer("MASTER_PORT", 1, 65535);
+  if (port == 6000 && scene.platform == "azureml") {
+    port = azure_port;
+    spec.warnings.emplace_back("MASTER_PORT=6000 is the port of Azure Batch: the ranks meet at 6105 instead");
+  }
+  if (port) {
     spec.port = static_cast<std::uint16_t>(*port);
     // torchrun's agent may hold MASTER_PORT for a store of its own: every rank then takes the same neighbour instead.
     bool taken = environment.find("TORCHELASTIC_USE_AGENT_STORE").value_or("") == "True";
@@ -98,19 +113,22 @@ void describe_job(const Environment& environment, ClusterSpec& spec) {
 
 }  // namespace
 
-bool torchrun_present(const Environment& environment) {
-  for (std::string_view mark : marks) {
-    if (environment.has(mark)) return true;
-  }
-  return false;
+// RANK and WORLD_SIZE without LOCAL_RANK number hosts, if anything (rank_hosts.cpp); beside lists of hosts that come
+// first they do not count at all.
+bool torchrun_present(const Scene& scene) {
+  const Environment& environment = scene.environment;
+  if (environment.has("LOCAL_RANK")) return true;
+  if (environment.has("PET_NODE_RANK") || environment.has("CLUSTER_SPEC")) return false;
+  return environment.has("RANK") != environment.has("WORLD_SIZE");
 }
 
-void describe_torchrun(const Environment& environment, ClusterSpec& spec) {
+void describe_torchrun(const Scene& scene, ClusterSpec& spec) {
+  const Environment& environment = scene.environment;
   require_all_marks(environment);
   spec.level = "process";
   describe_ranks(environment, spec);
-  describe_hosts(environment, spec);
-  describe_master(environment, spec);
+  describe_hosts(scene, spec);
+  describe_master(scene, spec);
   describe_job(environment, spec);
 }
 

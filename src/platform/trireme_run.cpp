@@ -33,13 +33,15 @@ void describe_store(const std::string& text, ClusterSpec& spec) {
 
 // `trireme run` exports torchrun's set and TRIREME_PROGRESS beside it. The job key is no mark: users set it under any
 // launcher. A torchrun below our launcher (its own variable says so) decides for its children.
-bool trireme_run_present(const Environment& environment) {
-  return torchrun_present(environment) && environment.has("TRIREME_PROGRESS") &&
+bool trireme_run_present(const Scene& scene) {
+  const Environment& environment = scene.environment;
+  return environment.has("LOCAL_RANK") && torchrun_present(scene) && environment.has("TRIREME_PROGRESS") &&
          !environment.has("TORCHELASTIC_RUN_ID");
 }
 
-void describe_trireme_run(const Environment& environment, ClusterSpec& spec) {
-  describe_torchrun(environment, spec);
+void describe_trireme_run(const Scene& scene, ClusterSpec& spec) {
+  const Environment& environment = scene.environment;
+  describe_torchrun(scene, spec);
   spec.store_served = environment.integer("TRIREME_STORE", 0, 1).value_or(0) == 1;
   if (!spec.store_served) return;
   // MASTER_PORT is left to the program, which may be of another library that listens there.

@@ -2,6 +2,7 @@
 #include "world/settings.hpp"
 
 #include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
 #include "trireme/net/socket.hpp"
 #include "trireme/plan/plans.hpp"
 
@@ -114,6 +115,14 @@ std::optional<std::uint64_t> settle_number(const std::optional<std::uint64_t>& o
   return value;
 }
 
+bool has_addresses(const std::string& interface) {
+  try {
+    return !net::interface_addresses(interface).empty();
+  } catch (const Exception&) {
+    return false;
+  }
+}
+
 void settle_tcp(const Options& options, const platform::Environment& environment, transport::TcpOptions& tcp) {
   std::optional<std::uint64_t> flows, buffer_bytes;
   if (options.tcp_flows) {
@@ -157,6 +166,9 @@ Settings settle(const Options& options, const platform::Environment& environment
     if (!options.world_size || !options.rank) {
       fail(ErrorCode::invalid_argument, "Options::rank and Options::world_size go together: only one is set");
     }
+    described.erase("TRIREME_NNODES");  // these options say more
+    described.erase("TRIREME_NODE_RANK");
+    described.erase("TRIREME_MASTER");
     described.set("RANK", std::to_string(*options.rank));
     described.set("WORLD_SIZE", std::to_string(*options.world_size));
     if (!described.has("LOCAL_RANK")) described.set("LOCAL_RANK", std::to_string(*options.rank));
@@ -225,11 +237,33 @@ Settings settle(const Options& options, const platform::Environment& environment
     settings.tcp.interface = *setting.text;
     settings.tcp_origin += "; " + setting.name + " is '" + *setting.text + "'";
   }
+  if (settings.tcp.interface.empty() && settings.cluster.interface && has_addresses(*settings.cluster.interface)) {
+    settings.tcp.interface = *settings.cluster.interface;
+    settings.tcp_origin += "; the platform names interface '" + settings.tcp.interface + "'";
+  }
   const auto ports = pick(options.port_range, "port_range", environment, "TRIREME_PORT_RANGE");
   settle_port_range(ports, settings.tcp);
   if (ports.text) settings.tcp_origin += "; " + ports.name + " is '" + *ports.text + "'";
   settle_tcp(options, environment, settings.tcp);
   return settings;
+}
+
+void require_rank(const platform::ClusterSpec& cluster) {
+  if (cluster.role == platform::Role::server) {
+    fail(ErrorCode::unsupported,
+         "this process has the role of a parameter server, and this version has none: give these hosts to workers");
+  }
+  if (cluster.role == platform::Role::evaluator) {
+    fail(ErrorCode::invalid_argument,
+         "this process has the role of an evaluator, which is no rank of the world: it reads checkpoints beside it");
+  }
+  const int hosts = cluster.nnodes.value_or(1), local = cluster.local_world.value_or(1);
+  if (cluster.level != "node" || (hosts == 1 && local == 1)) return;
+  const std::string ranks = std::to_string(local) + (local == 1 ? " rank" : " ranks");
+  fail(ErrorCode::invalid_argument,
+       "this container is " +
+           (hosts > 1 ? "one host of " + std::to_string(hosts) + " and" : std::string("a host that")) + " has " +
+           ranks + " to start: start the program with `trireme entry`");
 }
 
 void scrub_secrets() {

@@ -40,6 +40,9 @@ inline bool meets_through_mpi(const Settings& settings) {
 /// Errors: invalid_argument naming the variable or option and its value.
 Settings settle(const Options& options, const platform::Environment& environment);
 
+/// Refuses to be what is no rank: a host whose ranks are still to be started, and other roles than a worker's.
+void require_rank(const platform::ClusterSpec& cluster);
+
 /// Takes the variables that hold secrets out of this process's environment, so that children and crash reports do not
 /// have them. Not safe while other threads read the environment; hence at the start of World::open.
 void scrub_secrets();

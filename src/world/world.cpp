@@ -229,6 +229,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
 
 World World::open(const Options& options) {
   Settings settings = settle(options, platform::Environment::of_process(::environ));
+  require_rank(settings.cluster);
   scrub_secrets();
   const Deadline deadline = Deadline::after(settings.join_timeout);
   std::shared_ptr<engines::mpi::Session> mpi;

@@ -40,11 +40,11 @@ struct InputChannel {
 /// combine freely.
 struct ClusterSpec {
   std::string platform = "plain";  ///< or "sagemaker", "vertex", "azureml", "kubernetes", "slurm"
-  std::string launcher = "none";   ///< "trireme" (trireme run), "torchrun" (any launcher with its variables), "openmpi",
-                                   ///< "hydra" (the mpirun of MPICH and Intel MPI), "slurm", "node_list" (the platform
-                                   ///< lists the hosts; ranks are still to be started), "none"
-  std::string level = "single";    ///< "process": the launcher started every rank; "node": this container is one host of
-                                   ///< several, or of one with several ranks to start; "single": a world of one
+  std::string launcher = "none";  ///< "trireme" (trireme run), "torchrun" (any launcher with its variables), "openmpi",
+                                  ///< "hydra" (the mpirun of MPICH and Intel MPI), "slurm", "node_list" (the platform
+                                  ///< lists the hosts; ranks are still to be started), "none"
+  std::string level = "single";   ///< "process": the launcher started every rank; "node": this container is one host of
+                                  ///< several, or of one with several ranks to start; "single": a world of one
   Role role = Role::worker;
 
   /// Level "node": the first rank of this host, and of this role's world, provided that every host starts as many.
@@ -63,8 +63,8 @@ struct ClusterSpec {
   bool store_served = false;              ///< the launcher serves the store; otherwise rank 0 does
   std::optional<std::string> store_host;  ///< where the store is: `master`, unless the launcher names another
   std::optional<std::uint16_t> store_port;  ///< `port`, or its neighbour where the launcher itself occupies `port`
-  std::string job_id;  ///< equal on all ranks of one start of a job; empty when nothing tells jobs apart
-  int restart_count = 0;                 ///< how often the platform has started this job again, if it says so
+  std::string job_id;     ///< equal on all ranks of one start of a job; empty when nothing tells jobs apart
+  int restart_count = 0;  ///< how often the platform has started this job again, if it says so
   std::optional<std::string> interface;  ///< the network interface the platform names, if it exists here
 
   std::optional<std::string> model_dir;

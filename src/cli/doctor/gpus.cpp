@@ -33,4 +33,13 @@ std::vector<Gpu> find_gpus(const std::string& driver_folder) {
   return gpus;
 }
 
+std::vector<Gpu> find_gpus(const platform::Environment& environment) {
+  const auto pretended = environment.integer("TRIREME_GPU_COUNT", 0, 4096);
+  if (!pretended) return find_gpus(environment.find("TRIREME_ROOT").value_or("") + "/proc/driver/nvidia/gpus");
+  std::vector<Gpu> gpus;
+  for (int index = 0; index < *pretended; ++index)
+    gpus.push_back({"pretended " + std::to_string(index), "TRIREME_GPU_COUNT=" + std::to_string(*pretended)});
+  return gpus;
+}
+
 }  // namespace trireme::cli

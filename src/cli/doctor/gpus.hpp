@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/platform/environment.hpp"
+
 #include <string>
 #include <vector>
 
@@ -15,5 +17,8 @@ struct Gpu {
 /// The folders below `driver_folder` (normally /proc/driver/nvidia/gpus), one per device, by bus address; none without
 /// a driver.
 std::vector<Gpu> find_gpus(const std::string& driver_folder);
+
+/// Those of /proc/driver/nvidia/gpus below TRIREME_ROOT, or as many pretended ones as TRIREME_GPU_COUNT says.
+std::vector<Gpu> find_gpus(const platform::Environment& environment);
 
 }  // namespace trireme::cli

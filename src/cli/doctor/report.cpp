@@ -3,7 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <sstream>
+#include <utility>
 
 namespace trireme::cli {
 namespace {
@@ -41,7 +43,64 @@ void add_line(std::string& text, std::string name, const std::string& value) {
   text += name + value + "\n";
 }
 
+bool is_secret(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  name = "_" + name + "_";
+  for (const char* word :
+       {"_token_", "_key_", "_secret_", "_password_", "_passwd_", "_credential_", "_credentials_", "_apikey_"}) {
+    if (name.find(word) != std::string::npos) return true;
+  }
+  return false;
+}
+
+/// The values as JSON; a text under a name that is a secret's is not told.
+Json say_hyperparameters(const std::map<std::string, std::string>& given) {
+  Json object = Json::object();
+  for (const auto& [name, value] : given) {
+    Json decoded = Json::parse(value);
+    const bool hidden = is_secret(name) && decoded.is_string();
+    object[name] = hidden ? Json("(hidden)") : std::move(decoded);
+  }
+  return object;
+}
+
 std::string say(const Availability& item) { return item.available ? "available" : "not available: " + item.reason; }
+
+void add_ranks(std::string& text, const platform::ClusterSpec& cluster) {
+  if (cluster.role != platform::Role::worker) add_line(text, "role", std::string(platform::name_of(cluster.role)));
+  if (!cluster.ranks_known) {
+    const bool worker = cluster.role == platform::Role::worker;
+    add_line(text, "rank", worker ? "known when the hosts have met" : "none");
+  } else if (cluster.level == "node" && cluster.local_world.value_or(1) > 1) {
+    add_line(text, "ranks",
+             std::to_string(cluster.rank) + " to " + std::to_string(cluster.rank + *cluster.local_world - 1) + " of " +
+                 std::to_string(cluster.world) + ", still to be started");
+  } else {
+    add_line(text, "rank", std::to_string(cluster.rank) + " of " + std::to_string(cluster.world));
+  }
+  if (cluster.level == "node") return;
+  add_line(text, "local rank", std::to_string(cluster.local_rank) + " of " + or_unknown(cluster.local_world));
+}
+
+void add_places(std::string& text, const platform::ClusterSpec& cluster) {
+  for (const auto& [name, place] :
+       {std::pair{"model", cluster.model_dir}, std::pair{"checkpoints", cluster.checkpoint_dir},
+        std::pair{"output", cluster.output_dir}, std::pair{"tensorboard", cluster.tensorboard_dir},
+        std::pair{"failure file", cluster.failure_file}, std::pair{"termination", cluster.termination_message}}) {
+    if (place) add_line(text, name, *place);
+  }
+  for (const auto& [name, channel] : cluster.inputs) {
+    constexpr std::string_view modes[]{"", " (streamed)", " (pipe)"};
+    add_line(text, "input " + name,
+             channel.path + std::string(modes[static_cast<std::size_t>(channel.mode)]) +
+                 (channel.sharded ? " (a part of it on every host)" : ""));
+  }
+  const Json hyperparameters = say_hyperparameters(cluster.hyperparameters);
+  for (const auto& [name, value] : hyperparameters.items())
+    add_line(text, "hyperparameter", name + " = " + value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (cluster.restart_count > 0) add_line(text, "restarted", std::to_string(cluster.restart_count) + " times");
+}
 
 }  // namespace
 
@@ -49,16 +108,15 @@ std::string to_json(const Report& report) {
   const platform::ClusterSpec& cluster = report.cluster;
   Json gpus = Json::array();
   for (const Gpu& gpu : report.gpus) gpus.push_back({{"bus", gpu.bus}, {"model", gpu.model}});
-  Json inputs = Json::object(), hyperparameters = Json::object();
+  Json inputs = Json::object();
   for (const auto& [name, channel] : cluster.inputs) inputs[name] = channel.path;
-  for (const auto& [name, value] : cluster.hyperparameters) hyperparameters[name] = Json::parse(value);
   Json json{{"platform", cluster.platform},
             {"launcher", cluster.launcher},
             {"level", cluster.level},
             {"node_rank", or_null(cluster.node_rank)},
             {"nnodes", or_null(cluster.nnodes)},
-            {"rank", cluster.rank},
-            {"world", cluster.world},
+            {"rank", cluster.ranks_known ? Json(cluster.rank) : Json(nullptr)},
+            {"world", cluster.ranks_known ? Json(cluster.world) : Json(nullptr)},
             {"local_rank", cluster.local_rank},
             {"local_world", or_null(cluster.local_world)},
             {"master", or_null(cluster.master)},
@@ -69,11 +127,12 @@ std::string to_json(const Report& report) {
             {"output_dir", or_null(cluster.output_dir)},
             {"tensorboard_dir", or_null(cluster.tensorboard_dir)},
             {"inputs", inputs},
-            {"hyperparameters", hyperparameters},
+            {"hyperparameters", say_hyperparameters(cluster.hyperparameters)},
             {"gpus", gpus},
             {"engines", availabilities(report.engines)},
             {"transports", availabilities(report.transports)},
             {"warnings", report.warnings}};
+  if (cluster.role != platform::Role::worker) json["role"] = platform::name_of(cluster.role);
   // Variables may hold any bytes; JSON only UTF-8.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -83,13 +142,15 @@ std::string to_text(const Report& report) {
   std::string text;
   add_line(text, "platform", cluster.platform);
   add_line(text, "launcher", cluster.launcher + " (level " + cluster.level + ")");
-  add_line(text, "rank", std::to_string(cluster.rank) + " of " + std::to_string(cluster.world));
-  add_line(text, "local rank", std::to_string(cluster.local_rank) + " of " + or_unknown(cluster.local_world));
-  add_line(text, "host", or_unknown(cluster.node_rank) + " of " + or_unknown(cluster.nnodes));
+  add_ranks(text, cluster);
+  add_line(text, "host",
+           or_unknown(cluster.node_rank) + " of " + or_unknown(cluster.nnodes) +
+               (cluster.node_name.empty() ? "" : " (" + cluster.node_name + ")"));
   if (cluster.master) {
     add_line(text, "meeting point", *cluster.master + (cluster.port ? ", port " + std::to_string(*cluster.port) : ""));
   }
   add_line(text, "interface", report.interface.value_or("none but loopback"));
+  add_places(text, cluster);
   add_line(text, "processors", std::to_string(report.machine.processors));
   if (report.machine.memory_bytes != 0) {
     add_line(text, "memory", std::to_string(report.machine.memory_bytes >> 20) + " MiB");

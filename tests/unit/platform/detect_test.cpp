@@ -235,19 +235,15 @@ TEST_CASE("A restarted torchrun job has another job id") {
   REQUIRE(first == detect(set).job_id);
 }
 
-TEST_CASE("One of several processes of a launcher that cannot be joined is refused, a single one is not") {
-  const char* variable = "SLURM_STEP_NUM_TASKS";
-  REQUIRE_THAT(failure(Environment({{variable, "4"}}), ErrorCode::unsupported), Contains(std::string(variable) + "=4"));
-  REQUIRE(detect(Environment({{variable, "1"}})).world == 1);
-  REQUIRE(detect(with(torchrun_set(), variable, "4")).launcher == "torchrun");
-}
-
-TEST_CASE("A task of a Slurm job of several is refused by name, a shell in an allocation is not") {
-  const Environment task{{"SLURM_NTASKS", "2"}, {"SLURM_PROCID", "0"}};
-  REQUIRE_THAT(failure(task, ErrorCode::unsupported), Contains("SLURM_NTASKS=2: started by srun"));
-  REQUIRE(detect(with(task, "SLURM_NTASKS", "1")).world == 1);
-  REQUIRE(detect(without(task, "SLURM_PROCID")).world == 1);
-  REQUIRE(detect(with(with(with(task, "RANK", "0"), "WORLD_SIZE", "1"), "LOCAL_RANK", "0")).launcher == "torchrun");
+TEST_CASE("A batch script of Slurm is a world of one, half of a task's set is refused") {
+  const Environment script{{"SLURM_NTASKS", "16"}, {"SLURM_PROCID", "0"}, {"SLURM_JOB_ID", "4711"}};
+  REQUIRE(detect(script).level == "single");
+  REQUIRE(detect(script).platform == "slurm");
+  REQUIRE(detect(without(script, "SLURM_PROCID")).level == "single");
+  REQUIRE_THAT(failure(with(script, "SLURM_PROCID", "1")),
+               Contains("SLURM_PROCID=1") && Contains("SLURM_STEP_NUM_TASKS"));
+  REQUIRE_THAT(failure(Environment({{"SLURM_STEP_NUM_TASKS", "4"}})),
+               Contains("SLURM_STEP_NUM_TASKS=4") && Contains("SLURM_PROCID"));
 }
 
 TEST_CASE("The ranks of an mpirun are read without a flag, and need no meeting point") {
@@ -318,7 +314,14 @@ TEST_CASE("Every start of mpirun has a job id of its own, unless the user gives 
 }
 
 TEST_CASE("A task of srun is none of Hydra's, a rank of Hydra's inside an allocation is") {
-  const Environment task{{"PMI_RANK", "0"}, {"PMI_SIZE", "2"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "2"}};
-  REQUIRE_THAT(failure(task, ErrorCode::unsupported), Contains("srun"));
+  const Environment task{{"PMI_RANK", "0"},
+                         {"PMI_SIZE", "2"},
+                         {"SLURM_PROCID", "0"},
+                         {"SLURM_LOCALID", "0"},
+                         {"SLURM_NODEID", "0"},
+                         {"SLURM_STEP_NUM_TASKS", "2"},
+                         {"SLURM_STEP_NODELIST", "n1"},
+                         {"SLURM_JOB_ID", "1"}};
+  REQUIRE(detect(task).launcher == "slurm");
   REQUIRE(detect(with(hydra.environment(), "SLURM_PROCID", "0")).launcher == "hydra");
 }
