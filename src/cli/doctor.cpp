@@ -1,46 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/arguments.hpp"
 #include "cli/doctor/checkpoint.hpp"
+#include "cli/doctor/examine.hpp"
 #include "cli/doctor/report.hpp"
 #include "cli/subcommand.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/checkpoint/local_files.hpp"
-#include "trireme/net/host.hpp"
-#include "world/settings.hpp"
 
 #include <cstdio>
 
 namespace trireme::cli {
 namespace {
-
-/// The interface asked for, else the one the platform names, else the first that leads off this host.
-std::optional<std::string> find_interface(const platform::Environment& environment,
-                                          const std::optional<std::string>& named) {
-  auto wanted = environment.find("TRIREME_INTERFACE");
-  if (wanted && !wanted->empty()) {
-    try {
-      net::interface_addresses(*wanted);
-    } catch (const Exception& exception) {
-      fail(exception.error().code, "TRIREME_INTERFACE=" + *wanted + ": " + exception.error().message);
-    }
-    return wanted;
-  }
-  if (named) return named;
-  for (const net::InterfaceAddress& address : net::interface_addresses()) {
-    if (!address.loopback) return address.interface;
-  }
-  return std::nullopt;
-}
-
-/// What would keep a World from opening is refused here too, by its name.
-void refuse_unusable(const platform::Environment& environment) {
-  LogLevel level = LogLevel::warning;
-  const auto log = environment.find("TRIREME_LOG");
-  if (log && !parse_log_level(*log, level)) {
-    fail(ErrorCode::invalid_argument, "TRIREME_LOG is '" + *log + "': give debug, info, warning, error or off");
-  }
-  settle({.log = Log()}, environment);
-}
 
 /// Whether all of it reached stdout.
 bool print(const std::string& text) {
@@ -75,16 +45,7 @@ int doctor(const Invocation& invocation) {
 
   platform::Environment environment = invocation.environment;
   if (flags.given("--root")) environment.set("TRIREME_ROOT", root);
-  refuse_unusable(environment);
-  Report report;
-  report.cluster = platform::detect(environment);
-  report.interface = find_interface(environment, report.cluster.interface);
-  report.machine = describe_machine();
-  report.gpus = find_gpus(environment);
-  report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""));
-  report.transports = probe_transports();
-  report.warnings = find_warnings(report, environment);
-
+  const Report report = examine(environment);
   return print(json ? to_json(report) + "\n" : to_text(report)) ? 0 : 1;
 }
 

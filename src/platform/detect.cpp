@@ -42,10 +42,7 @@ std::string_view name_of(Role role) {
 }
 
 ClusterSpec detect(const Environment& environment, const DetectOptions& options) {
-  Scene scene{.environment = environment, .root = options.root};
-  if (scene.root.empty()) scene.root = environment.find("TRIREME_ROOT").value_or("");
-  while (!scene.root.empty() && scene.root.back() == '/') scene.root.pop_back();
-
+  Scene scene = scene_of(environment, options);
   const Platform* platform = platforms().data();
   while (!platform->present(scene)) ++platform;
   scene.platform = platform->name;

@@ -5,8 +5,8 @@
 namespace trireme::platform {
 namespace {
 
-constexpr MpiVariables hydra_names{"the mpirun of MPICH and Intel MPI (Hydra)", "PMI_RANK", "PMI_SIZE",
-                                   "MPI_LOCALRANKID", "MPI_LOCALNRANKS"};
+constexpr MpiVariables hydra_names{
+    "the mpirun of MPICH and Intel MPI (Hydra)", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", false};
 
 }  // namespace
 

@@ -19,7 +19,7 @@ std::array<std::string_view, 4> all_of(const MpiVariables& names) {
 
 void require_whole_set(const Environment& environment, const MpiVariables& names) {
   for (std::string_view missing : all_of(names)) {
-    if (environment.has(missing)) continue;
+    if (environment.has(missing) || (missing == names.local_size && !names.local_size_needed)) continue;
     for (std::string_view given : all_of(names)) {
       if (!environment.has(given)) continue;
       fail(ErrorCode::invalid_argument, std::string(given) + "=" + *environment.find(given) + " is set but " +
@@ -84,16 +84,17 @@ void describe_mpi_ranks(const Scene& scene, const MpiVariables& names, ClusterSp
   spec.world = environment.integer(names.size, 1, largest_number).value();
   spec.rank = environment.integer(names.rank, 0, largest_number).value();
   spec.local_rank = environment.integer(names.local_rank, 0, largest_number).value();
-  spec.local_world = environment.integer(names.local_size, 1, largest_number).value();
+  spec.local_world = environment.integer(names.local_size, 1, largest_number);
   require_smaller(names.rank, spec.rank, names.size, spec.world);
-  require_smaller(names.local_rank, spec.local_rank, names.local_size, *spec.local_world);
-  if (*spec.local_world > spec.world) {
+  require_smaller(names.local_rank, spec.local_rank, spec.local_world ? names.local_size : names.size,
+                  spec.local_world.value_or(spec.world));
+  if (spec.local_world && *spec.local_world > spec.world) {
     fail(ErrorCode::invalid_argument, std::string(names.local_size) + "=" + std::to_string(*spec.local_world) +
                                           " must not be above " + std::string(names.size) + "=" +
                                           std::to_string(spec.world));
   }
   // Hosts are known only where each has as many ranks, numbered host by host, as far as one rank can tell.
-  if (spec.world % *spec.local_world == 0) {
+  if (spec.local_world && spec.world % *spec.local_world == 0) {
     spec.nnodes = spec.world / *spec.local_world;
     if (spec.rank % *spec.local_world == spec.local_rank) spec.node_rank = spec.rank / *spec.local_world;
   }

@@ -15,6 +15,7 @@ struct MpiVariables {
   std::string_view size;
   std::string_view local_rank;
   std::string_view local_size;
+  bool local_size_needed = true;  ///< part of the set, or a bonus
 };
 
 /// Whether any of them is there.

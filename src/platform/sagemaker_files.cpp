@@ -118,9 +118,22 @@ std::string SagemakerTree::moved(const std::string& path) const {
 }
 
 bool is_sagemaker(const Scene& scene) {
+  if (scene.text("TRAINING_JOB_NAME") || scene.text("TRAINING_JOB_ARN")) return true;
+  const SagemakerTree tree(scene);
   std::error_code ignored;
-  return scene.text("TRAINING_JOB_NAME") || scene.text("TRAINING_JOB_ARN") ||
-         std::filesystem::exists(SagemakerTree(scene).resource_config(), ignored);
+  for (const char* file : {"resourceconfig.json", "hyperparameters.json", "inputdataconfig.json"}) {
+    if (std::filesystem::exists(tree / (std::string("input/config/") + file), ignored)) return true;
+  }
+  return false;
+}
+
+std::optional<std::string> awaited_file(const Environment& environment, const DetectOptions& options) {
+  const Scene scene = scene_of(environment, options);
+  if (!is_sagemaker(scene)) return std::nullopt;
+  const std::string path = SagemakerTree(scene).resource_config();
+  const auto text = read_text_file(path);
+  if (text && try_json(*text)) return std::nullopt;
+  return path;
 }
 
 std::optional<ResourceConfig> read_resource_config(const Scene& scene) {

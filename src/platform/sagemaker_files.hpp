@@ -45,7 +45,7 @@ class SagemakerTree {
   std::string base_;
 };
 
-/// Whether this is a training job of SageMaker: its file is there, or its name is in the environment.
+/// Whether this is a training job of SageMaker: one of its files is there, or its name is in the environment.
 bool is_sagemaker(const Scene& scene);
 
 /// Errors: as parse_resource_config; nothing when there is no such file.

@@ -16,4 +16,11 @@ std::optional<std::string> Scene::text(std::string_view name) const {
   return value;
 }
 
+Scene scene_of(const Environment& environment, const DetectOptions& options) {
+  Scene scene{.environment = environment, .root = options.root};
+  if (scene.root.empty()) scene.root = environment.find("TRIREME_ROOT").value_or("");
+  while (!scene.root.empty() && scene.root.back() == '/') scene.root.pop_back();
+  return scene;
+}
+
 }  // namespace trireme::platform

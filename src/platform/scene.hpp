@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/platform/cluster_spec.hpp"
 #include "trireme/platform/environment.hpp"
 
 #include <string>
@@ -20,5 +21,8 @@ struct Scene {
   /// The value of a variable that is there and not empty.
   std::optional<std::string> text(std::string_view name) const;
 };
+
+/// The scene of these variables, without its platform. The environment must outlive it.
+Scene scene_of(const Environment& environment, const DetectOptions& options);
 
 }  // namespace trireme::platform

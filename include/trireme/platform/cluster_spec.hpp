@@ -48,13 +48,14 @@ struct ClusterSpec {
   Role role = Role::worker;
 
   /// Level "node": the first rank of this host, and of this role's world, provided that every host starts as many.
+  /// Of other roles than workers: nothing, `ranks_known` is false.
   int rank = 0;
   int world = 1;
   bool ranks_known = true;  ///< false: hosts may start different numbers, so rank and world come out of their meeting
   int local_rank = 0;       ///< index among the ranks of this host
   std::optional<int> local_world;    ///< ranks of this host; of level "node" those to start
-  std::optional<int> node_rank;      ///< index of this host
-  std::optional<int> nnodes;         ///< hosts
+  std::optional<int> node_rank;      ///< index of this host among those of its role
+  std::optional<int> nnodes;         ///< hosts of its role
   std::string node_name;             ///< how the platform names this host; empty: it does not
   std::vector<std::string> hosts{};  ///< level "node": the hosts of the world in order, where they are listed
 
@@ -100,5 +101,9 @@ struct DetectOptions {
 ///         unsupported for a process that is plainly one of several, started by a launcher this version cannot join.
 ///         Never a silent world of one: that would train as many separate models as there are processes.
 ClusterSpec detect(const Environment& environment, const DetectOptions& options = {});
+
+/// The file without which detect() would fail and which the platform may still be writing: it is not there, or not whole.
+/// Nothing when there is none to wait for. Whoever starts a container asks again for up to a minute, then calls detect().
+std::optional<std::string> awaited_file(const Environment& environment, const DetectOptions& options = {});
 
 }  // namespace trireme::platform
