@@ -24,7 +24,7 @@ class Reminder {
     const auto waited = std::chrono::duration_cast<seconds>(Clock::now() - start_).count();
     server_.log(
         LogLevel::warning,
-        "rank " + std::to_string(server_.rank) + " looks for " +
+        server_.members + " " + std::to_string(server_.rank) + " looks for " +
             (server_.serving_rank < 0 ? std::string("the launcher") : "rank " + std::to_string(server_.serving_rank)) +
             " at " + server_.address.to_string() + " (" + std::to_string(waited) + " s so far): " + why);
     next_ = Clock::now() + seconds(30);

@@ -23,13 +23,15 @@ std::vector<int> missing_ranks(Store& store, std::uint64_t epoch, int first, int
   return missing;
 }
 
-/// "ranks 1, 3 of 4".
-std::string list(const std::vector<int>& ranks, int world_size) {
+/// "ranks 1, 3 of 4"; "nodes 1 (algo-2), 3 (algo-4) of 4".
+std::string list(const std::vector<int>& ranks, int world_size, const Naming& naming) {
   constexpr std::size_t shown = 16;
-  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  std::string text = (ranks.size() == 1 ? naming.one : naming.many) + " ";
   for (std::size_t i = 0; i < std::min(ranks.size(), shown); ++i) {
     if (i > 0) text += ", ";
     text += std::to_string(ranks[i]);
+    const auto number = static_cast<std::size_t>(ranks[i]);
+    if (number < naming.names.size() && !naming.names[number].empty()) text += " (" + naming.names[number] + ")";
   }
   if (ranks.size() > shown) text += " and " + std::to_string(ranks.size() - shown) + " more";
   return text + " of " + std::to_string(world_size);
@@ -45,18 +47,18 @@ std::string seconds_since(Clock::time_point start) {
 
 std::vector<std::string> join_reminding(Store& store, std::uint64_t epoch, int rank, int world_size,
                                         const std::string& card, Deadline deadline, const Log& log,
-                                        std::chrono::milliseconds reminder) {
+                                        std::chrono::milliseconds reminder, const Naming& naming) {
   if (world_size < 1 || rank < 0 || rank >= world_size) {
-    fail(ErrorCode::invalid_argument,
-         "rank " + std::to_string(rank) + " is outside the world of " + std::to_string(world_size) + " ranks");
+    fail(ErrorCode::invalid_argument, naming.one + " " + std::to_string(rank) + " is outside the world of " +
+                                          std::to_string(world_size) + " " + naming.many);
   }
   Clock::time_point start = Clock::now();
   // The counter tells a second process of this rank apart from the first even when their cards are equal, and lets
   // others ask who is missing without waiting.
   if (store.add(key_of(epoch, rank, "arrivals"), 1) != 1) {
-    std::string who = "rank " + std::to_string(rank);
-    fail(ErrorCode::invalid_argument,
-         who + " has joined already: two processes were started as " + who + "; give every process a rank of its own");
+    std::string who = naming.one + " " + std::to_string(rank);
+    fail(ErrorCode::invalid_argument, who + " has joined already: two processes were started as " + who +
+                                          "; give every process a " + naming.one + " of its own");
   }
   store.set(key_of(epoch, rank, "card"), card);
 
@@ -76,13 +78,13 @@ std::vector<std::string> join_reminding(Store& store, std::uint64_t epoch, int r
       if (is_last_wait) {
         // A rank between its arrival and its card is as good as missing.
         if (missing.empty()) missing.push_back(peer);
-        fail(ErrorCode::timeout, list(missing, world_size) + (missing.size() == 1 ? " has" : " have") +
+        fail(ErrorCode::timeout, list(missing, world_size, naming) + (missing.size() == 1 ? " has" : " have") +
                                      " not joined within " + seconds_since(start) +
                                      ": see whether they were started and reach the rendezvous address");
       }
       if (!missing.empty()) {
         log(rank == 0 ? LogLevel::warning : LogLevel::info,  // one of them must be heard
-            "waiting for " + list(missing, world_size) + " to join (" + seconds_since(start) + " so far)");
+            "waiting for " + list(missing, world_size, naming) + " to join (" + seconds_since(start) + " so far)");
       }
     }
   }
@@ -90,8 +92,8 @@ std::vector<std::string> join_reminding(Store& store, std::uint64_t epoch, int r
 }
 
 std::vector<std::string> join(Store& store, std::uint64_t epoch, int rank, int world_size, const std::string& card,
-                              Deadline deadline, const Log& log) {
-  return join_reminding(store, epoch, rank, world_size, card, deadline, log, std::chrono::seconds(30));
+                              Deadline deadline, const Log& log, const Naming& naming) {
+  return join_reminding(store, epoch, rank, world_size, card, deadline, log, std::chrono::seconds(30), naming);
 }
 
 }  // namespace trireme::rendezvous

@@ -70,6 +70,7 @@ class TcpServer final : public Server {
         linger_(options.linger),
         epoch_(options.epoch),
         serving_rank_(options.serving_rank),
+        members_(options.members),
         listener_(net::listen_tcp(options.bind, 1024)),
         address_(net::local_address(listener_)),
         coordinator_({.world_size = options.world_size, .collection = options.collection, .epoch = options.epoch}),
@@ -255,8 +256,8 @@ class TcpServer final : public Server {
   std::optional<std::string> refuse(int rank, bool is_control) const {
     if (is_control) return coordinator_.refusal(rank);
     if (rank >= 0 && rank < coordinator_.world_size()) return std::nullopt;
-    return "rank " + std::to_string(rank) + " is outside the world of " + std::to_string(coordinator_.world_size()) +
-           " ranks";
+    return members_ + " " + std::to_string(rank) + " is outside the world of " +
+           std::to_string(coordinator_.world_size()) + " " + members_ + "s";
   }
 
   void turn_away(Connection& guest, ErrorCode code, const std::string& why) {
@@ -449,6 +450,7 @@ class TcpServer final : public Server {
   const std::chrono::milliseconds linger_;
   const std::uint64_t epoch_;
   const int serving_rank_;
+  const std::string members_;
   Doorbell bell_;
   Poller poller_;
   net::Socket listener_;

@@ -29,6 +29,7 @@ class Server {
     std::uint64_t epoch = 0;
     int world_size = 1;
     int serving_rank = -1;                      ///< the rank whose process this is, -1: a launcher; for messages
+    std::string members = "rank";               ///< what messages call a member: launchers of several hosts are nodes
     std::chrono::milliseconds collection{200};  ///< how long causes are collected before the verdict
     std::chrono::milliseconds linger{1000};     ///< how long the destructor waits for ranks to leave
     Log log{};
@@ -64,9 +65,10 @@ struct ServerAddress {
   std::string job_id;
   std::uint64_t epoch = 0;
   int rank = 0;
-  int world_size = 0;     ///< as this rank was told; a server that was told another refuses it. 0: not compared
-  int serving_rank = -1;  ///< the rank whose process serves, -1: a launcher
-  Log log{};              ///< for whom it looks while nobody answers, every 30 s, the first time after:
+  int world_size = 0;            ///< as this rank was told; a server that was told another refuses it. 0: not compared
+  int serving_rank = -1;         ///< the rank whose process serves, -1: a launcher
+  std::string members = "rank";  ///< as Server::Options
+  Log log{};                     ///< for whom it looks while nobody answers, every 30 s, the first time after:
   std::chrono::milliseconds first_reminder{5000};
 };
 

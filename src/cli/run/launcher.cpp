@@ -49,60 +49,86 @@ Launcher::~Launcher() {
 }
 
 Outcome Launcher::start(const std::string& program_path, const platform::Environment& environment, const Job& job) {
+  job_ = job;
+  bases_ = around_.nodes != nullptr ? rank_bases(around_.nodes->cards()) : std::vector<int>{0, job.world};
   std::vector<int> processors = options_.bind_cores ? processors_of(options_.ranks) : std::vector<int>();
-  auto log = [&](int rank, Stream stream) {
-    return options_.log_dir ? open_rank_log(*options_.log_dir, rank, stream) : Descriptor();
+  auto log = [&](const std::string& name, Stream stream) {
+    return options_.log_dir ? open_log(*options_.log_dir, name, stream) : Descriptor();
   };
-  for (int rank = 0; rank < options_.ranks; ++rank) {
-    Descriptor out_log = log(rank, Stream::out);
-    Descriptor err_log = log(rank, Stream::err);
+  const Console& console = around_.console;
+  for (int local = 0; local < options_.ranks; ++local) {
+    const int rank = job.first_rank + local;
+    Descriptor out_log = log("rank-" + std::to_string(rank), Stream::out);
+    Descriptor err_log = log("rank-" + std::to_string(rank), Stream::err);
     std::optional<int> processor;
-    if (options_.bind_cores) processor = processors[static_cast<std::size_t>(rank)];
-    Child child = start_child({program_path, options_.command, rank_environment(environment, job, rank), processor},
+    if (options_.bind_cores) processor = processors[static_cast<std::size_t>(local)];
+    Child child = start_child({program_path, options_.command, rank_environment(environment, job, local), processor},
                               around_.watch);
     if (child.exec_error != 0) return cannot_start(options_.command.front(), child.exec_error);
     around_.guard.add(child.process);
-    const Console& console = around_.console;
     ranks_.push_back({rank,
                       child.process,
+                      false,
                       false,
                       {rank, Stream::out, std::move(child.out), std::move(out_log), console},
                       {rank, Stream::err, std::move(child.err), std::move(err_log), console}});
   }
+  for (int number = 0; job.node == 0 && number < options_.evaluators; ++number) {
+    const std::string label = "evaluator " + std::to_string(number);
+    Descriptor out_log = log("evaluator-" + std::to_string(number), Stream::out);
+    Descriptor err_log = log("evaluator-" + std::to_string(number), Stream::err);
+    Child child =
+        start_child({program_path, options_.command, evaluator_environment(environment, job), {}}, around_.watch);
+    if (child.exec_error != 0) return cannot_start(options_.command.front(), child.exec_error);
+    around_.guard.add(child.process);
+    ranks_.push_back({number,
+                      child.process,
+                      true,
+                      false,
+                      {label, Stream::out, std::move(child.out), std::move(out_log), console},
+                      {label, Stream::err, std::move(child.err), std::move(err_log), console}});
+  }
   return {};
 }
 
-int Launcher::wait(SignalWatch& signals) {
+Outcome Launcher::wait(SignalWatch& signals) {
   Console& console = around_.console;
-  while (!(all_ended() && (output_ended() || output_abandoned_))) {
+  while (!is_over()) {
     console.flush();
     sleep(signals.descriptor());
     if (take_signals(signals)) reap();
+    take_news();
     take_output();
     end_survivors();
+    end_evaluators();
+    tell_progress();
   }
   for (Rank& rank : ranks_) {
     rank.out.close(console);
     rank.err.close(console);
   }
-  around_.server.settle();
-  for (RankEnd& end : ends_) end.left_world_open = end.status.success() && around_.server.left_open(end.rank);
   Outcome result = outcome();
-  if (!result.line.empty()) {
-    std::string line = result.line + "\n";
-    console.show(Stream::err, {false, line});
-  }
+  if (!result.line.empty()) say(result.line);
   console.flush();
   while (console.pending() && !output_abandoned_) {
     sleep(signals.descriptor());
     take_signals(signals);
     console.flush();
   }
-  return result.exit_code;
+  return result;
+}
+
+bool Launcher::is_over() const { return is_over_here() && is_over_elsewhere(); }
+
+bool Launcher::is_over_elsewhere() const {
+  if (around_.nodes == nullptr || loss_ || killed_by_user_) return true;
+  if (job_->node != 0) return decided_.has_value();
+  return done_.size() == static_cast<std::size_t>(job_->nnodes);
 }
 
 void Launcher::sleep(int signal_descriptor) {
   std::vector<pollfd> watched{{signal_descriptor, POLLIN, 0}};
+  if (around_.nodes != nullptr) watched.push_back({around_.nodes->descriptor(), POLLIN, 0});
   for (Stream stream : {Stream::out, Stream::err}) {
     Sink& sink = around_.console.sink(stream);
     if (sink.pending()) watched.push_back({sink.descriptor(), POLLOUT, 0});
@@ -118,12 +144,21 @@ void Launcher::sleep(int signal_descriptor) {
 
 int Launcher::milliseconds_to_next_event() const {
   std::optional<Clock::time_point> next;
+  const auto consider = [&](std::optional<Clock::time_point> moment) {
+    if (moment && (!next || *moment < *next)) next = moment;
+  };
   if (ended_) {
-    if (!output_ended()) next = *ended_ + output_after_end;
+    if (!everything_ended()) {
+      if (!evaluators_asked_) consider(*ended_ + options_.grace);
+      if (evaluators_asked_ && !evaluators_killed_) consider(*evaluators_asked_ + grace_after_stop);
+    } else if (!output_ended()) {
+      consider(*ended_ + output_after_end);
+    }
+    if (!is_over_elsewhere()) consider(end_of_waiting());
   } else if (ending_ == Ending::asked) {
-    next = *asked_ + from_term_to_kill;
+    consider(*asked_ + from_term_to_kill);
   } else if (ending_ == Ending::not_begun) {
-    next = end_of_patience();
+    consider(end_of_patience());
   }
   if (!next) return idle_ms;
   return Deadline::at(*next).milliseconds_left(idle_ms);
@@ -141,7 +176,8 @@ bool Launcher::take_signals(SignalWatch& signals) {
         break;
       case SIGINT:
         if (++interrupts_ > 1) {
-          killed_by_user_ = !all_ended();
+          tell(NodeEvent(NodeEvent::Kind::kill));
+          killed_by_user_ = !all_ended() || !is_over_elsewhere();
           output_abandoned_ = true;
           ending_ = Ending::killed;
           signal_live(SIGKILL);
@@ -150,14 +186,23 @@ bool Launcher::take_signals(SignalWatch& signals) {
         [[fallthrough]];
       case SIGTERM:
       case SIGHUP:
-        if (!failed_ && !all_ended() && !interrupted_by_) interrupted_by_ = signal;
+        if (!all_ended() || !is_over_elsewhere()) {
+          if (!stop_forwarded_ || !interrupted_by_) tell(NodeEvent::of_stop(signal));
+          stop_noted(signal);
+        }
         if (!stop_forwarded_) stop_forwarded_ = Clock::now();
-        output_abandoned_ = all_ended();  // only a reader who does not read still holds us back
+        output_abandoned_ = everything_ended();  // only a reader who does not read still holds us back
         [[fallthrough]];
       default: signal_live(signal);
     }
   }
   return child_changed;
+}
+
+/// A signal that asks the job to stop has come, here or on another host.
+void Launcher::stop_noted(int signal) {
+  if (!failed_ && !interrupted_by_) interrupted_by_ = signal;
+  if (!stop_forwarded_) stop_forwarded_ = Clock::now();
 }
 
 void Launcher::take_output() {
@@ -187,26 +232,52 @@ void Launcher::reap() {
   std::vector<RankEnd> ends;
   for (Rank& rank : ranks_) {
     ExitStatus status;
-    if (!rank.ended && reap(rank, status)) ends.push_back({rank.rank, status, ending_ != Ending::not_begun});
+    if (rank.ended || !reap(rank, status)) continue;
+    if (rank.is_evaluator) {
+      note_evaluator(rank, status);
+    } else {
+      ends.push_back({rank.rank, status, ending_ != Ending::not_begun});
+    }
   }
   // Seen at the same moment, a rank that a signal ended comes first: the others rather failed because of it.
   std::stable_partition(ends.begin(), ends.end(), [](const RankEnd& end) { return end.status.signal != 0; });
   for (const RankEnd& end : ends) {
-    ends_.push_back(end);
-    if (end.by_launcher) continue;
-    if (end.status.success()) {
-      around_.server.process_succeeded(end.rank);
-      continue;
-    }
-    if (end.status.interrupted(options_.interrupted_exit_code)) {
-      around_.server.process_interrupted(end.rank, end.status.detail());
-    } else {
-      around_.server.process_ended(end.rank, end.status.detail());
-    }
-    auto& first = is_interruption(end.status) ? interrupted_ : failed_;
-    if (!first) first = Clock::now();
+    tell(NodeEvent::of_end(end));
+    note(end);
   }
   if (all_ended() && !ended_) ended_ = Clock::now();
+}
+
+void Launcher::note(const RankEnd& end) {
+  ends_.push_back(end);
+  ends_.back().host = host_of(end.rank);
+  if (end.by_launcher) return;
+  if (end.status.success()) {
+    if (around_.server != nullptr) around_.server->process_succeeded(end.rank);
+    return;
+  }
+  if (around_.server != nullptr) {
+    if (end.status.interrupted(options_.interrupted_exit_code)) {
+      around_.server->process_interrupted(end.rank, end.status.detail());
+    } else {
+      around_.server->process_ended(end.rank, end.status.detail());
+    }
+  }
+  auto& first = is_interruption(end.status) ? interrupted_ : failed_;
+  if (!first) first = Clock::now();
+}
+
+/// Training does not depend on it, and neither does the job's exit code.
+void Launcher::note_evaluator(const Rank& evaluator, const ExitStatus& status) {
+  if (status.success() || evaluators_asked_ || ending_ != Ending::not_begun) return;
+  if (is_interruption(status)) return;
+  say("trireme run: evaluator " + std::to_string(evaluator.rank) + " " + status.sentence() +
+      "; the ranks go on without it");
+}
+
+void Launcher::say(const std::string& line) {
+  const std::string text = line + "\n";
+  around_.console.show(Stream::err, {false, text});
 }
 
 /// Ended by itself with 143, or by a signal that was forwarded: the others may still be writing a checkpoint.
@@ -244,10 +315,33 @@ void Launcher::end_survivors() {
   }
 }
 
+/// They may score what the ranks committed last, but nobody waits for those of a job that failed or was stopped.
+void Launcher::end_evaluators() {
+  if (!ended_ || everything_ended()) return;
+  const auto now = Clock::now();
+  const bool in_vain = failed_ || interrupted_ || stop_forwarded_;
+  if (!evaluators_asked_ && (in_vain || now >= *ended_ + options_.grace)) {
+    evaluators_asked_ = now;
+    signal_live(SIGTERM);
+    signal_live(SIGCONT);
+  } else if (evaluators_asked_ && !evaluators_killed_ && now >= *evaluators_asked_ + grace_after_stop) {
+    evaluators_killed_ = true;
+    signal_live(SIGKILL);
+  }
+}
+
 void Launcher::signal_live(int signal) {
   for (const Rank& rank : ranks_) {
     if (!rank.ended) ::kill(-rank.process, signal);
   }
+}
+
+bool Launcher::all_ended() const {
+  return std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.ended || rank.is_evaluator; });
+}
+
+bool Launcher::everything_ended() const {
+  return std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.ended; });
 }
 
 bool Launcher::output_ended() const {
@@ -258,18 +352,40 @@ bool Launcher::output_ended() const {
   return ended_ && !congested && Clock::now() >= *ended_ + output_after_end;
 }
 
-Outcome Launcher::outcome() const {
-  if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed"};
+Outcome Launcher::outcome() {
+  if (around_.server != nullptr) {
+    around_.server->settle();
+    for (RankEnd& end : ends_) end.left_world_open = end.status.success() && around_.server->left_open(end.rank);
+  }
+  if (decided_) return *decided_;
+  Outcome result = judged();
+  if (result.culprit >= 0) result.last_words = last_words_of(result.culprit);
+  if (job_->node == 0 && !loss_) tell(NodeEvent::of_outcome(result));
+  return result;
+}
+
+Outcome Launcher::judged() const {
+  if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed", true};
+  if (loss_is_cause_) return {1, "trireme run: " + loss_->message + "; the ranks of the other hosts ended with it"};
   if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
     return judge_interrupted(ends_, *interrupted_by_, options_.interrupted_exit_code);
-  auto verdict = around_.server.verdict();
+  std::optional<rendezvous::Cause> verdict;
+  if (around_.server != nullptr) verdict = around_.server->verdict();
   // Ranks that never joined agreed on nothing, but that one of them was not to come, or told otherwise than the rest.
   const bool names_success = verdict && std::any_of(ends_.begin(), ends_.end(), [&](const RankEnd& end) {
                                return end.rank == verdict->member && end.status.success();
                              });
   const bool is_mismatch = verdict && verdict->code == ErrorCode::mismatch;
-  if (!around_.server.everyone_joined() && !names_success && !is_mismatch) verdict.reset();
+  if (verdict && !around_.server->everyone_joined() && !names_success && !is_mismatch) verdict.reset();
   return judge(ends_, verdict, around_.console.repetitions().first_speaker(), options_.interrupted_exit_code);
+}
+
+std::string Launcher::last_words_of(int rank) const {
+  for (const Rank& own : ranks_) {
+    if (!own.is_evaluator && own.rank == rank) return own.err.last_line();
+  }
+  const auto found = last_words_.find(rank);
+  return found == last_words_.end() ? "" : found->second;
 }
 
 }  // namespace trireme::cli

@@ -4,6 +4,7 @@
 #include "cli/run/child.hpp"
 #include "cli/run/console.hpp"
 #include "cli/run/guard.hpp"
+#include "cli/run/nodes.hpp"
 #include "cli/run/options.hpp"
 #include "cli/run/outcome.hpp"
 #include "cli/run/rank_environment.hpp"
@@ -12,44 +13,54 @@
 #include "trireme/rendezvous/server.hpp"
 
 #include <chrono>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace trireme::cli {
 
 /// The life of one job on this host: starts the ranks, carries their output and the launcher's signals, ends the rest
-/// when one fails, says how it went.
+/// when one fails, says how it went. Of several hosts each has one; the journal of Nodes brings them to the same end.
 /// Threads: one; it sleeps in poll(2).
 class Launcher {
  public:
   struct Surroundings {
     const SignalWatch& watch;
     Guard& guard;
-    rendezvous::Server& server;
     Console& console;
+    rendezvous::Server* server;  ///< of the ranks; null on all hosts but that of node 0
+    Nodes* nodes;                ///< null for a job of one host
   };
   Launcher(const RunOptions& options, Surroundings surroundings) : options_(options), around_(surroundings) {}
   Launcher(const Launcher&) = delete;
   /// Kills and reaps what is left.
   ~Launcher();
 
-  /// Starts all ranks of `job`. What could not be started is said by a line and a non-zero exit code.
+  /// The rendezvous of the ranks, where it is this launcher that serves it.
+  void serve(rendezvous::Server* server) { around_.server = server; }
+  /// Starts all ranks of `job` on this host. What could not be started is said by a line and a non-zero exit code.
   Outcome start(const std::string& program_path, const platform::Environment& environment, const Job& job);
-  /// Returns when every rank has ended and all output is written; the exit code.
-  int wait(SignalWatch& signals);
+  /// Returns when every rank has ended, on other hosts too, and all output is written.
+  Outcome wait(SignalWatch& signals);
 
  private:
   using Clock = std::chrono::steady_clock;
   struct Rank {
-    int rank;
+    int rank;       ///< of the job; of an evaluator its own number
     pid_t process;  ///< also its group
+    bool is_evaluator;
     bool ended;
     RankOutput out;
     RankOutput err;
   };
   enum class Ending : unsigned char { not_begun, asked, killed };
 
+  bool is_over() const;
+  bool is_over_elsewhere() const;
+  /// What the ranks of this host are waited for: true once they have ended and their output is shown.
+  bool is_over_here() const { return everything_ended() && (output_ended() || output_abandoned_); }
   void sleep(int signal_descriptor);
   int milliseconds_to_next_event() const;
   /// Forwards what has arrived; true when a child may have ended.
@@ -57,28 +68,56 @@ class Launcher {
   void take_output();
   void reap();
   bool reap(Rank& rank, ExitStatus& status);
+  /// A rank of any host has ended.
+  void note(const RankEnd& end);
+  void note_evaluator(const Rank& evaluator, const ExitStatus& status);
+  void stop_noted(int signal);
+  void take_news();
+  void take(const NodeEvent& event);
+  void take_loss(const Nodes::Loss& loss);
+  void tell_progress();
+  void tell(NodeEvent event);
+  void say(const std::string& line);
+  int node_of(int rank) const;
+  std::string host_of(int rank) const;
   bool is_interruption(const ExitStatus& status) const;
   std::optional<Clock::time_point> end_of_patience() const;
+  std::optional<Clock::time_point> end_of_waiting() const;
   void end_survivors();
+  void end_evaluators();
   void signal_live(int signal);
-  bool all_ended() const { return ends_.size() == ranks_.size(); }
+  bool all_ended() const;         ///< the ranks of this host
+  bool everything_ended() const;  ///< and the evaluators
   bool output_ended() const;
-  Outcome outcome() const;
+  Outcome outcome();
+  Outcome judged() const;
+  std::string last_words_of(int rank) const;
 
   const RunOptions& options_;
   Surroundings around_;
-  std::vector<Rank> ranks_;
-  std::vector<RankEnd> ends_;
+  std::optional<Job> job_;
+  std::vector<int> bases_;                        ///< first rank of each host, and the number of ranks
+  std::vector<Rank> ranks_;                       ///< of this host, and the evaluators
+  std::vector<RankEnd> ends_;                     ///< of all hosts
   std::optional<Clock::time_point> failed_;       ///< when the first rank failed
   std::optional<Clock::time_point> interrupted_;  ///< when the first rank ended as one that was interrupted
   std::optional<Clock::time_point> asked_;        ///< when the survivors got SIGTERM
-  std::optional<Clock::time_point> ended_;        ///< when the last rank ended
+  std::optional<Clock::time_point> ended_;        ///< when the last rank of this host ended
   Ending ending_ = Ending::not_begun;
-  std::optional<Clock::time_point> stop_forwarded_;  ///< the first one
+  std::optional<Clock::time_point> stop_forwarded_;  ///< the first one, on whatever host
   std::optional<int> interrupted_by_;                ///< the stop signal that came while no rank had failed
   int interrupts_ = 0;
   bool killed_by_user_ = false;
-  bool output_abandoned_ = false;  ///< a stop signal came when nothing but output was left
+  bool output_abandoned_ = false;                      ///< a stop signal came when nothing but output was left
+  std::optional<Clock::time_point> evaluators_asked_;  ///< when they got SIGTERM, because the ranks have ended
+  bool evaluators_killed_ = false;
+  // Several hosts.
+  bool told_done_ = false;
+  std::set<int> done_;  ///< nodes whose ranks have ended
+  std::optional<Nodes::Loss> loss_;
+  bool loss_is_cause_ = false;
+  std::optional<Outcome> decided_;         ///< by node 0
+  std::map<int, std::string> last_words_;  ///< of failed ranks elsewhere
 };
 
 }  // namespace trireme::cli

@@ -8,8 +8,12 @@ bool starts_with(std::string_view text, std::string_view opening) { return text.
 
 }  // namespace
 
-LineSplitter::LineSplitter(int rank, bool terminal) : prefix_("["), first_(rank == 0), terminal_(terminal) {
-  prefix_ += std::to_string(rank);
+LineSplitter::LineSplitter(int rank, bool terminal) : LineSplitter(std::to_string(rank), terminal) {
+  first_ = rank == 0;
+}
+
+LineSplitter::LineSplitter(const std::string& label, bool terminal) : prefix_("["), first_(false), terminal_(terminal) {
+  prefix_ += label;
   prefix_ += "] ";
 }
 

@@ -23,6 +23,8 @@ class LineSplitter {
   using Emit = std::function<void(const Piece& piece)>;
 
   LineSplitter(int rank, bool terminal);
+  /// Of a process that is no rank: "[label] text".
+  LineSplitter(const std::string& label, bool terminal);
 
   void feed(std::string_view bytes, const Emit& emit);
   /// The stream has ended: what is left of a line without an end is given with one.

@@ -6,7 +6,9 @@
 #include "trireme/net/host.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include <sys/resource.h>
 
@@ -16,6 +18,8 @@ namespace {
 constexpr double longest_failure_grace_s = 3600;
 constexpr double longest_grace_s = 1e6;
 constexpr double longest_join_s = 1e7;
+constexpr int most_nodes = 65536;
+constexpr int most_evaluators = 64;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
@@ -34,13 +38,46 @@ void check_ranks(int ranks) {
   }
 }
 
-void check_one_host(const std::string& hosts, const std::string& nnodes) {
-  constexpr const char* later = ": several hosts come in a later version; this one starts ranks on this host only";
+void check_hosts(const std::string& hosts) {
   bool here =
       hosts.empty() || hosts == "localhost" || hosts == "127.0.0.1" || hosts == "::1" || hosts == net::host_name();
-  if (!here) fail(ErrorCode::unsupported, "unsupported --hosts " + hosts + later);
-  bool one = nnodes.empty() || nnodes == "1" || nnodes == "1:1";
-  if (!one) fail(ErrorCode::unsupported, "unsupported --nnodes " + nnodes + later);
+  if (here) return;
+  fail(ErrorCode::unsupported,
+       "unsupported --hosts " + hosts +
+           ": this version starts ranks on this host only; run it on every host, with --nnodes, "
+           "--node-rank and --rendezvous");
+}
+
+/// "3", or "3:3".
+int parse_nnodes(const std::string& text) {
+  const auto number = [&](std::string_view part) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size() || value < 1 || value > most_nodes)
+      refuse("--nnodes must be a number of hosts from 1 to " + std::to_string(most_nodes) + ", got '" + text + "'");
+    return value;
+  };
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) return number(text);
+  const int least = number(std::string_view(text).substr(0, colon)),
+            most = number(std::string_view(text).substr(colon + 1));
+  if (least == most) return least;
+  fail(ErrorCode::unsupported,
+       "unsupported --nnodes " + text + ": hosts that come and go come in a later version; give one number");
+}
+
+void check_nodes(const RunOptions& options, bool rendezvous_given, bool node_given) {
+  if (options.nnodes == 1 && !node_given) return;
+  if (options.node_rank >= options.nnodes) {
+    refuse("--node-rank must be below --nnodes " + std::to_string(options.nnodes) + ", got " +
+           std::to_string(options.node_rank));
+  }
+  if (options.nnodes == 1) return;
+  if (!node_given) refuse("--nnodes " + std::to_string(options.nnodes) + " needs --node-rank: the index of this host");
+  if (!rendezvous_given || options.rendezvous.host.empty() || options.rendezvous.port == 0) {
+    refuse("--nnodes " + std::to_string(options.nnodes) +
+           " needs --rendezvous HOST:PORT, the same on every host: an address of node 0 that all can reach");
+  }
 }
 
 void check_program(const std::vector<std::string>& command) {
@@ -67,7 +104,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   RunOptions options;
   std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
   double grace_s = 120, failure_grace_s = 0, join_s = 0;
-  int max_restarts = 0;
+  int max_restarts = 0, servers = 0;
 
   Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
                   "trireme run");
@@ -75,9 +112,18 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   flags.end_at_program();
   flags.option("-n", options.ranks, "ranks to start");
   flags.require("-n");
-  flags.option("--rendezvous", rendezvous, "HOST:PORT where the ranks meet (default: a free port of 127.0.0.1)");
+  flags.option("--rendezvous", rendezvous,
+               "HOST:PORT where the ranks meet (default: a free port of 127.0.0.1); of several hosts: where node 0's "
+               "launcher listens, an address of it that all can reach");
   flags.option("--hosts", hosts, "hosts to start on; this version: this host only");
-  flags.option("--nnodes", nnodes, "MIN:MAX hosts; this version: 1");
+  flags.option("--nnodes", nnodes,
+               "hosts, on each of which this command is started with its own -n and --node-rank (default 1)");
+  flags.option("--node-rank", options.node_rank, "index of this host, 0 to N - 1", {.least = 0});
+  flags.option("--servers", servers, "parameter servers to start besides; this version: 0", {.least = 0});
+  flags.option("--evaluators", options.evaluators,
+               "processes of the same program to start besides on node 0, without a rank and with "
+               "TRIREME_ROLE=evaluator: they score what the ranks commit (default 0)",
+               {.least = 0, .most = most_evaluators});
   flags.option("--max-restarts", max_restarts, "starts again after a failure; this version: 0");
   flags.option("--bind", bind, "core: each rank on one processor; none (default): the system decides");
   flags.option("--log-dir", log_dir, "folder that gets rank-K.out and rank-K.err besides");
@@ -94,14 +140,20 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
       "then have --grace to do so, and the job ends with it (default 143)",
       {.least = 1, .most = 255});
   flags.option("--join-timeout", join_s,
-               "seconds the ranks wait for each other when they open their world (default 900)");
+               "seconds the ranks wait for each other when they open their world, and hosts for each other before "
+               "(default 900)");
 
   auto separator = std::find(arguments.begin(), arguments.end(), "--");
   if (!flags.parse({arguments.begin(), separator})) return std::nullopt;
   options.command = command_of(flags.remaining(), arguments, separator);
 
   check_ranks(options.ranks);
-  check_one_host(hosts, nnodes);
+  check_hosts(hosts);
+  if (flags.given("--nnodes")) options.nnodes = parse_nnodes(nnodes);
+  if (servers != 0) {
+    fail(ErrorCode::unsupported, "unsupported --servers " + std::to_string(servers) +
+                                     ": parameter servers come in a later version; only 0 is accepted");
+  }
   if (max_restarts != 0) {
     fail(ErrorCode::unsupported, "unsupported --max-restarts " + std::to_string(max_restarts) +
                                      ": restarts come in a later version; only 0 is accepted");
@@ -115,6 +167,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
       refuse("--rendezvous: " + exception.error().message);
     }
   }
+  check_nodes(options, flags.given("--rendezvous"), flags.given("--node-rank"));
   if (flags.given("--log-dir")) {
     if (log_dir.empty()) refuse("--log-dir: the name of the folder is empty");
     options.log_dir = log_dir;

@@ -20,7 +20,12 @@ struct RunOptions {
   std::optional<std::chrono::milliseconds> failure_grace;  ///< between the first failure and SIGTERM to the survivors
   int interrupted_exit_code = 143;                         ///< of ranks that stopped in order before their end
   std::optional<std::chrono::milliseconds> join_timeout;
-  std::vector<std::string> command;  ///< PROGRAM ARGS…, never empty
+  int nnodes = 1;                         ///< hosts, each with a launcher; they meet at `rendezvous`
+  int node_rank = 0;                      ///< index of this one
+  std::string node_name{};                ///< how the platform names it; empty: as it calls itself
+  std::vector<std::string> node_names{};  ///< of all, where the platform lists them
+  int evaluators = 0;                     ///< beside the ranks, on node 0
+  std::vector<std::string> command;       ///< PROGRAM ARGS…, never empty
 };
 
 /// Nothing when --help was asked for (and printed).

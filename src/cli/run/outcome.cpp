@@ -24,7 +24,8 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
     if (std::none_of(ends.begin(), ends.end(), own_failure)) return {};
     const bool ended = std::any_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.by_launcher; });
     return {interrupted_code,
-            std::string("trireme run: interrupted") + (ended ? "; ranks that did not end in time were ended" : "")};
+            std::string("trireme run: interrupted") + (ended ? "; ranks that did not end in time were ended" : ""),
+            true};
   }
   auto own_failure_of = [&](std::optional<int> rank) {
     return std::find_if(ends.begin(), ends.end(),
@@ -39,18 +40,17 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
     // How a process ended, the launcher knows best; what else went wrong, only the ranks do.
     const bool is_death = named != ends.end() && verdict->code == ErrorCode::peer_lost && !named->left_world_open;
     if (is_death) {
-      line += "rank " + std::to_string(named->rank) + " " + named->status.sentence();
+      line += named->who() + " " + named->status.sentence();
       if (!verdict->operation_name.empty()) line += " during " + one_line(verdict->operation_name);
     } else {
       line += one_line(verdict->message);
       // The rank at fault is another than the one whose exit code counts: a stopped rank that had to be killed.
-      if (named == ends.end() && verdict->member >= 0)
-        line += "; rank " + std::to_string(first->rank) + " " + first->status.sentence();
+      if (named == ends.end() && verdict->member >= 0) line += "; " + first->who() + " " + first->status.sentence();
     }
   } else {
     auto speaker = own_failure_of(spokesman);
     if (speaker != ends.end() && speaker->status.shell_code() == first->status.shell_code()) culprit = speaker;
-    line += "rank " + std::to_string(culprit->rank) + " ";
+    line += culprit->who() + " ";
     line += culprit->left_world_open ? "exited with code 0 without closing its world" : culprit->status.sentence();
   }
 
@@ -60,7 +60,7 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
   } else if (std::any_of(ends.begin(), ends.end(), other)) {
     line += "; the other ranks failed with it";
   }
-  return {std::max(culprit->status.shell_code(), 1), line};
+  return {std::max(culprit->status.shell_code(), 1), line, false, culprit->rank};
 }
 
 Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code) {
@@ -68,16 +68,16 @@ Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int inte
   const std::string line = std::string("trireme run: interrupted by ") + name;
   if (std::any_of(ends.begin(), ends.end(),
                   [](const RankEnd& end) { return end.by_launcher && end.status.signal == SIGKILL; }))
-    return {128 + signal, line + "; ranks that did not end in time were killed"};
+    return {128 + signal, line + "; ranks that did not end in time were killed", true};
   const auto failed = [](const RankEnd& end) { return end.failed(); };
   const auto first = std::find_if(ends.begin(), ends.end(), failed);
   const bool agree = std::all_of(ends.begin(), ends.end(), [&](const RankEnd& end) {
     return !end.failed() || (end.status.signal == 0 && end.status.code == first->status.code);
   });
   const int code = first->status.code;
-  if (!agree || code == 0) return {128 + signal, line};
-  if (code == interrupted_code || code == 128 + signal) return {code, line};
-  return {code, line + "; the ranks ended with exit code " + std::to_string(code)};
+  if (!agree || code == 0) return {128 + signal, line, true};
+  if (code == interrupted_code || code == 128 + signal) return {code, line, true};
+  return {code, line + "; the ranks ended with exit code " + std::to_string(code), false, first->rank};
 }
 
 }  // namespace trireme::cli

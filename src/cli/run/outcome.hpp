@@ -16,13 +16,20 @@ struct RankEnd {
   ExitStatus status;
   bool by_launcher = false;      ///< after the launcher began to end the ranks: says nothing about the cause
   bool left_world_open = false;  ///< ended with exit code 0 while its World was open: the others counted on it
+  std::string host{};            ///< where it ran, in a job of several hosts
   bool failed() const { return !status.success() || left_world_open; }
+  /// "rank 2", "rank 2 (algo-2)"
+  std::string who() const { return "rank " + std::to_string(rank) + (host.empty() ? "" : " (" + host + ")"); }
 };
 
 /// What `trireme run` reports.
 struct Outcome {
   int exit_code = 0;
-  std::string line;  ///< one, without a newline; empty when all went well
+  std::string line{};        ///< one, without a newline; empty when all went well
+  bool interrupted = false;  ///< the job was asked to stop, or stopped in order to go on another time: no failure
+  int culprit = -1;          ///< the rank whose exit code it is, if it is one's
+  std::string last_words{};  ///< what that rank wrote last to stderr
+  bool is_shown = false;     ///< `line` has been printed
 };
 
 /// The exit code of the first cause: of the rank that `verdict` (what the ranks agreed on) names, if that rank failed

@@ -12,12 +12,24 @@
 
 namespace trireme::cli {
 
+namespace {
+constexpr std::size_t longest_last_line = 2000;
+}
+
 RankOutput::RankOutput(int rank, Stream stream, Descriptor pipe, Descriptor log, const Console& console)
+    : RankOutput(rank, "rank " + std::to_string(rank), stream, std::move(pipe), std::move(log),
+                 LineSplitter(rank, console.terminal(stream))) {}
+
+RankOutput::RankOutput(const std::string& label, Stream stream, Descriptor pipe, Descriptor log, const Console& console)
+    : RankOutput(-1, label, stream, std::move(pipe), std::move(log), LineSplitter(label, console.terminal(stream))) {}
+
+RankOutput::RankOutput(int rank, std::string who, Stream stream, Descriptor pipe, Descriptor log, LineSplitter lines)
     : rank_(rank),
+      who_(std::move(who)),
       stream_(stream),
       pipe_(std::move(pipe)),
       log_(std::move(log)),
-      lines_(rank, console.terminal(stream)) {
+      lines_(std::move(lines)) {
   int flags = ::fcntl(pipe_.get(), F_GETFL);
   if (flags < 0 || ::fcntl(pipe_.get(), F_SETFL, flags | O_NONBLOCK) != 0) fail_system("fcntl O_NONBLOCK", errno);
 }
@@ -46,11 +58,13 @@ void RankOutput::close(Console& console) {
   log_.close();
 }
 
-void RankOutput::show(const LineSplitter::Piece& piece, Console& console) const {
+void RankOutput::show(const LineSplitter::Piece& piece, Console& console) {
   const std::string_view text = piece.text;
   const auto prefix = text.find("] ");
   const bool is_line = stream_ == Stream::err && !piece.progress && prefix != std::string_view::npos;
-  if (is_line && console.repetitions().contains(rank_, text.substr(prefix + 2))) return;
+  if (is_line && text.size() > prefix + 3) last_line_ = text.substr(prefix + 2, longest_last_line);
+  while (!last_line_.empty() && last_line_.back() == '\n') last_line_.pop_back();
+  if (is_line && rank_ >= 0 && console.repetitions().contains(rank_, text.substr(prefix + 2))) return;
   console.show(stream_, piece);
 }
 
@@ -59,8 +73,7 @@ void RankOutput::write_log(std::string_view bytes, Console& console) {
     ssize_t count = ::write(log_.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
-      std::string line =
-          "trireme run: the log of rank " + std::to_string(rank_) + " ends here: " + std::strerror(errno) + "\n";
+      std::string line = "trireme run: the log of " + who_ + " ends here: " + std::strerror(errno) + "\n";
       console.show(Stream::err, {false, line});
       log_.close();
       return;
@@ -70,7 +83,11 @@ void RankOutput::write_log(std::string_view bytes, Console& console) {
 }
 
 Descriptor open_rank_log(const std::string& directory, int rank, Stream stream) {
-  std::string path = directory + "/rank-" + std::to_string(rank) + (stream == Stream::out ? ".out" : ".err");
+  return open_log(directory, "rank-" + std::to_string(rank), stream);
+}
+
+Descriptor open_log(const std::string& directory, const std::string& name, Stream stream) {
+  std::string path = directory + "/" + name + (stream == Stream::out ? ".out" : ".err");
   Descriptor log(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!log.is_open()) {
     fail(ErrorCode::invalid_argument, "--log-dir: cannot write '" + path + "': " + std::strerror(errno));
