@@ -27,5 +27,6 @@ int run(const Invocation& invocation);
 int train(const Invocation& invocation);
 int perf(const Invocation& invocation);
 int doctor(const Invocation& invocation);
+int entry(const Invocation& invocation);
 
 }  // namespace trireme::cli

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/failure_note.hpp"
 #include "cli/subcommand.hpp"
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/model_export.hpp"
@@ -117,6 +118,16 @@ int train_and_record(const Invocation& invocation) {
 
 }  // namespace
 
-int train(const Invocation& invocation) { return train_and_record(invocation); }
+int train(const Invocation& invocation) {
+  try {
+    return train_and_record(invocation);
+  } catch (const Exception& exception) {
+    // `trireme run` judges what its ranks say; under another launcher nobody else tells the platform.
+    const auto spec = cluster_here(invocation.environment);
+    if (spec && spec->launcher != "trireme")
+      leave_failure_note(failure_places(*spec), "trireme train: " + exception.error().message, invocation.environment);
+    throw;
+  }
+}
 
 }  // namespace trireme::cli

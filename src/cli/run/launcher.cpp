@@ -50,6 +50,9 @@ Launcher::~Launcher() {
 
 Outcome Launcher::start(const std::string& program_path, const platform::Environment& environment, const Job& job) {
   job_ = job;
+  platform::Environment secrets = environment;
+  secrets.set("TRIREME_JOB_KEY", job.key.to_text());
+  redact_.emplace(secrets);
   bases_ = around_.nodes != nullptr ? rank_bases(around_.nodes->cards()) : std::vector<int>{0, job.world};
   std::vector<int> processors = options_.bind_cores ? processors_of(options_.ranks) : std::vector<int>();
   auto log = [&](const std::string& name, Stream stream) {
@@ -382,7 +385,7 @@ Outcome Launcher::judged() const {
 
 std::string Launcher::last_words_of(int rank) const {
   for (const Rank& own : ranks_) {
-    if (!own.is_evaluator && own.rank == rank) return own.err.last_line();
+    if (!own.is_evaluator && own.rank == rank) return (*redact_)(own.err.last_line());
   }
   const auto found = last_words_.find(rank);
   return found == last_words_.end() ? "" : found->second;

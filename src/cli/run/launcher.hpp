@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/failure_note.hpp"
 #include "cli/run/child.hpp"
 #include "cli/run/console.hpp"
 #include "cli/run/guard.hpp"
@@ -96,6 +97,7 @@ class Launcher {
   const RunOptions& options_;
   Surroundings around_;
   std::optional<Job> job_;
+  std::optional<Redactor> redact_;
   std::vector<int> bases_;                        ///< first rank of each host, and the number of ranks
   std::vector<Rank> ranks_;                       ///< of this host, and the evaluators
   std::vector<RankEnd> ends_;                     ///< of all hosts

@@ -99,3 +99,36 @@ TEST_CASE("Ranks learn whether the launcher shows their progress on a terminal")
   job.terminal = true;
   REQUIRE(rank_environment({}, job, 0).find("TRIREME_PROGRESS") == "tty");
 }
+
+TEST_CASE("Ranks of several hosts are numbered through, and know their host") {
+  Job job = job_of(4);
+  job.first_rank = 1;
+  job.local_world = 2;
+  job.node = 1;
+  job.nnodes = 3;
+  job.store.host = "algo-1";
+  job.interface = "eth0";
+  job.host_id = "algo-2";
+  const auto environment = rank_environment({}, job, 1);
+  const auto spec = trireme::platform::detect(environment);
+  REQUIRE(spec.rank == 2);
+  REQUIRE(spec.world == 4);
+  REQUIRE(spec.local_rank == 1);
+  REQUIRE(spec.local_world == 2);
+  REQUIRE(spec.node_rank == 1);
+  REQUIRE(spec.nnodes == 3);
+  REQUIRE(spec.master == "algo-1");
+  REQUIRE(environment.find("NCCL_SOCKET_IFNAME") == "eth0");
+  REQUIRE(environment.find("NCCL_HOSTID") == "algo-2");
+  REQUIRE(rank_environment({{"NCCL_SOCKET_IFNAME", "ib0"}}, job, 1).find("NCCL_SOCKET_IFNAME") == "ib0");
+  job.interface.reset();
+  REQUIRE_FALSE(rank_environment({}, job, 0).has("NCCL_SOCKET_IFNAME"));
+}
+
+TEST_CASE("An evaluator has a role and no rank") {
+  const auto environment = trireme::cli::evaluator_environment({{"RANK", "3"}, {"HOME", "/root"}}, job_of(2));
+  REQUIRE(environment.find("TRIREME_ROLE") == "evaluator");
+  REQUIRE(environment.find("HOME") == "/root");
+  for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TRIREME_STORE_ADDR", "TRIREME_JOB_KEY"})
+    REQUIRE_FALSE(environment.has(name));
+}

@@ -80,6 +80,25 @@ TEST_CASE("What does not fit is refused in one line that names it") {
 TEST_CASE("What comes later is refused as unsupported, not misread") {
   REQUIRE_THAT(failure({"-n", "2", "--max-restarts", "1", "--", "p"}, ErrorCode::unsupported),
                Contains("--max-restarts 1"));
-  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "1:4", "--", "p"}, ErrorCode::unsupported), Contains("several hosts"));
-  REQUIRE_THAT(failure({"-n", "2", "--hosts", "a,b", "--", "p"}, ErrorCode::unsupported), Contains("several hosts"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "1:4", "--", "p"}, ErrorCode::unsupported), Contains("come and go"));
+  REQUIRE_THAT(failure({"-n", "2", "--hosts", "a,b", "--", "p"}, ErrorCode::unsupported), Contains("on every host"));
+}
+
+TEST_CASE("Several hosts need their number, this one's index and where node 0 is") {
+  const auto options =
+      parsed({"-n", "2", "--nnodes", "3", "--node-rank", "1", "--rendezvous", "algo-1:7777", "--", "p"});
+  REQUIRE(options.nnodes == 3);
+  REQUIRE(options.node_rank == 1);
+  REQUIRE(options.rendezvous.to_string() == "algo-1:7777");
+  REQUIRE(parsed({"-n", "2", "--evaluators", "2", "--", "p"}).evaluators == 2);
+  const auto refused = ErrorCode::invalid_argument;
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "3", "--", "p"}, refused), Contains("--node-rank"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "3", "--node-rank", "3", "--", "p"}, refused),
+               Contains("below --nnodes"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "3", "--node-rank", "0", "--", "p"}, refused), Contains("--rendezvous"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "3", "--node-rank", "0", "--rendezvous", "a:0", "--", "p"}, refused),
+               Contains("--rendezvous"));
+  REQUIRE_THAT(failure({"-n", "2", "--nnodes", "many", "--", "p"}, refused), Contains("--nnodes"));
+  REQUIRE_THAT(failure({"-n", "2", "--servers", "1", "--", "p"}, ErrorCode::unsupported),
+               Contains("parameter servers"));
 }

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/entry/command.hpp"
+
+#include "trireme/base/error.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+namespace trireme::cli {
+namespace {
+
+using Word = std::vector<std::string>::const_iterator;
+
+/// The value of flag `name` at `at`, "--name value" or "--name=value", and `at` behind it; nothing when another word is there.
+std::optional<std::string> take_flag(std::string_view name, Word& at, Word end) {
+  const std::string_view word = *at;
+  if (word == name) {
+    if (at + 1 == end) fail(ErrorCode::invalid_argument, std::string(name) + " needs a value");
+    at += 2;
+    return *(at - 1);
+  }
+  if (word.starts_with(name) && word.substr(name.size()).starts_with('=')) {
+    ++at;
+    return std::string(word.substr(name.size() + 1));
+  }
+  return std::nullopt;
+}
+
+std::chrono::seconds seconds_of(std::string_view flag, const std::string& text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0)
+    fail(ErrorCode::invalid_argument, std::string(flag) + " must be whole seconds, got '" + text + "'");
+  return std::chrono::seconds(value);
+}
+
+/// A hyperparameter's value, one line of JSON, as a program takes it: texts without quotation marks.
+std::string plain_value(const std::string& json) {
+  const auto value = nlohmann::json::parse(json, nullptr, false);
+  return value.is_string() ? value.get<std::string>() : json;
+}
+
+}  // namespace
+
+EntryOptions parse_entry_options(const std::vector<std::string>& arguments) {
+  EntryOptions options;
+  Word at = arguments.begin();
+  const Word end = arguments.end();
+  while (at != end) {
+    if (*at == "--help" || *at == "-h") {
+      options.help = true;
+      return options;
+    }
+    if (auto root = take_flag("--root", at, end)) {
+      if (root->empty()) fail(ErrorCode::invalid_argument, "--root: the name of the folder is empty");
+      options.root = std::move(root);
+    } else if (auto grace = take_flag("--grace", at, end)) {
+      options.grace = std::move(grace);
+    } else if (const auto limit = take_flag("--config-timeout", at, end)) {
+      options.config_timeout = seconds_of("--config-timeout", *limit);
+    } else {
+      break;
+    }
+  }
+  if (at == end) return options;
+  if (at->starts_with('-')) {
+    options.words.assign(at, end);
+    return options;
+  }
+  if (*at == "serve") {
+    options.kind = EntryOptions::Kind::serve;
+    return options;
+  }
+  if (*at != "train") {
+    options.kind = EntryOptions::Kind::command;
+    options.words.assign(at, end);
+    return options;
+  }
+  ++at;
+  if (at != end && *at == "--") {
+    options.names_program = true;
+    ++at;
+    if (at == end || at->empty())
+      fail(ErrorCode::invalid_argument, "no program given behind `train --`: write it there, as in train -- ./program");
+  }
+  options.words.assign(at, end);
+  return options;
+}
+
+std::vector<std::string> training_command(const EntryOptions& options, const std::optional<std::string>& program,
+                                          const platform::ClusterSpec& spec) {
+  std::vector<std::string> command;
+  const bool is_users = options.names_program || program;
+  if (!is_users) command = {"trireme", "train"};
+  if (program && !options.names_program) command = {*program};
+  command.insert(command.end(), options.words.begin(), options.words.end());
+  if (!is_users) return command;
+  for (const auto& [name, value] : spec.hyperparameters) command.push_back("--" + name + "=" + plain_value(value));
+  return command;
+}
+
+std::chrono::milliseconds grace_within(std::chrono::seconds stop_grace) {
+  const std::chrono::milliseconds all = stop_grace;
+  const std::chrono::milliseconds margin = std::max(all / 10, std::chrono::milliseconds(1000));
+  return std::max(all - margin, all / 2);
+}
+
+}  // namespace trireme::cli

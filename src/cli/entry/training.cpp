@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/entry/training.hpp"
+
+#include "cli/failure_note.hpp"
+#include "cli/run/program.hpp"
+#include "cli/run/run_job.hpp"
+#include "trireme/base/error.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include <unistd.h>
+
+namespace trireme::cli {
+namespace {
+
+using platform::ClusterSpec;
+using platform::Environment;
+
+constexpr std::uint16_t default_port = 7777;
+constexpr int most_processes = 4096;
+
+bool is_whole_json(const std::string& path) {
+  std::ifstream file(path);
+  return file && nlohmann::json::accept(file);
+}
+
+/// Ranks of this host to start.
+int local_ranks(const Environment& environment, const ClusterSpec& spec) {
+  if (const auto count = environment.integer("TRIREME_PROCS_PER_NODE", 1, most_processes)) return *count;
+  return spec.local_world.value_or(1);
+}
+
+RunOptions run_options(const EntryOptions& options, const Environment& environment, const ClusterSpec& spec,
+                       std::vector<std::string> command) {
+  // Parsed as typed, so that what `trireme run` says of a number holds here too.
+  std::vector<std::string> words{"-n", std::to_string(local_ranks(environment, spec))};
+  if (options.grace) words.insert(words.end(), {"--grace", *options.grace});
+  words.emplace_back("--");
+  words.insert(words.end(), command.begin(), command.end());
+  RunOptions run = parse_run_options(words).value();
+  if (!options.grace) run.grace = grace_within(spec.stop_grace);
+  if (spec.level != "node" || spec.nnodes.value_or(1) == 1) return run;
+  run.nnodes = *spec.nnodes;
+  run.node_rank = spec.node_rank.value_or(0);
+  run.node_name = spec.node_name;
+  run.node_names = spec.hosts;
+  run.rendezvous.host = spec.master.value_or(spec.hosts.empty() ? "" : spec.hosts.front());
+  run.rendezvous.port = spec.port.value_or(default_port);
+  if (run.rendezvous.host.empty())
+    fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes) +
+                                          " hosts, but nothing names the first: set MASTER_ADDR and MASTER_PORT");
+  return run;
+}
+
+/// Ranks that `trireme run` starts, and what else is about a host, are not this process's own.
+Environment without_ranks(Environment environment) {
+  for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"}) environment.erase(name);
+  return environment;
+}
+
+}  // namespace
+
+void await_description(const Environment& environment, std::chrono::seconds limit) {
+  for (const char* mark : {"LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_STEP_NUM_TASKS", "PET_NODE_RANK"}) {
+    if (environment.has(mark)) return;
+  }
+  const std::string folder = environment.find("TRIREME_ROOT").value_or("") +
+                             environment.find("SAGEMAKER_BASE_DIR").value_or("/opt/ml") + "/input/config";
+  std::error_code ignored;
+  if (!environment.has("TRAINING_JOB_NAME") && !std::filesystem::is_directory(folder, ignored)) return;
+  const std::string path = folder + "/resourceconfig.json";
+  const auto end = std::chrono::steady_clock::now() + limit;
+  bool is_told = false;
+  while (!is_whole_json(path) && std::chrono::steady_clock::now() < end) {
+    if (!std::exchange(is_told, true))
+      std::fprintf(stderr, "trireme entry: waiting for %s, which describes the hosts\n", path.c_str());
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+int become(const std::vector<std::string>& command, const Environment& environment) {
+  const Program program = find_program(command.front(), environment);
+  if (program.exit_code != 0) {
+    std::fprintf(stderr, "trireme entry: %s\n", program.problem.c_str());
+    return program.exit_code;
+  }
+  std::vector<std::string> words = command, entries = environment.entries();
+  std::vector<char*> arguments, variables;
+  for (std::string& word : words) arguments.push_back(word.data());
+  for (std::string& entry : entries) variables.push_back(entry.data());
+  arguments.push_back(nullptr);
+  variables.push_back(nullptr);
+  std::fflush(nullptr);
+  ::execvpe(program.path.c_str(), arguments.data(), variables.data());  // what has no interpreter line is a shell's
+  const int error = errno;
+  std::fprintf(stderr, "trireme entry: cannot start program '%s': %s\n", command.front().c_str(), std::strerror(error));
+  return error == ENOENT ? 127 : 126;
+}
+
+int train_here(const EntryOptions& options, const Environment& environment) {
+  await_description(environment, options.config_timeout);
+  const ClusterSpec spec = platform::detect(environment);
+  auto program = environment.find("TRIREME_PROGRAM");
+  if (program && program->empty()) program.reset();
+  auto command = training_command(options, program, spec);
+  if (spec.role == platform::Role::server) {
+    fail(
+        ErrorCode::unsupported,
+        "this process is to be a parameter server, and parameter servers come in a later version: give the job none of "
+        "that role");
+  }
+  if (spec.role == platform::Role::evaluator) {
+    Environment own = without_ranks(environment);
+    own.set("TRIREME_ROLE", "evaluator");
+    return become(command, own);
+  }
+  if (spec.level == "process") return become(command, environment);
+  for (const std::string& warning : spec.warnings) {
+    if (spec.node_rank.value_or(0) == 0) std::fprintf(stderr, "trireme warning: %s\n", warning.c_str());
+  }
+  const FailurePlaces places = failure_places(spec);
+  if (places.file) {
+    std::error_code ignored;
+    std::filesystem::remove(*places.file, ignored);  // a former start's, whose cause is not this one's
+  }
+  return run_job(run_options(options, environment, spec, std::move(command)), environment,
+                 {places, spec.interface, spec.job_id});
+}
+
+}  // namespace trireme::cli
