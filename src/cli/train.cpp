@@ -11,6 +11,7 @@
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/platform/cluster_spec.hpp"
 
 #include <bit>
 #include <chrono>
@@ -60,7 +61,10 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
     if (checkpoints->newest()) adopt_leaves(options, *checkpoints->newest(), world.size());
   }
   const auto trainer = std::make_unique<Trainer>(world, options, data, mode, checkpoints.get(), trace->recorder());
-  if (world.rank() == 0) std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
+  if (world.rank() == 0) {
+    if (!options.from_platform.empty()) std::fprintf(stderr, "trireme train: %s\n", options.from_platform.c_str());
+    std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
+  }
 
   signals.watch(trainer->reductions());
   signals.attend();
@@ -97,7 +101,11 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
 
 /// What the ranks of a failed world did last is kept, whoever was at fault.
 int train_and_record(const Invocation& invocation) {
-  const auto options = parse_train_options(invocation.arguments);
+  const auto& environment = invocation.environment;
+  const bool asks_only = asks_for_no_training(invocation.arguments);
+  const auto cluster = asks_only ? platform::ClusterSpec() : platform::detect(environment);
+  const auto options =
+      parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
   const auto begin = std::chrono::steady_clock::now();
   const auto data = load_training_data(*options);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -90,8 +91,15 @@ TEST_CASE("--model-dir leaves the weights that the result tells of, in place of 
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     const std::string line = result_of(result);
-    CHECK_THAT(result.err, Contains("wrote model.safetensors (") && Contains(" 6 tensors) and config.json in " + path));
-    CHECK(names_in(path) == std::vector<std::string>{"config.json", "model.safetensors"});
+    CHECK_THAT(result.err, Contains("wrote model.safetensors (") &&
+                               Contains(" 6 tensors), config.json and metrics.json in " + path));
+    CHECK(names_in(path) == std::vector<std::string>{"config.json", "metrics.json", "model.safetensors"});
+    const json metrics = json::parse(bytes_of(path + "/metrics.json"));
+    CHECK(metrics["weights_xxh3"] == value(line, "weights_xxh3"));
+    CHECK(metrics["steps"].dump() == value(line, "steps"));
+    CHECK(metrics["world"] == 2);
+    CHECK(std::abs(metrics["train_loss"].get<double>() - std::stod(value(line, "train_loss"))) < 1e-6);
+    CHECK(std::abs(metrics["test_accuracy"].get<double>() - std::stod(value(line, "test_accuracy"))) < 1e-4);
     Exported exported = read_export(path);
     CHECK(exported.config["weights_xxh3"] == value(line, "weights_xxh3"));
     CHECK(hash_of(exported.data) == value(line, "weights_xxh3"));

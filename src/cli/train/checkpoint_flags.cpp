@@ -33,24 +33,28 @@ CheckpointFlags::CheckpointFlags(Arguments& flags) {
       "--checkpoint-dir", folder_,
       "folder of checkpoints, one for all hosts or one per host that is filled from all: training goes on from "
       "the newest one there, and writes more");
-  flags.option(
-      "--checkpoint-every", every_,
-      "from one checkpoint to the next, steps as in 500 or a time as in 90s, 10min, 2h (default 10min; 0: only at "
-      "the end, at a stop and when SIGUSR1 asks)");
+  flags
+      .option(
+          "--checkpoint-every", every_,
+          "from one checkpoint to the next, steps as in 500 or a time as in 90s, 10min, 2h (default 10min; 0: only at "
+          "the end, at a stop and when SIGUSR1 asks)")
+      .is(FlagType::duration);
   flags.option("--checkpoint-keep", keep_last_, "the last checkpoints that stay (default 2)", {.least = 1});
   flags.option("--checkpoint-keep-every", keep_every_,
                "checkpoints of steps that are multiples of this stay too (default 0: none)");
-  flags.option(
-      "--stop-after", stop_after_,
-      "write a checkpoint and end behind so many steps of this start, or so long (as in 3h): to be started again "
-      "(default 0: when training is complete)");
+  flags
+      .option(
+          "--stop-after", stop_after_,
+          "write a checkpoint and end behind so many steps of this start, or so long (as in 3h): to be started again "
+          "(default 0: when training is complete)")
+      .is(FlagType::duration);
   flags.option(
       "--interrupted-exit-code", interrupted_exit_code_,
       "of a job that stopped with a checkpoint before training was complete (default 143; stopped by Ctrl-C: 130)",
       {.least = 0, .most = 255});
 }
 
-CheckpointChoice CheckpointFlags::checked(const Arguments& flags) const {
+CheckpointChoice CheckpointFlags::checked(const Arguments& flags, const std::optional<std::string>& standard) const {
   CheckpointChoice choice{.every = parse_interval("--checkpoint-every", every_),
                           .keep_last = keep_last_,
                           .keep_every = keep_every_,
@@ -58,6 +62,8 @@ CheckpointChoice CheckpointFlags::checked(const Arguments& flags) const {
   if (flags.given("--checkpoint-dir")) {
     if (folder_.empty()) refuse("--checkpoint-dir: the name of the folder is empty");
     choice.folder = folder_;
+  } else {
+    choice.folder = standard;
   }
   for (const char* flag : {"--checkpoint-every", "--checkpoint-keep", "--checkpoint-keep-every", "--stop-after",
                            "--interrupted-exit-code"}) {

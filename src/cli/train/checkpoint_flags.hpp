@@ -25,6 +25,7 @@ struct CheckpointChoice {
   std::uint64_t keep_every = 0;  ///< steps whose multiples stay; 0: none
   Interval stop_after{};         ///< of this start
   std::optional<int> interrupted_exit_code{};
+  int restart_count = 0;  ///< how often the platform has started this job again, where it says
 };
 
 /// The flags of CheckpointChoice.
@@ -32,8 +33,9 @@ class CheckpointFlags {
  public:
   /// Describes them; must live until `flags` have been parsed.
   explicit CheckpointFlags(Arguments& flags);
+  /// `standard`: the folder where --checkpoint-dir is not given.
   /// Errors: invalid_argument naming the flag.
-  CheckpointChoice checked(const Arguments& flags) const;
+  CheckpointChoice checked(const Arguments& flags, const std::optional<std::string>& standard = {}) const;
 
  private:
   std::string folder_, every_ = "10min", stop_after_ = "0";

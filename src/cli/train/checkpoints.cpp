@@ -37,6 +37,7 @@ Checkpoints::Checkpoints(World& world, const CheckpointChoice& choice, SettingsR
       .path = *choice.folder,
       .job = std::move(job),
       .host = world.host(world.rank()),
+      .restart_count = static_cast<std::uint64_t>(choice.restart_count),
       .accept = [this](const checkpoint::Manifest& manifest) { settings_.check_same_job(manifest, *choice_.folder); },
       .warn = [this](const std::string& line) { say_("warning: " + line); }};
   try {

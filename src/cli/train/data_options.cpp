@@ -4,7 +4,6 @@
 #include "trireme/base/error.hpp"
 
 #include <array>
-#include <cmath>
 #include <initializer_list>
 
 namespace trireme::cli {
@@ -69,22 +68,26 @@ DataFlags::DataFlags(Arguments& flags) {
   flags.option("--test-dataset", test_,
                "what the result is measured on, of the same kind as --dataset (default: the part held out; of images "
                "their test set)");
-  flags.option("--held-out", held_out_,
-               "share of the samples that is not trained on but looked at by --eval-every: the end of a text or of "
-               "images, rows of a table at random (default 0.1; 0 of images and with --test-dataset)");
+  flags
+      .option("--held-out", held_out_,
+              "share of the samples that is not trained on but looked at by --eval-every: the end of a text or of "
+              "images, rows of a table at random (default 0.1; 0 of images and with --test-dataset)",
+              {.least = 0, .most = 1, .excludes_most = true})
+      .without_standard();
   flags.option("--label", label_, "column of a CSV file that is learnt: its name, or place from 0 (default: the last)");
   flags.option("--separator", separator_, "between the columns of a CSV file: a character, or tab (default ,)");
   flags.flag("--no-standardise", no_standardise_,
              "take the features of a table as they are, not to mean 0 and deviation 1; of sparse ones to values of at "
              "most 1");
-  flags.option("--token-type", token_type_, "of a token file: u16 (default) or u32, little-endian");
+  flags.option("--token-type", token_type_, "of a token file: u16 (default) or u32, little-endian")
+      .one_of({"u16", "u32"});
   flags.option("--vocabulary", vocabulary_, "tokens of a token file are below it (default 0: what occurs)",
                {.least = 0, .most = 1 << 16});
   flags.option("--samples", samples_, "of a synthetic table (default 10000)",
                {.least = 1, .most = std::uint64_t{0xffffffff}});
   flags.option("--features", features_, "of a synthetic table (default 20)", {.least = 1, .most = 1 << 20});
   flags.option("--classes", classes_, "of synthetic:blobs (default 3)", {.least = 2, .most = 1 << 16});
-  flags.option("--noise", noise_, "of synthetic:linear and :blobs (default 0.1)");
+  flags.option("--noise", noise_, "of synthetic:linear and :blobs (default 0.1)", {.least = 0});
 }
 
 DataOptions DataFlags::checked(const Arguments& flags, DatasetSpec dataset) const {
@@ -109,7 +112,6 @@ DataOptions DataFlags::checked(const Arguments& flags, DatasetSpec dataset) cons
       refuse("--test-dataset " + test_ + " does not fit --dataset: both must be of one kind");
   }
   if (flags.given("--held-out")) {
-    if (!(held_out_ >= 0.0 && held_out_ < 1.0)) refuse("--held-out must be at least 0 and below 1");
     options.held_out = held_out_;
   }
   options.table = {.label = label_,
@@ -119,9 +121,6 @@ DataOptions DataFlags::checked(const Arguments& flags, DatasetSpec dataset) cons
                    .features = static_cast<std::size_t>(features_),
                    .classes = static_cast<std::size_t>(classes_),
                    .noise = noise_};
-  if (!std::isfinite(noise_) || noise_ < 0) refuse("--noise must be finite and at least 0");
-  if (token_type_ != "u16" && token_type_ != "u32")
-    refuse("--token-type is '" + token_type_ + "'; this version has: u16, u32");
   options.token_type = token_type_ == "u32" ? data::TokenType::u32 : data::TokenType::u16;
   options.vocabulary = static_cast<std::size_t>(vocabulary_);
   if (options.vocabulary == 1) refuse("--vocabulary must be 2 or more, or 0 for what occurs");

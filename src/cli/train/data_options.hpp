@@ -3,12 +3,16 @@
 
 #include "cli/arguments.hpp"
 #include "trireme/data/token_file.hpp"
+#include "trireme/platform/cluster_spec.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trireme::cli {
 
@@ -19,6 +23,9 @@ enum class DatasetKind : unsigned char { images, text, tokens, csv, libsvm, synt
 struct DatasetSpec {
   DatasetKind kind = DatasetKind::images;
   std::string path{};  ///< of images the name of the set, of synthetic samples what they are of
+  /// An input channel that is no folder all ranks can read: its files are known once the world has brought them here.
+  std::string channel{};
+  std::vector<std::filesystem::path> files{};  ///< what is read in place of `path`, in this order; empty: `path`
   friend bool operator==(const DatasetSpec&, const DatasetSpec&) = default;
 };
 
@@ -44,7 +51,10 @@ struct DataOptions {
   std::optional<double> held_out{};  ///< share of `dataset` that is not trained on; unset: as the kind says
   TableOptions table{};
   data::TokenType token_type = data::TokenType::u16;
-  std::size_t vocabulary = 0;  ///< of token files; 0: what occurs
+  std::size_t vocabulary = 0;                                ///< of token files; 0: what occurs
+  std::map<std::string, platform::InputChannel> channels{};  ///< those that are to be brought here, by name
+
+  bool needs_world() const { return !channels.empty(); }
 };
 
 /// The flags of DataOptions, but for --dataset itself, whose default depends on the model.

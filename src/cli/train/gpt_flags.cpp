@@ -11,13 +11,18 @@ namespace {
 }  // namespace
 
 GptFlags::GptFlags(Arguments& flags) {
-  flags.option("--layers", layers_, "blocks of gpt (default 4)", {.least = 1, .most = 1024});
-  flags.option("--heads", heads_, "of attention in each block of gpt: a divisor of --channels (default 4)",
-               {.least = 1, .most = 1024});
-  flags.option("--channels", channels_, "width of gpt (default 192)", {.least = 1, .most = 1 << 16});
-  flags.option("--context", context_, "tokens that gpt sees at a time (default 128)", {.least = 1, .most = 1 << 20});
-  flags.option("--stride", stride_, "tokens from one sample of gpt to the next (default 0: --context)",
-               {.least = 0, .most = 1 << 20});
+  flags.option("--layers", layers_, "blocks of gpt (default 4)", {.least = 1, .most = 1024}).tunable();
+  flags
+      .option("--heads", heads_, "of attention in each block of gpt: a divisor of --channels (default 4)",
+              {.least = 1, .most = 1024})
+      .tunable();
+  flags.option("--channels", channels_, "width of gpt (default 192)", {.least = 1, .most = 1 << 16}).tunable();
+  flags.option("--context", context_, "tokens that gpt sees at a time (default 128)", {.least = 1, .most = 1 << 20})
+      .tunable();
+  flags
+      .option("--stride", stride_, "tokens from one sample of gpt to the next (default 0: --context)",
+              {.least = 0, .most = 1 << 20})
+      .tunable();
   flags.flag("--recompute", recompute_, "gpt computes activations again in backward instead of keeping them");
   flags.option("--sample-tokens", sample_tokens_, "that gpt writes at the end (default 200; 0: none)",
                {.least = 0, .most = 1 << 20});

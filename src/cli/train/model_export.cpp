@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/model_export.hpp"
 
+#include "cli/train/metrics_file.hpp"
 #include "cli/train/tasks/model_config.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/checkpoint/export.hpp"
@@ -39,12 +40,14 @@ bool export_result(const TrainOptions& options, const Trainer& trainer, const Tr
                                                                .best_step = result.best_step,
                                                                .dataset = task.dataset(),
                                                                .weights_xxh3 = result.weights_xxh3});
-    const std::uint64_t bytes =
-        checkpoint::export_model(*checkpoint::local_files(), *options.model_dir,
-                                 {.parameters = parameters, .buffers = task.buffers(), .config = config});
-    std::fprintf(stderr, "trireme train: wrote %s (%.1f MiB, %zu tensors) and %s in %s\n", checkpoint::exported_weights,
-                 static_cast<double>(bytes) / (1 << 20), parameters.size() + task.buffers().size(),
-                 checkpoint::exported_config, options.model_dir->c_str());
+    const auto files = checkpoint::local_files();
+    const std::uint64_t bytes = checkpoint::export_model(
+        *files, *options.model_dir, {.parameters = parameters, .buffers = task.buffers(), .config = config});
+    write_metrics(*files, *options.model_dir, result);
+    std::fprintf(stderr, "trireme train: wrote %s (%.1f MiB, %zu tensors), %s and %s in %s\n",
+                 checkpoint::exported_weights, static_cast<double>(bytes) / (1 << 20),
+                 parameters.size() + task.buffers().size(), checkpoint::exported_config, exported_metrics,
+                 options.model_dir->c_str());
     return true;
   } catch (const Exception& failure) {
     std::fprintf(stderr, "trireme train: --model-dir: the model was not written: %s\n",

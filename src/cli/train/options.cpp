@@ -3,12 +3,16 @@
 
 #include "cli/arguments.hpp"
 #include "cli/byte_size.hpp"
+#include "cli/description.hpp"
+#include "cli/hyperparameters.hpp"
+#include "cli/train/platform_places.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/labelled_images.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cmath>
+#include <cstdio>
 #include <limits>
 
 namespace trireme::cli {
@@ -27,31 +31,17 @@ constexpr std::uint64_t gpt_warmup_steps = 20;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
-void one_of(const char* flag, const std::string& value, std::initializer_list<std::string_view> known) {
-  std::string list;
-  for (const std::string_view each : known) {
-    if (value == each) return;
-    list += (list.empty() ? "" : ", ") + std::string(each);
-  }
-  refuse(std::string(flag) + " is '" + value + "'; this version has: " + list);
-}
-
 std::string text_of(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%g", value);
   return text;
 }
 
-double at_least_zero(const char* flag, double value) {
-  if (!std::isfinite(value) || value < 0)
-    refuse(std::string(flag) + " must be finite and at least 0, got " + text_of(value));
-  return value;
-}
-
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, loss, precision = "f32", eval_every = "1";
+              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, describe, loss, precision = "f32",
+              eval_every = "1";
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
                 patience = 0, swa_from = 0;
   double ema = 0;
@@ -65,23 +55,42 @@ struct Typed {
   bool nesterov = false, no_overlap = false, sync_batch_norm = false;
 };
 
-std::string schedule_names() {
+std::vector<std::string> schedule_kinds() {
+  std::vector<std::string> names;
+  for (int k = 0; k < schedule_kind_count; ++k) names.emplace_back(name_of(static_cast<ScheduleKind>(k)));
+  return names;
+}
+
+std::vector<std::string> optimizer_choices() {
+  std::vector<std::string> names;
+  for (const OptimizerEntry& each : optimizers()) names.emplace_back(each.name);
+  return names;
+}
+
+std::string listed(const std::vector<std::string>& words) {
   std::string list;
-  for (int k = 0; k < schedule_kind_count; ++k)
-    list += (k == 0 ? "" : ", ") + std::string(name_of(static_cast<ScheduleKind>(k)));
+  for (const std::string& each : words) list += (list.empty() ? "" : ", ") + each;
   return list;
+}
+
+/// Of a number whose default is another one for every optimizer that it means something to.
+void describe_standards(Flag& flag, double OptimizerEntry::*standard, bool OptimizerEntry::*has = nullptr) {
+  const double first = optimizers().front().*standard;
+  flag.standard_is(text_of(first));
+  for (const OptimizerEntry& each : optimizers()) {
+    if (each.*standard != first && (has == nullptr || each.*has))
+      flag.standard_beside("--optimizer " + std::string(each.name), text_of(each.*standard));
+  }
 }
 
 Schedule schedule_of(const Typed& typed) {
   Schedule schedule{.warmup_steps = typed.warmup_steps,
-                    .final_factor = at_least_zero("--lr-final", typed.lr_final),
-                    .power = at_least_zero("--lr-power", typed.lr_power),
+                    .final_factor = typed.lr_final,
+                    .power = typed.lr_power,
                     .interval = typed.lr_interval,
-                    .decay = at_least_zero("--lr-decay", typed.lr_decay)};
+                    .decay = typed.lr_decay};
   int kind = 0;
-  while (kind < schedule_kind_count && name_of(static_cast<ScheduleKind>(kind)) != typed.lr_schedule) ++kind;
-  if (kind == schedule_kind_count)
-    refuse("--lr-schedule is '" + typed.lr_schedule + "'; this version has: " + schedule_names());
+  while (name_of(static_cast<ScheduleKind>(kind)) != typed.lr_schedule) ++kind;
   schedule.kind = static_cast<ScheduleKind>(kind);
   if (schedule.kind == ScheduleKind::polynomial && schedule.power == 0) refuse("--lr-power must be above 0, got 0");
   if (schedule.kind == ScheduleKind::one_cycle && schedule.warmup_steps != 0)
@@ -90,19 +99,29 @@ Schedule schedule_of(const Typed& typed) {
 }
 
 void describe(Arguments& flags, Typed& typed) {
-  flags.option(
-      "--model", typed.model,
-      "mlp (default), of images or tables: a multi-layer perceptron; of images: cnn, two convolutions; resnet, three "
-      "stages of residual blocks with batch normalisation over each leaf, or as --sync-batch-norm says; of tables: linear and logistic regression; of "
-      "text and tokens: gpt (their default), which brings --optimizer adamw --learning-rate 0.002 --weight-decay 0.1 "
-      "--batch-size 32 --clip-norm 1 --lr-schedule cosine --lr-final 0.05 --warmup-steps 20");
-  flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)");
-  flags.option(
-      "--dropout", typed.dropout,
-      "probability, in training: of the outputs of mlp's hidden layers; of gpt's embeddings, attention weights "
-      "and both branches of every block (default 0)");
-  flags.option("--loss", typed.loss,
-               "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values");
+  flags
+      .option(
+          "--model", typed.model,
+          "mlp (default), of images or tables: a multi-layer perceptron; of images: cnn, two convolutions; resnet, three "
+          "stages of residual blocks with batch normalisation over each leaf, or as --sync-batch-norm says; of tables: linear and logistic regression; of "
+          "text and tokens: gpt (their default), which brings --optimizer adamw --learning-rate 0.002 --weight-decay 0.1 "
+          "--batch-size 32 --clip-norm 1 --lr-schedule cosine --lr-final 0.05 --warmup-steps 20")
+      .one_of({"mlp", "cnn", "resnet", "gpt", "linear", "logistic"})
+      .standard_beside("--dataset text:FILE", "gpt")
+      .standard_beside("--dataset tokens:FILE", "gpt")
+      .tunable();
+  flags.option("--hidden", typed.hidden, "units of each hidden layer of mlp (default 512,512; \"\": no hidden layer)")
+      .tunable();
+  flags
+      .option("--dropout", typed.dropout,
+              "probability, in training: of the outputs of mlp's hidden layers; of gpt's embeddings, attention weights "
+              "and both branches of every block (default 0)",
+              {.least = 0, .most = 1, .excludes_most = true})
+      .tunable();
+  flags
+      .option("--loss", typed.loss,
+              "of mlp on a table: cross_entropy (default), the labels are classes; squared, they are values")
+      .one_of({"cross_entropy", "squared"});
   flags.flag(
       "--sync-batch-norm", typed.sync_batch_norm,
       "batch normalisation of resnet over the samples of all ranks, with one leaf each: without --logical-shards and "
@@ -116,10 +135,16 @@ void describe(Arguments& flags, Typed& typed) {
                std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");
   flags.option("--epochs", typed.epochs, "passes over the training set (default 10)", {.least = 1});
   flags.option("--steps", typed.steps, "stop after so many optimizer steps (default 0: no limit)");
-  flags.option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256, of gpt 32)",
-               {.least = 1, .most = most_samples});
-  flags.option("--batch-size-per-rank", typed.batch_size_per_rank,
-               "samples per step and rank, in place of --batch-size", {.least = 1, .most = most_samples >> 16});
+  flags
+      .option("--batch-size", typed.batch_size, "samples per step over all ranks (default 256, of gpt 32)",
+              {.least = 1, .most = most_samples})
+      .standard_beside("--model gpt", std::to_string(gpt_batch_size))
+      .tunable();
+  flags
+      .option("--batch-size-per-rank", typed.batch_size_per_rank, "samples per step and rank, in place of --batch-size",
+              {.least = 1, .most = most_samples >> 16})
+      .without_standard()
+      .tunable();
   flags.option("--seed", typed.seed, "of the weights and of the order of the samples (default 1)");
   flags.option("--logical-shards", typed.logical_shards,
                "leaves V of every batch, a power of two: equal weights on 1 to V ranks (default 0: one per rank)",
@@ -132,44 +157,90 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--accumulate", typed.accumulate,
                "passes per rank and step, a power of two: sets V to it times the ranks (default 0: as V says)",
                {.least = 0, .most = most_shards});
-  flags.option("--optimizer", typed.optimizer, "sgd (default) or another of: " + optimizer_names());
-  flags.option("--learning-rate", typed.learning_rate, "default " + rates);
-  flags.option("--lr-schedule", typed.lr_schedule,
-               "course of the learning rate: " + schedule_names() + " (default constant)");
-  flags.option("--warmup-steps", typed.warmup_steps, "steps in which it rises to its full value (default 0)");
-  flags.option("--lr-final", typed.lr_final, "its last value over its full one, of schedules that end (default 0)");
-  flags.option("--lr-power", typed.lr_power, "exponent of the schedule polynomial (default 2)");
-  flags.option("--lr-interval", typed.lr_interval, "steps between the drops of the schedule step (default 1000)",
-               {.least = 1});
-  flags.option("--lr-decay", typed.lr_decay, "factor of each drop of the schedule step (default 0.1)");
-  flags.option("--lr-scaling", typed.lr_scaling,
-               "linear or square_root: multiply the learning rate by the batch over --lr-base-batch, or its root "
-               "(default none)");
+  flags.option("--optimizer", typed.optimizer, "sgd (default) or another of: " + optimizer_names())
+      .one_of(optimizer_choices())
+      .standard_beside("--model gpt", "adamw")
+      .tunable();
+  Flag& rate = flags.option("--learning-rate", typed.learning_rate, "default " + rates, {.least = 0}).tunable();
+  describe_standards(rate, &OptimizerEntry::learning_rate);
+  rate.standard_beside("--model gpt", text_of(gpt_learning_rate));
+  flags
+      .option("--lr-schedule", typed.lr_schedule,
+              "course of the learning rate: " + listed(schedule_kinds()) + " (default constant)")
+      .one_of(schedule_kinds())
+      .standard_beside("--model gpt", "cosine")
+      .tunable();
+  flags.option("--warmup-steps", typed.warmup_steps, "steps in which it rises to its full value (default 0)")
+      .standard_beside("--model gpt", std::to_string(gpt_warmup_steps))
+      .tunable();
+  flags
+      .option("--lr-final", typed.lr_final, "its last value over its full one, of schedules that end (default 0)",
+              {.least = 0})
+      .standard_beside("--model gpt", text_of(gpt_final_factor))
+      .tunable();
+  flags.option("--lr-power", typed.lr_power, "exponent of the schedule polynomial (default 2)", {.least = 0}).tunable();
+  flags
+      .option("--lr-interval", typed.lr_interval, "steps between the drops of the schedule step (default 1000)",
+              {.least = 1})
+      .tunable();
+  flags.option("--lr-decay", typed.lr_decay, "factor of each drop of the schedule step (default 0.1)", {.least = 0})
+      .tunable();
+  flags
+      .option("--lr-scaling", typed.lr_scaling,
+              "linear or square_root: multiply the learning rate by the batch over --lr-base-batch, or its root "
+              "(default none)")
+      .one_of({"none", "linear", "square_root"});
   flags.option("--lr-base-batch", typed.lr_base_batch, "the batch that --learning-rate is meant for (default 256)",
                {.least = 1, .most = most_samples});
-  flags.option("--momentum", typed.momentum, "of sgd and lars (default 0.9), muon (0.95) and rmsprop (0)");
-  flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd and lars");
-  flags.option("--weight-decay", typed.weight_decay,
-               "decoupled: weights shrink by learning rate times this (default 0" + decays + ")");
-  flags.option("--l2-penalty", typed.l2_penalty, "added to the gradient, times the weight (default 0)");
-  flags.option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)");
-  flags.option("--clip-value", typed.clip_value,
-               "largest element of the gradients, behind --clip-norm (default 0: no limit)");
-  flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)");
+  Flag& momentum =
+      flags
+          .option("--momentum", typed.momentum, "of sgd and lars (default 0.9), muon (0.95) and rmsprop (0)",
+                  {.least = 0, .most = 1, .excludes_most = true})
+          .tunable();
+  describe_standards(momentum, &OptimizerEntry::momentum, &OptimizerEntry::has_momentum);
+  flags.flag("--nesterov", typed.nesterov, "Nesterov's momentum, for sgd and lars").tunable();
+  Flag& decay =
+      flags
+          .option("--weight-decay", typed.weight_decay,
+                  "decoupled: weights shrink by learning rate times this (default 0" + decays + ")", {.least = 0})
+          .tunable();
+  describe_standards(decay, &OptimizerEntry::weight_decay);
+  decay.standard_beside("--model gpt", text_of(gpt_weight_decay));
+  flags.option("--l2-penalty", typed.l2_penalty, "added to the gradient, times the weight (default 0)", {.least = 0})
+      .tunable();
+  flags.option("--clip-norm", typed.clip_norm, "largest norm of the gradients (default 0: no limit)", {.least = 0})
+      .standard_beside("--model gpt", "1")
+      .tunable();
+  flags
+      .option("--clip-value", typed.clip_value,
+              "largest element of the gradients, behind --clip-norm (default 0: no limit)", {.least = 0})
+      .tunable();
+  flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)")
+      .is(FlagType::size);
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");
-  flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order");
-  flags.option("--precision", typed.precision,
-               "of parameters and gradients: f32 (default), bf16, or f16 with dynamic loss scaling, whose "
-               "first steps are skipped until the scale fits; sums stay f32");
-  flags.option(
-      "--ema", typed.ema,
-      "take the exponential moving average of the weights with this decay, below 1, for evaluation and result; "
-      "the decay of step n is at most (1+n)/(10+n)");
-  flags.option("--swa-from", typed.swa_from,
-               "take the mean of the weights of this step and all later ones for evaluation and result");
-  flags.option(
-      "--eval-every", typed.eval_every,
-      "epochs between evaluations of the held-out part, or steps as in 100steps (default 1; 0: only at the end)");
+  flags.option("--order", typed.order, "canonical (default): the same bits for any algorithm; fastest: any order")
+      .one_of({"canonical", "fastest"});
+  flags
+      .option("--precision", typed.precision,
+              "of parameters and gradients: f32 (default), bf16, or f16 with dynamic loss scaling, whose "
+              "first steps are skipped until the scale fits; sums stay f32")
+      .one_of({"f32", "bf16", "f16"});
+  flags
+      .option("--ema", typed.ema,
+              "take the exponential moving average of the weights with this decay, below 1, for evaluation and result; "
+              "the decay of step n is at most (1+n)/(10+n)",
+              {.least = 0, .most = 1, .excludes_most = true})
+      .without_standard()
+      .tunable();
+  flags
+      .option("--swa-from", typed.swa_from,
+              "take the mean of the weights of this step and all later ones for evaluation and result", {.least = 1})
+      .without_standard();
+  flags
+      .option(
+          "--eval-every", typed.eval_every,
+          "epochs between evaluations of the held-out part, or steps as in 100steps (default 1; 0: only at the end)")
+      .is(FlagType::duration);
   flags.flag("--keep-best", typed.keep_best, "the result is the weights of the evaluation with the least loss");
   flags.option("--early-stop", typed.patience,
                "end training behind so many evaluations in a row without a lesser loss (default 0: never)");
@@ -177,11 +248,15 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option(
       "--model-dir", typed.model_dir,
       "folder that rank 0 leaves the trained model in: model.safetensors, the weights that are the result, and "
-      "config.json, how to compute with them");
+      "config.json, how to compute with them; metrics.json, what the result line tells");
   flags.option(
       "--trace", typed.trace,
       "file for a Chrome trace of every step (Perfetto shows it); of several ranks each writes its own, rank R "
       "of FILE.json to FILE.rankR.json");
+  flags
+      .option("--describe", typed.describe,
+              "json: print every flag with its type, range or choices, default, and whether it is worth tuning")
+      .one_of({"json"});
 }
 
 /// Which models can learn from which samples.
@@ -200,7 +275,6 @@ LossKind loss_of(const Arguments& flags, const Typed& typed, const std::string& 
   const bool is_table = kind == DatasetKind::csv || kind == DatasetKind::libsvm || kind == DatasetKind::synthetic;
   if (flags.given("--loss")) {
     if (model != "mlp" || !is_table) refuse("--loss belongs to --model mlp on a table; " + model + " has its own");
-    one_of("--loss", typed.loss, {"cross_entropy", "squared"});
     return typed.loss == "squared" ? LossKind::squared : LossKind::cross_entropy;
   }
   return model == "linear" ? LossKind::squared : LossKind::cross_entropy;
@@ -209,13 +283,10 @@ LossKind loss_of(const Arguments& flags, const Typed& typed, const std::string& 
 double dropout_of(const Arguments& flags, const Typed& typed, const std::string& model) {
   if (flags.given("--dropout") && model != "gpt" && model != "mlp")
     refuse("--dropout belongs to --model gpt and mlp; " + model + " has none");
-  if (!(typed.dropout >= 0.0 && typed.dropout < 1.0))
-    refuse("--dropout must be at least 0 and below 1, got " + text_of(typed.dropout));
   return typed.dropout;
 }
 
 Precision precision_of(const Typed& typed) {
-  one_of("--precision", typed.precision, {"f32", "bf16", "f16"});
   return typed.precision == "f32" ? Precision::f32 : typed.precision == "bf16" ? Precision::bf16 : Precision::f16;
 }
 
@@ -224,12 +295,9 @@ std::optional<AverageChoice> average_of(const Arguments& flags, const Typed& typ
   const bool swa = flags.given("--swa-from");
   if (ema && swa) refuse("--ema and --swa-from exclude each other: give one");
   if (ema) {
-    if (!(typed.ema >= 0.0 && typed.ema < 1.0))
-      refuse("--ema must be at least 0 and below 1, got " + text_of(typed.ema));
     return AverageChoice{.rule = {.kind = AverageKind::exponential, .decay = typed.ema, .warmup = true}};
   }
   if (swa) {
-    if (typed.swa_from == 0) refuse("--swa-from: steps are counted from 1");
     return AverageChoice{.rule = {.kind = AverageKind::equal}, .from_step = typed.swa_from};
   }
   return std::nullopt;
@@ -251,9 +319,8 @@ ValidationOptions validation_of(const Typed& typed) {
 }
 
 TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,
-                   const CheckpointFlags& checkpoints) {
+                   const CheckpointFlags& checkpoints, const PlatformPlaces& places) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
-  one_of("--model", typed.model, {"mlp", "cnn", "resnet", "gpt", "linear", "logistic"});
   const DatasetSpec dataset = parse_dataset("--dataset", typed.dataset);
   const bool is_text = dataset.kind == DatasetKind::text || dataset.kind == DatasetKind::tokens;
   const std::string model = !given("--model") && is_text ? "gpt" : typed.model;
@@ -263,7 +330,6 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
     refuse("--sync-batch-norm belongs to --model resnet; " + model + " has no batch normalisation");
   const bool is_gpt = model == "gpt";
   const OptimizerEntry& entry = optimizer_named(is_gpt && !given("--optimizer") ? "adamw" : typed.optimizer);
-  one_of("--order", typed.order, {"canonical", "fastest"});
 
   TrainOptions options;
   options.model = model;
@@ -302,19 +368,18 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
     if (!given("--lr-final")) options.schedule.final_factor = gpt_final_factor;
     if (!given("--warmup-steps")) options.warmup_if_long = gpt_warmup_steps;
   }
-  one_of("--lr-scaling", typed.lr_scaling, {"none", "linear", "square_root"});
   options.lr_scaling = typed.lr_scaling == "linear"        ? BatchScaling::linear
                        : typed.lr_scaling == "square_root" ? BatchScaling::square_root
                                                            : BatchScaling::none;
   options.lr_base_batch = typed.lr_base_batch;
-  options.clip_norm = is_gpt && !given("--clip-norm") ? 1.0 : at_least_zero("--clip-norm", typed.clip_norm);
-  options.clip_value = at_least_zero("--clip-value", typed.clip_value);
+  options.clip_norm = is_gpt && !given("--clip-norm") ? 1.0 : typed.clip_norm;
+  options.clip_value = typed.clip_value;
   options.bucket_bytes = parse_byte_size(typed.bucket_bytes, "--bucket-bytes");
   if (options.bucket_bytes.value == 0) refuse("--bucket-bytes must be above 0");
   options.overlap = !typed.no_overlap;
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   options.log_every = typed.log_every;
-  options.checkpoints = checkpoints.checked(flags);
+  options.checkpoints = checkpoints.checked(flags, places.checkpoint_dir());
   if (given("--model-dir")) {
     if (typed.model_dir.empty()) refuse("--model-dir: the name of the folder is empty");
     options.model_dir = typed.model_dir;
@@ -327,13 +392,13 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   OptimizerChoice& optimizer = options.optimizer;
   optimizer.name = entry.name;
   const bool own_rule = is_gpt && !given("--optimizer");
-  optimizer.learning_rate = given("--learning-rate") ? at_least_zero("--learning-rate", typed.learning_rate)
+  optimizer.learning_rate = given("--learning-rate") ? typed.learning_rate
                             : own_rule               ? gpt_learning_rate
                                                      : entry.learning_rate;
-  optimizer.weight_decay = given("--weight-decay") ? at_least_zero("--weight-decay", typed.weight_decay)
+  optimizer.weight_decay = given("--weight-decay") ? typed.weight_decay
                            : own_rule              ? gpt_weight_decay
                                                    : entry.weight_decay;
-  optimizer.l2_penalty = at_least_zero("--l2-penalty", typed.l2_penalty);
+  optimizer.l2_penalty = typed.l2_penalty;
   const auto belongs = [&](const char* flag, bool has, bool OptimizerEntry::*needs) {
     if (has || !given(flag)) return;
     std::string owners;
@@ -344,12 +409,27 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   };
   belongs("--momentum", entry.has_momentum, &OptimizerEntry::has_momentum);
   belongs("--nesterov", entry.has_nesterov, &OptimizerEntry::has_nesterov);
-  optimizer.momentum = at_least_zero("--momentum", typed.momentum);
+  optimizer.momentum = typed.momentum;
   if (!given("--momentum")) optimizer.momentum = entry.momentum;
   optimizer.nesterov = typed.nesterov;
   if (optimizer.nesterov && optimizer.momentum == 0) refuse("--nesterov needs --momentum above 0");
-  if (optimizer.momentum >= 1) refuse("--momentum must be below 1, got " + text_of(optimizer.momentum));
   return options;
+}
+
+constexpr const char* command = "trireme train";
+
+/// What `use` returns of the command's flags, described anew.
+template <class Use>
+auto with_flags(Use use) {
+  Typed typed;
+  Arguments flags("Trains a model on images, tables or text, alone or as one of the ranks that `trireme run` starts.",
+                  command);
+  flags.footer("The last line on rank 0's stdout is `result: key=value …`.");
+  describe(flags, typed);
+  DataFlags data(flags);
+  GptFlags language(flags);
+  CheckpointFlags checkpoints(flags);
+  return use(flags, typed, data, language, checkpoints);
 }
 
 }  // namespace
@@ -373,17 +453,40 @@ std::vector<std::size_t> parse_hidden(std::string_view text) {
   return hidden;
 }
 
-std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments) {
-  Typed typed;
-  Arguments flags("Trains a model on images, tables or text, alone or as one of the ranks that `trireme run` starts.",
-                  "trireme train");
-  flags.footer("The last line on rank 0's stdout is `result: key=value …`.");
-  describe(flags, typed);
-  const DataFlags data(flags);
-  const GptFlags language(flags);
-  const CheckpointFlags checkpoints(flags);
-  if (!flags.parse(arguments)) return std::nullopt;
-  return check(flags, typed, data, language, checkpoints);
+bool asks_for_no_training(const std::vector<std::string>& arguments) {
+  return std::any_of(arguments.begin(), arguments.end(), [](const std::string& word) {
+    return word == "--help" || word == "-h" || word == "--describe" || word.rfind("--describe=", 0) == 0;
+  });
+}
+
+std::string describe_train() {
+  return with_flags([](const Arguments& flags, auto&...) { return description_of(command, flags.flags()); });
+}
+
+std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments,
+                                                const platform::ClusterSpec& cluster, const std::string& root) {
+  const Hyperparameters said = asks_for_no_training(arguments) ? Hyperparameters() : cluster.hyperparameters;
+  const PlatformPlaces places(cluster, root);
+  return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language,
+                        const auto& checkpoints) -> std::optional<TrainOptions> {
+    std::vector<std::string> words = flag_words(said, flags.flags());
+    words.insert(words.end(), arguments.begin(), arguments.end());  // the last of a flag counts
+    try {
+      if (!flags.parse(words)) return std::nullopt;
+      if (flags.given("--describe")) {
+        std::printf("%s\n", describe_train().c_str());
+        return std::nullopt;
+      }
+      TrainOptions options = check(flags, typed, data, language, checkpoints, places);
+      places.settle(options);
+      return options;
+    } catch (const Exception& refusal) {
+      const Error& error = refusal.error();
+      const std::string name = blamed_hyperparameter(error.message, said, arguments);
+      if (name.empty()) throw;
+      fail(error.code, error.message + " (the platform's hyperparameter '" + name + "' says so)");
+    }
+  });
 }
 
 }  // namespace trireme::cli

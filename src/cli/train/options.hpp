@@ -9,6 +9,7 @@
 #include "trireme/base/op.hpp"
 #include "trireme/optim/schedule.hpp"
 #include "trireme/optim/weight_average.hpp"
+#include "trireme/platform/cluster_spec.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -73,15 +74,25 @@ struct TrainOptions {
   std::uint64_t log_every = 0;             ///< steps; 0: never
   std::optional<std::string> model_dir{};  ///< folder for the trained model; unset: none
   std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none
+  std::string from_platform{};             ///< "--model-dir /opt/ml/model, …": what nobody typed; empty: nothing
 
   std::size_t global_batch(int ranks) const {
     return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(ranks) : batch_size;
   }
 };
 
-/// Nothing when --help was asked for and printed.
-/// Errors: invalid_argument in one line naming the flag.
-std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments);
+/// What was typed, and where nothing was, what the platform says: `cluster`'s hyperparameters, folders and input channels. `root` is
+/// put before the mount that gs:// means. Nothing when --help or --describe was asked for and printed.
+/// Errors: invalid_argument in one line naming the flag, or the hyperparameter.
+std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& arguments,
+                                                const platform::ClusterSpec& cluster = {},
+                                                const std::string& root = {});
+
+/// What --describe json prints (cli/description).
+std::string describe_train();
+
+/// Whether all that is wanted is a text about the flags, which needs no platform.
+bool asks_for_no_training(const std::vector<std::string>& arguments);
 
 /// "512,256" as numbers; the empty text is no hidden layer.
 /// Errors: invalid_argument.
