@@ -2,6 +2,7 @@
 #include "cli/failure_note.hpp"
 #include "cli/subcommand.hpp"
 #include "cli/train/checkpoints.hpp"
+#include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
@@ -11,6 +12,7 @@
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
 #include <bit>
@@ -21,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <unistd.h>
 
@@ -37,8 +40,29 @@ void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, i
   if (std::has_single_bit(*leaves)) options.logical_shards = static_cast<int>(*leaves);
 }
 
-/// `loading_s`: what loading the data took.
-int train_in_world(const Invocation& invocation, TrainOptions options, const TrainingData& data, double loading_s,
+/// Samples, and what it took to load them.
+struct Loaded {
+  std::unique_ptr<TrainingData> data{};
+  double seconds = 0;
+
+  void load(const TrainOptions& options) {
+    const auto begin = std::chrono::steady_clock::now();
+    data = load_training_data(options);
+    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+};
+
+/// Those whose files only the ranks together can bring here.
+std::unique_ptr<BroughtInputs> bring_inputs(const Invocation& invocation, World& world, const std::string& node_name,
+                                            TrainOptions& options) {
+  return std::make_unique<BroughtInputs>(
+      world.communicator(), options.data,
+      BringOptions{.host = net::host_identity() + "/" + node_name,
+                   .scratch = invocation.environment.find("TMPDIR").value_or("/tmp"),
+                   .say = [](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); }});
+}
+
+int train_in_world(const Invocation& invocation, TrainOptions options, const std::string& node_name, Loaded loaded,
                    JobSignals& signals) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   World world = World::open();
@@ -47,8 +71,17 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
   trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
   trace->agree_on_origin(world.communicator());
   Communicator communicator = world.communicator();
+  std::unique_ptr<BroughtInputs> inputs;
+  if (!loaded.data) {
+    const auto begin = std::chrono::steady_clock::now();
+    inputs = bring_inputs(invocation, world, node_name, options);
+    loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    loaded.load(options);
+  }
+  const TrainingData& data = *loaded.data;
   const std::string content = data.content();
   compare_settings(communicator, options, content);
+  inputs.reset();                              // all ranks have opened their files
   check_against_world(options, communicator);  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
   std::unique_ptr<Checkpoints> checkpoints;
@@ -68,7 +101,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const Tra
 
   signals.watch(trainer->reductions());
   signals.attend();
-  const double ready_s = process_age() - loading_s;
+  const double ready_s = process_age() - loaded.seconds;
   TrainResult result = trainer->run(signals);
   result.ready_s = ready_s;
   const bool is_first = world.rank() == 0;
@@ -107,13 +140,12 @@ int train_and_record(const Invocation& invocation) {
   const auto options =
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
-  const auto begin = std::chrono::steady_clock::now();
-  const auto data = load_training_data(*options);
-  const std::chrono::duration<double> loading = std::chrono::steady_clock::now() - begin;
+  Loaded loaded;
+  if (!options->data.needs_world()) loaded.load(*options);
 
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   try {
-    return train_in_world(invocation, *options, *data, loading.count(), signals);
+    return train_in_world(invocation, *options, cluster.node_name, std::move(loaded), signals);
   } catch (const Exception& failure) {
     if (is_failure_of_world(failure.error())) {
       const std::string said =

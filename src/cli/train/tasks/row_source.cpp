@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/tasks/row_source.hpp"
 
+#include "cli/train/tasks/data_files.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/data/csv.hpp"
 #include "trireme/data/libsvm.hpp"
 #include "trireme/data/synthetic.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <string>
@@ -76,6 +78,40 @@ class MadeUp final : public RowSource<data::DenseTable> {
   std::size_t size_;
 };
 
+/// Several files as one table, a file after the other. Features that only some name are there in all.
+template <class Table>
+class Joined final : public RowSource<Table> {
+ public:
+  void add(std::unique_ptr<RowSource<Table>> part) {
+    features_ = std::max(features_, part->features());
+    ends_.push_back(size() + part->size());
+    parts_.push_back(std::move(part));
+  }
+  std::size_t size() const override { return ends_.empty() ? 0 : ends_.back(); }
+  std::size_t features() const override { return features_; }
+  void read(std::span<const std::uint32_t> samples, Table& out) const override {
+    out.clear();
+    out.features = features_;
+    Table rows;
+    std::vector<std::uint32_t> numbers;
+    for (std::size_t i = 0; i < samples.size();) {  // as many at a time as are of one file
+      const auto part =
+          static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), samples[i]) - ends_.begin());
+      const std::size_t first = part == 0 ? 0 : ends_[part - 1];
+      numbers.clear();
+      for (; i < samples.size() && samples[i] >= first && samples[i] < ends_[part]; ++i)
+        numbers.push_back(static_cast<std::uint32_t>(samples[i] - first));
+      parts_[part]->read(numbers, rows);
+      for (std::size_t row = 0; row < numbers.size(); ++row) append(rows, row, out);
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<RowSource<Table>>> parts_;
+  std::vector<std::size_t> ends_;
+  std::size_t features_ = 0;
+};
+
 data::SyntheticOptions synthetic_options(const std::string& kind, const TableOptions& options) {
   return {.kind = kind == "linear"     ? data::SyntheticKind::linear
                   : kind == "logistic" ? data::SyntheticKind::logistic
@@ -85,11 +121,22 @@ data::SyntheticOptions synthetic_options(const std::string& kind, const TableOpt
           .noise = options.noise};
 }
 
-bool is_small(const std::string& path, std::uint64_t most_bytes) {
+constexpr std::uint64_t always_small = std::uint64_t{1} << 20;  // many such files would be as many descriptors
+
+std::uint64_t size_of(const std::filesystem::path& path) {
   std::error_code error;
   const auto bytes = std::filesystem::file_size(path, error);
-  return error || bytes <= most_bytes;  // what is no file the reader says better
+  return error ? 0 : bytes;  // what is no file the reader says better
 }
+
+/// Up to which size a file is read into memory, when all of them are to take no more than `most_in_memory`.
+std::uint64_t most_of_each(const std::vector<std::filesystem::path>& files, std::uint64_t most_in_memory) {
+  std::uint64_t all = 0;
+  for (const auto& each : files) all += size_of(each);
+  return files.size() == 1 || all <= most_in_memory ? most_in_memory : std::min(most_in_memory, always_small);
+}
+
+bool is_small(const std::filesystem::path& path, std::uint64_t most_bytes) { return size_of(path) <= most_bytes; }
 
 void check_features(std::size_t features, const std::string& path) {
   if (features == 0) fail(ErrorCode::corrupt, path + " has labels, but no feature");
@@ -161,23 +208,48 @@ std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec,
   if (spec.kind == DatasetKind::synthetic) {
     return std::make_unique<MadeUp>(synthetic_options(spec.path, options), options.samples);
   }
-  const data::CsvOptions csv = csv_options(spec.path, options);
-  auto source = open_csv(spec.path, csv, most_in_memory);
-  source->set_names(feature_names(spec.path, csv));
-  return source;
+  const auto files = files_of(spec);
+  const std::uint64_t most = most_of_each(files, most_in_memory);
+  const auto open_one = [&](const std::filesystem::path& path) {
+    const data::CsvOptions csv = csv_options(path.string(), options);
+    auto source = open_csv(path, csv, most);
+    source->set_names(feature_names(path, csv));
+    return source;
+  };
+  if (files.size() == 1) return open_one(files.front());
+  auto joined = std::make_unique<Joined<data::DenseTable>>();
+  for (const auto& path : files) {
+    auto part = open_one(path);
+    if (joined->size() == 0) joined->set_names(part->names());
+    if (joined->size() != 0 && (part->features() != joined->features() || part->names() != joined->names())) {
+      fail(ErrorCode::invalid_argument, path.string() + " has other columns than " + files.front().string() + ": " +
+                                            std::to_string(part->features()) + " features, not " +
+                                            std::to_string(joined->features()) + ", or others");
+    }
+    joined->add(std::move(part));
+  }
+  return joined;
 }
 
 std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec, std::uint64_t most_in_memory) {
-  const std::filesystem::path path(spec.path);
-  if (!is_small(spec.path, most_in_memory)) {
-    if (data::LibsvmFile file(path); file.random_access()) {
-      check_features(file.features(), spec.path);
-      return std::make_unique<OnDisk<data::LibsvmFile, data::SparseTable>>(std::move(file));
+  const auto files = files_of(spec);
+  const std::uint64_t most = most_of_each(files, most_in_memory);
+  const auto open_one = [&](const std::filesystem::path& path) -> std::unique_ptr<RowSource<data::SparseTable>> {
+    if (!is_small(path, most)) {
+      if (data::LibsvmFile file(path); file.random_access())
+        return std::make_unique<OnDisk<data::LibsvmFile, data::SparseTable>>(std::move(file));
     }
+    return std::make_unique<InMemory<data::SparseTable>>(data::load_libsvm(path));
+  };
+  if (files.size() == 1) {
+    auto source = open_one(files.front());
+    check_features(source->features(), spec.path);
+    return source;
   }
-  data::SparseTable table = data::load_libsvm(path);
-  check_features(table.features, spec.path);
-  return std::make_unique<InMemory<data::SparseTable>>(std::move(table));
+  auto joined = std::make_unique<Joined<data::SparseTable>>();
+  for (const auto& path : files) joined->add(open_one(path));
+  check_features(joined->features(), spec.path);
+  return joined;
 }
 
 }  // namespace trireme::cli

@@ -35,11 +35,11 @@ class RowSource {
 /// and is read into memory whatever its size.
 inline constexpr std::uint64_t most_bytes_in_memory = std::uint64_t{256} << 20;
 
-/// CSV or synthetic samples.
-/// Errors: those of data::CsvFile, load_csv and Synthetic.
+/// CSV or synthetic samples. The files of a folder are one table, by name; each begins with its header, if any has one.
+/// Errors: those of data::CsvFile, load_csv and Synthetic; invalid_argument for files of different columns.
 std::unique_ptr<RowSource<data::DenseTable>> open_dense(const DatasetSpec& spec, const TableOptions& options,
                                                         std::uint64_t most_in_memory = most_bytes_in_memory);
-/// LibSVM's format.
+/// LibSVM's format; of a folder likewise.
 /// Errors: those of data::LibsvmFile and load_libsvm; corrupt for a file without a feature.
 std::unique_ptr<RowSource<data::SparseTable>> open_sparse(const DatasetSpec& spec,
                                                           std::uint64_t most_in_memory = most_bytes_in_memory);

@@ -31,8 +31,8 @@ data::TokenOptions token_options(const TrainOptions& options, std::size_t vocabu
           .held_out = held_out};
 }
 
-data::TokenFile open(const TrainOptions& options, const std::string& path, std::size_t vocabulary, double held_out) {
-  return {files_of(path), token_options(options, vocabulary, held_out)};
+data::TokenFile open(const TrainOptions& options, const DatasetSpec& dataset, std::size_t vocabulary, double held_out) {
+  return {files_of(dataset), token_options(options, vocabulary, held_out)};
 }
 
 /// One more than the largest token.
@@ -167,16 +167,16 @@ Text opened(const TrainOptions& options) {
   const double held_out = wanted_held_out(data, std::numeric_limits<std::size_t>::max());
   std::size_t vocabulary = is_text ? 256 : data.vocabulary;
   if (vocabulary == 0) {
-    vocabulary = vocabulary_of(open(options, data.dataset.path, most_tokens, held_out));
+    vocabulary = vocabulary_of(open(options, data.dataset, most_tokens, held_out));
     if (data.test) {
-      vocabulary = std::max(vocabulary, vocabulary_of(open(options, data.test->path, most_tokens, 0.0)));
+      vocabulary = std::max(vocabulary, vocabulary_of(open(options, *data.test, most_tokens, 0.0)));
     }
   }
-  Text text{.file = open(options, data.dataset.path, vocabulary, held_out),
+  Text text{.file = open(options, data.dataset, vocabulary, held_out),
             .test = std::nullopt,
             .vocabulary = vocabulary,
             .name = data.dataset.path};
-  if (data.test) text.test.emplace(open(options, data.test->path, vocabulary, 0.0));
+  if (data.test) text.test.emplace(open(options, *data.test, vocabulary, 0.0));
   // Every token is looked at once now rather than found wrong at step 10000; a byte cannot be.
   if (!is_text && data.vocabulary != 0) {
     text.file.verify();
@@ -234,20 +234,6 @@ std::size_t character_at(const std::string& bytes, std::size_t at) {
 }
 
 }  // namespace
-
-std::vector<std::filesystem::path> files_of(const std::filesystem::path& path) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) return {path};
-  std::vector<std::filesystem::path> files;
-  for (auto entry = std::filesystem::directory_iterator(path, error);
-       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    if (entry->symlink_status(error).type() == std::filesystem::file_type::regular) files.push_back(entry->path());
-  }
-  if (error) fail(ErrorCode::invalid_argument, path.string() + ": " + error.message());
-  if (files.empty()) fail(ErrorCode::invalid_argument, path.string() + " holds no regular file");
-  std::sort(files.begin(), files.end());
-  return files;
-}
 
 std::string printable(const std::string& bytes) {
   std::string text;
