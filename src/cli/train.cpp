@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/failure_note.hpp"
 #include "cli/subcommand.hpp"
+#include "cli/train/checkpoint_scores.hpp"
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
+#include "cli/train/interruption.hpp"
 #include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
@@ -12,6 +14,8 @@
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/base/log.hpp"
+#include "trireme/interruption/watch.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
@@ -40,6 +44,14 @@ void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, i
   if (std::has_single_bit(*leaves)) options.logical_shards = static_cast<int>(*leaves);
 }
 
+/// Whom to ask whether this host will be taken away.
+/// Errors: invalid_argument naming the variable.
+interruption::WatchOptions watch_options(const platform::Environment& environment, const std::string& platform) {
+  LogLevel level = LogLevel::warning;
+  parse_log_level(environment.find("TRIREME_LOG").value_or(""), level);
+  return interruption::watch_options(environment, platform, stderr_log(level));
+}
+
 /// Samples, and what it took to load them.
 struct Loaded {
   std::unique_ptr<TrainingData> data{};
@@ -62,11 +74,15 @@ std::unique_ptr<BroughtInputs> bring_inputs(const Invocation& invocation, World&
                    .say = [](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); }});
 }
 
-int train_in_world(const Invocation& invocation, TrainOptions options, const std::string& node_name, Loaded loaded,
-                   JobSignals& signals) {
+int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
+                   Loaded loaded, JobSignals& signals) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
+  const interruption::WatchOptions watched =
+      watch_options(invocation.environment, cluster.platform);  // refused before there is a world
   World world = World::open();
   signals.watch(world.communicator());
+  // One rank of every host asks.
+  auto watch = world.local_rank() == 0 ? interruption::start_watch(watched) : nullptr;
   const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
   trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
   trace->agree_on_origin(world.communicator());
@@ -74,7 +90,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const std
   std::unique_ptr<BroughtInputs> inputs;
   if (!loaded.data) {
     const auto begin = std::chrono::steady_clock::now();
-    inputs = bring_inputs(invocation, world, node_name, options);
+    inputs = bring_inputs(invocation, world, cluster.node_name, options);
     loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     loaded.load(options);
   }
@@ -101,9 +117,18 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const std
 
   signals.watch(trainer->reductions());
   signals.attend();
+  std::optional<Interruption> interruption;
+  if (watch)
+    interruption.emplace(
+        std::move(watch), NoticeReaction(world.host(world.rank()), checkpoints != nullptr),
+        Interruption::Parts{
+            .signals = signals,
+            .save_seconds = [&] { return checkpoints ? checkpoints->save_seconds() : 0.0; },
+            .say = [](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); }});
   const double ready_s = process_age() - loaded.seconds;
   TrainResult result = trainer->run(signals);
   result.ready_s = ready_s;
+  interruption.reset();
   const bool is_first = world.rank() == 0;
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
@@ -132,6 +157,19 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const std
   return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
 }
 
+/// Errors: invalid_argument, unsupported for a role that this cannot play.
+platform::Role checked_role(platform::Role role, const TrainOptions& options) {
+  if (role == platform::Role::server)
+    fail(ErrorCode::unsupported, "the role 'server': this version has no parameter servers yet");
+  if (role == platform::Role::evaluator && !options.checkpoints.folder)
+    fail(ErrorCode::invalid_argument, "the role 'evaluator' needs --checkpoint-dir: it scores the checkpoints there");
+  if (role == platform::Role::evaluator && options.data.needs_world())
+    fail(ErrorCode::unsupported,
+         "the role 'evaluator' cannot read a pipe or a sharded channel, which the workers share "
+         "out among themselves: give it a replicated channel or a path");
+  return role;
+}
+
 /// What the ranks of a failed world did last is kept, whoever was at fault.
 int train_and_record(const Invocation& invocation) {
   const auto& environment = invocation.environment;
@@ -140,12 +178,14 @@ int train_and_record(const Invocation& invocation) {
   const auto options =
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
+  const platform::Role role = checked_role(cluster.role, *options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
+  if (role == platform::Role::evaluator) return score_checkpoints(*options, *loaded.data, signals);
   try {
-    return train_in_world(invocation, *options, cluster.node_name, std::move(loaded), signals);
+    return train_in_world(invocation, *options, cluster, std::move(loaded), signals);
   } catch (const Exception& failure) {
     if (is_failure_of_world(failure.error())) {
       const std::string said =

@@ -133,10 +133,12 @@ bool Checkpoints::save_last(std::uint64_t step) {
 
 void Checkpoints::tell(const std::optional<checkpoint::SaveReport>& report) {
   if (!report) return;
-  if (report->is_complete)
+  if (report->is_complete) {
     complete_ = report->step;
-  else if (last_saved_ == report->step)
+    save_seconds_.store(report->seconds, std::memory_order_relaxed);
+  } else if (last_saved_ == report->step) {
     last_saved_ = complete_;
+  }
   if (!is_first_) return;
   const std::string which = "the checkpoint of step " + std::to_string(report->step);
   if (report->is_complete) {

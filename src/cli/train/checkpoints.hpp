@@ -9,6 +9,7 @@
 #include "trireme/checkpoint/saver.hpp"
 #include "trireme/world/world.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -36,6 +37,8 @@ class Checkpoints {
   /// Takes the folder over and puts the newest good checkpoint into what was added, for batches of `leaves` leaves; its step. Nothing, when there is none.
   std::optional<std::uint64_t> resume(int leaves);
 
+  /// What the newest complete one took from its begin, 0 before the first. Threads: any; not collective.
+  double save_seconds() const { return save_seconds_.load(std::memory_order_relaxed); }
   /// Whether this rank asks the others for a checkpoint now. Not collective.
   bool asks_for_one(JobSignals& signals) const;
   /// Whether this rank asks for the end now. Not collective.
@@ -76,6 +79,7 @@ class Checkpoints {
   std::optional<std::uint64_t> last_saved_;  // step: begun, or there
   bool postponed_ = false;                   // one was due while another was being written
   std::optional<std::uint64_t> complete_;    // the newest one's step
+  std::atomic<double> save_seconds_{0.0};    // what that took
 };
 
 }  // namespace trireme::cli

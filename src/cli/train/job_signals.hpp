@@ -36,6 +36,12 @@ class JobSignals {
   void attend() noexcept { attended_.store(true, std::memory_order_relaxed); }
   /// The signal that asked for a stop; 0: none.
   int stop_signal() const noexcept { return stop_signal_.load(std::memory_order_relaxed); }
+  /// What SIGTERM and SIGUSR1 do, without a signal: for what else asks for a stop (in the name of `signal`) or a checkpoint.
+  void request_stop(int signal) noexcept {
+    int none = 0;
+    stop_signal_.compare_exchange_strong(none, signal, std::memory_order_relaxed);
+  }
+  void request_checkpoint() noexcept { checkpoint_requested_.store(true, std::memory_order_relaxed); }
   /// Whether SIGUSR1 came since the last call.
   bool take_checkpoint_request() noexcept { return checkpoint_requested_.exchange(false, std::memory_order_relaxed); }
   /// The recorders of the communicators watched, as Communicator::flight_recorder_json gives them.

@@ -21,6 +21,16 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
+/// " val_accuracy=0.9132 val_loss=0.31…", of what the score has; `prefix` stands before each name.
+std::string score_text(const Score& score, const std::string& prefix) {
+  std::string text;
+  if (score.accuracy) text += " " + prefix + "accuracy=" + fixed(*score.accuracy, 4);
+  text += " " + prefix + "loss=" + loss_text(score.loss);
+  if (score.perplexity) text += " " + prefix + "perplexity=" + loss_text(*score.perplexity);
+  if (score.error) text += " " + prefix + "rmse=" + loss_text(*score.error);
+  return text;
+}
+
 }  // namespace
 
 std::string result_line(const TrainResult& result) {
@@ -65,13 +75,15 @@ std::string metric_line(const Metric& metric) {
   std::string line = "metric step=" + std::to_string(metric.step) + " epoch=" + std::to_string(metric.epoch);
   if (metric.step_loss) line += " step_loss=" + loss_text(*metric.step_loss);
   if (metric.train_loss) line += " train_loss=" + loss_text(*metric.train_loss);
-  if (metric.validation) {
-    if (metric.validation->accuracy) line += " val_accuracy=" + fixed(*metric.validation->accuracy, 4);
-    line += " val_loss=" + loss_text(metric.validation->loss);
-    if (metric.validation->perplexity) line += " val_perplexity=" + loss_text(*metric.validation->perplexity);
-    if (metric.validation->error) line += " val_rmse=" + loss_text(*metric.validation->error);
-  }
+  if (metric.validation) line += score_text(*metric.validation, "val_");
   return line + " samples_per_s=" + fixed(metric.samples_per_s, 1);
+}
+
+std::string score_result_line(const ScoreResult& result) {
+  return "result: role=evaluator model=" + result.model + " scored=" + std::to_string(result.scored) +
+         " step=" + std::to_string(result.step) + score_text(result.score, "val_") +
+         " best_step=" + std::to_string(result.best_step) + score_text(result.best, "best_val_") +
+         " seconds=" + fixed(result.seconds, 2) + " weights_xxh3=" + result.weights_xxh3;
 }
 
 std::string start_line(const Start& start) {

@@ -55,6 +55,20 @@ struct Metric {
 };
 std::string metric_line(const Metric& metric);
 
+/// What came of scoring checkpoints beside training.
+struct ScoreResult {
+  std::string model{};
+  std::uint64_t scored = 0;  ///< checkpoints
+  std::uint64_t step = 0;    ///< of the last one
+  Score score{};             ///< of the last one
+  std::uint64_t best_step = 0;
+  Score best{};
+  double seconds = 0.0;
+  std::string weights_xxh3{};  ///< of the last one, as it was scored
+};
+/// "result: role=evaluator model=mlp scored=4 step=… val_accuracy=… val_loss=… best_step=… best_val_loss=… … weights_xxh3=…".
+std::string score_result_line(const ScoreResult& result);
+
 /// Why training ended before its time.
 std::string early_stop_line(std::uint64_t step, std::uint64_t best_step, std::uint64_t patience);
 

@@ -46,6 +46,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
       optimizer_state_(*optimizer_),
       position_({.step = step_,
                  .applied = applied_,
+                 .total_steps = total_steps_,
                  .result = result_,
                  .sampler = sampler_,
                  .epoch_loss = epoch_loss_,

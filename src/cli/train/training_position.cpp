@@ -33,6 +33,7 @@ void TrainingPosition::save_meter(checkpoint::StateWriter& writer, const char* n
 void TrainingPosition::save(checkpoint::StateWriter& writer) const {
   writer.value("step", parts_.step);
   writer.value("applied", parts_.applied);
+  writer.value("total_steps", parts_.total_steps);
   writer.value("epochs", parts_.result.epochs);
   writer.value("train_loss", parts_.result.train_loss);
   if (parts_.result.stopped_early_at) writer.value("stopped_early_at", *parts_.result.stopped_early_at);

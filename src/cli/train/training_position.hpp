@@ -20,6 +20,7 @@ class TrainingPosition final : public checkpoint::Stateful {
   struct Parts {
     std::uint64_t& step;
     std::uint64_t& applied;
+    const std::uint64_t& total_steps;  ///< at which training is complete; for those who look on
     TrainResult& result;
     data::DistributedSampler& sampler;
     LossMeter& epoch_loss;
