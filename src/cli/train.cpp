@@ -3,6 +3,7 @@
 #include "cli/subcommand.hpp"
 #include "cli/train/checkpoint_scores.hpp"
 #include "cli/train/checkpoints.hpp"
+#include "cli/train/course.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
 #include "cli/train/model_export.hpp"
@@ -12,6 +13,7 @@
 #include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
 #include "cli/train/tasks/load.hpp"
+#include "cli/train/trackers.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/base/log.hpp"
@@ -27,6 +29,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <unistd.h>
@@ -42,6 +45,21 @@ void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, i
   const auto* leaves = std::get_if<std::uint64_t>(&found->second);
   if (leaves == nullptr || *leaves < static_cast<std::uint64_t>(ranks)) return;
   if (std::has_single_bit(*leaves)) options.logical_shards = static_cast<int>(*leaves);
+}
+
+/// Rank 0's trackers, and what they are told before the first step.
+void begin_course(Course& course, const Invocation& invocation, const platform::ClusterSpec& cluster,
+                  const TrainOptions& options, const World& world, Trainer& trainer) {
+  const Log log(LogLevel::info, [](LogLevel, std::string_view line) {
+    std::fprintf(stderr, "trireme train: %.*s\n", static_cast<int>(line.size()), line.data());
+  });
+  const char* const objective = trainer.task().measure() == Measure::accuracy ? "val_accuracy" : "val_loss";
+  course.begin(make_trackers(choose_trackers(cluster, invocation.environment, options.tracking, objective, log), log),
+               settings_of(options), trainer.done());
+  course.tag("world", std::to_string(world.size()));
+  course.tag("platform", cluster.platform);
+  if (cluster.tuning) course.tag("trial", cluster.tuning->trial_id);
+  trainer.report_to([&course](const Metric& metric, double done) { course.note(metric, done); });
 }
 
 /// Whom to ask whether this host will be taken away.
@@ -75,7 +93,7 @@ std::unique_ptr<BroughtInputs> bring_inputs(const Invocation& invocation, World&
 }
 
 int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
-                   Loaded loaded, JobSignals& signals) {
+                   Loaded loaded, JobSignals& signals, Course& course) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   const interruption::WatchOptions watched =
       watch_options(invocation.environment, cluster.platform);  // refused before there is a world
@@ -113,6 +131,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   if (world.rank() == 0) {
     if (!options.from_platform.empty()) std::fprintf(stderr, "trireme train: %s\n", options.from_platform.c_str());
     std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
+    begin_course(course, invocation, cluster, options, world, *trainer);
   }
 
   signals.watch(trainer->reductions());
@@ -142,16 +161,23 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
     std::fflush(stdout);
   }
   if (result.diverged_at) {
-    std::fprintf(stderr, "%s\n", divergence_line(result, options.optimizer.learning_rate).c_str());
+    const std::string cause = divergence_line(result, options.optimizer.learning_rate);
+    std::fprintf(stderr, "%s\n", cause.c_str());
+    course.fail(cause);
     return 1;
   }
-  if (!exported) return 1;
+  if (!exported) {
+    course.fail("the trained model could not be written to --model-dir");
+    return 1;
+  }
   if (result.is_unsaved) {
     if (is_first)
       std::fprintf(stderr, "trireme train: %s without a checkpoint of step %llu\n",
                    result.is_interrupted ? "stopped" : "complete, but", static_cast<unsigned long long>(result.steps));
+    course.fail("the last checkpoint could not be written");
     return 1;
   }
+  course.finish(result);
   if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
   const CheckpointChoice& choice = options.checkpoints;
   return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
@@ -182,16 +208,19 @@ int train_and_record(const Invocation& invocation) {
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 
+  scrub_tracking_secrets();
+  Course course;                                                // outlives the world
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   if (role == platform::Role::evaluator) return score_checkpoints(*options, *loaded.data, signals);
   try {
-    return train_in_world(invocation, *options, cluster, std::move(loaded), signals);
+    return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course);
   } catch (const Exception& failure) {
     if (is_failure_of_world(failure.error())) {
       const std::string said =
           keep_recorders(signals.rank(), signals.recorders(), invocation.environment.find("TRIREME_RECORDER_DIR"));
       std::fwrite(said.data(), 1, said.size(), stderr);
     }
+    course.fail(failure.error().message);
     throw;
   }
 }

@@ -14,14 +14,15 @@
 namespace trireme::http {
 
 struct Request {
-  std::string method = "GET";  ///< GET, POST or PUT
-  std::string url;             ///< http:// or https://
+  std::string method = "GET";          ///< GET, POST or PUT
+  std::string url;                     ///< http:// or https://
   std::vector<std::string> headers{};  ///< "Name: value"
   std::string body{};
   std::chrono::milliseconds connect_timeout{2000};
   std::chrono::milliseconds timeout{10000};  ///< of all of it
   std::size_t most_bytes = 1 << 20;          ///< of an answer; a longer one is an error
-  bool through_proxy = true;                 ///< as https_proxy and its kin say; never for addresses of this host's own link
+  std::string ca_file{};      ///< the authorities that a server's certificate is checked by; empty: the system's
+  bool through_proxy = true;  ///< as https_proxy and its kin say; never for addresses of this host's own link
 };
 
 struct Response {
@@ -30,10 +31,11 @@ struct Response {
   std::map<std::string, std::string> headers;  ///< names in lower case
 };
 
-/// One connection, kept open between requests to one server.
+/// A connection is kept open between requests to one server.
 /// Redirections are not followed: what carries a token must not be sent elsewhere.
-/// Errors: timeout; system, saying what libcurl says of the connection or of TLS, with the host but without what stands behind
-///         '?' in the URL, and never a header; corrupt for an answer that is no HTTP or too long. A status such as 404 is no error.
+/// Errors: timeout; system, saying what libcurl says of the connection or of TLS, with the address but without what
+///         stands behind '?' in it or is a user's, and never a header; corrupt for an answer that is no HTTP, not whole or too long;
+///         invalid_argument for a request that is none. A status such as 404 is no error.
 /// Threads: one caller at a time; another may set `cancelled`, which ends a request within 100 ms (closed).
 class Client {
  public:

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,9 @@ namespace trireme::tracking {
 struct Measurement {
   std::uint64_t step = 0;
   std::chrono::system_clock::time_point time{};
-  std::map<std::string, double> metrics;  ///< name -> value, which may be no number
+  std::map<std::string, double> metrics{};     ///< name -> value, which may be no number
+  std::optional<double> done{};                ///< of the whole run, 0 to 1
+  std::optional<std::chrono::seconds> left{};  ///< until its end, as far as can be told
 };
 
 /// How a run ended.
@@ -36,7 +39,7 @@ class Tracker {
   virtual void finish(Ending ending, std::chrono::milliseconds patience) noexcept = 0;
 };
 
-/// All of `trackers` as one.
+/// All of `trackers` as one. finish() asks one after the other, the patience being that of all together.
 std::unique_ptr<Tracker> all_of(std::vector<std::unique_ptr<Tracker>> trackers);
 
 }  // namespace trireme::tracking

@@ -429,7 +429,8 @@ auto with_flags(Use use) {
   DataFlags data(flags);
   GptFlags language(flags);
   CheckpointFlags checkpoints(flags);
-  return use(flags, typed, data, language, checkpoints);
+  TrackingFlags tracking(flags);
+  return use(flags, typed, data, language, checkpoints, tracking);
 }
 
 }  // namespace
@@ -468,7 +469,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   const Hyperparameters said = asks_for_no_training(arguments) ? Hyperparameters() : cluster.hyperparameters;
   const PlatformPlaces places(cluster, root);
   return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language,
-                        const auto& checkpoints) -> std::optional<TrainOptions> {
+                        const auto& checkpoints, const auto& tracking) -> std::optional<TrainOptions> {
     std::vector<std::string> words = flag_words(said, flags.flags());
     words.insert(words.end(), arguments.begin(), arguments.end());  // the last of a flag counts
     try {
@@ -479,6 +480,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
       }
       TrainOptions options = check(flags, typed, data, language, checkpoints, places);
       places.settle(options);
+      options.tracking = tracking.checked(flags);
       return options;
     } catch (const Exception& refusal) {
       const Error& error = refusal.error();

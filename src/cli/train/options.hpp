@@ -5,6 +5,7 @@
 #include "cli/train/data_options.hpp"
 #include "cli/train/gpt_flags.hpp"
 #include "cli/train/optimizers.hpp"
+#include "cli/train/tracking_flags.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
 #include "trireme/optim/schedule.hpp"
@@ -71,6 +72,7 @@ struct TrainOptions {
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
   CheckpointChoice checkpoints{};
+  TrackingChoice tracking{};
   std::uint64_t log_every = 0;             ///< steps; 0: never
   std::optional<std::string> model_dir{};  ///< folder for the trained model; unset: none
   std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none

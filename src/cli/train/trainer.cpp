@@ -298,17 +298,16 @@ double Trainer::pass(Shard& shard, const PassPlace& place) {
 void Trainer::after_step(std::uint64_t epoch, bool is_last_of_epoch) {
   if (options_.log_every != 0 && step_ % options_.log_every == 0) {
     const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
-    say(metric_line({.step = step_,
-                     .epoch = epoch,
-                     .step_loss = recent_loss_.take(communicator_, metric_options_),
-                     .samples_per_s = throughput_.samples_per_s()}));
+    tell({.step = step_,
+          .epoch = epoch,
+          .step_loss = recent_loss_.take(communicator_, metric_options_),
+          .samples_per_s = throughput_.samples_per_s()});
   }
   // At the end of an epoch, or of all, it is looked at together with the loss of the epoch.
   if (validates_at_step() && !is_last_of_epoch && !at_last_step()) {
     validate();
     if (validated_at_ == step_) {
-      say(metric_line(
-          {.step = step_, .epoch = epoch, .validation = validation_, .samples_per_s = throughput_.samples_per_s()}));
+      tell({.step = step_, .epoch = epoch, .validation = validation_, .samples_per_s = throughput_.samples_per_s()});
     }
   }
   show_progress(epoch);
@@ -341,7 +340,7 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
     validate();
     if (validated_at_ == step_) metric.validation = validation_;
   }
-  say(metric_line(metric));
+  tell(metric);
   if (result_.stopped_early_at && world_.rank() == 0) {
     progress_.clear();
     std::fprintf(stderr, "%s\n", early_stop_line(step_, selection_.best_step(), when.patience).c_str());
@@ -389,11 +388,12 @@ void Trainer::keep_final_weights() {
   }
 }
 
-void Trainer::say(const std::string& line) {
+void Trainer::tell(const Metric& metric) {
   if (world_.rank() != 0) return;
   progress_.clear();
-  std::printf("%s\n", line.c_str());
+  std::printf("%s\n", metric_line(metric).c_str());
   std::fflush(stdout);
+  if (listener_) listener_(metric, done());
 }
 
 Start Trainer::start() const {

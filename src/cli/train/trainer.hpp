@@ -18,9 +18,12 @@
 #include "trireme/telemetry/scoped_span.hpp"
 #include "trireme/world/world.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace trireme::cli {
 
@@ -38,6 +41,10 @@ class Trainer {
   /// what the weights that are kept are worth and checks that all ranks have the same.
   /// Errors: those of the communicator; mismatch naming a rank whose weights differ.
   TrainResult run(JobSignals& signals);
+
+  /// Every metric line's numbers, on rank 0, and how much of all steps is done then, 0 to 1.
+  void report_to(std::function<void(const Metric&, double done)> listener) { listener_ = std::move(listener); }
+  double done() const { return static_cast<double>(step_) / static_cast<double>(std::max(step_, total_steps_)); }
 
   Start start() const;
   /// What the trained model has to show beside numbers. Not collective.
@@ -69,7 +76,7 @@ class Trainer {
   void keep_final_weights();
   void warn_of_skipped_steps();
   void note_selection() const;
-  void say(const std::string& line);
+  void tell(const Metric& metric);
   /// A checkpoint may be beyond what is asked for now.
   bool at_last_step() const { return step_ >= total_steps_; }
   bool is_over() const { return at_last_step() || result_.diverged_at || result_.stopped_early_at; }
@@ -93,6 +100,7 @@ class Trainer {
   LossMeter recent_loss_;
   Throughput throughput_;
   Progress progress_;
+  std::function<void(const Metric&, double)> listener_;
   Progress::Clock::time_point started_{};
   Checkpoints* checkpoints_;
   telemetry::SpanRecorder* trace_;
