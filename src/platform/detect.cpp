@@ -54,6 +54,7 @@ ClusterSpec detect(const Environment& environment, const DetectOptions& options)
   spec.launcher = launcher->name;
   launcher->describe(scene, spec);
   if (const auto role = scene.text("TRIREME_ROLE")) spec.role = parse_role(*role, "TRIREME_ROLE");
+  if (spec.role != Role::worker) spec.ranks_known = false;
   warn_of_conflicts(scene, *launcher, spec);
   platform->describe(scene, spec);
   if (const auto restarts = environment.integer("TORCHELASTIC_RESTART_COUNT", 0, std::numeric_limits<int>::max())) {

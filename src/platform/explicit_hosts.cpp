@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The library's own override: TRIREME_NNODES, TRIREME_NODE_RANK and TRIREME_MASTER=host:port.
+// The library's own override: TRIREME_NNODES, TRIREME_NODE_RANK and TRIREME_MASTER=host:port. In an indexed Job of
+// Kubernetes the platform gives the index.
 #include "platform/host_level.hpp"
 #include "platform/host_port.hpp"
 #include "platform/launcher.hpp"
@@ -24,6 +25,7 @@ void describe_explicit_hosts(const Scene& scene, ClusterSpec& spec) {
     fail(ErrorCode::invalid_argument, std::string(place.index ? "TRIREME_NODE_RANK" : "TRIREME_MASTER") +
                                           " is set but TRIREME_NNODES is not: TRIREME_NNODES, TRIREME_NODE_RANK and "
                                           "TRIREME_MASTER=host:port go together");
+  if (!place.index) place.index = environment.integer("JOB_COMPLETION_INDEX", 0, std::numeric_limits<int>::max());
   if (!place.index && *place.count == 1) place.index = 0;
   const auto master = environment.find("TRIREME_MASTER");
   for (const auto& [name, there] : {std::pair{"TRIREME_NODE_RANK", place.index.has_value()},

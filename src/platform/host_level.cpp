@@ -40,8 +40,12 @@ void describe_host(const Scene& scene, const HostPlace& place, ClusterSpec& spec
   if (!place.master) return;
   spec.master = place.master;
   spec.port = place.port;
-  spec.store_host = place.master;
-  spec.store_port = place.port;
+  if (place.port == 6000 && scene.platform == "azureml") {
+    spec.port = azure_port;
+    spec.warnings.emplace_back("port 6000 is Azure Batch's: the hosts meet at 6105 instead");
+  }
+  spec.store_host = spec.master;
+  spec.store_port = spec.port;
 }
 
 }  // namespace trireme::platform

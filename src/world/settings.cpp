@@ -179,6 +179,8 @@ Settings settle(const Options& options, const platform::Environment& environment
     described.set("MASTER_PORT", std::to_string(address.port));
   }
   auto cluster = platform::detect(described);
+  if (cluster.rank == 0 && cluster.launcher != "none")
+    log(LogLevel::info, "launcher " + cluster.launcher + " on platform " + cluster.platform + " decides about ranks");
   for (const auto& warning : cluster.warnings) {
     if (cluster.rank == 0) log(LogLevel::warning, warning);
   }

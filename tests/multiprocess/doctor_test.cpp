@@ -4,6 +4,9 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
+#include <fstream>
+
 using namespace trireme::testing;
 using Catch::Matchers::Contains;
 using nlohmann::json;
@@ -54,6 +57,52 @@ TEST_CASE("doctor refuses half of what srun sets for a task") {
   REQUIRE(result.exit_code == 2);
   REQUIRE(result.out.empty());
   REQUIRE_THAT(result.err, Contains("SLURM_PROCID=1") && Contains("srun"));
+}
+
+TEST_CASE("doctor --root looks below a folder and shows paths that begin with it") {
+  const TemporaryFolder folder;
+  const auto config = std::filesystem::path(folder.path()) / "opt/ml/input/config";
+  std::filesystem::create_directories(config);
+  std::ofstream(config / "resourceconfig.json") << R"({"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})";
+  std::ofstream(config / "hyperparameters.json") << R"({"api_key": "very-secret", "lr": "0.1"})";
+  auto result = run_trireme({"doctor", "--json", "--root", folder.path()}, {{"TRIREME_GPU_COUNT", "2"}});
+  REQUIRE(result.exit_code == 0);
+  const auto said = json::parse(result.out);
+  REQUIRE(said["platform"] == "sagemaker");
+  REQUIRE(said["launcher"] == "node_list");
+  REQUIRE(said["level"] == "node");
+  REQUIRE(said["rank"] == 2);
+  REQUIRE(said["world"] == 4);
+  REQUIRE(said["master"] == "algo-1");
+  REQUIRE(said["model_dir"] == folder.path() + "/opt/ml/model");
+  REQUIRE(said["gpus"].size() == 2);
+  REQUIRE_FALSE(said.contains("role"));
+  REQUIRE(result.out.find("very-secret") == std::string::npos);
+
+  result = run_trireme({"doctor", "--root", folder.path()}, {{"TRIREME_GPU_COUNT", "2"}});
+  REQUIRE(result.exit_code == 0);
+  REQUIRE_THAT(result.out, Contains("2 to 3 of 4") && Contains("1 of 2 (algo-2)") && Contains("lr = 0.1"));
+  REQUIRE(result.out.find("very-secret") == std::string::npos);
+  REQUIRE(run_trireme({"doctor", "--json"}, {{"TRIREME_ROOT", folder.path()}}).out.find("sagemaker") !=
+          std::string::npos);
+
+  std::ofstream(config / "resourceconfig.json") << "{";
+  result = run_trireme({"doctor", "--json", "--root", folder.path()});
+  REQUIRE(result.exit_code == 2);
+  REQUIRE(result.out.empty());
+  REQUIRE_THAT(result.err, Contains((config / "resourceconfig.json").string()));
+  REQUIRE(result.err.find('\n') == result.err.size() - 1);
+}
+
+TEST_CASE("doctor names a role that is no worker's, and a program of that role refuses to be a rank") {
+  const std::map<std::string, std::string> evaluator{
+      {"CLUSTER_SPEC", R"({"cluster": {"workerpool0": ["a"], "workerpool3": ["e"]},
+                           "task": {"type": "workerpool3", "index": 0}})"}};
+  const auto said = json::parse(run_trireme({"doctor", "--json"}, evaluator).out);
+  REQUIRE(said["role"] == "evaluator");
+  REQUIRE(said["rank"].is_null());
+  REQUIRE(said["world"].is_null());
+  REQUIRE_THAT(run_trireme({"doctor"}, evaluator).out, Contains("evaluator"));
 }
 
 TEST_CASE("doctor never prints the job key") {

@@ -21,8 +21,33 @@ namespace trireme::testing {
 namespace {
 
 bool describes_a_job(const std::string& entry) {
-  for (const char* prefix : {"RANK=", "WORLD_SIZE=", "LOCAL_", "GROUP_", "MASTER_", "TRIREME_", "TORCHELASTIC_",
-                             "OMPI_", "PMI_", "SLURM_", "OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS="}) {
+  for (const char* prefix : {"RANK=",
+                             "WORLD_SIZE=",
+                             "LOCAL_",
+                             "GROUP_",
+                             "MASTER_",
+                             "TRIREME_",
+                             "TORCHELASTIC_",
+                             "OMPI_",
+                             "PMI_",
+                             "SLURM_",
+                             "PET_",
+                             "NODE_RANK=",
+                             "CLUSTER_SPEC=",
+                             "TF_CONFIG=",
+                             "CLOUD_ML_",
+                             "AIP_",
+                             "AZUREML_",
+                             "AZURE_ML_",
+                             "AZ_BATCH",
+                             "TRAINING_JOB_",
+                             "SAGEMAKER_",
+                             "SM_",
+                             "KUBERNETES_",
+                             "K_MPI_",
+                             "JOB_COMPLETION_INDEX=",
+                             "OMP_NUM_THREADS=",
+                             "OPENBLAS_NUM_THREADS="}) {
     if (entry.rfind(prefix, 0) == 0) return true;
   }
   return false;

@@ -104,6 +104,7 @@ TEST_CASE("Azure ML: TF_CONFIG and lists of Batch are of hosts") {
   const std::string alone = described("");
   check({
       {"tensorflow", run({{"TF_CONFIG", tensorflow}}), {}, second.c_str()},
+      {"tensorflow, never port 6000", run({{"TF_CONFIG", tensorflow}, {"MASTER_PORT", "6000"}}), {}, second.c_str(), 1},
       {"no distribution, two nodes",
        run({{"AZUREML_NODE_COUNT", "2"},
             {"AZUREML_CR_NODE_RANK", "1"},

@@ -339,3 +339,52 @@ TEST_CASE("secrets leave the environment, and the memory it had") {
   for (std::size_t i = 0; i < 20; ++i) REQUIRE(text[i] == '\0');
   scrub_secrets();  // nothing there any more
 }
+
+TEST_CASE("A host whose ranks are still to be started is told how, a host of one rank is a world of one") {
+  const auto host = [](const char* hosts, const char* processes) {
+    return settle(silent(), {{"TRIREME_NNODES", hosts},
+                             {"TRIREME_NODE_RANK", "0"},
+                             {"TRIREME_MASTER", "boss:1"},
+                             {"TRIREME_PROCS_PER_NODE", processes}})
+        .cluster;
+  };
+  const auto refused = [](const platform::ClusterSpec& cluster) {
+    try {
+      require_rank(cluster);
+    } catch (const Exception& caught) {
+      return caught.error();
+    }
+    return Error{};
+  };
+  REQUIRE_FALSE(refused(host("1", "1")));
+  REQUIRE(has(refused(host("1", "4")).message, "a host that has 4 ranks to start"));
+  REQUIRE(has(refused(host("2", "1")).message, "one host of 2 and has 1 rank to start"));
+  REQUIRE(has(refused(host("2", "4")).message, "trireme entry"));
+  REQUIRE_FALSE(refused(settle(silent(), launched()).cluster));
+}
+
+TEST_CASE("Who is no worker is no rank: servers do not exist yet, evaluators stand beside the world") {
+  const auto refused = [](const char* role) {
+    try {
+      require_rank(settle(silent(), {{"TRIREME_ROLE", role}}).cluster);
+    } catch (const Exception& caught) {
+      return caught.error();
+    }
+    return Error{};
+  };
+  REQUIRE_FALSE(refused("worker"));
+  REQUIRE(refused("server").code == ErrorCode::unsupported);
+  REQUIRE(has(refused("server").message, "parameter server"));
+  REQUIRE(refused("evaluator").code == ErrorCode::invalid_argument);
+  REQUIRE(has(refused("evaluator").message, "evaluator"));
+}
+
+TEST_CASE("A rank given as an option counts more than hosts given in the environment") {
+  Options options = silent();
+  options.rank = 0;
+  options.world_size = 1;
+  const auto cluster =
+      settle(options, {{"TRIREME_NNODES", "2"}, {"TRIREME_NODE_RANK", "1"}, {"TRIREME_MASTER", "b:1"}}).cluster;
+  REQUIRE(cluster.level == "process");
+  REQUIRE(cluster.world == 1);
+}
