@@ -77,7 +77,7 @@ TEST_CASE("Hosts that start different numbers of ranks number them through, and 
 }
 
 TEST_CASE("Ranks of several launchers open one world and train to the weights of one launcher") {
-  const std::vector<std::string> train{TRIREME_PROGRAM,    "train", "--dataset", "synthetic:images",
+  const std::vector<std::string> train{TRIREME_PROGRAM,    "train", "--dataset", "synthetic:blobs",
                                        "--hidden",         "8",     "--epochs",  "1",
                                        "--logical-shards", "4"};
   std::vector<std::string> alone{"run", "-n", "4", "--"};

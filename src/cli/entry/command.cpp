@@ -7,10 +7,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <string_view>
 
 namespace trireme::cli {
 namespace {
+
+constexpr std::uint16_t default_port = 7777;
+constexpr int most_processes = 4096;
 
 using Word = std::vector<std::string>::const_iterator;
 
@@ -35,6 +39,12 @@ std::chrono::seconds seconds_of(std::string_view flag, const std::string& text) 
   if (error != std::errc() || end != text.data() + text.size() || value < 0)
     fail(ErrorCode::invalid_argument, std::string(flag) + " must be whole seconds, got '" + text + "'");
   return std::chrono::seconds(value);
+}
+
+/// Ranks of this host to start.
+int local_ranks(const platform::Environment& environment, const platform::ClusterSpec& spec) {
+  if (const auto count = environment.integer("TRIREME_PROCS_PER_NODE", 1, most_processes)) return *count;
+  return spec.local_world.value_or(1);
 }
 
 /// A hyperparameter's value, one line of JSON, as a program takes it: texts without quotation marks.
@@ -100,6 +110,28 @@ std::vector<std::string> training_command(const EntryOptions& options, const std
   if (!is_users) return command;
   for (const auto& [name, value] : spec.hyperparameters) command.push_back("--" + name + "=" + plain_value(value));
   return command;
+}
+
+RunOptions run_options(const EntryOptions& options, const platform::Environment& environment,
+                       const platform::ClusterSpec& spec, const std::vector<std::string>& command) {
+  // Parsed as typed, so that what `trireme run` says of a number holds here too.
+  std::vector<std::string> words{"-n", std::to_string(local_ranks(environment, spec))};
+  if (options.grace) words.insert(words.end(), {"--grace", *options.grace});
+  words.emplace_back("--");
+  words.insert(words.end(), command.begin(), command.end());
+  RunOptions run = parse_run_options(words).value();
+  if (!options.grace) run.grace = grace_within(spec.stop_grace);
+  if (spec.level != "node" || spec.nnodes.value_or(1) == 1) return run;
+  run.nnodes = *spec.nnodes;
+  run.node_rank = spec.node_rank.value_or(0);
+  run.node_name = spec.node_name;
+  run.node_names = spec.hosts;
+  run.rendezvous.host = spec.master.value_or(spec.hosts.empty() ? "" : spec.hosts.front());
+  run.rendezvous.port = spec.port.value_or(default_port);
+  if (run.rendezvous.host.empty())
+    fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes) +
+                                          " hosts, but nothing names the first: set MASTER_ADDR and MASTER_PORT");
+  return run;
 }
 
 std::chrono::milliseconds grace_within(std::chrono::seconds stop_grace) {

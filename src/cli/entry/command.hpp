@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/run/options.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
 #include <chrono>
@@ -35,6 +36,12 @@ EntryOptions parse_entry_options(const std::vector<std::string>& arguments);
 /// which is given the platform's hyperparameters as flags --name=value behind everything else; `trireme train` reads them itself.
 std::vector<std::string> training_command(const EntryOptions& options, const std::optional<std::string>& program,
                                           const platform::ClusterSpec& spec);
+
+/// What the launcher of this host is asked: as many ranks as TRIREME_PROCS_PER_NODE or the cluster's description says, together with
+/// the other hosts where there are any.
+/// Errors: invalid_argument naming flag or variable.
+RunOptions run_options(const EntryOptions& options, const platform::Environment& environment,
+                       const platform::ClusterSpec& spec, const std::vector<std::string>& command);
 
 /// How long ranks may take to end after a signal: what the platform grants, less a margin for those that wait for them.
 std::chrono::milliseconds grace_within(std::chrono::seconds stop_grace);

@@ -23,40 +23,9 @@ namespace {
 using platform::ClusterSpec;
 using platform::Environment;
 
-constexpr std::uint16_t default_port = 7777;
-constexpr int most_processes = 4096;
-
 bool is_whole_json(const std::string& path) {
   std::ifstream file(path);
   return file && nlohmann::json::accept(file);
-}
-
-/// Ranks of this host to start.
-int local_ranks(const Environment& environment, const ClusterSpec& spec) {
-  if (const auto count = environment.integer("TRIREME_PROCS_PER_NODE", 1, most_processes)) return *count;
-  return spec.local_world.value_or(1);
-}
-
-RunOptions run_options(const EntryOptions& options, const Environment& environment, const ClusterSpec& spec,
-                       std::vector<std::string> command) {
-  // Parsed as typed, so that what `trireme run` says of a number holds here too.
-  std::vector<std::string> words{"-n", std::to_string(local_ranks(environment, spec))};
-  if (options.grace) words.insert(words.end(), {"--grace", *options.grace});
-  words.emplace_back("--");
-  words.insert(words.end(), command.begin(), command.end());
-  RunOptions run = parse_run_options(words).value();
-  if (!options.grace) run.grace = grace_within(spec.stop_grace);
-  if (spec.level != "node" || spec.nnodes.value_or(1) == 1) return run;
-  run.nnodes = *spec.nnodes;
-  run.node_rank = spec.node_rank.value_or(0);
-  run.node_name = spec.node_name;
-  run.node_names = spec.hosts;
-  run.rendezvous.host = spec.master.value_or(spec.hosts.empty() ? "" : spec.hosts.front());
-  run.rendezvous.port = spec.port.value_or(default_port);
-  if (run.rendezvous.host.empty())
-    fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes) +
-                                          " hosts, but nothing names the first: set MASTER_ADDR and MASTER_PORT");
-  return run;
 }
 
 /// Ranks that `trireme run` starts, and what else is about a host, are not this process's own.
@@ -130,8 +99,7 @@ int train_here(const EntryOptions& options, const Environment& environment) {
     std::error_code ignored;
     std::filesystem::remove(*places.file, ignored);  // a former start's, whose cause is not this one's
   }
-  return run_job(run_options(options, environment, spec, std::move(command)), environment,
-                 {places, spec.interface, spec.job_id});
+  return run_job(run_options(options, environment, spec, command), environment, {places, spec.interface, spec.job_id});
 }
 
 }  // namespace trireme::cli

@@ -6,6 +6,7 @@
 #include "trireme/rendezvous/join.hpp"
 #include "trireme/rendezvous/server.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
@@ -26,6 +27,9 @@ constexpr std::uint64_t epoch = 0;
 constexpr const char* place_key = "ranks";
 /// How long a reader sleeps before it looks whether it is still wanted.
 constexpr std::chrono::seconds look_up{1};
+/// How long a launcher of a former start of the job may take to end.
+constexpr std::chrono::seconds former_life{30};
+constexpr std::chrono::milliseconds retry_pause{200};
 /// How long the journal's last lines may take.
 constexpr std::chrono::seconds farewell_limit{2};
 
@@ -64,22 +68,13 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
 
   void meet(Deadline deadline) {
     if (options_.node == 0) serve();
-    auto address = server_address();
-    {
-      auto store = rendezvous::connect_store(address, deadline);
-      agree_on_nnodes(*store);
-      if (store->add("arrivals/" + std::to_string(options_.node), 1) != 1) {
-        const std::string node = std::to_string(options_.node);
-        fail(ErrorCode::invalid_argument,
-             "node " + node + " is there already: two launchers were started with --node-rank " + node +
-                 ", or this one was started again while the others were not; start all launchers of a job again");
-      }
-      control_ = rendezvous::connect_control(address, *this, deadline);
-      try {
-        await_cards(*store, deadline);
-      } catch (const Exception& exception) {
-        refuse(exception);
-      }
+    const auto address = server_address();
+    const auto store = arrive(address, deadline);
+    control_ = rendezvous::connect_control(address, *this, deadline);
+    try {
+      await_cards(*store, deadline);
+    } catch (const Exception& exception) {
+      refuse(exception);
     }
     writing_ = rendezvous::connect_store(address, deadline);
     reading_ = rendezvous::connect_store(address, deadline);
@@ -168,6 +163,27 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
       fail(exception.error().code,
            "--rendezvous " + options_.rendezvous.to_string() + ": " + exception.error().message);
     }
+  }
+
+  /// A store that knows of this node. Where a platform starts containers again one by one, that of node 0 may still be about to
+  /// end, with a node of this number in its books: its successor is waited for a while.
+  std::unique_ptr<rendezvous::Store> arrive(const rendezvous::ServerAddress& address, Deadline deadline) const {
+    const auto patience = Deadline::at(std::min(deadline.moment(), Deadline::after(former_life).moment()));
+    for (;;) {
+      try {
+        auto store = rendezvous::connect_store(address, deadline);
+        agree_on_nnodes(*store);
+        if (store->add("arrivals/" + std::to_string(options_.node), 1) == 1) return store;
+      } catch (const Exception& exception) {
+        if (exception.error().code != ErrorCode::peer_lost) throw;  // it ended in the middle of a sentence
+      }
+      if (Deadline::Clock::now() + 2 * retry_pause >= patience.moment()) break;
+      std::this_thread::sleep_for(retry_pause);
+    }
+    const std::string node = std::to_string(options_.node);
+    fail(ErrorCode::invalid_argument,
+         "node " + node + " is there already: two launchers were started with --node-rank " + node +
+             ", or this one was started again while the others were not; start all launchers of a job again");
   }
 
   /// Apart from that of the ranks, whose rendezvous is another.

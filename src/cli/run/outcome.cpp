@@ -25,7 +25,7 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
     const bool ended = std::any_of(ends.begin(), ends.end(), [](const RankEnd& end) { return end.by_launcher; });
     return {interrupted_code,
             std::string("trireme run: interrupted") + (ended ? "; ranks that did not end in time were ended" : ""),
-            true};
+            !ended};
   }
   auto own_failure_of = [&](std::optional<int> rank) {
     return std::find_if(ends.begin(), ends.end(),
@@ -68,7 +68,7 @@ Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int inte
   const std::string line = std::string("trireme run: interrupted by ") + name;
   if (std::any_of(ends.begin(), ends.end(),
                   [](const RankEnd& end) { return end.by_launcher && end.status.signal == SIGKILL; }))
-    return {128 + signal, line + "; ranks that did not end in time were killed", true};
+    return {128 + signal, line + "; ranks that did not end in time were killed"};
   const auto failed = [](const RankEnd& end) { return end.failed(); };
   const auto first = std::find_if(ends.begin(), ends.end(), failed);
   const bool agree = std::all_of(ends.begin(), ends.end(), [&](const RankEnd& end) {

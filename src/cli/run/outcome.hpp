@@ -25,9 +25,10 @@ struct RankEnd {
 /// What `trireme run` reports.
 struct Outcome {
   int exit_code = 0;
-  std::string line{};        ///< one, without a newline; empty when all went well
-  bool interrupted = false;  ///< the job was asked to stop, or stopped in order to go on another time: no failure
-  int culprit = -1;          ///< the rank whose exit code it is, if it is one's
+  std::string line{};  ///< one, without a newline; empty when all went well
+  bool interrupted =
+      false;         ///< the job has stopped in order because it was asked to, or to go on another time: no failure
+  int culprit = -1;  ///< the rank whose exit code it is, if it is one's
   std::string last_words{};  ///< what that rank wrote last to stderr
   bool is_shown = false;     ///< `line` has been printed
 };

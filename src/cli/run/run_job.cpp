@@ -25,6 +25,8 @@ namespace {
 
 constexpr std::chrono::milliseconds default_join_timeout = std::chrono::minutes(15);
 constexpr std::chrono::milliseconds longest_linger{10000};
+/// For node 0 to say where the ranks meet, once all launchers are there.
+constexpr std::chrono::seconds settling_limit{30};
 
 /// Descriptors 0 to 2 are taken, so that no pipe of ours can get one of these numbers.
 void open_standard_descriptors() {
@@ -182,7 +184,7 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
   Launcher launcher(options, {signals, guard, console, nullptr, nodes.get()});
   Outcome outcome;
   try {
-    server = settle_place(options, range, job, nodes.get(), deadline, log);
+    server = settle_place(options, range, job, nodes.get(), Deadline::after(settling_limit), log);
     launcher.serve(server.get());
     outcome = launcher.start(program.path, environment, job);
     if (outcome.exit_code != 0) outcome.line = "trireme run: " + outcome.line;

@@ -49,3 +49,41 @@ TEST_CASE("Ranks have less time than the platform grants") {
   REQUIRE(grace_within(30s) == 27s);
   REQUIRE(grace_within(1s) == 500ms);
 }
+
+TEST_CASE("The launcher of a host is told what the cluster's description says") {
+  trireme::platform::ClusterSpec spec;
+  spec.level = "node";
+  spec.nnodes = 3;
+  spec.node_rank = 1;
+  spec.node_name = "algo-2";
+  spec.hosts = {"algo-1", "algo-2", "algo-3"};
+  spec.master = "algo-1";
+  spec.port = 2222;
+  spec.local_world = 8;
+  spec.stop_grace = std::chrono::seconds(120);
+  const Words program{"./mine", "--", "-n", "3"};
+  auto run = run_options({}, {}, spec, program);
+  REQUIRE(run.ranks == 8);
+  REQUIRE(run.nnodes == 3);
+  REQUIRE(run.node_rank == 1);
+  REQUIRE(run.node_name == "algo-2");
+  REQUIRE(run.node_names == spec.hosts);
+  REQUIRE(run.rendezvous.to_string() == "algo-1:2222");
+  REQUIRE(run.grace == std::chrono::seconds(108));
+  REQUIRE(run.command == program);
+  spec.port.reset();
+  spec.master.reset();
+  REQUIRE(run_options({}, {}, spec, program).rendezvous.to_string() == "algo-1:7777");
+  EntryOptions typed;
+  typed.grace = "7";
+  run = run_options(typed, {{"TRIREME_PROCS_PER_NODE", "2"}}, spec, program);
+  REQUIRE(run.ranks == 2);
+  REQUIRE(run.grace == std::chrono::seconds(7));
+  spec.hosts.clear();
+  REQUIRE(trireme::testing::code_of([&] { run_options({}, {}, spec, program); }) ==
+          trireme::ErrorCode::invalid_argument);
+
+  trireme::platform::ClusterSpec alone;
+  REQUIRE(run_options({}, {}, alone, program).ranks == 1);
+  REQUIRE(run_options({}, {}, alone, program).nnodes == 1);
+}

@@ -5,6 +5,7 @@
 #include "cli/run/ports.hpp"
 #include "support/failures.hpp"
 #include "support/reserved_port.hpp"
+#include "trireme/rendezvous/server.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -192,7 +193,10 @@ TEST_CASE("A launcher that was told another number of hosts, or is there twice, 
   std::thread second([&] { error_of([&] { Nodes::meet(launcher_options(port, 1, 3), soon()); }); });
   const std::string other_number = error_of([&] { Nodes::meet(launcher_options(port, 2, 4), soon()); }).message;
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  const std::string twice = error_of([&] { Nodes::meet(launcher_options(port, 1, 3), soon()); }).message;
+  const std::string twice =
+      error_of([&] {
+        Nodes::meet(launcher_options(port, 1, 3), Deadline::after(std::chrono::milliseconds(600)));
+      }).message;
   auto stranger = launcher_options(port, 2, 3);
   stranger.key = net::JobKey::derived("another job");
   const Error wrong_key = error_of([&] { Nodes::meet(stranger, soon()); });
@@ -201,4 +205,26 @@ TEST_CASE("A launcher that was told another number of hosts, or is there twice, 
   REQUIRE(has(other_number, "--nnodes is 4 here and another number"));
   REQUIRE(has(twice, "node 1 is there already"));
   REQUIRE(wrong_key.code == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("A launcher that is started again outwaits node 0 of the former start") {
+  const trireme::testing::ReservedPort port;
+  const auto patient = [] { return Deadline::after(std::chrono::seconds(30)); };
+  std::thread former([&] {
+    error_of([&] { Nodes::meet(launcher_options(port, 0, 2), Deadline::after(std::chrono::milliseconds(800))); });
+  });
+  {  // it comes, and goes before its job has begun
+    auto key = net::JobKey::derived("a job");
+    const rendezvous::ServerAddress address{.address = port.address, .key = key, .job_id = "nodes/a job", .rank = 1};
+    REQUIRE(rendezvous::connect_store(address, patient())->add("arrivals/1", 1) == 1);
+  }
+  std::unique_ptr<Nodes> first, second;
+  std::thread again([&] { second = Nodes::meet(launcher_options(port, 1, 2), patient()); });
+  former.join();
+  first = Nodes::meet(launcher_options(port, 0, 2), patient());
+  again.join();
+  REQUIRE(first->cards().size() == 2);
+  std::thread other([&] { second->leave(); });
+  first->leave();
+  other.join();
 }
