@@ -6,6 +6,7 @@
 #include "cli/train/course.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
+#include "cli/train/json_log.hpp"
 #include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
@@ -211,6 +212,8 @@ int train_and_record(const Invocation& invocation) {
   scrub_tracking_secrets();
   Course course;                                                // outlives the world
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
+  std::optional<JsonLog> json_log;
+  if (options->logs_json) json_log.emplace();
   if (role == platform::Role::evaluator) return score_checkpoints(*options, *loaded.data, signals);
   try {
     return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course);

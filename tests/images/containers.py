@@ -72,7 +72,6 @@ class Engine:
         self.folder = Path(folder)
         self.state = self.folder / "state"
         self.cache = self.folder / "cache"
-        self.names = []
         shutil.rmtree(self.state, ignore_errors=True)  # of a run that was killed
         for path in (self.state, self.cache):
             path.mkdir(parents=True, exist_ok=True)
@@ -170,20 +169,14 @@ class Engine:
         for inside, outside in (volumes or {}).items():  # "FOLDER" or "FOLDER:ro"
             folder, _, mode = str(outside).partition(":")
             words += ["--volume", f"{folder}:{inside}{':' if mode else ''}{mode}"]
-        self.names.append(name)
         self.podman(*words, *options, image, *arguments)
         return name
 
     def wait(self, name, limit=60):
         """The end of a container; it is removed."""
-        self.podman("wait", name, limit=limit)
-        return self.collect(name)
-
-    def collect(self, name):
+        code = int(self.podman("wait", name, limit=limit).stdout)
         logs = self.podman("logs", name)
-        code = int(self.podman("inspect", "--format", "{{.State.ExitCode}}", name).stdout)
         self.podman("rm", "--force", "--time=0", name)
-        self.names.remove(name)
         return Ended(code, logs.stdout, logs.stderr)
 
     def run(self, name, image, arguments=(), limit=60, **how):
@@ -211,13 +204,13 @@ class Engine:
 
     def remove_all(self):
         self.podman("rm", "--all", "--force", "--time=0", check=False)
-        self.names.clear()
 
-    def left(self):
-        """What is there now and must not stay: containers, networks, cgroups."""
-        found = self.podman("ps", "--all", "--format", "{{.Names}}").stdout.split()
-        networks = self.podman("network", "ls", "--format", "{{.Name}}").stdout.split()
-        return found + [name for name in networks if name != "podman"]
+    def containers(self):
+        return self.podman("ps", "--all", "--format", "{{.Names}}").stdout.split()
+
+    def networks(self):
+        """Those that were made."""
+        return [name for name in self.podman("network", "ls", "--format", "{{.Name}}").stdout.split() if name != "podman"]
 
     def close(self):
         self.remove_all()

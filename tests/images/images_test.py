@@ -4,6 +4,7 @@
 not run, and why. Names of tests as arguments run only these: sagemaker_test.Training.test_…"""
 import argparse
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -18,6 +19,18 @@ MODULES = ("image_test", "limits_test", "sagemaker_test", "platforms_test", "mov
 SKIPPED = 77
 
 
+class TimedResult(unittest.TextTestResult):
+    """Says of every test how long it took."""
+
+    def startTest(self, test):
+        self.started = time.monotonic()
+        super().startTest(test)
+
+    def stopTest(self, test):
+        self.stream.writeln(f"    {time.monotonic() - self.started:.1f} s")
+        super().stopTest(test)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", type=Path, required=True, help="the built trireme")
@@ -30,6 +43,7 @@ def main():
         print(f"skipped: {reason}")
         return SKIPPED
     enclosure.enclose()
+    began = time.monotonic()
     try:
         Scenario.lab = Laboratory(arguments.work.resolve(), SOURCE, arguments.program.resolve())
     except containers.NoBase as problem:
@@ -37,12 +51,19 @@ def main():
         return SKIPPED
     try:
         Scenario.lab.build_all()
+        built = time.monotonic()
         enclosure.leave_network()
+        Scenario.lab.engine.network("job")
         suite = unittest.defaultTestLoader.loadTestsFromNames(arguments.names or MODULES)
-        ended = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+        ended = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=TimedResult).run(suite)
+        Scenario.lab.engine.remove_network("job")
+        left = Scenario.lab.engine.containers() + Scenario.lab.engine.networks()
+        if left:
+            print(f"left behind: {left}")
     finally:
         Scenario.lab.engine.close()
-    return 0 if ended.wasSuccessful() else 1
+    print(f"{time.monotonic() - began:.0f} s in all, {built - began:.0f} of them for the images")
+    return 0 if ended.wasSuccessful() and not left else 1
 
 
 if __name__ == "__main__":

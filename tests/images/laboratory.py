@@ -77,13 +77,12 @@ class Scenario(unittest.TestCase):
     def setUp(self):
         self.folder = self.engine.state / "scenario"
         self.folder.mkdir()
-        self.engine.network("job")
 
     def tearDown(self):
-        self.engine.remove_all()
-        self.engine.remove_network("job")
+        if self.engine.containers():
+            self.engine.remove_all()
         shutil.rmtree(self.folder)
-        self.assertEqual(self.engine.left(), [])
+        self.assertEqual(self.engine.containers(), [])
 
     def need_entry(self):
         """Skips where the program has no container entry point yet."""

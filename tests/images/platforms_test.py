@@ -25,12 +25,12 @@ class VertexAi(Scenario):
     def test_the_file_that_tuning_reads(self):
         tuning = self.folder / "gcs" / "ships-bucket" / "tuning"
         tuning.mkdir(parents=True)
-        job = Vertex(self, 1, TRAINING, environment={"CLOUD_ML_TRIAL_ID": "3", "CLOUD_ML_HP_METRIC_TAG": "test_accuracy",
+        job = Vertex(self, 1, TRAINING, environment={"CLOUD_ML_TRIAL_ID": "3", "CLOUD_ML_HP_METRIC_TAG": "val_accuracy",
                                                      "CLOUD_ML_HP_METRIC_FILE": "/gcs/ships-bucket/tuning/output.metrics"}).start()
         self.ends_well(job.wait()[0])
         lines = [json.loads(line) for line in (tuning / "output.metrics").read_text().splitlines()]
         self.assertEqual(lines[-1]["trial"], "3")
-        self.assertIsInstance(lines[-1]["test_accuracy"], str)
+        self.assertIsInstance(lines[-1]["val_accuracy"], str)
 
 
 class AzureMl(Scenario):

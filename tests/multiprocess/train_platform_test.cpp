@@ -14,6 +14,7 @@
 #include <memory>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -109,6 +110,26 @@ TEST_CASE("Help and description ask nothing of the platform") {
   for (const Words& words : {Words{"train", "--help"}, Words{"train", "--describe=json"}})
     CHECK(run_trireme(words, {{"RANK", "3"}}).exit_code == 0);
   require_refusal(run_trireme({"train", "--describe", "yaml"}), "--describe is 'yaml'; this version has: json");
+}
+
+TEST_CASE("With --log-format json every line of every rank is an object") {
+  const auto result = run_ranks(2, {"train", "--dataset", "synthetic:linear", "--model", "linear", "--samples", "100",
+                                    "--epochs", "2", "--log-format", "json"});
+  INFO(result.out << result.err);
+  REQUIRE(result.exit_code == 0);
+  bool has_metric = false, has_result = false;
+  for (const std::string& text : {result.out, result.err}) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const json object = json::parse(line);
+      CHECK(object["severity"] == "INFO");
+      CHECK(object["message"].is_string());
+      has_metric = has_metric || (object.contains("metric") && object["metric"]["epoch"] == 2);
+      has_result = has_result || (object.contains("result") && object["result"]["world"] == 2);
+    }
+  }
+  CHECK(has_metric);
+  CHECK(has_result);
 }
 
 TEST_CASE("On SageMaker hyperparameters, data, checkpoints and model are found without a flag") {

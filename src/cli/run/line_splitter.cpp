@@ -18,7 +18,8 @@ LineSplitter::LineSplitter(const std::string& label, bool terminal) : prefix_("[
 }
 
 void LineSplitter::give_line(std::string_view text, const Emit& emit) {
-  bool bare = first_ && (starts_with(text, "result:") || starts_with(text, "metric "));
+  bool bare = (first_ && (starts_with(text, "result:") || starts_with(text, "metric "))) ||
+              starts_with(text, "{\"severity\":");  // of any rank: whoever reads objects reads no prefix
   line_.clear();
   if (!bare) line_ = prefix_;
   line_ += text;

@@ -9,7 +9,8 @@ namespace trireme::cli {
 
 /// Cuts one stream of one rank into whole lines that can be shown among those of other ranks.
 ///
-/// Every line is given as "[rank] text\n"; those of rank 0 that start with "result:" or "metric " without the prefix.
+/// Every line is given as "[rank] text\n"; those of rank 0 that start with "result:" or "metric " without the prefix, and
+/// objects for a log ({"severity":…) of any rank.
 /// On a terminal what rank 0 ends with a carriage return is a progress line: given at once, as it is. Bytes are
 /// otherwise kept, whatever they are. A line longer than `longest` is given in pieces of that length, each a line.
 class LineSplitter {

@@ -32,7 +32,7 @@ CheckpointFlags::CheckpointFlags(Arguments& flags) {
   flags.option(
       "--checkpoint-dir", folder_,
       "folder of checkpoints, one for all hosts or one per host that is filled from all: training goes on from "
-      "the newest one there, and writes more");
+      "the newest one there, and writes more (default: the platform's, if it has one)");
   flags
       .option(
           "--checkpoint-every", every_,

@@ -40,8 +40,8 @@ std::string text_of(double value) {
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, describe, loss, precision = "f32",
-              eval_every = "1";
+              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, describe, log_format = "text", loss,
+              precision = "f32", eval_every = "1";
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
                 patience = 0, swa_from = 0;
   double ema = 0;
@@ -130,7 +130,8 @@ void describe(Arguments& flags, Typed& typed) {
       "--dataset", typed.dataset,
       "fashion-mnist (default), or any set of the same four IDX files with --data-dir; text:FILE, a token for each "
       "byte; tokens:FILE, of 16 or 32 bits; csv:FILE, numbers only, whose first line may name the columns; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
-      "folder in place of a text or token file: all files in it, by name");
+      "folder in place of a file: all files in it, by name. An input channel of the platform: its name, or channel:NAME, in "
+      "place of the file");
   flags.option("--data-dir", typed.data_dir,
                std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");
   flags.option("--epochs", typed.epochs, "passes over the training set (default 10)", {.least = 1});
@@ -248,11 +249,17 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option(
       "--model-dir", typed.model_dir,
       "folder that rank 0 leaves the trained model in: model.safetensors, the weights that are the result, and "
-      "config.json, how to compute with them; metrics.json, what the result line tells");
+      "config.json, how to compute with them; metrics.json, what the result line tells (default: the platform's, if "
+      "it has one)");
   flags.option(
       "--trace", typed.trace,
       "file for a Chrome trace of every step (Perfetto shows it); of several ranks each writes its own, rank R "
       "of FILE.json to FILE.rankR.json");
+  flags
+      .option("--log-format", typed.log_format,
+              "text (default), or json: every line of stdout and stderr is an object with severity and message, metric "
+              "and result lines with their words in it")
+      .one_of({"text", "json"});
   flags
       .option("--describe", typed.describe,
               "json: print every flag with its type, range or choices, default, and whether it is worth tuning")
@@ -379,6 +386,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.overlap = !typed.no_overlap;
   options.order = typed.order == "fastest" ? ReductionOrder::fastest : ReductionOrder::canonical;
   options.log_every = typed.log_every;
+  options.logs_json = typed.log_format == "json";
   options.checkpoints = checkpoints.checked(flags, places.checkpoint_dir());
   if (given("--model-dir")) {
     if (typed.model_dir.empty()) refuse("--model-dir: the name of the folder is empty");

@@ -74,6 +74,7 @@ struct TrainOptions {
   CheckpointChoice checkpoints{};
   TrackingChoice tracking{};
   std::uint64_t log_every = 0;             ///< steps; 0: never
+  bool logs_json = false;                  ///< lines of output are JSON objects
   std::optional<std::string> model_dir{};  ///< folder for the trained model; unset: none
   std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none
   std::string from_platform{};             ///< "--model-dir /opt/ml/model, …": what nobody typed; empty: nothing
