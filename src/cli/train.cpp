@@ -210,7 +210,8 @@ int train_and_record(const Invocation& invocation) {
   if (!options->data.needs_world()) loaded.load(*options);
 
   scrub_tracking_secrets();
-  Course course;                                                // outlives the world
+  Course course(std::chrono::seconds(
+      invocation.environment.integer("TRIREME_TRACKING_TIMEOUT_S", 0, 3600).value_or(10)));  // outlives the world
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   std::optional<JsonLog> json_log;
   if (options->logs_json) json_log.emplace();

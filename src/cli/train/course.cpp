@@ -4,6 +4,7 @@
 #include "cli/train/measurements.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 namespace trireme::cli {
 namespace {
@@ -12,15 +13,19 @@ using tracking::Ending;
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
 // Within what platforms leave between a signal and the end, and a launcher between a failure and the end of all.
-constexpr std::chrono::milliseconds patience_finished{10'000};
 constexpr std::chrono::milliseconds patience_interrupted{5'000};
 constexpr std::chrono::milliseconds patience_failed{1'000};
 
 /// "--learning-rate" is learning_rate: what trackers search by needs no quotes then.
 std::string name_of(const std::string& flag) {
-  std::string name = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return c == '-' || c == ' '; }, '_');
+  std::string name;
+  for (const char c : flag) {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      name += c;
+    else if (!name.empty() && name.back() != '_')
+      name += '_';
+  }
+  if (!name.empty() && name.back() == '_') name.pop_back();
   return name;
 }
 
@@ -55,7 +60,7 @@ void Course::finish(const TrainResult& result) {
   if (result.is_interrupted || result.stop_signal != 0) return end(Ending::interrupted, patience_interrupted);
   trackers_->log({.step = result.steps, .time = std::chrono::system_clock::now(), .metrics = measurements_of(result)});
   trackers_->tag("weights_xxh3", result.weights_xxh3);
-  end(Ending::finished, patience_finished);
+  end(Ending::finished, patience_);
 }
 
 void Course::fail(const std::string& cause) {
@@ -65,7 +70,7 @@ void Course::fail(const std::string& cause) {
 }
 
 void Course::end(Ending ending, std::chrono::milliseconds patience) {
-  trackers_->finish(ending, patience);
+  trackers_->finish(ending, std::min(patience, patience_));
   trackers_.reset();
 }
 

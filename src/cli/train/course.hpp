@@ -17,7 +17,8 @@ namespace trireme::cli {
 /// However the job ends, they hear that too, unless the process is killed.
 class Course {
  public:
-  Course() = default;
+  /// `patience`: what the end of training may wait for trackers that are slow or away.
+  explicit Course(std::chrono::milliseconds patience = std::chrono::seconds(10)) : patience_(patience) {}
   Course(const Course&) = delete;
   Course& operator=(const Course&) = delete;
 
@@ -33,6 +34,7 @@ class Course {
  private:
   void end(tracking::Ending ending, std::chrono::milliseconds patience);
 
+  std::chrono::milliseconds patience_;
   std::unique_ptr<tracking::Tracker> trackers_;
   std::chrono::steady_clock::time_point began_{};
   double done_before_ = 0.0;

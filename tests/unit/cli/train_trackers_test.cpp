@@ -246,7 +246,7 @@ TEST_CASE("The course of a job is told from its settings to its end") {
     Course course;
     auto tracker = std::make_unique<Lines>(lines);
     const Lines& told = *tracker;
-    course.begin(std::move(tracker), {{"--learning-rate", "0.1"}, {"the content of --dataset", "x"}}, 0.25);
+    course.begin(std::move(tracker), {{"--learning-rate", "0.1"}, {"the content of --dataset (it)", "x"}}, 0.25);
     course.note({.step = 10, .samples_per_s = 1}, 0.25);
     CHECK_FALSE(told.has_time_left);
     course.note({.step = 20, .step_loss = 1, .samples_per_s = 1}, 0.5);
@@ -254,7 +254,7 @@ TEST_CASE("The course of a job is told from its settings to its end") {
     course.finish(result);
     course.fail("too late");
   }
-  std::vector<std::string> expected{"parameter learning_rate=0.1", "parameter the_content_of___dataset=x",
+  std::vector<std::string> expected{"parameter learning_rate=0.1", "parameter the_content_of_dataset_it=x",
                                     "10 epoch samples_per_s", "20 epoch samples_per_s step_loss"};
   expected.insert(expected.end(), ends.begin(), ends.end());
   CHECK(lines == expected);
