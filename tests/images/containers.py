@@ -93,7 +93,8 @@ class Engine:
         self.remove_all()
 
     def call(self, words, check=True, limit=300):
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, env=self.environment,
+        # conmon leaves a file `oom` where it was started when a container has used up its memory.
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, env=self.environment, cwd=self.state,
                               timeout=limit, errors="replace", check=False)
         if check and done.returncode != 0:
             raise Unable(f"{' '.join(map(str, words[:6]))} …: {done.stderr.strip()[-2000:] or done.stdout[-2000:]}")
