@@ -9,7 +9,7 @@ namespace trireme::platform {
 
 std::string local_path(std::string_view uri, std::string_view root) {
   const auto colon = uri.find("://");
-  if (colon == std::string_view::npos) return std::string(uri);
+  if (colon == std::string_view::npos || uri.find('/') < colon) return std::string(uri);
   const std::string_view scheme = uri.substr(0, colon), rest = uri.substr(colon + 3);
   if (scheme == "file" && !rest.empty() && rest.front() == '/') return std::string(rest);
   if (scheme == "gs" && !rest.empty() && rest.front() != '/') {

@@ -76,12 +76,10 @@ class Image(Scenario):
                 self.assertIn(relation["relatedSpdxElement"], identifiers)
 
     def test_executes_any_other_command_as_it_is(self):
-        self.need_entry()
         ended = self.engine.run("other", self.lab.image, ["bash", "-c", "echo hello from $$; exit 7"])
         self.assertEqual((ended.code, ended.out.strip().rsplit(" ", 1)[0]), (7, "hello from"), ended)
 
     def test_an_own_image_takes_two_lines(self):
-        self.need_entry()
         folder = self.folder / "own"
         folder.mkdir()
         (folder / "mine").write_text("#!/bin/bash\necho rank=$RANK world=$WORLD_SIZE arguments=$*\n")

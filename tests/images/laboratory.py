@@ -84,12 +84,6 @@ class Scenario(unittest.TestCase):
         shutil.rmtree(self.folder)
         self.assertEqual(self.engine.containers(), [])
 
-    def need_entry(self):
-        """Skips where the program has no container entry point yet."""
-        listed = subprocess.run([self.lab.program, "--help"], capture_output=True, text=True, check=False).stdout
-        if not any(line.split()[:1] == ["entry"] for line in listed.splitlines()):
-            self.skipTest("this trireme has no command 'entry'")
-
     def ends_well(self, ended):
         self.assertEqual(ended.code, 0, ended)
         return ended

@@ -55,7 +55,6 @@ class Limits(Scenario):
         self.computes_the_same("--pids-limit=64", "--ulimit=nofile=256:256", "--ulimit=nproc=32768:32768")
 
     def test_the_entry_point_on_all_of_it_at_once(self):
-        self.need_entry()
         ended = self.ends_well(self.engine.run(
             "limited", self.lab.image, ["train", "--data-dir=/data", *flags(TRAINING)], environment={"TRIREME_PROCS_PER_NODE": 2},
             options=["--read-only", "--read-only-tmpfs=false", "--user=10001", "--cap-drop=all", "--cpus=1", "--memory=256m",

@@ -8,7 +8,6 @@ from platforms import SageMaker, Vertex, slurm_step
 
 class Moves(Scenario):
     def test_from_sagemaker_on_2_to_vertex_on_4_to_slurm_on_1(self):
-        self.need_entry()
         expected = self.lab.undisturbed(TRAINING)
         bucket = self.folder / "bucket"
         ended = SageMaker(self, 2, {**TRAINING, "stop-after": "20"}, bucket=bucket).start().wait()

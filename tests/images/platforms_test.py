@@ -9,7 +9,6 @@ from platforms import Vertex, pytorchjob, slurm_step, trainjob
 
 class VertexAi(Scenario):
     def setUp(self):
-        self.need_entry()
         super().setUp()
 
     def test_one_three_replicas_and_a_model_in_the_bucket(self):
@@ -55,7 +54,6 @@ class AzureMl(Scenario):
 
 class Kubeflow(Scenario):
     def pods(self, names, variables, procs):
-        self.need_entry()
         for replica, name in enumerate(names):
             log = self.folder / f"termination-{replica}"
             log.touch(mode=0o666)
@@ -76,7 +74,6 @@ class Kubeflow(Scenario):
         self.pods(["ships-node-0-0", "ships-node-0-1"], trainjob, 1)
 
     def test_a_failure_is_the_termination_message(self):
-        self.need_entry()
         log = self.folder / "termination"
         log.touch()
         ended = self.engine.run("pod", self.lab.image, ["train", "--data-dir=/nowhere"], environment=trainjob(0, 1, 1),
@@ -97,7 +94,6 @@ class Processes(Scenario):
         self.same_weights(ended[0], self.lab.undisturbed(TRAINING))
 
     def test_two_tasks_of_a_slurm_step_in_one_container(self):
-        self.need_entry()  # it came with the detection of Slurm
         variables = [" ".join(f"{name}={value}" for name, value in slurm_step(rank, 2, "tank").items()) for rank in range(2)]
         training = " ".join(["train", "--data-dir=/data", *flags(TRAINING)])
         script = f"{variables[1]} {PROGRAM} {training} & {variables[0]} {PROGRAM} {training} && wait $!"

@@ -52,14 +52,6 @@ class Host {
   std::string base_;
 };
 
-/// Platforms are found by another part of the library.
-bool knows_sagemaker(const Host& host) {
-  const auto result = run_trireme({"doctor", "--json"}, host.environment());
-  if (result.exit_code == 0 && json::parse(result.out)["platform"] == "sagemaker") return true;
-  WARN("this build does not read SageMaker's files");
-  return false;
-}
-
 std::string hash_of(const Result& result) {
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -136,7 +128,6 @@ TEST_CASE("On SageMaker hyperparameters, data, checkpoints and model are found w
   const TemporaryFolder folder;
   const IdxFolder samples(90, 40);
   const Host host(folder.path(), "algo-1", {"algo-1"});
-  if (!knows_sagemaker(host)) return;
   fs::create_directory_symlink(samples.path(), host.path("input/data/train"));
   fs::create_directory(host.path("checkpoints"));
   host.write("inputdataconfig", {{"train", {{"TrainingInputMode", "FastFile"}}}});
@@ -169,7 +160,6 @@ TEST_CASE("On SageMaker hyperparameters, data, checkpoints and model are found w
 TEST_CASE("A hyperparameter of the environment is one, and what is typed stands above it") {
   const TemporaryFolder folder;
   const Host host(folder.path(), "algo-1", {"algo-1"});
-  if (!knows_sagemaker(host)) return;
   const Words job{"train", "--dataset", "synthetic:linear", "--model", "linear", "--samples", "100"};
   const Variables environment{{"TRIREME_HP_STEPS", "3"}, {"TRIREME_HP_LEARNING_RATE", "0.01"}};
   CHECK(value(result_of(run_trireme(job, environment)), "steps") == "3");
@@ -181,7 +171,6 @@ TEST_CASE("A hyperparameter of the environment is one, and what is typed stands 
 TEST_CASE("A pipe trains what the same bytes in a file do, and leaves nothing") {
   const TemporaryFolder folder, scratch;
   const Host host(folder.path(), "algo-1", {"algo-1"});
-  if (!knows_sagemaker(host)) return;
   host.write("inputdataconfig", {{"train", {{"TrainingInputMode", "Pipe"}}}});
   const std::string text = rows(0, 60), fifo = host.path("input/data/train_0");
   host.put("file.csv", text);
@@ -203,7 +192,6 @@ TEST_CASE("Hosts with a part of the rows each train what one host with all of th
   const TemporaryFolder folder, scratch;
   const json hosts{"algo-1", "algo-2"};
   const std::vector<Host> both{{folder.path() + "/1", "algo-1", hosts}, {folder.path() + "/2", "algo-2", hosts}};
-  if (!knows_sagemaker(Host(folder.path() + "/0", "algo-1", {"algo-1"}))) return;
   fs::create_directory(folder.path() + "/whole");
   for (int part = 0; part < 5; ++part) {
     const std::string name = "part-" + std::to_string(part) + ".csv", text = rows(part * 12, 12);

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains as tasks of a real Slurm of two nodes. Needs root; exit code 77 says that it could not run, and why."""
 import argparse
-import json
-import os
 import subprocess
 import sys
 import unittest
@@ -36,15 +34,6 @@ class Slurm(unittest.TestCase):
         self.checkpoints = self.slurm.folder / "checkpoints" / self._testMethodName
         self.log = self.slurm.folder / f"{self._testMethodName}.log"
 
-    def need_detection(self):
-        """Skips where the program does not know Slurm's variables yet."""
-        step = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0",
-                "SLURM_NTASKS": "1", "SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_TASKS_PER_NODE": "1",
-                "SLURM_STEP_NODELIST": "h1", "SLURM_NNODES": "1"}
-        seen = subprocess.run([self.program, "doctor", "--json"], env={**os.environ, **step}, capture_output=True, text=True, check=False)
-        if seen.returncode != 0 or json.loads(seen.stdout)["launcher"] != "slurm":
-            self.skipTest("this trireme does not know Slurm")
-
     def submit(self, *arguments, options=()):
         """train.sbatch on both nodes with two tasks each."""
         said = self.slurm.call("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=2", f"--output={self.log}", *options, SCRIPT,
@@ -73,14 +62,12 @@ class Slurm(unittest.TestCase):
             self.assertIn("SLURM_JOB_ID", seen)
 
     def test_four_tasks_on_two_nodes_make_the_weights_of_one_process(self):
-        self.need_detection()
         done = self.slurm.call("srun", "-N2", "-n4", "--kill-on-bad-exit=1", self.program, "train", *self.training)
         result = result_of(done.stdout)
         self.assertEqual(result.get("weights_xxh3"), self.expected["weights_xxh3"], done)
         self.assertEqual(result["world"], "4")
 
     def test_a_job_that_is_put_back_into_the_queue_goes_on_where_it_was(self):
-        self.need_detection()
         job = self.submit("--log-every=20", "--epochs=1000000", "--checkpoint-every=0")
         self.await_log("metric ")
         self.slurm.call("scontrol", "requeue", job)
@@ -93,7 +80,6 @@ class Slurm(unittest.TestCase):
         self.await_state(job, "CANCELLED")
 
     def test_a_job_that_stops_and_is_started_again_gives_the_undisturbed_weights(self):
-        self.need_detection()
         job = self.submit("--stop-after=20", options=["--requeue"])
         self.await_state(job, "FAILED", "COMPLETED")
         self.assertIn("143", self.slurm.job(job)["ExitCode"])
@@ -101,7 +87,6 @@ class Slurm(unittest.TestCase):
         self.assertEqual(result_of(again.stdout).get("weights_xxh3"), self.expected["weights_xxh3"], again)
 
     def test_a_cancelled_job_leaves_a_checkpoint(self):
-        self.need_detection()
         job = self.submit("--log-every=20", "--epochs=1000000", "--checkpoint-every=0")
         self.await_log("metric ")
         self.slurm.call("scancel", job)

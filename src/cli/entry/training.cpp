@@ -6,14 +6,12 @@
 #include "cli/run/run_job.hpp"
 #include "trireme/base/error.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <thread>
+#include <utility>
 
 #include <unistd.h>
 
@@ -22,11 +20,6 @@ namespace {
 
 using platform::ClusterSpec;
 using platform::Environment;
-
-bool is_whole_json(const std::string& path) {
-  std::ifstream file(path);
-  return file && nlohmann::json::accept(file);
-}
 
 /// Ranks that `trireme run` starts, and what else is about a host, are not this process's own.
 Environment without_ranks(Environment environment) {
@@ -37,19 +30,12 @@ Environment without_ranks(Environment environment) {
 }  // namespace
 
 void await_description(const Environment& environment, std::chrono::seconds limit) {
-  for (const char* mark : {"LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_STEP_NUM_TASKS", "PET_NODE_RANK"}) {
-    if (environment.has(mark)) return;
-  }
-  const std::string folder = environment.find("TRIREME_ROOT").value_or("") +
-                             environment.find("SAGEMAKER_BASE_DIR").value_or("/opt/ml") + "/input/config";
-  std::error_code ignored;
-  if (!environment.has("TRAINING_JOB_NAME") && !std::filesystem::is_directory(folder, ignored)) return;
-  const std::string path = folder + "/resourceconfig.json";
   const auto end = std::chrono::steady_clock::now() + limit;
   bool is_told = false;
-  while (!is_whole_json(path) && std::chrono::steady_clock::now() < end) {
+  while (const auto path = platform::awaited_file(environment)) {
+    if (std::chrono::steady_clock::now() >= end) return;  // what is wrong with it the detection says
     if (!std::exchange(is_told, true))
-      std::fprintf(stderr, "trireme entry: waiting for %s, which describes the hosts\n", path.c_str());
+      std::fprintf(stderr, "trireme entry: waiting for %s, which describes the hosts\n", path->c_str());
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }

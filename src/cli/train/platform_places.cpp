@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/platform_places.hpp"
 
-#include "cli/local_path.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/platform/local_path.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -62,7 +62,7 @@ std::optional<std::string> PlatformPlaces::model_dir() const {
 
 std::string PlatformPlaces::path_of(const char* flag, const std::string& text) const {
   try {
-    return local_path(text, root_);
+    return platform::local_path(text, root_);
   } catch (const Exception& refusal) {
     fail(refusal.error().code, std::string(flag) + ": " + refusal.error().message);
   }
