@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/failure_note.hpp"
 
+#include "platform/sagemaker_files.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -138,7 +139,7 @@ FailurePlaces failure_places(const platform::ClusterSpec& spec) {
 
 FailurePlaces usual_failure_places(const platform::Environment& environment) {
   const std::string root = environment.find("TRIREME_ROOT").value_or("");
-  const std::string output = root + environment.find("SAGEMAKER_BASE_DIR").value_or("/opt/ml") + "/output";
+  const std::string output = platform::SagemakerTree(platform::scene_of(environment, {})) / "output";
   FailurePlaces places;
   std::error_code ignored;
   if (std::filesystem::is_directory(output, ignored)) places.file = output + "/failure";

@@ -31,12 +31,8 @@ std::vector<HostPort> ClusterMap::tasks(const std::string& type) const {
   const JsonPlace cluster = document.at("cluster");
   const auto list = cluster.find(type);
   if (!list) return tasks;
-  std::vector<std::string> texts;
-  for (const JsonPlace& entry : list->elements()) {
-    texts.push_back(entry.text());
-    tasks.push_back(parse_host_port(texts.back(), entry.name()));
-  }
-  require_different(texts, list->name());
+  for (const JsonPlace& entry : list->elements()) tasks.push_back(parse_host_port(entry.text(), entry.name()));
+  require_different_tasks(tasks, list->name());
   return tasks;
 }
 
@@ -44,6 +40,13 @@ void ClusterMap::require_index_below(std::size_t count) const {
   if (static_cast<std::size_t>(index_) < count) return;
   fail(ErrorCode::invalid_argument, name_ + ": task.index=" + std::to_string(index_) + ", but the cluster has " +
                                         std::to_string(count) + " of type " + type_ + "; expected one of them");
+}
+
+void require_different_tasks(const std::vector<HostPort>& tasks, const std::string& name) {
+  std::vector<std::string> texts;
+  for (const HostPort& task : tasks)
+    texts.push_back(task.host + (task.port ? ":" + std::to_string(*task.port) : std::string()));
+  require_different(texts, name);
 }
 
 std::vector<std::string> hosts_of(const std::vector<HostPort>& tasks) {

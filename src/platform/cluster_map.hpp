@@ -32,6 +32,9 @@ class ClusterMap {
   std::string trial_;
 };
 
+/// Errors: invalid_argument "NAME: HOST:PORT is there twice".
+void require_different_tasks(const std::vector<HostPort>& tasks, const std::string& name);
+
 std::vector<std::string> hosts_of(const std::vector<HostPort>& tasks);
 
 }  // namespace trireme::platform

@@ -43,8 +43,9 @@ std::pair<int, int> own_numbers(const ClusterSpec& spec) {
   return {spec.node_rank.value_or(0), spec.nnodes.value_or(1)};
 }
 
-bool agree(const ClusterSpec& taken, const ClusterSpec& other) {
-  if (taken.level == other.level && own_numbers(taken) == own_numbers(other)) return true;
+/// Where the platform numbers no hosts itself, RANK and WORLD_SIZE may as well be of ranks.
+bool agree(const ClusterSpec& taken, const ClusterSpec& other, bool of_either) {
+  if ((taken.level == other.level || of_either) && own_numbers(taken) == own_numbers(other)) return true;
   if (taken.level == "node" && other.level == "node") return false;
   // Ranks on hosts of which the other set has the list, or under tasks of which there is one per host.
   if (!taken.nnodes) return other.level == "node";
@@ -60,7 +61,7 @@ void warn_of_conflicts(const Scene& scene, const Launcher& winner, ClusterSpec& 
   for (const Launcher* other = &winner + 1; other != launchers().data() + launchers().size(); ++other) {
     if (std::string_view(other->name) == "none") continue;
     const auto told = read_set(scene, *other);
-    if (!told || told->role != spec.role || agree(spec, *told)) continue;
+    if (!told || told->role != spec.role || agree(spec, *told, std::string_view(other->rank_name) == "RANK")) continue;
     // An mpirun starts its own helpers on other hosts with srun.
     if (mpirun && std::string_view(other->name) == "slurm" && told->world < spec.nnodes.value_or(spec.world)) continue;
     const auto [index, count] = own_numbers(spec);

@@ -53,7 +53,9 @@ Json parse_json(std::string_view text, const std::string& name) {
   }
   fail(ErrorCode::invalid_argument,
        name + ": not valid JSON" +
-           (text.empty() ? ", it is empty" : ", byte " + std::to_string(byte) + " of " + std::to_string(text.size())));
+           (text.empty()         ? ", it is empty"
+            : byte > text.size() ? ", it ends too early"
+                                 : ", byte " + std::to_string(byte) + " of " + std::to_string(text.size())));
 }
 
 void JsonPlace::refuse(const std::string& expected) const {

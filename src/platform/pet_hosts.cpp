@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // PyTorchJob and TrainJob of Kubeflow: what torchrun reads, PET_*. RANK and WORLD_SIZE beside it are of hosts, or of both.
 #include "platform/host_level.hpp"
+#include "platform/host_port.hpp"
 #include "platform/launcher.hpp"
 #include "trireme/base/error.hpp"
 
@@ -47,6 +48,11 @@ void describe_pet_hosts(const Scene& scene, ClusterSpec& spec) {
                                           " is set but PET_NODE_RANK is not: expected the index of this host");
   place.master = scene.text("PET_MASTER_ADDR");
   if (!place.master) place.master = scene.text("MASTER_ADDR");
+  if (const auto endpoint = scene.text("PET_RDZV_ENDPOINT"); endpoint && !place.master) {
+    const HostPort address = parse_host_port(*endpoint, "PET_RDZV_ENDPOINT");
+    place.master = address.host;
+    place.port = address.port.value_or(default_port);
+  }
   for (const char* name : {"MASTER_PORT", "PET_MASTER_PORT"}) {
     if (const auto port = environment.integer(name, 1, 65535)) place.port = static_cast<std::uint16_t>(*port);
   }

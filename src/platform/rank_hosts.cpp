@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RANK and WORLD_SIZE without LOCAL_RANK: on Vertex AI and in a pod they number hosts. Elsewhere they are half a set.
+// RANK and WORLD_SIZE without LOCAL_RANK number hosts. On Azure ML, which numbers processes, they are half a set.
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
 #include "trireme/base/error.hpp"
@@ -16,10 +16,10 @@ bool rank_hosts_present(const Scene& scene) {
 
 void describe_rank_hosts(const Scene& scene, ClusterSpec& spec) {
   const Environment& environment = scene.environment;
-  if (scene.platform != "vertex" && scene.platform != "kubernetes")
+  if (scene.platform == "azureml")
     fail(ErrorCode::invalid_argument,
          "RANK=" + *environment.find("RANK") +
-             " is set but LOCAL_RANK is not: RANK, WORLD_SIZE and LOCAL_RANK go together, set all or none");
+             " is set but LOCAL_RANK is not: Azure ML sets RANK, WORLD_SIZE and LOCAL_RANK for every process");
   constexpr int most = std::numeric_limits<int>::max();
   HostPlace place{.rank_name = "RANK", .count_name = "WORLD_SIZE"};
   place.index = environment.integer("RANK", 0, most);

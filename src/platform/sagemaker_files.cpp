@@ -107,7 +107,9 @@ std::map<std::string, InputChannel> parse_input_data_config(const std::string& t
 }
 
 SagemakerTree::SagemakerTree(const Scene& scene)
-    : root_(scene.root), base_(scene.path(scene.text("SAGEMAKER_BASE_DIR").value_or("/opt/ml"))) {
+    : root_(scene.root), base_(scene.text("SAGEMAKER_BASE_DIR").value_or("/opt/ml")) {
+  const bool below = !root_.empty() && (base_ + "/").rfind(root_ + "/", 0) == 0;  // given with the root already
+  if (!below) base_ = scene.path(base_);
   while (base_.size() > 1 && base_.back() == '/') base_.pop_back();
 }
 

@@ -19,6 +19,7 @@ void describe_tf_config_hosts(const Scene& scene, ClusterSpec& spec) {
   if (chiefs.empty()) chiefs = masters;
   auto tasks = chiefs;
   tasks.insert(tasks.end(), others.begin(), others.end());
+  require_different_tasks(tasks, "TF_CONFIG: cluster");
   if (tasks.empty())
     fail(ErrorCode::invalid_argument, "TF_CONFIG: cluster has no worker; expected a list of chief or worker");
 

@@ -3,6 +3,7 @@
 #include "platform/launcher.hpp"
 #include "trireme/base/error.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -48,6 +49,15 @@ void describe_ranks(const Environment& environment, ClusterSpec& spec) {
   }
 }
 
+/// Whether an mpirun has started this rank as well: then the ranks need no address to find each other.
+bool below_mpirun(const Environment& environment) {
+  const auto has_all = [&](std::initializer_list<std::string_view> names) {
+    return std::all_of(names.begin(), names.end(), [&](std::string_view name) { return environment.has(name); });
+  };
+  return has_all({"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}) ||
+         has_all({"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"});
+}
+
 /// The hosts: as given, else derived where ranks are numbered host by host with as many on each.
 void describe_hosts(const Scene& scene, ClusterSpec& spec) {
   const Environment& environment = scene.environment;
@@ -91,7 +101,7 @@ void describe_master(const Scene& scene, ClusterSpec& spec) {
     int store_port = !taken ? *port : (*port < 65535 ? *port + 1 : *port - 1);
     spec.store_port = static_cast<std::uint16_t>(store_port);
   }
-  if (spec.world == 1) return;
+  if (spec.world == 1 || (!spec.master && !port && below_mpirun(environment))) return;
   for (std::string_view needed : {"MASTER_ADDR", "MASTER_PORT"}) {
     if (environment.has(needed)) continue;
     fail(ErrorCode::invalid_argument, std::string(needed) + " is not set, but WORLD_SIZE=" +
@@ -113,7 +123,7 @@ void describe_job(const Environment& environment, ClusterSpec& spec) {
 
 }  // namespace
 
-// RANK and WORLD_SIZE without LOCAL_RANK number hosts, if anything (rank_hosts.cpp); beside lists of hosts that come
+// RANK and WORLD_SIZE without LOCAL_RANK number hosts (rank_hosts.cpp); beside lists of hosts that come
 // first they do not count at all.
 bool torchrun_present(const Scene& scene) {
   const Environment& environment = scene.environment;

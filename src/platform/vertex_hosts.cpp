@@ -12,10 +12,13 @@ bool vertex_hosts_present(const Scene& scene) { return scene.environment.has("CL
 void describe_vertex_hosts(const Scene& scene, ClusterSpec& spec) {
   const ClusterMap map(scene.environment.find("CLUSTER_SPEC").value(), "CLUSTER_SPEC");
   const auto primary = map.tasks("workerpool0"), others = map.tasks("workerpool1");
-  if (primary.empty()) fail(ErrorCode::invalid_argument, "CLUSTER_SPEC: cluster.workerpool0 has no host; expected one");
-  auto workers = hosts_of(primary);
-  const auto more = hosts_of(others);
-  workers.insert(workers.end(), more.begin(), more.end());
+  if (primary.size() != 1)
+    fail(ErrorCode::invalid_argument,
+         "CLUSTER_SPEC: cluster.workerpool0 has " + std::to_string(primary.size()) + " hosts; expected one");
+  auto tasks = primary;
+  tasks.insert(tasks.end(), others.begin(), others.end());
+  require_different_tasks(tasks, "CLUSTER_SPEC: cluster");
+  const auto workers = hosts_of(tasks);
 
   HostPlace place{.rank_name = "CLUSTER_SPEC: task.index", .count_name = "hosts"};
   place.index = map.index();

@@ -43,8 +43,8 @@ struct ClusterSpec {
   std::string launcher = "none";  ///< "trireme" (trireme run), "torchrun" (any launcher with its variables), "openmpi",
                                   ///< "hydra" (the mpirun of MPICH and Intel MPI), "slurm", "node_list" (the platform
                                   ///< lists the hosts; ranks are still to be started), "none"
-  std::string level = "single";   ///< "process": the launcher started every rank; "node": this container is one host of
-                                  ///< several, or of one with several ranks to start; "single": a world of one
+  std::string level = "single";   ///< "process": the launcher started every rank; "node": this container is a host
+                                  ///< of a list, with its ranks to start; "single": nothing numbers it, a world of one
   Role role = Role::worker;
 
   /// Level "node": the first rank of this host, and of this role's world, provided that every host starts as many.

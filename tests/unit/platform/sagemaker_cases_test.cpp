@@ -98,6 +98,12 @@ TEST_CASE("SageMaker: hosts, folders and channels are as its files say") {
        R"({"platform": "sagemaker", "launcher": "node_list", "level": "node", "world": 8, "local_world": 8,
            "master": "algo-1", "port": 7777, "model_dir": "ROOT/moved/model", "output_dir": "ROOT/moved/output/data",
            "tensorboard_dir": "ROOT/moved/output/tensorboard", "checkpoint_dir": "ROOT/moved/checkpoints"})"},
+      {"SAGEMAKER_BASE_DIR that has the root in it already",
+       {{"SAGEMAKER_BASE_DIR", "ROOT/moved/"}},
+       {{"moved/input/config/resourceconfig.json", one_host}},
+       R"({"platform": "sagemaker", "launcher": "node_list", "level": "node", "world": 8, "local_world": 8,
+           "master": "algo-1", "port": 7777, "model_dir": "ROOT/moved/model", "output_dir": "ROOT/moved/output/data",
+           "tensorboard_dir": "ROOT/moved/output/tensorboard"})"},
   });
 }
 
