@@ -44,7 +44,7 @@ int call(const Subcommand& subcommand, const Invocation& invocation) {
     return subcommand.entry(invocation);
   } catch (const trireme::Exception& exception) {
     const trireme::Error& error = exception.error();
-    return trireme::cli::is_users(error.code) ? refuse(who, error.message, 2) : refuse(who, to_string(error), 1);
+    return refuse(who, trireme::cli::words_of(error), trireme::cli::is_users(error.code) ? 2 : 1);
   } catch (const std::exception& exception) {
     return refuse(who, exception.what(), 1);
   }

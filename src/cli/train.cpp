@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/exit_code.hpp"
 #include "cli/failure_note.hpp"
 #include "cli/subcommand.hpp"
 #include "cli/train/checkpoint_scores.hpp"
@@ -198,13 +199,14 @@ platform::Role checked_role(platform::Role role, const TrainOptions& options) {
 }
 
 /// What the ranks of a failed world did last is kept, whoever was at fault.
-int train_and_record(const Invocation& invocation) {
+int train_and_record(const Invocation& invocation, bool& logs_json) {
   const auto& environment = invocation.environment;
   const bool asks_only = asks_for_no_training(invocation.arguments);
   const auto cluster = asks_only ? platform::ClusterSpec() : platform::detect(environment);
   const auto options =
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
+  logs_json = options->logs_json;
   const platform::Role role = checked_role(cluster.role, *options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
@@ -232,14 +234,18 @@ int train_and_record(const Invocation& invocation) {
 }  // namespace
 
 int train(const Invocation& invocation) {
+  bool logs_json = asks_for_json_log(invocation.arguments);
   try {
-    return train_and_record(invocation);
+    return train_and_record(invocation, logs_json);
   } catch (const Exception& exception) {
     // `trireme run` judges what its ranks say; under another launcher nobody else tells the platform.
     const auto spec = cluster_here(invocation.environment);
     if (spec && spec->launcher != "trireme")
       leave_failure_note(failure_places(*spec), "trireme train: " + exception.error().message, invocation.environment);
-    throw;
+    if (!logs_json) throw;
+    const Error& error = exception.error();
+    std::fprintf(stderr, "%s\n", json_error_line("trireme train: " + words_of(error)).c_str());
+    return is_users(error.code) ? 2 : 1;
   }
 }
 

@@ -124,6 +124,25 @@ TEST_CASE("With --log-format json every line of every rank is an object") {
   CHECK(has_result);
 }
 
+TEST_CASE("With --log-format json the reason of a failure is an object too, and the failure note has its words") {
+  const Words words{"train", "--log-format=json", "--data-dir", "/no/such/folder"};
+  const auto alone = run_trireme(words);
+  CHECK(alone.exit_code == 2);
+  CHECK(json::parse(alone.err) ==
+        json{{"severity", "ERROR"}, {"message", "trireme train: --data-dir /no/such/folder does not exist"}});
+  CHECK(json::parse(run_trireme({"train", "--log_format", "json", "--epochs", "0"}).err)["severity"] == "ERROR");
+  require_refusal(run_trireme({"train", "--epochs", "0"}), "--epochs must be at least 1, got 0");
+
+  const TemporaryFolder folder;
+  const Host host(folder.path(), "algo-1", {"algo-1"});
+  fs::create_directories(host.path("output"));
+  Words entry{"entry"};
+  entry.insert(entry.end(), words.begin(), words.end());
+  CHECK(run_trireme(entry, host.environment()).exit_code == 2);
+  CHECK_THAT(read_file(host.path("output/failure")),
+             Catch::Matchers::StartsWith("trireme train: --data-dir /no/such/folder does not exist"));
+}
+
 TEST_CASE("On SageMaker hyperparameters, data, checkpoints and model are found without a flag") {
   const TemporaryFolder folder;
   const IdxFolder samples(90, 40);

@@ -61,10 +61,12 @@ void RankOutput::close(Console& console) {
 void RankOutput::show(const LineSplitter::Piece& piece, Console& console) {
   const std::string_view text = piece.text;
   const auto prefix = text.find("] ");
-  const bool is_line = stream_ == Stream::err && !piece.progress && prefix != std::string_view::npos;
-  if (is_line && text.size() > prefix + 3) last_line_ = text.substr(prefix + 2, longest_last_line);
+  const bool is_object = !text.empty() && text.front() == '{';  // no label before it
+  const bool is_line = stream_ == Stream::err && !piece.progress && (is_object || prefix != std::string_view::npos);
+  const std::string_view said = is_line ? text.substr(is_object ? 0 : prefix + 2) : std::string_view();
+  if (said.size() > 1) last_line_ = said.substr(0, longest_last_line);
   while (!last_line_.empty() && last_line_.back() == '\n') last_line_.pop_back();
-  if (is_line && rank_ >= 0 && console.repetitions().contains(rank_, text.substr(prefix + 2))) return;
+  if (is_line && rank_ >= 0 && console.repetitions().contains(rank_, said)) return;
   console.show(stream_, piece);
 }
 

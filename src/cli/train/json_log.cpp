@@ -90,6 +90,11 @@ std::string json_log_line(std::string_view line) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string json_error_line(std::string_view line) {
+  const Json json{{"severity", "ERROR"}, {"message", std::string(line)}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 void JsonLog::begin(Stream& stream) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail_system("pipe2", errno);

@@ -12,8 +12,10 @@ namespace trireme::cli {
 /// an object already stays as it is.
 std::string json_log_line(std::string_view line);
 
-/// While it lives, what this process writes to stdout and stderr comes out as such lines. What is said once it has gone, such as why a job
-/// failed, is plain text.
+/// Such a line of severity ERROR: why a job failed.
+std::string json_error_line(std::string_view line);
+
+/// While it lives, what this process writes to stdout and stderr comes out as such lines.
 /// Threads: two of its own; made while no other thread writes.
 class JsonLog {
  public:

@@ -468,6 +468,16 @@ bool asks_for_no_training(const std::vector<std::string>& arguments) {
   });
 }
 
+bool asks_for_json_log(const std::vector<std::string>& arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string flag = arguments[i];
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    if (flag == "--log-format=json") return true;
+    if (flag == "--log-format" && i + 1 < arguments.size() && arguments[i + 1] == "json") return true;
+  }
+  return false;
+}
+
 std::string describe_train() {
   return with_flags([](const Arguments& flags, auto&...) { return description_of(command, flags.flags()); });
 }

@@ -97,6 +97,9 @@ std::string describe_train();
 /// Whether all that is wanted is a text about the flags, which needs no platform.
 bool asks_for_no_training(const std::vector<std::string>& arguments);
 
+/// Whether lines of output are to be JSON, as far as these words say so before they are checked.
+bool asks_for_json_log(const std::vector<std::string>& arguments);
+
 /// "512,256" as numbers; the empty text is no hidden layer.
 /// Errors: invalid_argument.
 std::vector<std::size_t> parse_hidden(std::string_view text);
