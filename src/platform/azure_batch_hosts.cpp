@@ -9,25 +9,17 @@
 #include <limits>
 
 namespace trireme::platform {
-namespace {
-
-std::vector<std::string> listed_hosts(const Scene& scene) {
-  if (const auto list = scene.text("AZ_BATCH_HOST_LIST")) return split_list(*list, ',');
-  return split_list(scene.text("AZ_BATCH_NODE_LIST").value_or(""), ';');
-}
-
-}  // namespace
 
 bool azure_batch_hosts_present(const Scene& scene) {
   if (scene.platform != "azureml") return false;
   const auto count = scene.text("AZUREML_NODE_COUNT");
-  return (count && *count != "1") || listed_hosts(scene).size() > 1;
+  return (count && *count != "1") || azure_hosts(scene).size() > 1;
 }
 
 void describe_azure_batch_hosts(const Scene& scene, ClusterSpec& spec) {
   constexpr int most = std::numeric_limits<int>::max();
   HostPlace place{.rank_name = "AZUREML_CR_NODE_RANK", .count_name = "AZUREML_NODE_COUNT"};
-  place.hosts = listed_hosts(scene);
+  place.hosts = azure_hosts(scene);
   require_different(place.hosts, "AZ_BATCH_HOST_LIST");
   place.count = scene.environment.integer("AZUREML_NODE_COUNT", 1, most);
   if (!place.count) place.count = static_cast<int>(place.hosts.size());

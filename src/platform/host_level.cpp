@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/host_level.hpp"
 
+#include "platform/azure_meeting.hpp"
+#include "platform/marks.hpp"
 #include "platform/visible_gpus.hpp"
 #include "trireme/base/error.hpp"
 
@@ -9,9 +11,7 @@
 namespace trireme::platform {
 
 void describe_host(const Scene& scene, const HostPlace& place, ClusterSpec& spec) {
-  if (place.index && place.count && *place.index >= *place.count)
-    fail(ErrorCode::invalid_argument, place.rank_name + "=" + std::to_string(*place.index) + " must be below " +
-                                          place.count_name + "=" + std::to_string(*place.count));
+  if (place.index && place.count) require_below(place.rank_name, *place.index, place.count_name, *place.count);
   const LocalProcesses processes = local_processes(scene);
   spec.level = "node";
   spec.role = place.role;
@@ -39,11 +39,7 @@ void describe_host(const Scene& scene, const HostPlace& place, ClusterSpec& spec
                                           ", but MASTER_ADDR is not set: the hosts cannot find each other without it");
   if (!place.master) return;
   spec.master = place.master;
-  spec.port = place.port;
-  if (place.port == 6000 && scene.platform == "azureml") {
-    spec.port = azure_port;
-    spec.warnings.emplace_back("port 6000 is Azure Batch's: the hosts meet at 6105 instead");
-  }
+  spec.port = not_of_batch(scene, place.port, spec.warnings);
   spec.store_host = spec.master;
   spec.store_port = spec.port;
 }

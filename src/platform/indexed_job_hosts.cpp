@@ -2,6 +2,7 @@
 // An indexed Job of Kubernetes: the platform numbers the pods, the manifest says how many there are and where the first is.
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 
 #include <limits>
 
@@ -19,7 +20,7 @@ void describe_indexed_job_hosts(const Scene& scene, ClusterSpec& spec) {
   place.index = environment.integer(place.rank_name, 0, std::numeric_limits<int>::max());
   place.count = environment.integer(place.count_name, 1, std::numeric_limits<int>::max());
   place.master = scene.text("MASTER_ADDR");
-  if (const auto port = environment.integer("MASTER_PORT", 1, 65535)) place.port = static_cast<std::uint16_t>(*port);
+  place.port = find_port(scene.environment).value_or(place.port);
   describe_host(scene, place, spec);
 }
 

@@ -2,6 +2,7 @@
 #include "platform/mpi_ranks.hpp"
 
 #include "platform/azure_meeting.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 #include <array>
@@ -30,12 +31,6 @@ void require_whole_set(const Environment& environment, const MpiVariables& names
   }
 }
 
-void require_smaller(std::string_view name, int value, std::string_view bound_name, int bound) {
-  if (value < bound) return;
-  fail(ErrorCode::invalid_argument, std::string(name) + "=" + std::to_string(value) + " must be below " +
-                                        std::string(bound_name) + "=" + std::to_string(bound));
-}
-
 /// True when the platform has said where the ranks meet.
 bool describe_azure_meeting(const Scene& scene, ClusterSpec& spec) {
   if (scene.platform != "azureml") return false;
@@ -46,26 +41,21 @@ bool describe_azure_meeting(const Scene& scene, ClusterSpec& spec) {
         ErrorCode::invalid_argument,
         "AZ_BATCHAI_MPI_MASTER_NODE=localhost, but the ranks are on several hosts; expected an address they can reach");
   spec.master = spec.store_host = meeting.master;
-  spec.port = spec.store_port = meeting.port;
-  if (meeting.port_replaced)
-    spec.warnings.emplace_back("MASTER_PORT=6000 is the port of Azure Batch: the ranks meet at 6105 instead");
+  spec.port = spec.store_port = not_of_batch(scene, meeting.port, spec.warnings);
   return true;
 }
 
 void describe_meeting(const Environment& environment, ClusterSpec& spec) {
-  const auto port = environment.integer("MASTER_PORT", 1, 65535);
-  spec.master = environment.find("MASTER_ADDR");
-  if (spec.master && spec.master->empty())
-    fail(ErrorCode::invalid_argument, "MASTER_ADDR is empty: expected the host of rank 0");
+  const auto port = find_port(environment);
+  spec.master = find_master_address(environment);
   if (spec.master.has_value() != port.has_value()) {
     fail(ErrorCode::invalid_argument, std::string(port ? "MASTER_PORT" : "MASTER_ADDR") + " is set but " +
                                           (port ? "MASTER_ADDR" : "MASTER_PORT") +
                                           " is not: set both, or none to let the ranks meet through MPI");
   }
   if (!port) return;
-  spec.port = static_cast<std::uint16_t>(*port);
+  spec.port = spec.store_port = port;
   spec.store_host = spec.master;
-  spec.store_port = spec.port;
 }
 
 }  // namespace
@@ -85,9 +75,9 @@ void describe_mpi_ranks(const Scene& scene, const MpiVariables& names, ClusterSp
   spec.rank = environment.integer(names.rank, 0, largest_number).value();
   spec.local_rank = environment.integer(names.local_rank, 0, largest_number).value();
   spec.local_world = environment.integer(names.local_size, 1, largest_number);
-  require_smaller(names.rank, spec.rank, names.size, spec.world);
-  require_smaller(names.local_rank, spec.local_rank, spec.local_world ? names.local_size : names.size,
-                  spec.local_world.value_or(spec.world));
+  require_below(names.rank, spec.rank, names.size, spec.world);
+  require_below(names.local_rank, spec.local_rank, spec.local_world ? names.local_size : names.size,
+                spec.local_world.value_or(spec.world));
   if (spec.local_world && *spec.local_world > spec.world) {
     fail(ErrorCode::invalid_argument, std::string(names.local_size) + "=" + std::to_string(*spec.local_world) +
                                           " must not be above " + std::string(names.size) + "=" +

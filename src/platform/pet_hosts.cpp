@@ -3,6 +3,7 @@
 #include "platform/host_level.hpp"
 #include "platform/host_port.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 #include <limits>
@@ -53,9 +54,7 @@ void describe_pet_hosts(const Scene& scene, ClusterSpec& spec) {
     place.master = address.host;
     place.port = address.port.value_or(default_port);
   }
-  for (const char* name : {"MASTER_PORT", "PET_MASTER_PORT"}) {
-    if (const auto port = environment.integer(name, 1, 65535)) place.port = static_cast<std::uint16_t>(*port);
-  }
+  place.port = find_port(environment, "PET_MASTER_PORT").value_or(find_port(scene.environment).value_or(place.port));
   if (!place.master && *place.count > 1)
     fail(ErrorCode::invalid_argument, "PET_NNODES=" + std::to_string(*place.count) +
                                           ", but PET_MASTER_ADDR is not set: expected the name of host 0");

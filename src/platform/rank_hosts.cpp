@@ -2,6 +2,7 @@
 // RANK and WORLD_SIZE without LOCAL_RANK number hosts. On Azure ML, which numbers processes, they are half a set.
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 #include <limits>
@@ -25,7 +26,7 @@ void describe_rank_hosts(const Scene& scene, ClusterSpec& spec) {
   place.index = environment.integer("RANK", 0, most);
   place.count = environment.integer("WORLD_SIZE", 1, most);
   place.master = scene.text("MASTER_ADDR");
-  if (const auto port = environment.integer("MASTER_PORT", 1, 65535)) place.port = static_cast<std::uint16_t>(*port);
+  place.port = find_port(scene.environment).value_or(place.port);
   describe_host(scene, place, spec);
 }
 

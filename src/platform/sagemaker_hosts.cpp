@@ -3,6 +3,7 @@
 #include "platform/group_roles.hpp"
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "platform/sagemaker_files.hpp"
 #include "trireme/base/error.hpp"
 
@@ -59,8 +60,7 @@ void describe_sagemaker_hosts(const Scene& scene, ClusterSpec& spec) {
   place.hosts = workers;
   place.master = workers.front();
   place.port = sagemaker_port;
-  if (const auto port = scene.environment.integer("MASTER_PORT", 1, 65535))
-    place.port = static_cast<std::uint16_t>(*port);
+  place.port = find_port(scene.environment).value_or(place.port);
   place.node_name = config->current_host;
   place.alike = types.size() == 1;
   describe_host(scene, place, spec);

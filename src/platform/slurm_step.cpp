@@ -2,6 +2,7 @@
 // A task of srun. A batch script has SLURM_PROCID=0 and perhaps SLURM_NTASKS too, but no number of tasks of its step.
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "platform/slurm_list.hpp"
 #include "trireme/base/error.hpp"
 
@@ -117,8 +118,7 @@ void describe_step_meeting(const Scene& scene, ClusterSpec& spec) {
   if (job == 0 && spec.world > 1)
     spec.warnings.emplace_back("SLURM_JOB_ID is not set: steps that meet on one host may take each other's port");
   spec.port = static_cast<std::uint16_t>(20000 + (job * 7 + step) % 20000);
-  if (const auto given = scene.environment.integer("MASTER_PORT", 1, 65535))
-    spec.port = static_cast<std::uint16_t>(*given);
+  if (const auto given = find_port(scene.environment)) spec.port = given;
   spec.store_host = spec.master;
   spec.store_port = spec.port;
 }

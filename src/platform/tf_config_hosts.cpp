@@ -4,6 +4,7 @@
 #include "platform/cluster_map.hpp"
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 namespace trireme::platform {
@@ -48,8 +49,7 @@ void describe_tf_config_hosts(const Scene& scene, ClusterSpec& spec) {
   }
   place.master = tasks.front().host;
   place.port = scene.platform == "azureml" ? azure_port : tasks.front().port.value_or(default_port);
-  if (const auto port = scene.environment.integer("MASTER_PORT", 1, 65535))
-    place.port = static_cast<std::uint16_t>(*port);
+  place.port = find_port(scene.environment).value_or(place.port);
   describe_host(scene, place, spec);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "platform/host_level.hpp"
+#include "platform/azure_meeting.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -23,13 +24,6 @@ void require_all_marks(const Environment& environment) {
                                             " is not: RANK, WORLD_SIZE and LOCAL_RANK go together, set all or none");
     }
   }
-}
-
-/// `value` of variable `name` must be below the value of variable `bound_name`.
-void require_below(std::string_view name, int value, std::string_view bound_name, int bound) {
-  if (value < bound) return;
-  fail(ErrorCode::invalid_argument, std::string(name) + "=" + std::to_string(value) + " must be below " +
-                                        std::string(bound_name) + "=" + std::to_string(bound));
 }
 
 void describe_ranks(const Environment& environment, ClusterSpec& spec) {
@@ -65,7 +59,8 @@ void describe_hosts(const Scene& scene, ClusterSpec& spec) {
   spec.nnodes = environment.integer("GROUP_WORLD_SIZE", 1, no_limit);
   if (!spec.node_rank) spec.node_rank = environment.integer("NODE_RANK", 0, no_limit);
   // Azure ML says how many nodes there are, and starts as many processes on each, one node after the other.
-  if (scene.platform == "azureml" && !spec.nnodes) spec.nnodes = environment.integer("AZUREML_NODE_COUNT", 1, no_limit);
+  const bool from_azure = scene.platform == "azureml" && !spec.nnodes && environment.has("AZUREML_NODE_COUNT");
+  if (from_azure) spec.nnodes = environment.integer("AZUREML_NODE_COUNT", 1, no_limit);
   if (!spec.local_world && spec.nnodes && spec.node_rank && spec.world % *spec.nnodes == 0) {
     const int each = spec.world / *spec.nnodes;
     if (spec.rank / each == *spec.node_rank && spec.rank % each == spec.local_rank) spec.local_world = each;
@@ -77,31 +72,25 @@ void describe_hosts(const Scene& scene, ClusterSpec& spec) {
   }
   if (spec.node_rank && spec.nnodes) {
     // Without GROUP_WORLD_SIZE the number was derived from the other two.
-    std::string_view bound = environment.has("GROUP_WORLD_SIZE") ? "GROUP_WORLD_SIZE" : "WORLD_SIZE / LOCAL_WORLD_SIZE";
+    const std::string_view bound = environment.has("GROUP_WORLD_SIZE") ? "GROUP_WORLD_SIZE"
+                                   : from_azure                        ? "AZUREML_NODE_COUNT"
+                                                                       : "WORLD_SIZE / LOCAL_WORLD_SIZE";
     require_below(environment.has("GROUP_RANK") ? "GROUP_RANK" : "NODE_RANK", *spec.node_rank, bound, *spec.nnodes);
   }
 }
 
 void describe_master(const Scene& scene, ClusterSpec& spec) {
   const Environment& environment = scene.environment;
-  spec.master = environment.find("MASTER_ADDR");
-  if (spec.master && spec.master->empty()) {
-    fail(ErrorCode::invalid_argument, "MASTER_ADDR is empty: expected the host of rank 0");
-  }
+  spec.master = find_master_address(environment);
   spec.store_host = spec.master;
-  auto port = environment.integer("MASTER_PORT", 1, 65535);
-  if (port == 6000 && scene.platform == "azureml") {
-    port = azure_port;
-    spec.warnings.emplace_back("MASTER_PORT=6000 is the port of Azure Batch: the ranks meet at 6105 instead");
-  }
-  if (port) {
-    spec.port = static_cast<std::uint16_t>(*port);
+  if (const auto port = find_port(environment)) {
+    spec.port = not_of_batch(scene, *port, spec.warnings);
     // torchrun's agent may hold MASTER_PORT for a store of its own: every rank then takes the same neighbour instead.
     bool taken = environment.find("TORCHELASTIC_USE_AGENT_STORE").value_or("") == "True";
-    int store_port = !taken ? *port : (*port < 65535 ? *port + 1 : *port - 1);
+    int store_port = !taken ? *spec.port : (*spec.port < 65535 ? *spec.port + 1 : *spec.port - 1);
     spec.store_port = static_cast<std::uint16_t>(store_port);
   }
-  if (spec.world == 1 || (!spec.master && !port && below_mpirun(environment))) return;
+  if (spec.world == 1 || (!spec.master && !spec.port && below_mpirun(environment))) return;
   for (std::string_view needed : {"MASTER_ADDR", "MASTER_PORT"}) {
     if (environment.has(needed)) continue;
     fail(ErrorCode::invalid_argument, std::string(needed) + " is not set, but WORLD_SIZE=" +

@@ -3,6 +3,7 @@
 #include "platform/cluster_map.hpp"
 #include "platform/host_level.hpp"
 #include "platform/launcher.hpp"
+#include "platform/marks.hpp"
 #include "trireme/base/error.hpp"
 
 namespace trireme::platform {
@@ -42,8 +43,7 @@ void describe_vertex_hosts(const Scene& scene, ClusterSpec& spec) {
   }
   place.master = primary.front().host;
   place.port = primary.front().port.value_or(default_port);
-  if (const auto port = scene.environment.integer("MASTER_PORT", 1, 65535))
-    place.port = static_cast<std::uint16_t>(*port);
+  place.port = find_port(scene.environment).value_or(place.port);
   describe_host(scene, place, spec);
 }
 

@@ -155,6 +155,9 @@ TEST_CASE("A spooled pipe is one file; of records, one file each where they are 
   CHECK(spool(records, false) == std::vector<std::string>{"a,b\n1,2\na,b\n3,4"});
   CHECK(error_from([&] { spool("1,2\n3,4\n", true); }).message == path + "_0: no RecordIO record begins at byte 0");
   CHECK(error_from([&] { spool("", true); }).message == "nothing came through the pipe " + path + "_0");
+  channel.sharded = true;
+  CHECK(spool("", true).empty());
+  CHECK(spool(records, true).size() == 2);
 }
 
 TEST_CASE("The ranks of a host read a pipe together, though one has read it; then it is gone") {
@@ -209,6 +212,35 @@ TEST_CASE("Hosts that have a part of a channel each see all of it, by name") {
   std::size_t left = 0;
   for (const auto& each : fs::directory_iterator(folder.path())) left += each.path().filename().string().size() > 2;
   CHECK(left == 0);
+}
+
+TEST_CASE("A host may have none of a sharded channel, as long as another has some") {
+  const TemporaryFolder folder;
+  put(folder.path() + "/h1/a", "first");
+  fs::create_directory(folder.path() + "/h0");
+  fs::create_directory(folder.path() + "/h2");
+  std::mutex mutex;
+  std::vector<std::string> refusals;
+  testing::run_ranks(3, [&](World& world) {
+    const auto bring = [&](const std::string& below) {
+      DataOptions data{.dataset = {.kind = DatasetKind::text, .path = "channel:t", .channel = "t"}};
+      const std::string host = "h" + std::to_string(world.rank());
+      data.channels["t"] = {.path = folder.path() + "/" + (below.empty() ? host : below), .sharded = true};
+      BroughtInputs inputs(world.communicator(), data,
+                           {.host = host, .scratch = folder.path(), .say = [](const std::string&) {}});
+      if (data.dataset.files.size() != 1 || content_of(data.dataset.files.front()) != "first")
+        throw std::runtime_error("something else");
+      world.communicator().barrier();
+    };
+    bring("");
+    try {
+      bring("h2");  // nobody has any
+    } catch (const Exception& refusal) {
+      const std::lock_guard lock(mutex);
+      refusals.push_back(refusal.error().message);
+    }
+  });
+  CHECK(refusals == std::vector<std::string>(3, "channel t is sharded, but no host has any of it"));
 }
 
 TEST_CASE("A sharded channel on one host is the whole, and nothing is copied") {

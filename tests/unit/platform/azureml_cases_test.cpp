@@ -48,7 +48,7 @@ TEST_CASE("Azure ML: the pytorch distribution starts every rank") {
       {"14: as the platform sets it", run(set), {}, uncounted.c_str()},
       {"with the number of nodes", run(counted), {}, all.c_str()},
       {"the port of Batch is never taken", run(batch), {}, uncounted.c_str(), 1},
-      {"a node beyond their number", run(beyond), {}, "error: NODE_RANK=1"},
+      {"a node beyond their number", run(beyond), {}, "error: NODE_RANK=1 | AZUREML_NODE_COUNT=1"},
   });
 }
 
@@ -112,6 +112,14 @@ TEST_CASE("Azure ML: TF_CONFIG and lists of Batch are of hosts") {
             {"AZ_BATCH_MASTER_NODE", "10.0.0.4:6000"}}),
        {},
        second.c_str()},
+      {"no distribution, two nodes in Batch's other list, and its port",
+       run({{"AZUREML_NODE_COUNT", "2"},
+            {"AZUREML_CR_NODE_RANK", "1"},
+            {"AZ_BATCH_NODE_LIST", "10.0.0.4;10.0.0.5"},
+            {"MASTER_PORT", "6000"}}),
+       {},
+       second.c_str(),
+       1},
       {"no distribution, one node",
        run({{"AZUREML_NODE_COUNT", "1"}, {"AZUREML_CR_NODE_RANK", "0"}}),
        {},

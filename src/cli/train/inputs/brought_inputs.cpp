@@ -51,6 +51,15 @@ class Background {
   std::thread thread_;  // last: it uses the others
 };
 
+/// The files of a channel on this host. Of a sharded one, which may have fewer objects than there are hosts, perhaps none.
+std::vector<std::filesystem::path> here(const platform::InputChannel& channel) {
+  std::error_code ignored;
+  const bool is_empty =
+      std::filesystem::is_directory(channel.path, ignored) && std::filesystem::is_empty(channel.path, ignored);
+  if (channel.sharded && is_empty) return {};
+  return files_of(std::filesystem::path(channel.path));
+}
+
 bool is_rows(DatasetKind kind) { return kind == DatasetKind::csv || kind == DatasetKind::libsvm; }
 
 std::vector<DatasetSpec*> users_of(const std::string& channel, DataOptions& data) {
@@ -135,7 +144,7 @@ void BroughtInputs::bring(const std::string& name, const platform::InputChannel&
     std::string problem;
     if (firsts_) {
       try {
-        files = files_of(std::filesystem::path(channel.path));
+        files = here(channel);
       } catch (const Exception& failure) {
         problem = "channel " + name + ": " + failure.error().message;
       }
@@ -154,6 +163,7 @@ void BroughtInputs::bring(const std::string& name, const platform::InputChannel&
     files = exchange_shards(ranks, name, files, scratch_ ? &*scratch_ : nullptr, options.say);
   }
   files = told(files);
+  if (files.empty()) fail(ErrorCode::invalid_argument, "channel " + name + " is sharded, but no host has any of it");
   for (DatasetSpec* each : users) each->files = files;
 }
 

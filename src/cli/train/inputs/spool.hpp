@@ -15,7 +15,7 @@ namespace trireme::cli {
 /// jumps from sample to sample and passes over them again, and a pipe does neither; so later epochs are not opened.
 /// Cost:   the data once more, in scratch, and the time to write it before training begins.
 /// Errors: those of FifoSource, RecordIoReader and ScratchFile; invalid_argument for more records than a folder should hold, or a
-///         pipe without a byte.
+///         pipe without a byte; of a sharded channel that one makes no file.
 std::vector<std::filesystem::path> spool_pipe(const platform::InputChannel& channel, bool apart, Scratch& scratch,
                                               const FifoWait& wait);
 
