@@ -257,7 +257,8 @@ std::string Arguments::unknown(const std::string& word) const {
   const std::size_t first = word.find_first_not_of('-');
   const auto near =
       first == std::string::npos ? std::nullopt : near_name(word.substr(first, word.find('=') - first), names);
-  return "unknown flag '" + word + "'" + (near && word.rfind("--", 0) == 0 ? "; did you mean --" + *near + "?" : "");
+  return "unknown flag '" + word.substr(0, word.find('=')) + "'" +
+         (near && word.rfind("--", 0) == 0 ? "; did you mean --" + *near + "?" : "");
 }
 
 bool Arguments::parse(const std::vector<std::string>& arguments) {

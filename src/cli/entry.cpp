@@ -68,6 +68,7 @@ int entry(const Invocation& invocation) {
   if (options.root) environment.set("TRIREME_ROOT", *options.root);
   if (options.kind == EntryOptions::Kind::serve)
     fail(ErrorCode::unsupported, "serve comes in a later version; this one has train, or runs a command");
+  scrub_secret_variables(invocation.environment);  // what is started gets its own from the copy
   if (options.kind == EntryOptions::Kind::command)
     return run_as_init([&] { return become(options.words, environment); });
   const int code = run_as_init([&] { return guarded(environment, train_here, options); });

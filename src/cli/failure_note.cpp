@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/failure_note.hpp"
 
+#include "cli/write_all.hpp"
 #include "platform/sagemaker_files.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/platform/secret_variable.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -49,16 +51,6 @@ std::string plain(std::string_view text) {
   }
   while (!result.empty() && result.back() == ' ') result.pop_back();
   return result;
-}
-
-bool write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const auto count = ::write(descriptor, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return true;
 }
 
 void complain(const std::string& path) {
@@ -122,6 +114,12 @@ std::string Redactor::operator()(std::string text) const {
     }
   }
   return text;
+}
+
+void scrub_secret_variables(const platform::Environment& environment) {
+  for (const auto& [name, value] : environment.variables()) {
+    if (speaks_of_a_secret(name)) platform::scrub_variable(name.c_str());
+  }
 }
 
 std::string failure_text(std::string_view cause, const Redactor& redact, std::size_t limit) {

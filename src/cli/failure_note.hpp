@@ -22,6 +22,11 @@ class Redactor {
   std::vector<std::string> secrets_;  ///< longest first: one may be part of another
 };
 
+/// Takes those variables out of this process's own environment, where others could read them; `environment` is what it was. For
+/// processes that only start others: libraries of ranks may want theirs.
+/// Threads: while there is one.
+void scrub_secret_variables(const platform::Environment& environment);
+
 /// `cause` as platforms show it: one paragraph of printable ASCII, without secrets, at most `limit` characters.
 std::string failure_text(std::string_view cause, const Redactor& redact, std::size_t limit);
 

@@ -15,6 +15,7 @@
 #include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
 #include "cli/train/tasks/load.hpp"
+#include "cli/train/tracked_run.hpp"
 #include "cli/train/trackers.hpp"
 #include "cli/train/trainer.hpp"
 #include "trireme/base/error.hpp"
@@ -22,6 +23,7 @@
 #include "trireme/interruption/watch.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/platform/cluster_spec.hpp"
+#include "trireme/platform/secret_variable.hpp"
 
 #include <bit>
 #include <chrono>
@@ -51,13 +53,15 @@ void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, i
 
 /// Rank 0's trackers, and what they are told before the first step.
 void begin_course(Course& course, const Invocation& invocation, const platform::ClusterSpec& cluster,
-                  const TrainOptions& options, const World& world, Trainer& trainer) {
+                  const TrainOptions& options, const World& world, Trainer& trainer, bool goes_on) {
   const Log log(LogLevel::info, [](LogLevel, std::string_view line) {
     std::fprintf(stderr, "trireme train: %.*s\n", static_cast<int>(line.size()), line.data());
   });
   const char* const objective = trainer.task().measure() == Measure::accuracy ? "val_accuracy" : "val_loss";
-  course.begin(make_trackers(choose_trackers(cluster, invocation.environment, options.tracking, objective, log), log),
-               settings_of(options), trainer.done());
+  TrackerChoice choice = choose_trackers(cluster, invocation.environment, options.tracking, objective, log);
+  if (choice.mlflow && options.checkpoints.folder)
+    follow_run(*choice.mlflow, *options.checkpoints.folder, goes_on, log);
+  course.begin(make_trackers(choice, log), settings_of(options), trainer.done());
   course.tag("world", std::to_string(world.size()));
   course.tag("platform", cluster.platform);
   if (cluster.tuning) course.tag("trial", cluster.tuning->trial_id);
@@ -133,7 +137,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   if (world.rank() == 0) {
     if (!options.from_platform.empty()) std::fprintf(stderr, "trireme train: %s\n", options.from_platform.c_str());
     std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
-    begin_course(course, invocation, cluster, options, world, *trainer);
+    begin_course(course, invocation, cluster, options, world, *trainer, checkpoints && checkpoints->newest());
   }
 
   signals.watch(trainer->reductions());
@@ -207,17 +211,21 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
   logs_json = options->logs_json;
+  scrub_tracking_secrets();  // before what takes long
   const platform::Role role = checked_role(cluster.role, *options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 
-  scrub_tracking_secrets();
-  Course course(std::chrono::seconds(
-      invocation.environment.integer("TRIREME_TRACKING_TIMEOUT_S", 0, 3600).value_or(10)));  // outlives the world
+  const auto patience =
+      std::chrono::seconds(invocation.environment.integer("TRIREME_TRACKING_TIMEOUT_S", 0, 3600).value_or(10));
+  Course course(patience, Redactor(invocation.environment));    // outlives the world
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   std::optional<JsonLog> json_log;
   if (options->logs_json) json_log.emplace();
-  if (role == platform::Role::evaluator) return score_checkpoints(*options, *loaded.data, signals);
+  if (role == platform::Role::evaluator) {
+    platform::scrub_variable("TRIREME_JOB_KEY");  // a rank's is taken by its world
+    return score_checkpoints(*options, *loaded.data, signals);
+  }
   try {
     return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course);
   } catch (const Exception& failure) {

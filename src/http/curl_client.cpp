@@ -6,8 +6,10 @@
 #include <cctype>
 #include <csignal>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include <curl/curl.h>
 
@@ -147,7 +149,15 @@ class CurlClient final : public Client {
     ::curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, in_milliseconds(request.connect_timeout));
     ::curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, in_milliseconds(request.timeout));
     if (!request.through_proxy) ::curl_easy_setopt(handle, CURLOPT_NOPROXY, "*");
-    if (!request.ca_file.empty()) ::curl_easy_setopt(handle, CURLOPT_CAINFO, request.ca_file.c_str());
+    if (!request.ca_file.empty()) {
+      std::error_code error;
+      const bool is_folder = std::filesystem::is_directory(request.ca_file, error);
+      ::curl_easy_setopt(handle, is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, request.ca_file.c_str());
+    }
+    if (!request.checks_certificate) {
+      ::curl_easy_setopt(handle, CURLOPT_SSL_VERIFYPEER, 0L);
+      ::curl_easy_setopt(handle, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     ::curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
     ::curl_easy_setopt(handle, CURLOPT_WRITEDATA, &exchange);
     ::curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);

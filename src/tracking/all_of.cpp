@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "trireme/base/deadline.hpp"
 #include "trireme/tracking/tracker.hpp"
 
-#include <algorithm>
+#include <cstddef>
+#include <future>
 
 namespace trireme::tracking {
 namespace {
@@ -21,10 +21,18 @@ class AllOf final : public Tracker {
     for (const auto& each : trackers_) each->log(measurement);
   }
   void finish(Ending ending, std::chrono::milliseconds patience) noexcept override {
-    const Deadline deadline = Deadline::after(patience);
-    for (const auto& each : trackers_) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.moment() - Deadline::Clock::now());
-      each->finish(ending, std::clamp(left, std::chrono::milliseconds(0), patience));
+    if (trackers_.empty()) return;
+    {
+      std::vector<std::future<void>> others;  // waited for where they are destroyed
+      for (std::size_t k = 1; k < trackers_.size(); ++k) {
+        const auto finish_it = [&tracker = *trackers_[k], ending, patience] { tracker.finish(ending, patience); };
+        try {
+          others.push_back(std::async(std::launch::async, finish_it));
+        } catch (...) {  // no thread
+          finish_it();
+        }
+      }
+      trackers_[0]->finish(ending, patience);
     }
   }
 

@@ -15,6 +15,8 @@
 namespace trireme::tracking {
 namespace {
 
+constexpr std::chrono::milliseconds give_up_time{300};
+
 struct Call {
   std::function<void(Tracker&)> make;
   bool is_measurement = false;
@@ -73,14 +75,20 @@ class Background final : public Tracker {
     shared_->calls.push_back({[ending, patience](Tracker& tracker) { tracker.finish(ending, patience); }, false});
     shared_->is_last = true;
     shared_->changed.notify_all();
-    const bool is_done = shared_->changed.wait_for(lock, patience, [&] { return shared_->is_done; });
+    const auto has_ended = [&] { return shared_->is_done; };
+    bool is_done = shared_->changed.wait_for(lock, patience, has_ended);
+    const bool is_late = !is_done;
+    if (is_late) {  // a thread that still uses a library while the process ends may crash it
+      shared_->tracker->give_up();
+      is_done = shared_->changed.wait_for(lock, give_up_time, has_ended);
+    }
     lock.unlock();
+    if (is_late) options_.log(LogLevel::warning, options_.name + " takes too long: its last reports may be missing");
     if (is_done) {
       thread_.join();
       return;
     }
     thread_.detach();
-    options_.log(LogLevel::warning, options_.name + " takes too long: its last reports may be missing");
   } catch (...) {
     if (thread_.joinable()) thread_.detach();
   }

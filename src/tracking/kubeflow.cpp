@@ -63,6 +63,8 @@ class Kubeflow final : public Tracker {
     report();
   }
 
+  void give_up() noexcept override { client_->cancelled = true; }
+
  private:
   void report() noexcept try {
     std::ifstream file(settings_.token_file);
@@ -84,7 +86,7 @@ class Kubeflow final : public Tracker {
                        .ca_file = settings_.ca_file});
     if (response.status >= 300) warn("status " + std::to_string(response.status));
   } catch (const Exception& error) {
-    warn(error.error().message);
+    if (!client_->cancelled) warn(error.error().message);
   } catch (...) {
   }
 

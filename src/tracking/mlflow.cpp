@@ -21,11 +21,9 @@ using Item = MlflowItem;
 using Kind = MlflowVerdict::Kind;
 
 constexpr int failures_told_of = 3;                     // in a row
+constexpr int failures_before_doubt = 6;                // of a batch, in a row
+constexpr int proofs_of_fault = 3;                      // in a row
 constexpr std::chrono::milliseconds last_pauses{1000};  // at the end there is no time for long ones
-
-std::int64_t milliseconds(std::chrono::system_clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-}
 
 /// A queue, and a thread that empties it.
 class Mlflow final : public Tracker {
@@ -34,6 +32,7 @@ class Mlflow final : public Tracker {
       : first_pause_(settings.first_pause),
         longest_pause_(settings.longest_pause),
         most_waiting_(settings.most_waiting),
+        on_own_run_(settings.on_own_run),
         session_(std::move(settings), std::move(client)),
         log_(std::move(log)) {
     try {
@@ -66,7 +65,7 @@ class Mlflow final : public Tracker {
     for (const auto& [name, value] : measurement.metrics)
       items.push_back({.key = mlflow_key(name),
                        .value = value,
-                       .timestamp_ms = milliseconds(measurement.time),
+                       .timestamp_ms = mlflow_time(measurement.time),
                        .step = static_cast<std::int64_t>(measurement.step)});
     add(std::move(items));
   } catch (...) {
@@ -128,6 +127,7 @@ class Mlflow final : public Tracker {
       if (!session_.has_run()) {
         if (waiting_.empty()) break;
         if (!insist(lock, [&] { return session_.begin(); })) break;
+        if (session_.has_run()) tell_run(lock);
         continue;
       }
       if (waiting_.empty()) {
@@ -139,7 +139,7 @@ class Mlflow final : public Tracker {
                                     std::make_move_iterator(waiting_.begin() + count));
       waiting_.erase(waiting_.begin(), waiting_.begin() + count);
       under_way_ = batch.size();
-      if (!deliver(lock, batch)) break;
+      if (!deliver(lock, batch, failures_before_doubt)) break;
     }
     is_done_ = true;
     changed_.notify_all();
@@ -164,15 +164,41 @@ class Mlflow final : public Tracker {
     lock.unlock();
     const MlflowVerdict verdict = session_.replace_token();
     lock.lock();
-    if (verdict.kind == Kind::hopeless) give_up(lock, verdict.reason);
+    if (verdict.kind == Kind::hopeless) lose_hope(lock, verdict.reason);
   }
 
-  /// False when it cannot go on, be it that there is no time left.
-  bool deliver(Lock& lock, std::span<const Item> items) {
+  void tell_run(Lock& lock) {
+    if (!session_.is_own_run() || !on_own_run_) return;
+    lock.unlock();
+    on_own_run_(session_.run_id());
+    lock.lock();
+  }
+
+  /// A batch at which the server always fails would hold up all that come behind it. After `failures` in a row something harmless is
+  /// sent after each one more: when that is taken every time, the fault is the batch's, as if it were refused.
+  class Doubt {
+   public:
+    Doubt(MlflowSession& session, int failures) : session_(session), left_(failures) {}
+    MlflowVerdict judged(MlflowVerdict verdict) {
+      if (verdict.kind != Kind::not_now || verdict.pause || left_-- > 0) return verdict;
+      left_ = 0;
+      proofs_ = session_.probe().kind == Kind::taken ? proofs_ + 1 : 0;
+      if (proofs_ == proofs_of_fault) verdict.kind = Kind::refused;
+      return verdict;
+    }
+
+   private:
+    MlflowSession& session_;
+    int left_, proofs_ = 0;
+  };
+
+  /// `failures`: how many of them raise no doubt about the batch. False when it cannot go on, be it that there is no time left.
+  bool deliver(Lock& lock, std::span<const Item> items, int failures) {
     bool is_refused = false;
     std::string reason;
+    Doubt doubt(session_, failures);
     const bool goes_on = insist(lock, [&] {
-      MlflowVerdict verdict = session_.log(items);
+      MlflowVerdict verdict = doubt.judged(session_.log(items));
       is_refused = verdict.kind == Kind::refused;
       reason = verdict.reason;
       return verdict;
@@ -184,9 +210,11 @@ class Mlflow final : public Tracker {
     }
     if (items.size() > 1) {
       const std::size_t half = items.size() / 2;
-      return deliver(lock, items.first(half)) && deliver(lock, items.subspan(half));
+      return deliver(lock, items.first(half), 0) && deliver(lock, items.subspan(half), 0);
     }
     --under_way_;
+    // What a job is told otherwise when it goes on stays as it was: parameters of a run do not change.
+    if (session_.goes_on() && items.front().kind == Item::Kind::parameter) return true;
     if (refused_++ == 0) say(lock, "'" + items.front().key + "' was refused and is dropped (" + reason + ")");
     return true;
   }
@@ -199,7 +227,7 @@ class Mlflow final : public Tracker {
       lock.unlock();
       const MlflowVerdict verdict = ask();
       lock.lock();
-      if (verdict.kind == Kind::hopeless) give_up(lock, verdict.reason);
+      if (verdict.kind == Kind::hopeless) lose_hope(lock, verdict.reason);
       if (verdict.kind != Kind::not_now) {
         failures_ = 0;
         return !is_hopeless_;
@@ -220,7 +248,7 @@ class Mlflow final : public Tracker {
     changed_.wait_until(lock, std::min(end.moment(), last.moment()), [&] { return is_given_up_; });
   }
 
-  void give_up(Lock& lock, const std::string& reason) {
+  void lose_hope(Lock& lock, const std::string& reason) {
     is_hopeless_ = true;
     waiting_.clear();
     say(lock, reason + ": nothing more is reported");
@@ -238,6 +266,7 @@ class Mlflow final : public Tracker {
 
   const std::chrono::milliseconds first_pause_, longest_pause_;
   const std::size_t most_waiting_;
+  const std::function<void(const std::string&)> on_own_run_;
   MlflowSession session_;  // of the thread, but for cancel()
   Log log_;
 

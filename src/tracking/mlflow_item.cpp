@@ -36,6 +36,10 @@ std::size_t most_bytes_of(const MlflowItem& item) { return 128 + 6 * (item.key.s
 
 }  // namespace
 
+std::int64_t mlflow_time(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
 std::string mlflow_key(std::string_view name) {
   std::string key(name.substr(0, most_key_bytes));
   for (char& c : key) {

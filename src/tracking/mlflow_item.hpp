@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -20,6 +21,9 @@ struct MlflowItem {
   std::int64_t timestamp_ms = 0;  ///< of metrics
   std::int64_t step = 0;          ///< of metrics
 };
+
+/// Milliseconds since 1970, as servers take times.
+std::int64_t mlflow_time(std::chrono::system_clock::time_point time);
 
 /// `name` as every server takes it: other characters than letters, digits and "_-. /:" become '_', at most 250.
 std::string mlflow_key(std::string_view name);

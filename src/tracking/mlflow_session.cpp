@@ -20,13 +20,9 @@ using Kind = MlflowVerdict::Kind;
 using std::chrono::system_clock;
 
 constexpr std::chrono::seconds longest_asked_pause{60};
-constexpr std::chrono::minutes token_margin{10};  // before it runs out
-constexpr std::chrono::minutes token_renewal{
-    10};  // from one replacement to the next: how long the new one counts is not told
-
-std::int64_t milliseconds(system_clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-}
+constexpr std::chrono::minutes token_margin{10};   // before it runs out
+constexpr std::chrono::minutes token_renewal{10};  // how long a new one counts is not told
+constexpr std::chrono::minutes token_again{1};     // from a vain attempt to the next
 
 /// "Retry-After: 7"; a date is no pause, as clocks differ.
 std::optional<std::chrono::milliseconds> asked_pause(const http::Response& response) {
@@ -68,18 +64,36 @@ MlflowVerdict not_mlflow(const std::string& what) {
 
 }  // namespace
 
+std::string MlflowSession::mark() const {
+  return std::to_string(mlflow_time(began_)) + "-" + std::to_string(::getpid());
+}
+
 MlflowVerdict MlflowSession::begin() {
   if (has_run()) return {};
+  if (!settings_.earlier_run_id.empty()) return go_on_with_earlier();
   if (settings_.experiment_id.empty()) {
     if (!settings_.experiment_name.empty()) return find_experiment();
     settings_.experiment_id = "0";
   }
-  // Looked for again where it may have been made without our hearing of it: the mark is of this session alone.
-  const std::string mark = std::to_string(milliseconds(began_)) + "-" + std::to_string(::getpid());
+  return make_run();
+}
+
+/// One that the server does not have any more, or has deleted, is forgotten: a new one is begun.
+MlflowVerdict MlflowSession::go_on_with_earlier() {
+  const std::string run = std::exchange(settings_.earlier_run_id, "");
+  MlflowVerdict verdict = call("POST", "runs/update", dumped({{"run_id", run}, {"status", "RUNNING"}})).verdict;
+  if (verdict.kind == Kind::not_now) settings_.earlier_run_id = run;
+  if (verdict.kind == Kind::taken) settings_.run_id = run;
+  is_own_run_ = goes_on_ = has_run();
+  return verdict.kind == Kind::not_now ? verdict : MlflowVerdict{};
+}
+
+/// Looked for first where it may have been made without our hearing of it.
+MlflowVerdict MlflowSession::make_run() {
   if (may_have_made_run_) {
     const auto found = call("POST", "runs/search",
                             dumped({{"experiment_ids", {settings_.experiment_id}},
-                                    {"filter", "tags.trireme_session = '" + mark + "'"},
+                                    {"filter", "tags.trireme_session = '" + mark() + "'"},
                                     {"max_results", 1}}));
     if (found.verdict.kind == Kind::not_now || found.verdict.kind == Kind::hopeless) return found.verdict;
     settings_.run_id = text_at(found.body, {"runs", "0", "info", "run_id"});
@@ -87,8 +101,8 @@ MlflowVerdict MlflowSession::begin() {
   if (settings_.run_id.empty()) {
     may_have_made_run_ = true;
     Json body{{"experiment_id", settings_.experiment_id},
-              {"start_time", milliseconds(began_)},
-              {"tags", Json::array({{{"key", "trireme_session"}, {"value", mark}}})}};
+              {"start_time", mlflow_time(began_)},
+              {"tags", Json::array({{{"key", "trireme_session"}, {"value", mark()}}})}};
     if (!settings_.run_name.empty()) body["run_name"] = settings_.run_name;
     const auto made = call("POST", "runs/create", dumped(body));
     if (made.verdict.kind == Kind::refused) return {.kind = Kind::hopeless, .reason = made.verdict.reason};
@@ -125,8 +139,13 @@ MlflowVerdict MlflowSession::log(std::span<const MlflowItem> items) {
   return call("POST", "runs/log-batch", mlflow_batch_body(settings_.run_id, items)).verdict;
 }
 
+MlflowVerdict MlflowSession::probe() {
+  const MlflowItem item{.kind = MlflowItem::Kind::tag, .key = "trireme_session", .text = mark()};
+  return log(std::span(&item, 1));
+}
+
 MlflowVerdict MlflowSession::end(Ending ending) {
-  const auto now = milliseconds(system_clock::now());
+  const auto now = mlflow_time(system_clock::now());
   return call("POST", "runs/update",
               dumped({{"run_id", settings_.run_id}, {"status", status_of(ending)}, {"end_time", now}}))
       .verdict;
@@ -134,11 +153,11 @@ MlflowVerdict MlflowSession::end(Ending ending) {
 
 std::optional<system_clock::time_point> MlflowSession::token_due() const {
   if (settings_.token_url.empty() || !settings_.token_expires) return std::nullopt;
-  return replaced_ ? *replaced_ + token_renewal : *settings_.token_expires - token_margin;
+  return next_token_ ? *next_token_ : *settings_.token_expires - token_margin;
 }
 
 MlflowVerdict MlflowSession::replace_token() {
-  replaced_ = system_clock::now();  // also a vain attempt: not at every turn
+  next_token_ = system_clock::now() + token_again;
   const Answer answer = exchange("GET", settings_.token_url, "");
   if (answer.status == 401 || answer.status == 403)
     return {.kind = Kind::hopeless, .reason = "the token does not count any more, and there is no new one for it"};
@@ -147,12 +166,14 @@ MlflowVerdict MlflowSession::replace_token() {
   if (token.empty() || token.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
     return not_mlflow("the request for a token");
   settings_.token = std::move(token);
+  next_token_ = system_clock::now() + token_renewal;
   return {};
 }
 
 /// A request of MLflow's interface. One that a token which has run out made vain is repeated with a new token.
 MlflowSession::Answer MlflowSession::call(const std::string& method, const std::string& path, const std::string& body) {
   const std::string url = settings_.base_url + "/api/2.0/mlflow/" + path;
+  if (const auto due = token_due(); due && *due <= system_clock::now()) static_cast<void>(replace_token());
   Answer answer = exchange(method, url, body);
   if (answer.status != 401) return answer;
   if (settings_.token_url.empty()) {
@@ -169,7 +190,11 @@ MlflowSession::Answer MlflowSession::call(const std::string& method, const std::
 
 MlflowSession::Answer MlflowSession::exchange(const std::string& method, const std::string& url,
                                               const std::string& body) {
-  http::Request request{.method = method, .url = url, .body = body};
+  http::Request request{.method = method,
+                        .url = url,
+                        .body = body,
+                        .ca_file = settings_.ca_file,
+                        .checks_certificate = settings_.checks_certificate};
   if (const auto secret = authorization()) request.headers.push_back("Authorization: " + *secret);
   if (!body.empty()) request.headers.emplace_back("Content-Type: application/json");
   http::Response response;

@@ -26,9 +26,13 @@ class MlflowSession {
   bool has_run() const { return !settings_.run_id.empty(); }
   /// Whether it was begun here, and so is to be ended here.
   bool is_own_run() const { return is_own_run_; }
+  /// Whether it was begun by a job that this one continues.
+  bool goes_on() const { return goes_on_; }
   const std::string& run_id() const { return settings_.run_id; }
 
   MlflowVerdict log(std::span<const MlflowItem> items);
+  /// Whether the server takes anything at all for this run: the mark that runs begun here bear.
+  MlflowVerdict probe();
   MlflowVerdict end(Ending ending);
 
   /// When the token should be replaced, though nothing is to be sent: Azure ML replaces only one that still counts.
@@ -43,7 +47,11 @@ class MlflowSession {
     std::string body{};
     int status = 0;
   };
+  MlflowVerdict go_on_with_earlier();
+  MlflowVerdict make_run();
   MlflowVerdict find_experiment();
+  /// Of this session alone.
+  std::string mark() const;
   Answer call(const std::string& method, const std::string& path, const std::string& body = "");
   Answer exchange(const std::string& method, const std::string& url, const std::string& body);
   std::optional<std::string> authorization() const;
@@ -53,9 +61,10 @@ class MlflowSession {
   std::unique_ptr<http::Client> client_;
   std::chrono::system_clock::time_point began_;
   bool is_own_run_ = false;
+  bool goes_on_ = false;
   bool has_met_twin_ = false;       ///< an experiment of the same name that could not be found
   bool may_have_made_run_ = false;  ///< the answer to runs/create did not come
-  std::optional<std::chrono::system_clock::time_point> replaced_{};
+  std::optional<std::chrono::system_clock::time_point> next_token_{};  ///< once one was asked for
 };
 
 }  // namespace trireme::tracking

@@ -5,6 +5,7 @@
 #include "trireme/net/host.hpp"
 #include "trireme/net/socket.hpp"
 #include "trireme/plan/plans.hpp"
+#include "trireme/platform/secret_variable.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -268,10 +269,6 @@ void require_rank(const platform::ClusterSpec& cluster) {
            ranks + " to start: start the program with `trireme entry`");
 }
 
-void scrub_secrets() {
-  // Overwritten first: /proc/PID/environ and a core file show the bytes, not the list that unsetenv shortens.
-  if (char* text = ::getenv("TRIREME_JOB_KEY")) ::explicit_bzero(text, std::strlen(text));
-  ::unsetenv("TRIREME_JOB_KEY");
-}
+void scrub_secrets() { platform::scrub_variable("TRIREME_JOB_KEY"); }
 
 }  // namespace trireme

@@ -111,6 +111,27 @@ TEST_CASE("A real MLflow server takes run, parameters, tags and metrics, and its
     CHECK(found.find("metric test_loss 6 ") != std::string::npos);
   }
 
+  SECTION("of a job that was interrupted and goes on: one run for both") {
+    const TemporaryFolder folder;
+    const Words words{"train",       "--dataset", "synthetic:blobs",  "--samples",         "500", "--steps", "6",
+                      "--log-every", "2",         "--checkpoint-dir", folder.path() + "/c"};
+    const std::map<std::string, std::string> environment{{"MLFLOW_TRACKING_URI", server.url()},
+                                                         {"MLFLOW_EXPERIMENT_NAME", "on and on"}};
+    Words stopped = words;
+    stopped.insert(stopped.end(), {"--stop-after", "4"});
+    REQUIRE(run_trireme(stopped, environment).exit_code == 143);
+    CHECK(has_line(*script({"mlflow", server.url(), "on and on"}), "status KILLED"));
+    const auto job = run_ranks(2, words, environment);
+    INFO(job.err);
+    REQUIRE(job.exit_code == 0);
+    CHECK(job.err.find("MLflow") == std::string::npos);
+    const std::string found = *script({"mlflow", server.url(), "on and on"});
+    INFO(found);
+    CHECK(has_line(found, "status FINISHED"));
+    for (const char* step : {"2", "4", "6"})
+      CHECK(found.find(std::string("metric step_loss ") + step + " ") != std::string::npos);
+  }
+
   SECTION("of values at the edges") {
     const auto tracker =
         make_mlflow_tracker({.base_url = server.url(), .experiment_name = "edges"}, http::make_client());

@@ -122,6 +122,19 @@ TEST_CASE("How a job ended is told: a failure with its cause, an interruption as
   }
 }
 
+TEST_CASE("A job that was interrupted goes on with the run it had") {
+  FakeMlflow server;
+  const TemporaryFolder folder;
+  const Variables environment{{"MLFLOW_TRACKING_URI", server.url()}};
+  REQUIRE(run_trireme(job({"--checkpoint-dir", folder.path() + "/c", "--stop-after", "4"}), environment).exit_code ==
+          143);
+  REQUIRE(run_ranks(2, job({"--checkpoint-dir", folder.path() + "/c"}), environment).exit_code == 0);
+  const auto calls = server.calls();
+  CHECK(std::count(calls.begin(), calls.end(), "POST runs/create") == 1);
+  CHECK(server.status() == "FINISHED");
+  CHECK(server.tags().at("world") == "2");
+}
+
 TEST_CASE("A run that the platform began is left to it") {
   FakeMlflow server;
   const auto result = run_trireme(job(), {{"MLFLOW_TRACKING_URI", server.url()}, {"MLFLOW_RUN_ID", "theirs"}});
@@ -161,6 +174,54 @@ TEST_CASE("A tracker's password does not stay where other processes can read it"
   CHECK(training.wait().exit_code == 130);
   CHECK(server.status() == "KILLED");
   CHECK(server.last_authorization() == "Bearer hush");
+}
+
+TEST_CASE("No secret of the environment is in anything that a job writes, or sends beside the header") {
+  const TemporaryFolder folder;
+  bool was_sent = false;
+  FakeMlflow server([&](const HttpRequest& request) -> std::optional<HttpAnswer> {
+    was_sent = was_sent || holds(request.target + request.body, "hush");
+    return std::nullopt;
+  });
+  std::filesystem::create_directories(folder.path() + "/recorder");
+  const std::string under = folder.path() + "/";
+  const Variables environment{
+      {"MLFLOW_TRACKING_URI", server.url()},       {"MLFLOW_TRACKING_TOKEN", "hush-1"},
+      {"MLFLOW_TRACKING_PASSWORD", "hush-2"},      {"AZUREML_RUN_TOKEN", "hush-3"},
+      {"AWS_SECRET_ACCESS_KEY", "hush-4"},         {"MY_SECRET", "hush-5"},
+      {"TRIREME_JOB_KEY", "hush-6-hush-6-hush-6"}, {"TRIREME_RECORDER_DIR", under + "recorder"}};
+  const Words places{"--trace", under + "trace", "--checkpoint-dir", under + "c",         "--checkpoint-every",
+                     "2",       "--model-dir",   under + "m",        "--tensorboard-dir", under + "logs"};
+  const auto trained = run_ranks(2, job(places), environment);
+  CHECK(trained.exit_code == 0);
+  const auto failed = run_ranks(
+      2, job({"--learning-rate", "1e30", "--model", "linear", "--dataset", "synthetic:linear", "--log-format", "json"}),
+      environment);
+  CHECK(failed.exit_code != 0);
+  const auto seen = run_trireme({"doctor"}, environment), seen_json = run_trireme({"doctor", "--json"}, environment);
+  for (const auto& each : {trained, failed, seen, seen_json}) CHECK_FALSE(holds(each.out + each.err, "hush"));
+  int files = 0;
+  for (const auto& each : std::filesystem::recursive_directory_iterator(folder.path())) {
+    if (!each.is_regular_file()) continue;
+    ++files;
+    INFO(each.path());
+    CHECK_FALSE(holds(read(each.path()), "hush"));
+  }
+  CHECK(files >= 8);
+  CHECK_FALSE(was_sent);
+  CHECK(server.last_authorization() == "Bearer hush-1");
+}
+
+TEST_CASE("A launcher's own environment holds no secrets while its ranks train") {
+  Launched running({"run", "-n", "2", TRIREME_PROGRAM, "train", "--dataset", "synthetic:blobs", "--steps", "100000",
+                    "--log-every", "2", "--epochs", "100000"},
+                   {{"MLFLOW_TRACKING_PASSWORD", "hush"}, {"MY_SECRET", "hush"}, {"OTHER", "told"}});
+  running.await_out("metric ");
+  const std::string environment = read("/proc/" + std::to_string(running.process()) + "/environ");
+  CHECK(holds(environment, "told"));
+  CHECK_FALSE(holds(environment, "hush"));
+  running.signal(2);
+  CHECK(running.wait().exit_code == 130);
 }
 
 TEST_CASE("TensorBoard's events of a job are in one file, rank 0's") {

@@ -21,8 +21,10 @@ struct Request {
   std::chrono::milliseconds connect_timeout{2000};
   std::chrono::milliseconds timeout{10000};  ///< of all of it
   std::size_t most_bytes = 1 << 20;          ///< of an answer; a longer one is an error
-  std::string ca_file{};      ///< the authorities that a server's certificate is checked by; empty: the system's
-  bool through_proxy = true;  ///< as https_proxy and its kin say; never for addresses of this host's own link
+  std::string
+      ca_file{};  ///< a file or folder of authorities that a server's certificate is checked by; empty: the system's
+  bool checks_certificate = true;  ///< false: anybody may answer, and read what is sent
+  bool through_proxy = true;       ///< as https_proxy and its kin say; never for addresses of this host's own link
 };
 
 struct Response {

@@ -17,7 +17,7 @@ struct BackgroundOptions {
 };
 
 /// `tracker`, called in the same order on a thread of its own: a file on a network, say, that is slow to write holds up nobody.
-/// A call that does not return is left behind at the end, with its thread.
+/// A call that does not return is given up at the end; if that does not end it either, it is left behind with its thread.
 /// Errors: system when there is no thread.
 std::unique_ptr<Tracker> in_background(std::unique_ptr<Tracker> tracker, BackgroundOptions options);
 

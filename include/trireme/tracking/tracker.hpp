@@ -37,9 +37,11 @@ class Tracker {
   virtual void log(const Measurement& measurement) noexcept = 0;
   /// Delivers what is left, for at most `patience`; nothing may be told afterwards.
   virtual void finish(Ending ending, std::chrono::milliseconds patience) noexcept = 0;
+  /// Ends a call that waits for a network, soon. Threads: any, while another is in a call.
+  virtual void give_up() noexcept {}
 };
 
-/// All of `trackers` as one. finish() asks one after the other, the patience being that of all together.
+/// All of `trackers` as one. finish() asks all at once: one that uses up its time costs the others none of theirs.
 std::unique_ptr<Tracker> all_of(std::vector<std::unique_ptr<Tracker>> trackers);
 
 }  // namespace trireme::tracking

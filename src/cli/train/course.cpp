@@ -65,7 +65,7 @@ void Course::finish(const TrainResult& result) {
 
 void Course::fail(const std::string& cause) {
   if (!trackers_) return;
-  trackers_->tag("failure", cause);
+  trackers_->tag("failure", redact_(cause));
   end(Ending::failed, patience_failed);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/failure_note.hpp"
 #include "cli/train/report.hpp"
 #include "cli/train/trackers.hpp"
 #include "trireme/tracking/tracker.hpp"
@@ -18,7 +19,10 @@ namespace trireme::cli {
 class Course {
  public:
   /// `patience`: what the end of training may wait for trackers that are slow or away.
-  explicit Course(std::chrono::milliseconds patience = std::chrono::seconds(10)) : patience_(patience) {}
+  /// `redact`: takes secrets out of the cause of a failure.
+  explicit Course(std::chrono::milliseconds patience = std::chrono::seconds(10),
+                  Redactor redact = Redactor(platform::Environment()))
+      : patience_(patience), redact_(std::move(redact)) {}
   Course(const Course&) = delete;
   Course& operator=(const Course&) = delete;
 
@@ -35,6 +39,7 @@ class Course {
   void end(tracking::Ending ending, std::chrono::milliseconds patience);
 
   std::chrono::milliseconds patience_;
+  Redactor redact_;
   std::unique_ptr<tracking::Tracker> trackers_;
   std::chrono::steady_clock::time_point began_{};
   double done_before_ = 0.0;

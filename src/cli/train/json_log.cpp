@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/json_log.hpp"
 
+#include "cli/write_all.hpp"
 #include "trireme/base/error.hpp"
 
 #include <nlohmann/json.hpp>
@@ -50,15 +51,6 @@ Json words_of(std::string_view line) {
   return words;
 }
 
-void write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // nobody reads any more
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
-
 void copy_lines(int from, int to) {
   std::string text;
   char buffer[4096];
@@ -73,9 +65,9 @@ void copy_lines(int from, int to) {
       text.erase(0, end + 1);
     }
     if (text.size() > longest_line) lines += json_log_line(std::exchange(text, {})) + '\n';
-    write_all(to, lines);
+    static_cast<void>(write_all(to, lines));  // if nobody reads any more, so be it
   }
-  if (!text.empty()) write_all(to, json_log_line(text) + '\n');
+  if (!text.empty()) static_cast<void>(write_all(to, json_log_line(text) + '\n'));
   ::close(from);
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/metrics_file.hpp"
 
+#include "cli/train/small_file.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <cstddef>
-#include <span>
 
 namespace trireme::cli {
 namespace {
@@ -47,16 +47,7 @@ std::string metrics_json(const TrainResult& result) {
 }
 
 void write_metrics(checkpoint::FileSystem& files, const std::string& folder, const TrainResult& result) {
-  const std::string path = folder + "/" + exported_metrics, temporary = path + ".writing";
-  const std::string text = metrics_json(result);
-  files.remove(temporary);
-  {
-    const auto file = files.create(temporary);
-    file->write(std::as_bytes(std::span(text)));
-    file->sync();
-  }
-  files.replace(temporary, path);
-  files.sync_folder(folder);
+  replace_file(files, folder, exported_metrics, metrics_json(result));
 }
 
 }  // namespace trireme::cli

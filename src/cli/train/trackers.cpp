@@ -4,10 +4,12 @@
 #include "cli/train/measurements.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/http/client.hpp"
+#include "trireme/platform/secret_variable.hpp"
 #include "trireme/tracking/background.hpp"
 #include "trireme/tracking/tensorboard.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -37,6 +39,12 @@ std::optional<std::chrono::system_clock::time_point> moment_of(const std::string
   return std::chrono::system_clock::time_point(std::chrono::seconds(seconds));
 }
 
+/// As MLflow's own client takes a switch.
+bool is_true(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text == "1" || text == "true";
+}
+
 /// Azure ML describes a run that it has begun; other servers are described by the variables of MLflow's own client.
 std::optional<tracking::MlflowSettings> mlflow_of(const Environment& environment, const Log& log) try {
   const std::string uri = first_of(environment, {"MLFLOW_TRACKING_URI"});
@@ -54,6 +62,8 @@ std::optional<tracking::MlflowSettings> mlflow_of(const Environment& environment
   settings.token = of("MLFLOW_TRACKING_TOKEN", "AZUREML_RUN_TOKEN");
   settings.user = of("MLFLOW_TRACKING_USERNAME");
   settings.password = of("MLFLOW_TRACKING_PASSWORD");
+  settings.ca_file = of("MLFLOW_TRACKING_SERVER_CERT_PATH");
+  settings.checks_certificate = !is_true(of("MLFLOW_TRACKING_INSECURE_TLS"));
   settings.token_url = tracking::azure_token_url(settings.base_url, settings.experiment_id, settings.run_id);
   settings.token_expires = moment_of(of("AZUREML_RUN_TOKEN_EXPIRY"));
   return settings;
@@ -169,12 +179,12 @@ std::unique_ptr<Tracker> make_trackers(const TrackerChoice& choice, const Log& l
 }
 
 void scrub_tracking_secrets() {
-  for (const char* name :
-       {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "AZUREML_RUN_TOKEN"}) {
-    // Overwritten first: /proc/PID/environ shows the bytes, not the list that unsetenv shortens.
-    if (char* text = ::getenv(name)) ::explicit_bzero(text, std::strlen(text));
-    ::unsetenv(name);
-  }
+  constexpr const char* address = "MLFLOW_TRACKING_URI";  // may hold a user and a password
+  if (const char* text = ::getenv(address); text != nullptr && std::strchr(text, '@') != nullptr)
+    platform::scrub_variable(address);
+  for (const char* name : {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
+                           "AZUREML_RUN_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_CLIENT_SECRET"})
+    platform::scrub_variable(name);
 }
 
 }  // namespace trireme::cli

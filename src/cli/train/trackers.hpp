@@ -35,7 +35,7 @@ TrackerChoice choose_trackers(const platform::ClusterSpec& cluster, const platfo
 /// All that were chosen; none of them holds up who reports.
 std::unique_ptr<tracking::Tracker> make_trackers(const TrackerChoice& choice, const Log& log);
 
-/// Takes what trackers are accessed with out of this process's environment, which others could read. What was copied from it before
+/// Takes what trackers and clouds are accessed with out of this process's environment, which others could read. What was copied from it before
 /// stays.
 /// Threads: while there is one.
 void scrub_tracking_secrets();

@@ -247,6 +247,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
   using Arguments = std::vector<std::string>;
   const std::vector<std::pair<Arguments, std::string>> cases{
       {{"--frobnicate"}, "unknown flag '--frobnicate'"},
+      {{"--api-token=hush"}, "unknown flag '--api-token'"},  // whatever it is, others will read this
       {{"--zero", "1"}, "unknown flag '--zero'"},
       {{"stray"}, "unexpected argument 'stray'"},
       {{"--epochs"}, "--epochs"},

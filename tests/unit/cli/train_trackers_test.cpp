@@ -2,6 +2,7 @@
 #include "cli/train/course.hpp"
 #include "cli/train/measurements.hpp"
 #include "cli/train/options.hpp"
+#include "cli/train/tracked_run.hpp"
 #include "cli/train/trackers.hpp"
 #include "support/temporary_folder.hpp"
 #include "trireme/base/error.hpp"
@@ -14,6 +15,7 @@
 #include <fstream>
 #include <limits>
 #include <regex>
+#include <sstream>
 
 namespace {
 
@@ -271,6 +273,56 @@ TEST_CASE("A failure is told with its cause; a course that never began says noth
   CHECK(lines == std::vector<std::string>{"tag failure=rank 2 is gone", "end 1"});
 }
 
+TEST_CASE("The cause of a failure is told without secrets") {
+  std::vector<std::string> lines;
+  Course course(std::chrono::seconds(10), Redactor({{"MY_TOKEN", "hush-hush"}}));
+  course.begin(std::make_unique<Lines>(lines), {}, 0);
+  course.fail("no answer to hush-hush");
+  CHECK(lines == std::vector<std::string>{"tag failure=no answer to [secret]", "end 1"});
+}
+
+TEST_CASE("A server's certificate is checked as MLflow's own client is told") {
+  CHECK(chosen({{"MLFLOW_TRACKING_URI", "https://h"}}).mlflow->checks_certificate);
+  CHECK(chosen({{"MLFLOW_TRACKING_URI", "https://h"}, {"MLFLOW_TRACKING_INSECURE_TLS", "false"}})
+            .mlflow->checks_certificate);
+  const auto insecure = GENERATE("1", "true", "True");
+  CHECK_FALSE(chosen({{"MLFLOW_TRACKING_URI", "https://h"}, {"MLFLOW_TRACKING_INSECURE_TLS", insecure}})
+                  .mlflow->checks_certificate);
+  CHECK(chosen({{"MLFLOW_TRACKING_URI", "https://h"}, {"MLFLOW_TRACKING_SERVER_CERT_PATH", "/ca"}}).mlflow->ca_file ==
+        "/ca");
+}
+
+TEST_CASE("A job that goes on from its checkpoints goes on with the run it had on the same server, and no other") {
+  const TemporaryFolder folder;
+  HeardLog heard;
+  const auto followed = [&](const std::string& server, bool goes_on, const std::string& others_run = "") {
+    tracking::MlflowSettings settings{.base_url = server, .run_id = others_run};
+    follow_run(settings, folder.path(), goes_on, heard.log());
+    return settings;
+  };
+  CHECK(followed("http://h", true).earlier_run_id.empty());
+  followed("http://user:hush@h", false).on_own_run("first");
+  std::ostringstream kept;
+  kept << std::ifstream(folder.path() + "/" + tracked_run_file).rdbuf();
+  CHECK(kept.str() == "http://h\nfirst\n");
+  CHECK(followed("http://h", true).earlier_run_id == "first");
+  CHECK(followed("http://user:other@h", true).earlier_run_id == "first");
+  CHECK(followed("http://h", false).earlier_run_id.empty());
+  CHECK(followed("http://elsewhere", true).earlier_run_id.empty());
+  CHECK(followed("http://h", true, "theirs").earlier_run_id.empty());
+  CHECK_FALSE(followed("http://h", true, "theirs").on_own_run);
+  followed("http://h", true).on_own_run("second");
+  CHECK(followed("http://h", true).earlier_run_id == "second");
+  CHECK(heard.lines().empty());
+  std::ofstream(folder.path() + "/" + tracked_run_file)
+      << GENERATE("", "\n", "http://h", "http://h\n", "http://h\nfirst", "http://h\na\nb\n", "first\n");
+  CHECK(followed("http://h", true).earlier_run_id.empty());
+  CHECK(heard.lines().empty());
+  std::ofstream(folder.path() + "/" + tracked_run_file) << std::string(5000, 'x');
+  CHECK(followed("http://h", true).earlier_run_id.empty());
+  CHECK(heard.lines().size() == 1);
+}
+
 TEST_CASE("What trackers are accessed with does not stay in the environment of the process") {
   char text[] = "hush";
   REQUIRE(::setenv("MLFLOW_TRACKING_TOKEN", text, 1) == 0);
@@ -278,5 +330,8 @@ TEST_CASE("What trackers are accessed with does not stay in the environment of t
   scrub_tracking_secrets();
   CHECK(::getenv("MLFLOW_TRACKING_TOKEN") == nullptr);
   CHECK(::getenv("MLFLOW_TRACKING_URI") != nullptr);
+  REQUIRE(::setenv("MLFLOW_TRACKING_URI", "http://user:hush@h", 1) == 0);
+  scrub_tracking_secrets();
+  CHECK(::getenv("MLFLOW_TRACKING_URI") == nullptr);
   ::unsetenv("MLFLOW_TRACKING_URI");
 }

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -65,8 +66,35 @@ TEST_CASE("All trackers are told the same") {
   all->log({.step = 3});
   all->tag("k", "v");
   all->finish(Ending::finished, milliseconds(0));
+  std::sort(told->words.begin() + 6, told->words.end());  // they end all at once
   CHECK(told->words == Words{"a:parameters 1", "b:parameters 1", "a:3", "b:3", "a:k=v", "b:k=v", "a:end", "b:end"});
   all_of({})->log({});
+  all_of({})->finish(Ending::finished, milliseconds(0));
+}
+
+TEST_CASE("At the end a tracker that hangs costs the others none of their time") {
+  const auto stuck = std::make_shared<Told>(), told = std::make_shared<Told>();
+  stuck->is_open = false;
+
+  /// Lets the other one go: of two that ended one after the other, the first would wait for ever.
+  struct Last final : Tracker {
+    std::shared_ptr<Told> other, told;
+    Last(std::shared_ptr<Told> stuck_one, std::shared_ptr<Told> own)
+        : other(std::move(stuck_one)), told(std::move(own)) {}
+    void parameters(const std::map<std::string, std::string>&) noexcept override {}
+    void tag(const std::string&, const std::string&) noexcept override {}
+    void log(const Measurement&) noexcept override {}
+    void finish(Ending, milliseconds patience) noexcept override {
+      told->say(std::to_string(patience.count()));
+      other->open();
+    }
+  };
+  std::vector<std::unique_ptr<Tracker>> two;
+  two.push_back(recording(stuck));
+  two.push_back(std::make_unique<Last>(stuck, told));
+  all_of(std::move(two))->finish(Ending::finished, milliseconds(77));
+  CHECK(stuck->words == Words{"end"});
+  CHECK(told->words == Words{"77"});
 }
 
 TEST_CASE("A tracker in the background is told everything, in order") {

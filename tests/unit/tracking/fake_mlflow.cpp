@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit/tracking/fake_mlflow.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace trireme::testing {
 
 using Json = nlohmann::json;
@@ -38,15 +40,16 @@ HttpAnswer FakeMlflow::respond(const std::string& call, const HttpRequest& reque
     return answer(200, R"({"run":{"info":{"run_id":"made"}}})");
   }
   if (call == "POST runs/search") return answer(200, "{}");
-  if (call == "POST runs/log-batch") record(body);
+  if (call == "POST runs/log-batch") record(request);
   if (call == "POST runs/update") status_ = body["status"];
   return answer(200, "{}");
 }
 
-void FakeMlflow::record(const Json& batch) {
+void FakeMlflow::record(const HttpRequest& request) {
+  const Json batch = Json::parse(request.body, nullptr, false);
   std::size_t count = 0;
   for (const auto& each : batch.value("metrics", Json::array()))
-    metrics_.emplace_back(each["key"], each["value"], each["step"]), ++count;
+    metrics_.emplace_back(each["key"], each["value"].dump(), each["step"]), ++count;
   for (const auto& each : batch.value("params", Json::array())) parameters_[each["key"]] = each["value"], ++count;
   for (const auto& each : batch.value("tags", Json::array())) tags_[each["key"]] = each["value"], ++count;
   batch_sizes_.push_back(count);

@@ -3,8 +3,6 @@
 
 #include "support/http_server.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -20,7 +18,7 @@ namespace trireme::testing {
 /// What an MLflow server has been told, by a server that misbehaves as a test wants.
 class FakeMlflow {
  public:
-  using Metric = std::tuple<std::string, nlohmann::json, std::int64_t>;  // name, value, step
+  using Metric = std::tuple<std::string, std::string, std::int64_t>;  // name, value as JSON, step
 
   /// `misbehave` is asked first about every request; what it returns is the answer, and nothing is recorded.
   using Misbehaviour = std::function<std::optional<HttpAnswer>(const HttpRequest&)>;
@@ -42,7 +40,7 @@ class FakeMlflow {
  private:
   HttpAnswer handle(const HttpRequest& request);
   HttpAnswer respond(const std::string& call, const HttpRequest& request);
-  void record(const nlohmann::json& batch);
+  void record(const HttpRequest& request);
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

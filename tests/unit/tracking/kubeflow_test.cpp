@@ -3,13 +3,18 @@
 
 #include "support/http_server.hpp"
 #include "support/temporary_folder.hpp"
+#include "trireme/tracking/background.hpp"
 #include "unit/tracking/heard_log.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <cmath>
+#include <condition_variable>
 #include <fstream>
+#include <mutex>
+#include <thread>
 
 namespace {
 
@@ -66,4 +71,52 @@ TEST_CASE("A controller that refuses is told of once") {
   tracker->log({.step = 1});
   tracker->log({.step = 2});
   CHECK(heard.lines() == std::vector<std::string>{"Kubeflow does not take the progress: status 403"});
+}
+
+TEST_CASE("A controller that hangs is given up at the end: nothing of it is left behind in the process") {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_asked = false;
+  HttpServer server([&](const HttpRequest&) {
+    const std::lock_guard lock(mutex);
+    is_asked = true;
+    changed.notify_all();
+    return silence();
+  });
+
+  /// One that can be seen to be gone.
+  struct Seen final : http::Client {
+    std::unique_ptr<http::Client> client = http::make_client();
+    std::shared_ptr<int> life;
+    explicit Seen(std::shared_ptr<int> of) : life(std::move(of)) {}
+    http::Response send(const http::Request& request) override {
+      std::thread cancel([&] {
+        while (!cancelled && !is_over) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (cancelled) client->cancelled = true;
+      });
+      struct Join {
+        std::thread& thread;
+        std::atomic<bool>& over;
+        ~Join() { over = true, thread.join(); }
+      } join{cancel, is_over};
+      return client->send(request);
+    }
+    std::atomic<bool> is_over{false};
+  };
+  HeardLog heard;
+  auto life = std::make_shared<int>(0);
+  const std::weak_ptr<int> alive = life;
+  {
+    const auto tracker =
+        in_background(make_kubeflow_tracker({.url = server.url(), .token_file = "/nonexistent", .every = {}},
+                                            std::make_unique<Seen>(std::move(life)), heard.log()),
+                      {.name = "Kubeflow", .log = heard.log()});
+    tracker->log({.step = 1});
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return is_asked; });
+    lock.unlock();
+    tracker->finish(Ending::finished, std::chrono::milliseconds(10));
+  }
+  CHECK(alive.expired());
+  CHECK(heard.lines() == std::vector<std::string>{"Kubeflow takes too long: its last reports may be missing"});
 }
