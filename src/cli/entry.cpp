@@ -53,8 +53,11 @@ int guarded(const platform::Environment& environment, int (*work)(const EntryOpt
   }
 }
 
-/// Not one that was asked to stop.
-bool is_failure(int code) { return code != 0 && code != 128 + SIGTERM && code != 128 + SIGINT && code != 128 + SIGHUP; }
+/// Not one that was asked to stop, or stopped in order to go on another time.
+bool is_failure(int code, const EntryOptions& options, const std::optional<platform::ClusterSpec>& spec) {
+  if (code == 0 || code == 128 + SIGTERM || code == 128 + SIGINT || code == 128 + SIGHUP) return false;
+  return !spec || code != interrupted_code(options.words, *spec);
+}
 
 }  // namespace
 
@@ -72,8 +75,8 @@ int entry(const Invocation& invocation) {
   if (options.kind == EntryOptions::Kind::command)
     return run_as_init([&] { return become(options.words, environment); });
   const int code = run_as_init([&] { return guarded(environment, train_here, options); });
-  if (is_failure(code)) {  // a program that this process had become said nothing, or died
-    const auto spec = cluster_here(environment);
+  const auto spec = code == 0 ? std::nullopt : cluster_here(environment);
+  if (is_failure(code, options, spec)) {  // a program that this process had become said nothing, or died
     leave_failure_note(spec ? failure_places(*spec) : usual_failure_places(environment),
                        "the training program " + ExitStatus{code, 0}.sentence() +
                            (code > 128 ? " (" + std::string(::strsignal(code - 128)) + ")" : ""),

@@ -22,6 +22,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds between_starts{50};
 constexpr milliseconds first_pause{10};
 constexpr milliseconds longest_pause{500};
+// The kernel repeats a lost request to connect after 1, 3, 7, 15, 31 s: one that comes back to life meanwhile is not kept waiting.
+constexpr milliseconds first_patience{1500};
+constexpr milliseconds longest_patience{6000};
 
 /// One candidate: waiting for its turn, or under way.
 struct Runner {
@@ -30,11 +33,14 @@ struct Runner {
   Socket socket{};
   Clock::time_point next_start{};
   milliseconds pause = first_pause;
+  milliseconds patience = first_patience;
+  Clock::time_point give_up{};
   std::string reason = "no answer";
 
   /// True when connected at once.
   bool start() {
     int error = 0;
+    give_up = Clock::now() + patience;
     socket = begin_connect(endpoint, error, buffer_bytes);
     if (error == 0 && socket.is_open()) return true;
     if (error != EINPROGRESS) fall(error);
@@ -46,6 +52,14 @@ struct Runner {
     if (error == 0) return true;
     fall(error);
     return false;
+  }
+  /// Whether the attempt under way was given up, to be begun anew at once.
+  bool is_stuck(Clock::time_point now) {
+    if (!socket.is_open() || now < give_up) return false;
+    socket.close();
+    next_start = now;
+    patience = std::min(2 * patience, longest_patience);
+    return true;
   }
   void fall(int error) {
     socket.close();
@@ -97,6 +111,7 @@ RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std:
     running.clear();
     for (std::size_t i = 0; i < runners.size(); ++i) {
       auto& runner = runners[i];
+      runner.is_stuck(now);
       if (!runner.socket.is_open() && runner.next_start <= now) {
         ++attempts;
         if (runner.start()) return win(i);
@@ -104,6 +119,7 @@ RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std:
       if (runner.socket.is_open()) {
         polled.push_back({runner.socket.descriptor(), POLLOUT, 0});
         running.push_back(i);
+        wake = std::min(wake, runner.give_up);
       } else {
         wake = std::min(wake, runner.next_start);
       }

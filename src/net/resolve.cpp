@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/resolve.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include <netdb.h>
 
@@ -37,43 +39,59 @@ Resolution look_up(const Address& address, int flags) {
   return result;
 }
 
-/// Shared with the looking-up thread, which may outlive the call.
+constexpr std::chrono::seconds patience_with_one{2};
+constexpr int most_at_once = 8;
+
+/// Shared with the looking-up threads, which may outlive the call.
 struct Lookup {
+  std::function<Resolution()> look_up;
   std::mutex mutex;
   std::condition_variable changed;
   bool done = false;
   Resolution result;
 };
 
-Resolution look_up_on_a_thread(const Address& address, Deadline deadline) {
-  auto lookup = std::make_shared<Lookup>();
-  try {
-    std::thread([lookup, address] {
-      Resolution result = look_up(address, 0);
-      std::lock_guard lock(lookup->mutex);
-      lookup->result = std::move(result);
-      lookup->done = true;
-      lookup->changed.notify_one();
-    }).detach();
-  } catch (const std::system_error& error) {
-    return {{}, std::string("cannot start a thread for the look-up: ") + error.what()};
-  }
-  std::unique_lock lock(lookup->mutex);
-  while (!lookup->done && !deadline.passed()) {
-    lookup->changed.wait_for(lock, std::chrono::milliseconds(deadline.milliseconds_left()));
-  }
-  if (!lookup->done) return {{}, "the name service has not answered"};
-  return std::move(lookup->result);
+void begin(const std::shared_ptr<Lookup>& lookup) {
+  std::thread([lookup] {
+    Resolution result = lookup->look_up();
+    std::lock_guard lock(lookup->mutex);
+    if (lookup->done) return;
+    lookup->result = std::move(result);
+    lookup->done = true;
+    lookup->changed.notify_one();
+  }).detach();
 }
 
 }  // namespace
+
+Resolution ask_repeatedly(std::function<Resolution()> look_up, std::chrono::milliseconds patience, Deadline deadline) {
+  const auto lookup = std::make_shared<Lookup>();
+  lookup->look_up = std::move(look_up);
+  for (int asked = 0;;) {
+    if (asked < most_at_once) {
+      try {
+        begin(lookup);
+        ++asked;
+      } catch (const std::system_error& error) {
+        if (asked == 0) return {{}, std::string("cannot start a thread for the look-up: ") + error.what()};
+      }
+    }
+    const auto until = std::min(deadline.moment(), Deadline::after(patience).moment());
+    std::unique_lock lock(lookup->mutex);
+    if (lookup->changed.wait_until(lock, until, [&] { return lookup->done; })) return std::move(lookup->result);
+    if (deadline.passed()) {
+      lookup->done = true;  // nobody waits for it
+      return {{}, "the name service has not answered"};
+    }
+  }
+}
 
 Resolution resolve(const Address& address, Deadline deadline) {
   Resolution numeric = look_up(address, AI_NUMERICHOST);
   // A colon means a numeric IPv6 address; one that did not parse (an unknown scope, say) is no name either.
   bool is_name = address.host.find(':') == std::string::npos;
   if (numeric.problem.empty() || !is_name) return numeric;
-  return look_up_on_a_thread(address, deadline);
+  return ask_repeatedly([address] { return look_up(address, 0); }, patience_with_one, deadline);
 }
 
 }  // namespace trireme::net

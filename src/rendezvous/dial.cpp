@@ -14,6 +14,15 @@ namespace {
 using Clock = Deadline::Clock;
 using std::chrono::seconds;
 
+/// Whoever takes a connection and then says nothing is no server of ours, or stopped: dialled anew, for a name may lead elsewhere then.
+constexpr seconds answer_limit{30};
+
+/// Among launchers, it is that of node 0.
+std::string server_name(const ServerAddress& server) {
+  if (server.serving_rank >= 0) return "rank " + std::to_string(server.serving_rank);
+  return server.members == "rank" ? "the launcher" : "the launcher of " + server.members + " 0";
+}
+
 /// Says now and then for whom this rank looks, as long as nobody answers.
 class Reminder {
  public:
@@ -22,11 +31,9 @@ class Reminder {
   void tell(const std::string& why) {
     if (Clock::now() < next_) return;
     const auto waited = std::chrono::duration_cast<seconds>(Clock::now() - start_).count();
-    server_.log(
-        LogLevel::warning,
-        server_.members + " " + std::to_string(server_.rank) + " looks for " +
-            (server_.serving_rank < 0 ? std::string("the launcher") : "rank " + std::to_string(server_.serving_rank)) +
-            " at " + server_.address.to_string() + " (" + std::to_string(waited) + " s so far): " + why);
+    server_.log(LogLevel::warning, server_.members + " " + std::to_string(server_.rank) + " looks for " +
+                                       server_name(server_) + " at " + server_.address.to_string() + " (" +
+                                       std::to_string(waited) + " s so far): " + why);
     next_ = Clock::now() + seconds(30);
   }
 
@@ -49,6 +56,7 @@ net::Socket connect_reminding(const ServerAddress& server, Deadline deadline, Re
 
 FramedSocket dial_once(const ServerAddress& server, Hello::Service service, Deadline deadline, Reminder& reminder) {
   net::Socket connection = connect_reminding(server, deadline, reminder);
+  deadline = Deadline::at(std::min(deadline.moment(), Deadline::after(answer_limit).moment()));
   net::Identity self = net::make_identity(server.job_id, "worker", connection_purpose, server.epoch, server.rank);
   net::handshake_as_client(connection, server.key, self, deadline);
   FramedSocket socket(std::move(connection));
@@ -72,9 +80,15 @@ FramedSocket dial(const ServerAddress& server, Hello::Service service, Deadline 
       return dial_once(server, service, deadline, reminder);
     } catch (const Exception& exception) {
       const Error& error = exception.error();
+      const bool is_silent = error.code == ErrorCode::timeout && !deadline.passed();
+      if (is_silent) {
+        reminder.tell("it takes the connection and does not answer: " + error.message);
+        continue;
+      }
       if (error.code == ErrorCode::timeout) {
         fail(ErrorCode::timeout,
-             "cannot reach the rendezvous server at " + server.address.to_string() + ": " + error.message);
+             "cannot reach " + (server.members == "rank" ? std::string("the rendezvous server") : server_name(server)) +
+                 " at " + server.address.to_string() + ": " + error.message);
       }
       if (error.code != ErrorCode::closed && error.code != ErrorCode::peer_lost) throw;
       if (deadline.passed()) {
@@ -89,7 +103,7 @@ FramedSocket dial(const ServerAddress& server, Hello::Service service, Deadline 
 
 std::string describe_loss(const ServerAddress& server, const std::string& host) {
   const std::string address = server.address.to_string();
-  if (server.serving_rank < 0) return "the launcher at " + address + " is gone";
+  if (server.serving_rank < 0) return server_name(server) + " at " + address + " is gone";
   return "rank " + std::to_string(server.serving_rank) + (host.empty() ? "" : " (" + host + ")") +
          ", which served the rendezvous at " + address + ", is gone";
 }

@@ -49,6 +49,7 @@ class Image(Scenario):
 
     def test_is_found_healthy(self):
         self.engine.start("patient", self.lab.image, ["-c", "sleep 60"], options=["--entrypoint", "/bin/bash"])
+        self.engine.await_running("patient")
         self.engine.podman("exec", "patient", PROGRAM, "doctor")
 
     def test_holds_what_the_program_loads_and_nothing_to_build_with(self):

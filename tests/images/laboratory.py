@@ -45,13 +45,12 @@ class Laboratory:
     def build_all(self):
         """Needs the network that packages come from."""
         docker = self.context / "docker"
-        self.engine.build(self.image, docker / "cpu.Dockerfile", self.context, {"PROGRAM": "installed", "BASE": BASE})
-        self.engine.build(self.image_again, docker / "cpu.Dockerfile", self.context, {"PROGRAM": "installed", "BASE": BASE},
-                          anew=True)
-        self.engine.build(self.mpi_image, docker / "mpi.Dockerfile", self.context, {"IMAGE": self.image, "BASE": BASE})
-        # What of it does not want CUDA: its base cannot be had everywhere, and NCCL is not in Debian's main section.
-        self.engine.build(self.cuda_image, docker / "cuda.Dockerfile", self.context,
-                          {"IMAGE": self.image, "BASE": BASE, "NCCL": ""})
+        plain = (docker / "cpu.Dockerfile", self.context, {"PROGRAM": "installed", "BASE": BASE})
+        self.engine.build_at_once((self.image, *plain), (self.image_again, *plain, True))
+        # What of the last does not want CUDA: its base cannot be had everywhere, and NCCL is not in Debian's main section.
+        self.engine.build_at_once(
+            (self.mpi_image, docker / "mpi.Dockerfile", self.context, {"IMAGE": self.image, "BASE": BASE}),
+            (self.cuda_image, docker / "cuda.Dockerfile", self.context, {"IMAGE": self.image, "BASE": BASE, "NCCL": ""}))
 
     def undisturbed(self, training, data=None):
         """The result line of the same training as one process of one container, with nothing around it."""
@@ -79,7 +78,7 @@ class Scenario(unittest.TestCase):
         self.folder.mkdir()
 
     def tearDown(self):
-        if self.engine.containers():
+        if self.engine.running:
             self.engine.remove_all()
         shutil.rmtree(self.folder)
         self.assertEqual(self.engine.containers(), [])

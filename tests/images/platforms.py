@@ -81,6 +81,18 @@ class Vertex:
                        "AIP_CHECKPOINT_DIR": "gs://ships-bucket/run/checkpoints/",
                        "AIP_TENSORBOARD_LOG_DIR": "gs://ships-bucket/run/logs/", **(environment or {})}
 
+    def start_pool(self, pool, arguments=()):
+        """A replica of another pool: of parameter servers (2) or of evaluators (3)."""
+        name = f"workerpool{pool}"
+        host = f"cmle-training-{name}-1a2b3c-0"
+        spec = self.cluster(0)
+        spec["cluster"][name] = [f"{host}:2222"]
+        spec["task"] = {"type": name, "index": 0}
+        self.engine.start(host, self.scenario.lab.image, [*self.arguments, *arguments],
+                          {"CLUSTER_SPEC": json.dumps(spec), **self.common},
+                          volumes={"/gcs": self.bucket.parent, "/data": f"{self.scenario.lab.data}:ro"}, network="job")
+        return host
+
     def cluster(self, replica):
         pools = {"workerpool0": [f"{self.hosts[0]}:2222"]}
         if len(self.hosts) > 1:

@@ -8,9 +8,6 @@ from platforms import Vertex, pytorchjob, slurm_step, trainjob
 
 
 class VertexAi(Scenario):
-    def setUp(self):
-        super().setUp()
-
     def test_one_three_replicas_and_a_model_in_the_bucket(self):
         for replicas in (1, 3):
             with self.subTest(replicas=replicas):
@@ -20,6 +17,24 @@ class VertexAi(Scenario):
                     self.ends_well(replica)
                 self.same_weights(ended[0], self.lab.undisturbed(TRAINING))
                 self.assertTrue((job.bucket / "run" / "model" / "model.safetensors").exists())
+
+    def test_an_evaluator_of_pool_3_scores_what_the_others_train(self):
+        job = Vertex(self, 2, TRAINING)
+        evaluator = job.start_pool(3)
+        trained = self.ends_well(job.start().wait()[0])
+        ended = self.ends_well(self.engine.wait(evaluator))
+        self.assertEqual(result_of(ended.out).get("role"), "evaluator", ended)
+        self.assertEqual(result_of(ended.out)["weights_xxh3"], result_of(trained.out)["weights_xxh3"])
+
+    def test_an_evaluator_whose_job_is_gone_ends(self):
+        ended = self.engine.wait(Vertex(self, 1, TRAINING).start_pool(3, ["--evaluator-patience=1s"]))
+        self.assertEqual(ended.code, 1, ended)
+        self.assertIn("there has been no checkpoint in /gcs/", ended.err)
+
+    def test_a_parameter_server_of_pool_2_is_refused_by_name(self):
+        ended = self.engine.wait(Vertex(self, 1, TRAINING).start_pool(2))
+        self.assertEqual(ended.code, 2, ended)
+        self.assertIn("parameter server", ended.err)
 
     def test_the_file_that_tuning_reads(self):
         tuning = self.folder / "gcs" / "ships-bucket" / "tuning"

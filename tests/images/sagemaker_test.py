@@ -15,12 +15,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 LONG = {**TRAINING, "epochs": "1000000", "log-every": "20"}
 
 
-class SageMakerScenario(Scenario):
-    def setUp(self):
-        super().setUp()
-
-
-class Training(SageMakerScenario):
+class Training(Scenario):
     def test_two_and_three_hosts_make_the_one_model_that_one_process_makes(self):
         for hosts in (2, 3):
             with self.subTest(hosts=hosts):
@@ -59,7 +54,7 @@ class Training(SageMakerScenario):
         self.same_weights(self.ends_well(self.engine.wait("algo-1")), self.lab.undisturbed(TRAINING))
 
 
-class Interruption(SageMakerScenario):
+class Interruption(Scenario):
     def test_a_stop_of_one_host_is_a_checkpoint_and_143_on_all(self):
         job = SageMaker(self, 2, {**LONG, "checkpoint-every": "0"}, bucket=self.folder / "bucket").start()
         self.engine.await_text("algo-1", "metric ")
@@ -94,7 +89,7 @@ class Interruption(SageMakerScenario):
         self.same_weights(ended[0], expected)
 
 
-class Failure(SageMakerScenario):
+class Failure(Scenario):
     def test_of_one_rank_is_told_by_every_host(self):
         broken = self.folder / "broken"
         shutil.copytree(self.lab.data, broken)

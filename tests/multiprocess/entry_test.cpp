@@ -132,6 +132,11 @@ TEST_CASE("On a platform with a failure file it holds what the rank said last an
   REQUIRE_FALSE(std::filesystem::exists(*spec.failure_file));
   REQUIRE(run("kill -9 $$").exit_code == 137);
   REQUIRE(contents(*spec.failure_file) == "rank 0 was killed by signal 9 (Killed)");
+  REQUIRE(run("printf '%1996s tok-12345\\n' x >&2; exit 3").exit_code == 3);  // where long words are cut off
+  REQUIRE_FALSE(has(contents(*spec.failure_file), "tok-"));
+  REQUIRE(run_trireme({"entry", "train", "--", "sh", "-c", "exit 75", "--interrupted-exit-code=75"}, environment)
+              .exit_code == 75);
+  REQUIRE_FALSE(std::filesystem::exists(*spec.failure_file));
 }
 
 TEST_CASE("SIGTERM reaches the ranks, which end in order") {

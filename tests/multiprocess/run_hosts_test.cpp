@@ -158,6 +158,23 @@ TEST_CASE("SIGTERM to one launcher: ranks that stop in order end the job with 14
   }
 }
 
+TEST_CASE("Programs that know nothing of each other all get a stop signal once, whether one host got it or all") {
+  const bool all = GENERATE(false, true);
+  Hosts hosts;
+  hosts.start_script(
+      {1, 2}, "trap 'echo asked' TERM; echo up; n=0; while [ $n -lt 16 ]; do sleep 0.05; n=$((n+1)); done; exit 143");
+  for (int node = 0; node < 2; ++node) hosts[node].await_out("up");
+  hosts[1].await_out("[2] up");
+  for (int node = all ? 0 : 1; node < 2; ++node) hosts[node].signal(SIGTERM);
+  for (int node = 0; node < 2; ++node) {
+    const Result result = hosts[node].wait();
+    CAPTURE(all, node, result.out, result.err);
+    REQUIRE(result.exit_code == 143);
+    REQUIRE(sorted_lines(result.out) ==
+            sorted_lines(node == 0 ? "[0] up\n[0] asked\n" : "[1] up\n[1] asked\n[2] up\n[2] asked\n"));
+  }
+}
+
 TEST_CASE("A host that comes late is waited for, and one that does not come is named") {
   Hosts hosts;
   hosts.launchers.push_back(
@@ -193,6 +210,23 @@ TEST_CASE("A launcher that waits for other hosts ends at a signal") {
   REQUIRE(has(result.err, "interrupted while the hosts were meeting"));
 }
 
+TEST_CASE("A signal to one of the launchers that wait for others ends them all in order") {
+  const int asked = GENERATE(0, 1);
+  Hosts hosts;
+  for (int node : {0, 1}) {
+    hosts.launchers.push_back(std::make_unique<Launched>(hosts.words(node, 3, 1, {}, {"true"}), Hosts::key()));
+  }
+  ::usleep(400'000);  // for both to be there
+  hosts[asked].signal(SIGTERM);
+  for (int node : {0, 1}) {
+    const Result result = hosts[node].wait();
+    CAPTURE(asked, node, result.err);
+    REQUIRE(result.exit_code == 143);
+    REQUIRE(has(result.err, node == asked ? "interrupted while the hosts were meeting"
+                                          : "interrupted by SIGTERM on node " + std::to_string(asked) + " ("));
+  }
+}
+
 TEST_CASE("Two jobs do not meet, though they are given the same address") {
   Hosts hosts;
   const std::vector<std::string> program{"true"};
@@ -219,6 +253,21 @@ TEST_CASE("A program that one host does not have ends the job on all") {
   REQUIRE(other.exit_code == 127);
   REQUIRE(first.exit_code == 1);
   REQUIRE(has(first.err, "(node 1): cannot start program"));
+}
+
+TEST_CASE("A program that one host cannot find is told to all, whichever is there first") {
+  Hosts hosts;
+  const int lacking = GENERATE(0, 1);
+  for (int node : {0, 1}) {
+    const std::string program = node == lacking ? "/nowhere/program" : "sleep";
+    hosts.launchers.push_back(std::make_unique<Launched>(hosts.words(node, 2, 1, {}, {program, "1000"}), Hosts::key()));
+  }
+  for (int node : {0, 1}) {
+    const Result result = hosts[node].wait();
+    CAPTURE(lacking, node, result.err);
+    REQUIRE(result.exit_code == (node == lacking ? 127 : 1));
+    REQUIRE(has(result.err, "/nowhere/program"));
+  }
 }
 
 TEST_CASE("Interrupted twice, the ranks of all hosts are killed") {

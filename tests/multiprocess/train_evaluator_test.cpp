@@ -140,6 +140,23 @@ TEST_CASE("SIGTERM ends an evaluator with 0 when it has scored what there is, el
   CHECK(files_below(folder.path()) == before);
 }
 
+TEST_CASE("An evaluator whose job is gone waits no longer than it was told") {
+  const TemporaryFolder folder;
+  const Words patient{"--evaluator-patience", "1s"};
+  const Result nothing = run_trireme(scored_job(folder.path() + "/missing", patient), as_evaluator);
+  CHECK(nothing.exit_code == 1);
+  CHECK_THAT(nothing.err, Contains("for 1 s there has been no checkpoint in ") && Contains("--evaluator-patience"));
+
+  REQUIRE(run_trireme(scored_job(folder.path(), {"--stop-after", "5"})).exit_code == 143);
+  const Result result = run_trireme(scored_job(folder.path(), patient), as_evaluator);
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result_of(result), Contains(" scored=1 step=5 "));
+  CHECK_THAT(result.err, Contains("no checkpoint behind step 5 in "));
+  require_refusal(run_trireme(scored_job(folder.path(), {"--evaluator-patience", "5"}), as_evaluator),
+                  "--evaluator-patience is '5'");
+}
+
 TEST_CASE("An evaluator of tables, of running statistics and of 16 bits scores what the trainer does") {
   const TemporaryFolder folder;
   const std::vector<Words> jobs{Words{"train", "--dataset", "synthetic:blobs", "--samples", "400", "--model",

@@ -20,4 +20,12 @@ inline void make_deaf(int descriptor) {
   }
 }
 
+/// Takes make_deaf back.
+inline void make_hear_again(int descriptor) {
+  const int unused = 0;
+  if (::setsockopt(descriptor, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) != 0) {
+    fail_system("setsockopt SO_DETACH_FILTER", errno);
+  }
+}
+
 }  // namespace trireme::testing

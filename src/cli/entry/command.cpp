@@ -120,6 +120,7 @@ RunOptions run_options(const EntryOptions& options, const platform::Environment&
   words.emplace_back("--");
   words.insert(words.end(), command.begin(), command.end());
   RunOptions run = parse_run_options(words).value();
+  run.interrupted_exit_code = interrupted_code(command, spec);
   if (!options.grace) run.grace = grace_within(spec.stop_grace);
   if (spec.level != "node" || spec.nnodes.value_or(1) == 1) return run;
   run.nnodes = *spec.nnodes;
@@ -132,6 +133,28 @@ RunOptions run_options(const EntryOptions& options, const platform::Environment&
     fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes) +
                                           " hosts, but nothing names the first: set MASTER_ADDR and MASTER_PORT");
   return run;
+}
+
+int interrupted_code(const std::vector<std::string>& words, const platform::ClusterSpec& spec) {
+  constexpr std::string_view flag = "--interrupted-exit-code";
+  std::string text;
+  for (const auto& [name, value] : spec.hyperparameters) {
+    std::string spelled = name;
+    std::replace(spelled.begin(), spelled.end(), '_', '-');
+    if ("--" + spelled == flag) text = plain_value(value);
+  }
+  for (Word at = words.begin(); at != words.end();) {  // a flag counts more
+    if (*at == flag && at + 1 == words.end()) break;   // training says what is missing
+    if (const auto value = take_flag(flag, at, words.end())) {
+      text = *value;
+    } else {
+      ++at;
+    }
+  }
+  int code = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), code);
+  const bool is_code = error == std::errc() && end == text.data() + text.size() && code >= 1 && code <= 255;
+  return is_code ? code : RunOptions().interrupted_exit_code;
 }
 
 std::chrono::milliseconds grace_within(std::chrono::seconds stop_grace) {

@@ -43,6 +43,10 @@ std::vector<std::string> training_command(const EntryOptions& options, const std
 RunOptions run_options(const EntryOptions& options, const platform::Environment& environment,
                        const platform::ClusterSpec& spec, const std::vector<std::string>& command);
 
+/// The exit code by which `trireme train`, with these arguments or hyperparameters, says that it stopped in order: 143 unless
+/// --interrupted-exit-code names another.
+int interrupted_code(const std::vector<std::string>& words, const platform::ClusterSpec& spec);
+
 /// How long ranks may take to end after a signal: what the platform grants, less a margin for those that wait for them.
 std::chrono::milliseconds grace_within(std::chrono::seconds stop_grace);
 

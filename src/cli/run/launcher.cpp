@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -24,6 +25,7 @@ constexpr milliseconds from_term_to_kill{500};
 // For the last bytes in the pipes, if a process outside the ranks' groups still holds them open.
 constexpr milliseconds output_after_end{300};
 constexpr int idle_ms = 60000;
+constexpr std::size_t longest_last_words = 2000;
 
 Outcome cannot_start(const std::string& name, int error) {
   return {error == ENOENT ? 127 : 126, "cannot start program '" + name + "': " + std::strerror(error)};
@@ -195,6 +197,7 @@ bool Launcher::take_signals(SignalWatch& signals) {
         }
         if (!stop_forwarded_) stop_forwarded_ = Clock::now();
         output_abandoned_ = everything_ended();  // only a reader who does not read still holds us back
+        if (std::exchange(forwarded_for_another_, false)) break;
         [[fallthrough]];
       default: signal_live(signal);
     }
@@ -385,7 +388,7 @@ Outcome Launcher::judged() const {
 
 std::string Launcher::last_words_of(int rank) const {
   for (const Rank& own : ranks_) {
-    if (!own.is_evaluator && own.rank == rank) return (*redact_)(own.err.last_line());
+    if (!own.is_evaluator && own.rank == rank) return (*redact_)(own.err.last_line()).substr(0, longest_last_words);
   }
   const auto found = last_words_.find(rank);
   return found == last_words_.end() ? "" : found->second;

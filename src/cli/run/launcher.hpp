@@ -73,6 +73,7 @@ class Launcher {
   void note(const RankEnd& end);
   void note_evaluator(const Rank& evaluator, const ExitStatus& status);
   void stop_noted(int signal);
+  void stop_elsewhere(int signal);
   void take_news();
   void take(const NodeEvent& event);
   void take_loss(const Nodes::Loss& loss);
@@ -115,7 +116,8 @@ class Launcher {
   bool evaluators_killed_ = false;
   // Several hosts.
   bool told_done_ = false;
-  std::set<int> done_;  ///< nodes whose ranks have ended
+  std::set<int> done_;                  ///< nodes whose ranks have ended
+  bool forwarded_for_another_ = false;  ///< a stop signal of another host: the first one of this host asks for the same
   std::optional<Nodes::Loss> loss_;
   bool loss_is_cause_ = false;
   std::optional<Outcome> decided_;         ///< by node 0

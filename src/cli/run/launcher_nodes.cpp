@@ -51,7 +51,7 @@ void Launcher::take(const NodeEvent& event) {
     case NodeEvent::Kind::last_words:
       if (is_rank_of_it) last_words_[event.end.rank] = event.text;
       break;
-    case NodeEvent::Kind::stop: stop_noted(event.signal); break;
+    case NodeEvent::Kind::stop: stop_elsewhere(event.signal); break;
     case NodeEvent::Kind::kill:
       killed_by_user_ = true;
       output_abandoned_ = true;
@@ -66,10 +66,23 @@ void Launcher::take(const NodeEvent& event) {
   }
 }
 
+/// Every rank of the job hears a stop signal once, whichever host it came to first, and if all got it.
+void Launcher::stop_elsewhere(int signal) {
+  if (!stop_forwarded_) {
+    forwarded_for_another_ = true;
+    signal_live(signal);
+  }
+  stop_noted(signal);
+}
+
 /// Ranks that fail when a host goes do so because of it, even if they notice first; not one of that host itself, and not one that
 /// a signal ended.
 void Launcher::take_loss(const Nodes::Loss& loss) {
   loss_ = loss;
+  if (loss.signal != 0) {  // before its launcher knew that all had met
+    stop_elsewhere(loss.signal);
+    return;
+  }
   const auto is_other_cause = [&](const RankEnd& end) {
     return !end.by_launcher && !end.status.success() && !is_interruption(end.status) &&
            (end.status.signal != 0 || node_of(end.rank) == loss.node);

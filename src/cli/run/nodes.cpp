@@ -32,6 +32,7 @@ constexpr std::chrono::seconds former_life{30};
 constexpr std::chrono::milliseconds retry_pause{200};
 /// How long the journal's last lines may take.
 constexpr std::chrono::seconds farewell_limit{2};
+constexpr std::uint64_t last_signal = 64;
 
 std::string event_key(std::int64_t number) { return "event/" + std::to_string(number); }
 
@@ -55,7 +56,9 @@ class Bell {
   Descriptor descriptor_;
 };
 
-class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
+class JoinedNodes final : public Nodes,
+                          private rendezvous::ControlListener,
+                          public std::enable_shared_from_this<JoinedNodes> {
  public:
   explicit JoinedNodes(Options options) : options_(std::move(options)) {}
 
@@ -71,6 +74,7 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
     const auto address = server_address();
     const auto store = arrive(address, deadline);
     control_ = rendezvous::connect_control(address, *this, deadline);
+    if (options_.reached) options_.reached(shared_from_this());
     try {
       await_cards(*store, deadline);
     } catch (const Exception& exception) {
@@ -129,11 +133,19 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
     changed_.notify_all();
   }
 
-  void give_up(const std::string& why) override {
-    Cause cause;
-    cause.code = ErrorCode::closed;
-    cause.message = why;
-    if (control_) control_->report(cause);
+  void give_up(const std::string& why) override { report(why, 0); }
+
+  void interrupt(int signal) override {
+    const std::string name = options_.card.name.empty() ? "" : " (" + options_.card.name + ")";
+    report("interrupted by " + signal_name(signal) + " on node " + std::to_string(options_.node) + name +
+               " while the hosts were meeting",
+           signal);
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, look_up, [this] { return loss_.has_value(); });
+      if (!loss_) return;
+    }
+    if (server_) server_->settle();  // it has told all
   }
 
   void leave() override {
@@ -149,6 +161,15 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
   }
 
  private:
+  /// A launcher performs no operations: their number is free to carry the signal.
+  void report(const std::string& why, int signal) {
+    Cause cause;
+    cause.code = ErrorCode::closed;
+    cause.operation = static_cast<std::uint64_t>(signal);
+    cause.message = why;
+    if (control_) control_->report(cause);
+  }
+
   void serve() {
     try {
       server_ = rendezvous::Server::start({.bind = {"", options_.rendezvous.port},
@@ -172,7 +193,7 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
     for (;;) {
       try {
         auto store = rendezvous::connect_store(address, deadline);
-        agree_on_nnodes(*store);
+        agree_on_nnodes(*store, deadline);
         if (store->add("arrivals/" + std::to_string(options_.node), 1) == 1) return store;
       } catch (const Exception& exception) {
         if (exception.error().code != ErrorCode::peer_lost) throw;  // it ended in the middle of a sentence
@@ -201,15 +222,14 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
     return address;
   }
 
-  void agree_on_nnodes(rendezvous::Store& store) const {
-    try {
-      store.set("nnodes", std::to_string(options_.nnodes));
-    } catch (const Exception& exception) {
-      if (exception.error().code != ErrorCode::invalid_argument) throw;
-      fail(ErrorCode::invalid_argument, "--nnodes is " + std::to_string(options_.nnodes) +
-                                            " here and another number on a host that was there before: give every "
-                                            "launcher the same");
-    }
+  /// Node 0's number counts, whoever is there first.
+  void agree_on_nnodes(rendezvous::Store& store, Deadline deadline) const {
+    const std::string own = std::to_string(options_.nnodes);
+    if (options_.node == 0) return store.set("nnodes", own);
+    const std::string told = store.get("nnodes", deadline);
+    if (told == own) return;
+    fail(ErrorCode::invalid_argument,
+         "--nnodes is " + own + " here and " + told + " on node 0: give every launcher the same");
   }
 
   void await_cards(rendezvous::Store& store, Deadline deadline) {
@@ -258,6 +278,8 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
           loss.message += is_silent ? ": it does not answer, so it is dead or cut off" : ": its launcher has died";
       } else {
         loss.message = cause.message;
+        if (cause.code == ErrorCode::closed && cause.operation <= last_signal)
+          loss.signal = static_cast<int>(cause.operation);
       }
       lose(std::move(loss));
     } catch (const std::exception&) {  // no memory: the launcher learns of it from the journal's end
@@ -376,8 +398,8 @@ class JoinedNodes final : public Nodes, private rendezvous::ControlListener {
 
 }  // namespace
 
-std::unique_ptr<Nodes> Nodes::meet(Options options, Deadline deadline) {
-  auto nodes = std::make_unique<JoinedNodes>(std::move(options));
+std::shared_ptr<Nodes> Nodes::meet(Options options, Deadline deadline) {
+  auto nodes = std::make_shared<JoinedNodes>(std::move(options));
   nodes->meet(deadline);
   nodes->start_threads();
   return nodes;

@@ -9,6 +9,7 @@
 #include "trireme/net/socket.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,12 +31,14 @@ class Nodes {
     NodeCard card;
     std::vector<std::string> names{};         ///< of the hosts, as far as they are known beforehand
     std::chrono::milliseconds linger{10000};  ///< how long node 0 waits for the others' farewell
+    /// Called while the launchers meet, from when interrupt() of this one reaches those that are there.
+    std::function<void(std::shared_ptr<Nodes>)> reached{};
     Log log{};
   };
   /// Waits until all launchers are there, looking for node 0 while nobody answers; says every 30 s who is missing.
   /// Errors: timeout naming the nodes that are missing, which all that wait then hear; peer_lost naming a host that is gone;
   ///         invalid_argument when node 0 was given another number of nodes, a node is there twice, or the job's key is wrong.
-  static std::unique_ptr<Nodes> meet(Options options, Deadline deadline);
+  static std::shared_ptr<Nodes> meet(Options options, Deadline deadline);
   virtual ~Nodes() = default;
 
   virtual const std::vector<NodeCard>& cards() const = 0;
@@ -53,12 +56,16 @@ class Nodes {
   struct Loss {
     int node = -1;  ///< -1: no host is gone
     std::string message{};
+    int signal = 0;  ///< that asked this or another launcher to stop before all had met; 0: none
   };
   virtual std::optional<Loss> loss() const = 0;
   /// Writes into the journal. Does not block.
   virtual void tell(NodeEvent event) = 0;
   /// This launcher gives up: the others hear why.
   virtual void give_up(const std::string& why) = 0;
+  /// The same before all have met, because `signal` asks this launcher to stop. Threads: any. Returns when the others have been told, or
+  /// within a second.
+  virtual void interrupt(int signal) = 0;
   /// Says goodbye; node 0 waits for the others to do so. Bounded.
   virtual void leave() = 0;
 };

@@ -14,6 +14,13 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
+std::string signal_name(int signal) {
+  return signal == SIGINT    ? "SIGINT"
+         : signal == SIGTERM ? "SIGTERM"
+         : signal == SIGHUP  ? "SIGHUP"
+                             : "signal " + std::to_string(signal);
+}
+
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
               std::optional<int> spokesman, int interrupted_code) {
   auto own_failure = [](const RankEnd& end) { return end.failed() && !end.by_launcher; };
@@ -64,8 +71,7 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
 }
 
 Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code) {
-  const char* const name = signal == SIGINT ? "SIGINT" : signal == SIGTERM ? "SIGTERM" : "SIGHUP";
-  const std::string line = std::string("trireme run: interrupted by ") + name;
+  const std::string line = "trireme run: interrupted by " + signal_name(signal);
   if (std::any_of(ends.begin(), ends.end(),
                   [](const RankEnd& end) { return end.by_launcher && end.status.signal == SIGKILL; }))
     return {128 + signal, line + "; ranks that did not end in time were killed"};

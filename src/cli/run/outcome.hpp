@@ -10,6 +10,9 @@
 
 namespace trireme::cli {
 
+/// "SIGTERM" of those that ask a job to stop.
+std::string signal_name(int signal);
+
 /// How a rank ended.
 struct RankEnd {
   int rank = 0;

@@ -13,7 +13,7 @@
 namespace trireme::cli {
 
 namespace {
-constexpr std::size_t longest_last_line = 2000;
+constexpr std::size_t longest_last_line = 16384;  // more than is shown: a secret in it is whole when it is looked for
 }
 
 RankOutput::RankOutput(int rank, Stream stream, Descriptor pipe, Descriptor log, const Console& console)

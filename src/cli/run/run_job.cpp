@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <mutex>
 #include <thread>
 
 #include <fcntl.h>
@@ -95,13 +96,31 @@ std::unique_ptr<rendezvous::Server> start_server(const RunOptions& options, cons
   return server;
 }
 
-/// Meets the other launchers, on a thread of its own: signals of the user's are heard all the while, and end this process.
-std::unique_ptr<Nodes> meet(const RunOptions& options, const Job& job, Deadline deadline, SignalWatch& signals,
-                            const Log& log) {
+/// What a launcher that waits for others shares with the thread that does.
+struct Meeting {
+  std::mutex mutex;
+  std::shared_ptr<Nodes> reached;
+  std::shared_ptr<Nodes> nodes() {
+    const std::lock_guard lock(mutex);
+    return reached;
+  }
+};
+
+/// The end of a job that a signal was to stop before its hosts had met, on whichever of them.
+std::optional<Outcome> interrupted_outcome(Nodes* nodes) {
+  const auto loss = nodes == nullptr ? std::nullopt : nodes->loss();
+  if (!loss || loss->signal == 0) return std::nullopt;
+  return Outcome{128 + loss->signal, "trireme run: " + loss->message, true};
+}
+
+/// Meets the other launchers, on a thread of its own: signals of the user's are heard all the while, and end this process and those of
+/// the other hosts that are there already.
+std::shared_ptr<Nodes> meet(const RunOptions& options, const Job& job, Deadline deadline, SignalWatch& signals,
+                            Meeting& meeting, const Log& log) {
   Pipe met = Pipe::create();
-  std::unique_ptr<Nodes> nodes;
+  std::shared_ptr<Nodes> nodes;
   std::exception_ptr problem;
-  std::thread meeting([&] {
+  std::thread thread([&] {
     try {
       nodes = Nodes::meet({.node = options.node_rank,
                            .nnodes = options.nnodes,
@@ -112,6 +131,11 @@ std::unique_ptr<Nodes> meet(const RunOptions& options, const Job& job, Deadline 
                                     options.node_name.empty() ? net::host_name() : options.node_name},
                            .names = options.node_names,
                            .linger = std::min(options.grace, longest_linger),
+                           .reached =
+                               [&](std::shared_ptr<Nodes> reached) {
+                                 const std::lock_guard lock(meeting.mutex);
+                                 meeting.reached = std::move(reached);
+                               },
                            .log = log},
                           deadline);
     } catch (const std::exception&) {
@@ -127,10 +151,11 @@ std::unique_ptr<Nodes> meet(const RunOptions& options, const Job& job, Deadline 
       if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP) continue;
       std::fprintf(stderr, "trireme run: interrupted while the hosts were meeting\n");
       std::fflush(stderr);
+      if (const auto reached = meeting.nodes()) reached->interrupt(signal);
       ::_exit(128 + signal);  // a name that is being looked up cannot be waited for
     }
   }
-  meeting.join();
+  thread.join();
   if (problem) std::rethrow_exception(problem);
   return nodes;
 }
@@ -154,11 +179,21 @@ std::unique_ptr<rendezvous::Server> settle_place(const RunOptions& options, cons
   return server;
 }
 
+/// Nothing where the ranks can be started. Says so at once, but not before the other hosts can hear it does this one end.
+Outcome checked(const Program& program, const RunOptions& options) {
+  if (program.exit_code == 0) return {};
+  Outcome outcome{program.exit_code, "trireme run: " + program.problem};
+  outcome.is_shown = options.nnodes > 1;
+  if (outcome.is_shown) std::fprintf(stderr, "%s\n", outcome.line.c_str());
+  return outcome;
+}
+
 Outcome run_with(const RunOptions& options, const platform::Environment& environment,
                  const Surroundings& surroundings) {
   open_standard_descriptors();
   Program program = find_program(options.command.front(), environment);
-  if (program.exit_code != 0) return {program.exit_code, "trireme run: " + program.problem};
+  const Outcome no_program = checked(program, options);
+  if (no_program.exit_code != 0 && options.nnodes == 1) return no_program;
   Log log = launcher_log(environment);
   const auto range = port_range(environment);
   const std::string id = job_id(environment, options, surroundings.job_id);
@@ -168,8 +203,19 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
   SignalWatch signals;           // before any thread: all of them inherit the mask
   Guard guard = Guard::start();  // before any thread: it forks and lives on without exec
   const Deadline deadline = Deadline::after(options.join_timeout.value_or(default_join_timeout));
-  std::unique_ptr<Nodes> nodes;
-  if (options.nnodes > 1) nodes = meet(options, job, deadline, signals, log);
+  Meeting meeting;
+  std::shared_ptr<Nodes> nodes;
+  try {
+    if (options.nnodes > 1) nodes = meet(options, job, deadline, signals, meeting, log);
+  } catch (const Exception&) {
+    if (no_program.exit_code != 0) return no_program;
+    if (const auto outcome = interrupted_outcome(meeting.nodes().get())) return *outcome;
+    throw;
+  }
+  if (no_program.exit_code != 0) {
+    nodes->give_up(nodes->who(options.node_rank) + ": " + program.problem);
+    return no_program;
+  }
   const auto bases = nodes ? rank_bases(nodes->cards()) : std::vector<int>{0, options.ranks};
   job.world = bases.back();
   job.first_rank = bases[static_cast<std::size_t>(options.node_rank)];
@@ -191,6 +237,7 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
     outcome = launcher.start(program.path, environment, job);
     if (outcome.exit_code != 0) outcome.line = "trireme run: " + outcome.line;
   } catch (const Exception& exception) {
+    if (const auto interrupted = interrupted_outcome(nodes.get())) return *interrupted;
     if (nodes) nodes->give_up(nodes->who(options.node_rank) + ": " + exception.error().message);
     throw;
   }

@@ -52,6 +52,11 @@ CheckpointFlags::CheckpointFlags(Arguments& flags) {
       "--interrupted-exit-code", interrupted_exit_code_,
       "of a job that stopped with a checkpoint before training was complete (default 143; stopped by Ctrl-C: 130)",
       {.least = 0, .most = 255});
+  flags
+      .option("--evaluator-patience", evaluator_patience_,
+              "how long an evaluator waits for a new checkpoint before it ends, as in 90s, 10min, 2h (default 24h; 0: "
+              "for ever); training does not look at it")
+      .is(FlagType::duration);
 }
 
 CheckpointChoice CheckpointFlags::checked(const Arguments& flags, const std::optional<std::string>& standard) const {
@@ -59,6 +64,10 @@ CheckpointChoice CheckpointFlags::checked(const Arguments& flags, const std::opt
                           .keep_last = keep_last_,
                           .keep_every = keep_every_,
                           .stop_after = parse_interval("--stop-after", stop_after_)};
+  const Interval patience = parse_interval("--evaluator-patience", evaluator_patience_);
+  if (patience.steps != 0)
+    refuse("--evaluator-patience is '" + evaluator_patience_ + "': give a time as in 90s, 10min or 2h");
+  choice.evaluator_patience = patience.time;
   if (flags.given("--checkpoint-dir")) {
     if (folder_.empty()) refuse("--checkpoint-dir: the name of the folder is empty");
     choice.folder = folder_;
@@ -66,7 +75,7 @@ CheckpointChoice CheckpointFlags::checked(const Arguments& flags, const std::opt
     choice.folder = standard;
   }
   for (const char* flag : {"--checkpoint-every", "--checkpoint-keep", "--checkpoint-keep-every", "--stop-after",
-                           "--interrupted-exit-code"}) {
+                           "--interrupted-exit-code", "--evaluator-patience"}) {
     if (flags.given(flag) && !choice.folder) refuse(std::string(flag) + " needs --checkpoint-dir");
   }
   if (flags.given("--interrupted-exit-code")) choice.interrupted_exit_code = interrupted_exit_code_;

@@ -25,6 +25,7 @@ struct CheckpointChoice {
   std::uint64_t keep_every = 0;  ///< steps whose multiples stay; 0: none
   Interval stop_after{};         ///< of this start
   std::optional<int> interrupted_exit_code{};
+  std::chrono::seconds evaluator_patience = std::chrono::hours(24);  ///< without a new checkpoint; 0: for ever
   int restart_count = 0;  ///< how often the platform has started this job again, where it says
 };
 
@@ -38,7 +39,7 @@ class CheckpointFlags {
   CheckpointChoice checked(const Arguments& flags, const std::optional<std::string>& standard = {}) const;
 
  private:
-  std::string folder_, every_ = "10min", stop_after_ = "0";
+  std::string folder_, every_ = "10min", stop_after_ = "0", evaluator_patience_ = "24h";
   std::uint64_t keep_last_ = 2, keep_every_ = 0;
   int interrupted_exit_code_ = 143;
 };

@@ -87,12 +87,13 @@ class CheckpointScores {
       const bool is_last_look = signals_.stop_signal() != 0;
       const bool scored = score_newest();
       if (is_finished_ || (is_last_look && !scored)) break;
-      if (!scored) wait();
+      if (!scored && !wait()) break;
     }
     if (scored_ != 0) std::printf("%s\n", result_line().c_str());
     std::fflush(stdout);
     const bool has_scored_all = scored_ != 0 && !is_behind_;
-    return is_finished_ || has_scored_all ? 0 : 128 + signals_.stop_signal();
+    if (is_finished_ || has_scored_all) return 0;
+    return signals_.stop_signal() != 0 ? 128 + signals_.stop_signal() : 1;
   }
 
  private:
@@ -147,7 +148,7 @@ class CheckpointScores {
       best_step_ = manifest.step;
       best_ = score_;
     }
-    last_word_ = Clock::now();
+    last_word_ = last_score_ = Clock::now();
     const double samples = static_cast<double>(task_->size(Part::validation));
     std::printf("%s\n", metric_line({.step = manifest.step,
                                      .epoch = epoch_of(manifest),
@@ -157,16 +158,24 @@ class CheckpointScores {
     std::fflush(stdout);
   }
 
-  /// Until the next look, or a signal.
-  void wait() {
+  /// Until the next look, or a signal. False when it has waited long enough: the job that wrote the checkpoints may be gone.
+  bool wait() {
+    const auto patience = options_.checkpoints.evaluator_patience;
+    if (patience.count() != 0 && Clock::now() - last_score_ >= patience) {
+      tell("ends: for " + std::to_string(patience.count()) + " s there has been no " +
+           (scored_ == 0 ? std::string("checkpoint") : "checkpoint behind step " + std::to_string(last_.step)) +
+           " in " + onlooker_.path() + " (--evaluator-patience)");
+      return false;
+    }
     const auto until = Clock::now() + between_looks;
     while (Clock::now() < until && signals_.stop_signal() == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (Clock::now() - last_word_ < between_words) return;
+    if (Clock::now() - last_word_ < between_words) return true;
     last_word_ = Clock::now();
     tell("waits for " +
          std::string(scored_ == 0 ? "the first checkpoint" : "a checkpoint behind step " + std::to_string(last_.step)) +
          " in " + onlooker_.path());
+    return true;
   }
 
   std::string result_line() const {
@@ -195,8 +204,9 @@ class CheckpointScores {
 
   Clock::time_point began_ = Clock::now();
   Clock::time_point last_word_ = Clock::now();
-  checkpoint::CheckpointId last_{};     // scored
-  checkpoint::CheckpointId damaged_{};  // left out
+  Clock::time_point last_score_ = Clock::now();  // or the start
+  checkpoint::CheckpointId last_{};              // scored
+  checkpoint::CheckpointId damaged_{};           // left out
   int tries_ = 0;
   bool is_behind_ = false;    // there is a newer one than the last scored
   bool is_finished_ = false;  // the last scored is training's last

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -83,9 +84,10 @@ void JobSignals::take() noexcept {
       answer_checkpoint();
       continue;
     }
-    const bool is_again = stop_signal() != 0;
+    // A first Ctrl-C asks for an orderly end, also of a job that ends because an interruption was announced.
+    const bool is_again = std::exchange(has_been_signalled_, true);
     if (!attended_.load(std::memory_order_relaxed) || (is_again && signal == SIGINT)) end_by(signal);
-    if (!is_again) stop_signal_.store(signal, std::memory_order_relaxed);
+    request_stop(signal);
   }
 }
 

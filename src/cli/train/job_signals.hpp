@@ -63,6 +63,7 @@ class JobSignals {
   std::atomic<bool> attended_{false};
   std::atomic<bool> checkpoint_requested_{false};
   bool answered_checkpoint_ = false;  // the thread's own
+  bool has_been_signalled_ = false;   // to stop; the thread's own
   mutable std::mutex mutex_;
   std::vector<Communicator> communicators_;  // under the mutex
   std::thread thread_;

@@ -50,6 +50,19 @@ TEST_CASE("Ranks have less time than the platform grants") {
   REQUIRE(grace_within(1s) == 500ms);
 }
 
+TEST_CASE("The launcher knows by which code training says that it stopped in order") {
+  trireme::platform::ClusterSpec spec;
+  REQUIRE(interrupted_code({"trireme", "train"}, spec) == 143);
+  spec.hyperparameters["interrupted_exit_code"] = "\"75\"";
+  REQUIRE(interrupted_code({"trireme", "train"}, spec) == 75);
+  REQUIRE(interrupted_code({"--interrupted-exit-code=80", "--epochs=1"}, spec) == 80);
+  REQUIRE(interrupted_code({"--interrupted-exit-code", "81"}, spec) == 81);
+  for (const Words& broken :
+       {Words{"--interrupted-exit-code"}, Words{"--interrupted-exit-code=900"}, Words{"--interrupted-exit-code=x"}})
+    REQUIRE(interrupted_code(broken, {}) == 143);
+  REQUIRE(run_options({}, {}, spec, {"trireme", "train"}).interrupted_exit_code == 75);
+}
+
 TEST_CASE("The launcher of a host is told what the cluster's description says") {
   trireme::platform::ClusterSpec spec;
   spec.level = "node";

@@ -131,7 +131,7 @@ TEST_CASE("Ports are had in the range that is given") {
 
 TEST_CASE("Launchers meet in any order, and read one journal") {
   const trireme::testing::ReservedPort port;
-  std::vector<std::unique_ptr<Nodes>> nodes(3);
+  std::vector<std::shared_ptr<Nodes>> nodes(3);
   {
     std::vector<std::thread> threads;
     for (int node : {2, 0, 1}) {
@@ -202,7 +202,7 @@ TEST_CASE("A launcher that was told another number of hosts, or is there twice, 
   const Error wrong_key = error_of([&] { Nodes::meet(stranger, soon()); });
   first.join();
   second.join();
-  REQUIRE(has(other_number, "--nnodes is 4 here and another number"));
+  REQUIRE(has(other_number, "--nnodes is 4 here and 3 on node 0"));
   REQUIRE(has(twice, "node 1 is there already"));
   REQUIRE(wrong_key.code == ErrorCode::invalid_argument);
 }
@@ -218,7 +218,7 @@ TEST_CASE("A launcher that is started again outwaits node 0 of the former start"
     const rendezvous::ServerAddress address{.address = port.address, .key = key, .job_id = "nodes/a job", .rank = 1};
     REQUIRE(rendezvous::connect_store(address, patient())->add("arrivals/1", 1) == 1);
   }
-  std::unique_ptr<Nodes> first, second;
+  std::shared_ptr<Nodes> first, second;
   std::thread again([&] { second = Nodes::meet(launcher_options(port, 1, 2), patient()); });
   former.join();
   first = Nodes::meet(launcher_options(port, 0, 2), patient());

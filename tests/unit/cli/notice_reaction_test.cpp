@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/notice_reaction.hpp"
 
+#include "cli/train/job_signals.hpp"
+
 #include <catch2/catch.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <unistd.h>
 
 using namespace trireme;
 using namespace trireme::cli;
@@ -70,4 +78,14 @@ TEST_CASE("Without checkpoints a notice is one warning, and the end in its time"
   CHECK_THAT(first.lines[0], Catch::Matchers::Contains("warning: without --checkpoint-dir"));
   CHECK(reaction.look(notice_for(60), reaction_time(30), 0.0).lines.empty());
   CHECK(reaction.look(notice_for(60), reaction_time(56), 0.0).stop);
+}
+
+TEST_CASE("The first Ctrl-C after a stop that was announced is no second one") {
+  JobSignals signals(true);
+  signals.attend();
+  signals.request_stop(SIGTERM);
+  REQUIRE(::kill(::getpid(), SIGINT) == 0);
+  REQUIRE(::kill(::getpid(), SIGUSR1) == 0);  // read behind it
+  while (!signals.take_checkpoint_request()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  REQUIRE(signals.stop_signal() == SIGTERM);
 }

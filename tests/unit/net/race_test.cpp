@@ -49,6 +49,18 @@ TEST_CASE("a refused address is tried again until somebody listens there") {
   REQUIRE(racing.get() > 1);
 }
 
+TEST_CASE("an address that swallowed the first packets is asked anew, sooner than the kernel would") {
+  const Socket deaf = listen_tcp({"127.0.0.1", 0});
+  make_deaf(deaf.descriptor());
+  auto racing = std::async(std::launch::async, [&] {
+    const std::array<Address, 1> candidates{local_address(deaf)};
+    return race_tcp(candidates, Deadline::after(std::chrono::seconds(60))).attempts;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));  // the kernel's own second request is lost too
+  make_hear_again(deaf.descriptor());
+  REQUIRE(racing.get() == 2);
+}
+
 TEST_CASE("at the deadline every address is named with its reason") {
   const Socket deaf = listen_tcp({"127.0.0.1", 0});
   make_deaf(deaf.descriptor());
