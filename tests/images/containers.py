@@ -207,9 +207,9 @@ class Engine:
         self.start(name, image, arguments, **how)
         return self.wait(name, limit)
 
-    def stop(self, name, seconds=60):
-        """As a platform stops a container: SIGTERM, and SIGKILL when the grace is over."""
-        self.podman("stop", f"--time={seconds}", name, limit=seconds + 30)
+    def stop(self, *names, seconds=60):
+        """As a platform stops containers: SIGTERM, and SIGKILL when the grace is over. One may have ended by itself."""
+        self.podman("stop", "--ignore", f"--time={seconds}", *names, check=False, limit=seconds + 30)
 
     def signal(self, name, number):
         self.podman("kill", f"--signal={number}", name)

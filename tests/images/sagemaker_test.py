@@ -67,8 +67,7 @@ class Interruption(Scenario):
     def test_the_platform_stops_all_hosts(self):
         job = SageMaker(self, 3, {**LONG, "checkpoint-every": "0"}, bucket=self.folder / "bucket").start()
         self.engine.await_text("algo-1", "metric ")
-        for host in job.hosts:
-            self.engine.stop(host, 100)
+        self.engine.stop(*job.hosts, seconds=100)
         self.assertEqual([host.code for host in job.wait()], [143] * 3)
         self.check_checkpoint(job.bucket)
 
