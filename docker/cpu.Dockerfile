@@ -21,7 +21,11 @@ RUN case "${PROGRAM}" in \
       g++ cmake ninja-build libssl-dev libxxhash-dev zlib1g-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev \
       libprotobuf-dev protobuf-compiler
 COPY . /source
-RUN if [ "${PROGRAM}" = installed ]; then mv /source/installed /installed; exit; fi; \
+RUN if [ "${PROGRAM}" = installed ]; then \
+      test -x /source/installed/bin/trireme || \
+        { echo "no program installed/bin/trireme in the context: cmake --install build/release --prefix installed" >&2; exit 2; }; \
+      mv /source/installed /installed; exit; \
+    fi; \
     cmake -S /source -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr/local \
       -DTRIREME_BUILD_TESTS=OFF -DTRIREME_BUILD_BENCH=OFF -DTRIREME_BUILD_EXAMPLES=OFF -DTRIREME_WITH_MPI=OFF && \
     cmake --build /build --target trireme_cli && \

@@ -26,6 +26,7 @@ void print_help() {
       "                                or of the program that TRIREME_PROGRAM names, together with those of other hosts\n"
       "  train -- PROGRAM [ARGS…]      the same of PROGRAM\n"
       "  --FLAG…                       as train --FLAG…\n"
+      "  doctor, run, perf [ARGS…]     are `trireme doctor` and so on\n"
       "  anything else                 is executed as it is\n"
       "\n"
       "  --root DIR                    put before every path of the platform (TRIREME_ROOT)\n"

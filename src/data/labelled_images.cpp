@@ -24,8 +24,8 @@ IdxFile read_of_rank(const fs::path& path, std::size_t rank, const char* what) {
 }
 
 constexpr const char* what_to_do =
-    "put what is missing there (plain or with .gz), install Debian's dataset-fashion-mnist, or name another directory "
-    "with --data-dir";
+    "name the folder of your data with --data-dir (of a container: one that is mounted), put what is missing there (plain or "
+    "with .gz), or install Debian's dataset-fashion-mnist";
 
 /// The four files of the data set, or an error that says what is missing.
 std::array<fs::path, 4> find_fashion_mnist(const fs::path& directory, bool given) {

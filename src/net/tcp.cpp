@@ -73,7 +73,7 @@ bool try_another(int error) { return error == EAFNOSUPPORT || error == EADDRNOTA
 [[noreturn]] void fail_listen(const Address& bind, int error) {
   std::string what = "cannot listen on " + bind.to_string() + ": ";
   switch (error) {
-    case EADDRINUSE: fail(ErrorCode::invalid_argument, what + "the port is taken; give another, or 0 for any free one");
+    case EADDRINUSE: fail(ErrorCode::invalid_argument, what + "the port is taken; give another");
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT: fail(ErrorCode::invalid_argument, what + "this host has no such address");
     case EACCES: fail(ErrorCode::invalid_argument, what + "this user may not use the port; give one above 1023");

@@ -43,8 +43,7 @@ void describe_sagemaker_hosts(const Scene& scene, ClusterSpec& spec) {
   const auto config = read_resource_config(scene);
   if (!config)
     fail(ErrorCode::invalid_argument,
-         file + " is not there: expected the hosts of training job " +
-             scene.text("TRAINING_JOB_NAME").value_or(scene.text("TRAINING_JOB_ARN").value_or("")));
+         file + " is not there: expected it to list the hosts of the training job");
   const auto roles = group_roles(scene.environment, *config);
   std::set<std::string> types, ignored;
   const auto workers = hosts_with(Role::worker, *config, roles, types);

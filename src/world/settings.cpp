@@ -266,7 +266,7 @@ void require_rank(const platform::ClusterSpec& cluster) {
   fail(ErrorCode::invalid_argument,
        "this container is " +
            (hosts > 1 ? "one host of " + std::to_string(hosts) + " and" : std::string("a host that")) + " has " +
-           ranks + " to start: start the program with `trireme entry`");
+           ranks + " to start: start it with `trireme entry train -- PROGRAM`, or with TRIREME_PROGRAM");
 }
 
 void scrub_secrets() { platform::scrub_variable("TRIREME_JOB_KEY"); }

@@ -40,7 +40,7 @@ TEST_CASE("launchers on hosts apart name the host that is cut off, and end their
   for (int host = 0; host < 3; ++host) {
     const Result result = launchers[static_cast<std::size_t>(host)]->wait();
     CAPTURE(victim, host, with_world, result.err);
-    REQUIRE(result.exit_code == 1);
+    REQUIRE(result.exit_code == 137);
     if (host != victim)
       REQUIRE(has(result.err, "host " + Lab::name(victim) + " (node " + std::to_string(victim) + ") is gone"));
   }

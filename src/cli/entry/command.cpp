@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <string_view>
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::uint16_t default_port = 7777;
 constexpr int most_processes = 4096;
+/// `docker run IMAGE doctor` is `trireme doctor`.
+constexpr std::array<std::string_view, 3> own_commands{"doctor", "run", "perf"};
 
 using Word = std::vector<std::string>::const_iterator;
 
@@ -86,7 +89,9 @@ EntryOptions parse_entry_options(const std::vector<std::string>& arguments) {
   }
   if (*at != "train") {
     options.kind = EntryOptions::Kind::command;
-    options.words.assign(at, end);
+    const bool is_ours = std::find(own_commands.begin(), own_commands.end(), *at) != own_commands.end();
+    if (is_ours) options.words.emplace_back("trireme");
+    options.words.insert(options.words.end(), at, end);
     return options;
   }
   ++at;

@@ -182,7 +182,8 @@ class JoinedNodes final : public Nodes,
                                            .log = options_.log});
     } catch (const Exception& exception) {
       fail(exception.error().code,
-           "--rendezvous " + options_.rendezvous.to_string() + ": " + exception.error().message);
+           "--rendezvous " + options_.rendezvous.to_string() + ": " + exception.error().message +
+               " (node 0 listens there for the others; give all launchers the same port)");
     }
   }
 

@@ -120,7 +120,9 @@ void PlatformPlaces::settle_images(TrainOptions& options) const {
       if (name == nullptr && cluster_.inputs.count(usual) != 0) name = &cluster_.inputs.find(usual)->first;
     }
     if (name == nullptr && cluster_.inputs.size() == 1) name = &cluster_.inputs.begin()->first;
-    if (name == nullptr) return;
+    if (name == nullptr && cluster_.inputs.empty()) return;
+    if (name == nullptr)
+      refuse("--data-dir: this job has the channels " + named(cluster_.inputs) + ": say which holds the images");
   }
   const platform::InputChannel& channel = cluster_.inputs.at(*name);
   if (must_be_brought(channel)) {

@@ -19,6 +19,14 @@ TEST_CASE("Nothing, train and flags are training; anything else is a command") {
   REQUIRE(command.words == Words{"bash", "-c", "train"});
 }
 
+TEST_CASE("Commands of trireme need not be named twice") {
+  for (const char* name : {"doctor", "run", "perf"}) {
+    const auto options = parse_entry_options({name, "--flag"});
+    REQUIRE(options.kind == EntryOptions::Kind::command);
+    REQUIRE(options.words == Words{"trireme", name, "--flag"});
+  }
+}
+
 TEST_CASE("The entry's own flags stand before the first word and nowhere else") {
   const auto options =
       parse_entry_options({"--root", "/fake", "--grace=7", "--config-timeout", "2", "train", "--root", "x"});

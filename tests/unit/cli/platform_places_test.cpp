@@ -107,6 +107,15 @@ TEST_CASE("A data set may be a channel by name, or a file in one") {
         "--dataset: there is no input channel:tarin; this platform's channels: eval, train");
 }
 
+TEST_CASE("Of several channels none of which is the usual one, images want to be told which") {
+  ClusterSpec cluster;
+  cluster.inputs["mine"].path = "/in/mine";
+  CHECK(parse_train_options({}, cluster)->data_dir == "/in/mine");
+  cluster.inputs["other"].path = "/in/other";
+  CHECK(refused_places({}, cluster) == "--data-dir: this job has the channels mine, other: say which holds the images");
+  CHECK(parse_train_options({"--data-dir", "other"}, cluster)->data_dir == "/in/other");
+}
+
 TEST_CASE("What exists under a channel's name is meant before the channel") {
   const testing::TemporaryFolder folder;
   const auto before = std::filesystem::current_path();
@@ -141,7 +150,7 @@ TEST_CASE("gs:// is the mount of its bucket, where there is one; other URIs ask 
   const testing::TemporaryFolder root;
   CHECK_THAT(
       refused_places({"--model-dir", "gs://b/m"}, {}, root.path()),
-      Contains("--model-dir: gs://b/m: Cloud Storage is not mounted at " + root.path() + "/gcs; give a local path"));
+      Contains("--model-dir: gs://b/m: Cloud Storage is not mounted at " + root.path() + "/gcs; mount it there"));
   std::filesystem::create_directories(root.path() + "/gcs");
   const auto options = parse_train_options({"--dataset", "csv:gs://b/t.csv", "--model-dir", "gs://b/m",
                                             "--checkpoint-dir=gs://b/c", "--trace", "gs://b/t.json"},
