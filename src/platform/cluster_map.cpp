@@ -44,6 +44,7 @@ void ClusterMap::require_index_below(std::size_t count) const {
 
 void require_different_tasks(const std::vector<HostPort>& tasks, const std::string& name) {
   std::vector<std::string> texts;
+  texts.reserve(tasks.size());
   for (const HostPort& task : tasks)
     texts.push_back(task.host + (task.port ? ":" + std::to_string(*task.port) : std::string()));
   require_different(texts, name);
@@ -51,6 +52,7 @@ void require_different_tasks(const std::vector<HostPort>& tasks, const std::stri
 
 std::vector<std::string> hosts_of(const std::vector<HostPort>& tasks) {
   std::vector<std::string> hosts;
+  hosts.reserve(tasks.size());
   for (const HostPort& task : tasks) hosts.push_back(task.host);
   return hosts;
 }

@@ -139,8 +139,12 @@ bool Launched::read_some() {
   return true;
 }
 
-void Launched::await_out(const std::string& text) {
-  while (result_.out.find(text) == std::string::npos) {
+void Launched::await_out(const std::string& text) { await(result_.out, text); }
+
+void Launched::await_err(const std::string& text) { await(result_.err, text); }
+
+void Launched::await(const std::string& stream, const std::string& text) {
+  while (stream.find(text) == std::string::npos) {
     INFO("stdout so far: " << result_.out << "\nstderr so far: " << result_.err);
     bool open = read_some();
     REQUIRE(open);

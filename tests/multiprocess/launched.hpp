@@ -37,12 +37,14 @@ class Launched {
   pid_t process() const { return process_; }
   /// Waits until `text` has been written to stdout; fails the test when the program ends before.
   void await_out(const std::string& text);
+  void await_err(const std::string& text);  ///< the same of stderr
   void signal(int number) const;
   /// Waits for the end, at most `longest` from the start on.
   Result wait(std::chrono::seconds longest = limit);
   const std::string& out() const { return result_.out; }
 
  private:
+  void await(const std::string& stream, const std::string& text);
   bool read_some();
   void close_streams();
   pid_t process_ = -1;

@@ -49,6 +49,11 @@ struct Hosts {
   static std::map<std::string, std::string> key() {
     return {{"TRIREME_JOB_KEY", "a key of sixteen or more characters"}};
   }
+  static std::map<std::string, std::string> talking() {
+    auto environment = key();
+    environment["TRIREME_LOG"] = "info";
+    return environment;
+  }
   Launched& operator[](int node) { return *launchers[static_cast<std::size_t>(node)]; }
 };
 
@@ -202,8 +207,8 @@ TEST_CASE("A launcher that waits for other hosts ends at a signal") {
   const ReservedPort port;
   Launched launcher(
       {"run", "-n", "1", "--nnodes", "2", "--node-rank", "1", "--rendezvous", port.address.to_string(), "--", "true"},
-      Hosts::key());
-  ::usleep(200'000);
+      Hosts::talking());
+  launcher.await_err("node 1 of 2 meets the others");
   launcher.signal(SIGTERM);
   const Result result = launcher.wait();
   REQUIRE(result.exit_code == 143);
@@ -214,9 +219,9 @@ TEST_CASE("A signal to one of the launchers that wait for others ends them all i
   const int asked = GENERATE(0, 1);
   Hosts hosts;
   for (int node : {0, 1}) {
-    hosts.launchers.push_back(std::make_unique<Launched>(hosts.words(node, 3, 1, {}, {"true"}), Hosts::key()));
+    hosts.launchers.push_back(std::make_unique<Launched>(hosts.words(node, 3, 1, {}, {"true"}), Hosts::talking()));
   }
-  ::usleep(400'000);  // for both to be there
+  for (int node : {0, 1}) hosts[node].await_err("node " + std::to_string(node) + " of 3 is there");
   hosts[asked].signal(SIGTERM);
   for (int node : {0, 1}) {
     const Result result = hosts[node].wait();

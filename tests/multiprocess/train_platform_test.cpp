@@ -133,6 +133,12 @@ TEST_CASE("With --log-format json the reason of a failure is an object too, and 
   CHECK(json::parse(run_trireme({"train", "--log_format", "json", "--epochs", "0"}).err)["severity"] == "ERROR");
   require_refusal(run_trireme({"train", "--epochs", "0"}), "--epochs must be at least 1, got 0");
 
+  const auto two = run_trireme({"run", "-n", "2", "--", "trireme", "train", "--log-format", "json", "--epochs", "0"});
+  CHECK(two.exit_code == 2);
+  const std::size_t once = two.err.find("--epochs must be");
+  CHECK(once != std::string::npos);
+  CHECK(two.err.find("--epochs must be", once + 1) == std::string::npos);  // as with plain lines
+
   const TemporaryFolder folder;
   const Host host(folder.path(), "algo-1", {"algo-1"});
   fs::create_directories(host.path("output"));

@@ -70,11 +70,14 @@ class JoinedNodes final : public Nodes,
   }
 
   void meet(Deadline deadline) {
+    const std::string node = "node " + std::to_string(options_.node) + " of " + std::to_string(options_.nnodes);
+    options_.log(LogLevel::info, node + " meets the others at " + options_.rendezvous.to_string());
     if (options_.node == 0) serve();
     const auto address = server_address();
     const auto store = arrive(address, deadline);
     control_ = rendezvous::connect_control(address, *this, deadline);
     if (options_.reached) options_.reached(shared_from_this());
+    options_.log(LogLevel::info, node + " is there");
     try {
       await_cards(*store, deadline);
     } catch (const Exception& exception) {

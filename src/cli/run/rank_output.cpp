@@ -3,6 +3,8 @@
 
 #include "trireme/base/error.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -14,7 +16,15 @@ namespace trireme::cli {
 
 namespace {
 constexpr std::size_t longest_last_line = 16384;  // more than is shown: a secret in it is whole when it is looked for
+
+/// Of a rank that logs JSON (--log-format json), what it says in a line.
+std::string message_of(std::string_view line) {
+  const auto json = nlohmann::json::parse(line, nullptr, false);
+  const bool has_message = json.is_object() && json.contains("message") && json["message"].is_string();
+  return has_message ? json["message"].get<std::string>() + "\n" : std::string(line);
 }
+
+}  // namespace
 
 RankOutput::RankOutput(int rank, Stream stream, Descriptor pipe, Descriptor log, const Console& console)
     : RankOutput(rank, "rank " + std::to_string(rank), stream, std::move(pipe), std::move(log),
@@ -63,7 +73,9 @@ void RankOutput::show(const LineSplitter::Piece& piece, Console& console) {
   const auto prefix = text.find("] ");
   const bool is_object = !text.empty() && text.front() == '{';  // no label before it
   const bool is_line = stream_ == Stream::err && !piece.progress && (is_object || prefix != std::string_view::npos);
-  const std::string_view said = is_line ? text.substr(is_object ? 0 : prefix + 2) : std::string_view();
+  const std::string said = !is_line    ? std::string()
+                           : is_object ? message_of(text)
+                                       : std::string(text.substr(prefix + 2));
   if (said.size() > 1) last_line_ = said.substr(0, longest_last_line);
   while (!last_line_.empty() && last_line_.back() == '\n') last_line_.pop_back();
   if (is_line && rank_ >= 0 && console.repetitions().contains(rank_, said)) return;

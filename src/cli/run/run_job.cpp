@@ -9,8 +9,6 @@
 #include "trireme/base/log.hpp"
 #include "trireme/net/host.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <atomic>
 #include <csignal>
@@ -253,27 +251,14 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
 
 }  // namespace
 
-namespace {
-
-/// Of a rank that logs JSON (--log-format json), what it says in it.
-std::string message_of(const std::string& line) {
-  if (line.empty() || line.front() != '{') return line;
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  const bool has_message = json.is_object() && json.contains("message") && json["message"].is_string();
-  return has_message ? json["message"].get<std::string>() : line;
-}
-
-}  // namespace
-
 std::string cause_of(const Outcome& outcome) {
   constexpr std::string_view prefix = "trireme run: ";
   std::string line = outcome.line;
   if (line.starts_with(prefix)) line.erase(0, prefix.size());
-  const std::string last_words = message_of(outcome.last_words);
-  if (last_words.empty()) return line;
+  if (outcome.last_words.empty()) return line;
   // A rank that a signal ended did not come to say why.
-  if (outcome.exit_code > 128) return line + ". It said last: " + last_words;
-  return last_words + " (" + line + ")";
+  if (outcome.exit_code > 128) return line + ". It said last: " + outcome.last_words;
+  return outcome.last_words + " (" + line + ")";
 }
 
 int run_job(const RunOptions& options, const platform::Environment& environment, const Surroundings& surroundings) {
