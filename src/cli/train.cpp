@@ -202,6 +202,17 @@ platform::Role checked_role(platform::Role role, const TrainOptions& options) {
   return role;
 }
 
+/// A batch script is one process of its job; most that train there have forgotten srun.
+void warn_without_srun(const platform::Environment& environment, const platform::ClusterSpec& cluster) {
+  const auto tasks = environment.find("SLURM_NTASKS");
+  if (cluster.platform != "slurm" || cluster.launcher != "none" || !tasks || *tasks == "1") return;
+  std::fprintf(
+      stderr,
+      "trireme train: SLURM_NTASKS is %s, but srun did not start this process, so it trains alone; for all tasks "
+      "write srun before it\n",
+      tasks->c_str());
+}
+
 /// What the ranks of a failed world did last is kept, whoever was at fault.
 int train_and_record(const Invocation& invocation, bool& logs_json) {
   const auto& environment = invocation.environment;
@@ -211,6 +222,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
   logs_json = options->logs_json;
+  warn_without_srun(environment, cluster);
   scrub_tracking_secrets();  // before what takes long
   const platform::Role role = checked_role(cluster.role, *options);
   Loaded loaded;

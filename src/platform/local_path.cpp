@@ -29,8 +29,8 @@ std::string local_path(std::string_view uri, std::string_view root) {
     const std::string mount = std::string(root) + "/gcs";
     std::error_code ignored;
     if (std::filesystem::is_directory(mount, ignored)) return mount + "/" + std::string(rest);
-    fail(ErrorCode::invalid_argument,
-         to_show(uri) + ": Cloud Storage is not mounted at " + mount + "; mount it there (docker run -v DIR:/gcs), or give a local path");
+    fail(ErrorCode::invalid_argument, to_show(uri) + ": Cloud Storage is not mounted at " + mount +
+                                          "; mount it there (docker run -v DIR:/gcs), or give a local path");
   }
   fail(ErrorCode::invalid_argument,
        to_show(uri) + ": expected a local path, or gs://bucket/path where " + std::string(root) + "/gcs is mounted");

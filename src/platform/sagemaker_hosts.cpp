@@ -41,9 +41,11 @@ bool sagemaker_hosts_present(const Scene& scene) { return is_sagemaker(scene); }
 void describe_sagemaker_hosts(const Scene& scene, ClusterSpec& spec) {
   const std::string file = SagemakerTree(scene).resource_config();
   const auto config = read_resource_config(scene);
-  if (!config)
+  if (!config) {
+    const auto job = scene.text("TRAINING_JOB_NAME");
     fail(ErrorCode::invalid_argument,
-         file + " is not there: expected it to list the hosts of the training job");
+         file + " is not there: expected it to list the hosts of the training job" + (job ? " " + *job : ""));
+  }
   const auto roles = group_roles(scene.environment, *config);
   std::set<std::string> types, ignored;
   const auto workers = hosts_with(Role::worker, *config, roles, types);

@@ -245,3 +245,11 @@ TEST_CASE("Hosts with a part of the rows each train what one host with all of th
   CHECK(fs::is_empty(scratch.path()));
   CHECK_FALSE(fs::exists(both[1].path("model/metrics.json")));
 }
+
+TEST_CASE("A batch script of several tasks that forgot srun is told that it trains alone") {
+  const std::vector<std::string> job{"train", "--dataset", "synthetic:blobs", "--samples", "32", "--steps", "1"};
+  Variables script{{"SLURM_JOB_ID", "7"}, {"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}};
+  CHECK_THAT(run_trireme(job, script).err, Contains("SLURM_NTASKS is 4") && Contains("write srun before it"));
+  script["SLURM_NTASKS"] = "1";
+  CHECK_THAT(run_trireme(job, script).err, !Contains("srun"));
+}

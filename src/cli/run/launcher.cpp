@@ -372,8 +372,11 @@ Outcome Launcher::outcome() {
 
 Outcome Launcher::judged() const {
   if (killed_by_user_) return {128 + SIGINT, "trireme run: interrupted twice; all ranks were killed", true};
-  // As of what was killed: platforms start a job again after such a code, and not after one of a mistake.
-  if (loss_is_cause_) return {128 + SIGKILL, "trireme run: " + loss_->message + "; the ranks of the other hosts ended with it"};
+  if (loss_is_cause_) {
+    // A host that is gone: as of what was killed. Platforms start a job again after such a code, and not after one of a mistake.
+    const int code = loss_->node >= 0 ? 128 + SIGKILL : 1;
+    return {code, "trireme run: " + loss_->message + "; the ranks of the other hosts ended with it"};
+  }
   if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
     return judge_interrupted(ends_, *interrupted_by_, options_.interrupted_exit_code);
   std::optional<rendezvous::Cause> verdict;

@@ -184,9 +184,9 @@ class JoinedNodes final : public Nodes,
                                            .linger = options_.linger,
                                            .log = options_.log});
     } catch (const Exception& exception) {
-      fail(exception.error().code,
-           "--rendezvous " + options_.rendezvous.to_string() + ": " + exception.error().message +
-               " (node 0 listens there for the others; give all launchers the same port)");
+      fail(exception.error().code, "--rendezvous " + options_.rendezvous.to_string() + ": " +
+                                       exception.error().message +
+                                       " (node 0 listens there for the others; give all launchers the same port)");
     }
   }
 

@@ -79,7 +79,9 @@ TEST_CASE("Images come from the channel train or training, or from the only one"
   cluster.inputs["images"].path = "/in/images";
   CHECK(parse_train_options({}, cluster)->data_dir == std::string("/in/images"));
   cluster.inputs["validation"].path = "/in/validation";
-  CHECK_FALSE(parse_train_options({}, cluster)->data_dir);
+  CHECK(refused_places({}, cluster) ==
+        "--data-dir: this job has the channels images, validation: say which holds the images");
+  CHECK(parse_train_options({"--data-dir", "images"}, cluster)->data_dir == "/in/images");
   cluster.inputs["training"].path = "/in/training";
   CHECK(parse_train_options({}, cluster)->data_dir == std::string("/in/training"));
   cluster.inputs["train"].path = "/in/train";
@@ -105,15 +107,6 @@ TEST_CASE("A data set may be a channel by name, or a file in one") {
   CHECK(parse_train_options({"--dataset", "csv:other.csv"}, cluster)->data.dataset.path == "other.csv");
   CHECK(refused_places({"--dataset", "text:channel:tarin"}, cluster) ==
         "--dataset: there is no input channel:tarin; this platform's channels: eval, train");
-}
-
-TEST_CASE("Of several channels none of which is the usual one, images want to be told which") {
-  ClusterSpec cluster;
-  cluster.inputs["mine"].path = "/in/mine";
-  CHECK(parse_train_options({}, cluster)->data_dir == "/in/mine");
-  cluster.inputs["other"].path = "/in/other";
-  CHECK(refused_places({}, cluster) == "--data-dir: this job has the channels mine, other: say which holds the images");
-  CHECK(parse_train_options({"--data-dir", "other"}, cluster)->data_dir == "/in/other");
 }
 
 TEST_CASE("What exists under a channel's name is meant before the channel") {
