@@ -38,10 +38,14 @@ class Training(Scenario):
 
     @unittest.skipUnless(FASHION.exists(), "dataset-fashion-mnist is not installed")
     def test_fashion_mnist(self):
-        training = {"hidden": "32", "logical-shards": "2", "steps": "30", "seed": "5"}
-        ended = SageMaker(self, 2, training).start(FASHION).wait()
-        self.same_weights(self.ends_well(ended[0]), self.lab.undisturbed(training, FASHION))
-        self.assertGreater(float(result_of(ended[0].out)["test_accuracy"]), 0.3)
+        training = {"hidden": "32", "logical-shards": "4", "steps": "30", "seed": "5"}
+        for hosts in (2, 3):
+            with self.subTest(hosts=hosts):
+                job = SageMaker(self, hosts, training).start(FASHION)
+                ended = job.wait()
+                self.same_weights(self.ends_well(ended[0]), self.lab.undisturbed(training, FASHION))
+                self.assertGreater(float(result_of(ended[0].out)["test_accuracy"]), 0.3)
+                self.assertEqual(job.models(), ["algo-1"])
 
     def test_a_host_that_comes_late_is_waited_for(self):
         job = SageMaker(self, 2, TRAINING)

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -64,7 +65,7 @@ std::string read(const std::string& file) {
 }  // namespace
 
 TEST_CASE("An MLflow server that answers 429, 500, garbage and nothing at times gets all of a job, from rank 0 alone") {
-  int asked = 0;
+  std::atomic<int> asked = 0;
   FakeMlflow server([&](const HttpRequest&) -> std::optional<HttpAnswer> {
     switch (++asked) {
       case 2: return answer(429, "", "Retry-After: 0\r\n");
@@ -178,9 +179,9 @@ TEST_CASE("A tracker's password does not stay where other processes can read it"
 
 TEST_CASE("No secret of the environment is in anything that a job writes, or sends beside the header") {
   const TemporaryFolder folder;
-  bool was_sent = false;
+  std::atomic<bool> was_sent = false;  // the server has threads of its own
   FakeMlflow server([&](const HttpRequest& request) -> std::optional<HttpAnswer> {
-    was_sent = was_sent || holds(request.target + request.body, "hush");
+    if (holds(request.target + request.body, "hush")) was_sent = true;
     return std::nullopt;
   });
   std::filesystem::create_directories(folder.path() + "/recorder");
