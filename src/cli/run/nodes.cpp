@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/run/nodes.hpp"
 
-#include "cli/run/descriptor.hpp"
+#include "rendezvous/doorbell.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/rendezvous/join.hpp"
 #include "trireme/rendezvous/server.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
-
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 namespace trireme::cli {
 namespace {
@@ -35,26 +31,6 @@ constexpr std::chrono::seconds farewell_limit{2};
 constexpr std::uint64_t last_signal = 64;
 
 std::string event_key(std::int64_t number) { return "event/" + std::to_string(number); }
-
-/// Wakes the launcher from poll.
-class Bell {
- public:
-  Bell() : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (!descriptor_.is_open()) fail_system("eventfd", errno);
-  }
-  int descriptor() const { return descriptor_.get(); }
-  void ring() noexcept {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] auto written = ::write(descriptor_.get(), &one, sizeof one);
-  }
-  void answer() noexcept {
-    std::uint64_t rings = 0;
-    [[maybe_unused]] auto count = ::read(descriptor_.get(), &rings, sizeof rings);
-  }
-
- private:
-  Descriptor descriptor_;
-};
 
 class JoinedNodes final : public Nodes,
                           private rendezvous::ControlListener,
@@ -384,7 +360,7 @@ class JoinedNodes final : public Nodes,
   const Options options_;
   std::unique_ptr<rendezvous::Server> server_;  ///< of node 0; ends last
   std::unique_ptr<rendezvous::Store> writing_, reading_;
-  Bell bell_;
+  rendezvous::Doorbell bell_;  ///< wakes the launcher from poll
   std::vector<NodeCard> cards_;
   bool has_left_ = false;
 
