@@ -216,7 +216,8 @@ Socket connect_tcp(const Address& address, Deadline deadline) {
   std::string reason;
   for (int round = 0;; ++round) {
     Resolution resolution = resolve(address, deadline);
-    if (!resolution.problem.empty()) reason = resolution.problem;
+    // A look-up that the deadline cut short says nothing of why earlier rounds failed.
+    if (!resolution.problem.empty() && (reason.empty() || !deadline.passed())) reason = resolution.problem;
     for (std::size_t i = 0; i < resolution.endpoints.size(); ++i) {
       Deadline share = share_of(deadline, resolution.endpoints.size() - i, round);
       Socket socket = try_connect(resolution.endpoints[i], share, reason);

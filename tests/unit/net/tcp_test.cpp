@@ -194,6 +194,15 @@ TEST_CASE("Connecting to a port where nobody listens times out, naming address a
   CHECK(has(error.message, "refused"));
 }
 
+TEST_CASE("Of a name that resolves and a port where nobody listens the port is blamed, not the name service") {
+  const ReservedPort reserved;
+  const Error error = error_of([&] {
+    connect_tcp({"localhost", reserved.address.port}, Deadline::after(std::chrono::seconds(2)));
+  });
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(has(error.message, "refused"));
+}
+
 TEST_CASE("Connecting to a name that does not resolve times out, naming it") {
   Error error = error_of([] { connect_tcp({"no-such-host.invalid", 1}, shortly()); });
   CHECK(error.code == ErrorCode::timeout);
