@@ -24,6 +24,9 @@ NEEDED = {"podman": "podman", "buildah": "buildah", "runc": "runc", "conmon": "c
 HELPERS = {"netavark": "/usr/lib/podman/netavark", "aardvark-dns": "/usr/lib/podman/aardvark-dns"}
 BASE = "docker.io/library/debian:bookworm-slim"
 LEAST_DISK = 3 << 30
+# The enclosure's own file system. podman refuses a run root of 50 characters and more, in the process that cleans up behind a
+# container only: `podman run` then waits 20 s for it. So this must not depend on where the build folder is.
+RUN_ROOT = "/run/containers/run"
 
 
 class Unable(Exception):
@@ -78,7 +81,7 @@ class Engine:
         for path in (self.state, self.cache):
             path.mkdir(parents=True, exist_ok=True)
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver="overlay"\nrunroot="{self.state}/run"\ngraphroot="{self.folder}/storage"\n')
+            f'[storage]\ndriver="overlay"\nrunroot="{RUN_ROOT}"\ngraphroot="{self.folder}/storage"\n')
         files = min(1 << 20, os.sysconf("SC_OPEN_MAX"), hard_limit_of_files())
         # No limit may be raised where CAP_SYS_RESOURCE is missing; crun refuses cgroups of two kinds side by side.
         (self.folder / "containers.conf").write_text(
