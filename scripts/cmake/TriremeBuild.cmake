@@ -11,13 +11,15 @@ endif()
 add_library(trireme_build INTERFACE)
 target_compile_features(trireme_build INTERFACE cxx_std_20)
 # Contraction to fused multiply-add would change bits between instruction sets.
-target_compile_options(trireme_build INTERFACE
+set(trireme_compile_options
   -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -ffp-contract=off -fvisibility=hidden
   # In a test compiled as one with others it would warn of names in them.
   $<$<NOT:$<AND:$<BOOL:${CMAKE_UNITY_BUILD}>,$<BOOL:$<TARGET_PROPERTY:TRIREME_IS_TEST>>>>:-Wshadow>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 warns falsely of "literal" + std::string (its bug 105329)
   $<$<BOOL:${TRIREME_WERROR}>:-Werror>)
+# Of files of kernels, which nvcc compiles: see TriremeCuda.cmake.
+target_compile_options(trireme_build INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${trireme_compile_options}>")
 if(TRIREME_SANITIZE)
   target_compile_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(trireme_build INTERFACE -fsanitize=${TRIREME_SANITIZE})

@@ -6,7 +6,7 @@ foreach(engine MPI CUDA NCCL TORCH)
     message(FATAL_ERROR "TRIREME_WITH_${engine} is '${TRIREME_WITH_${engine}}': give AUTO, ON or OFF")
   endif()
   # Engines arrive with their own rooms; until then an explicit ON cannot be honoured.
-  if(TRIREME_WITH_${engine} STREQUAL "ON" AND NOT engine STREQUAL "MPI")
+  if(TRIREME_WITH_${engine} STREQUAL "ON" AND NOT engine MATCHES "^(MPI|CUDA|NCCL)$")
     message(FATAL_ERROR "TRIREME_WITH_${engine}=ON: this version has no ${engine} engine yet; use AUTO or OFF")
   endif()
 endforeach()

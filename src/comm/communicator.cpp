@@ -38,14 +38,14 @@ std::uint64_t Communicator::payload_bytes_sent() const {
 }
 
 Work Communicator::start(const Request& request) {
-  comm::validate(request, rank());
+  comm::validate(request, rank(), group_->device());
   comm::Operation& operation = group_->issue(request);
   group_->context()->leave_unattended();
   return Work(&operation);
 }
 
 void Communicator::run(const Request& request) {
-  comm::validate(request, rank());
+  comm::validate(request, rank(), group_->device());
   group_->run(request);
 }
 

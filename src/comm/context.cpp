@@ -310,7 +310,7 @@ void Context::publish_status(bool with_peers, const Operation* driven) noexcept 
   if (holder == nullptr) return;
   waiting_.clear();
   if (oldest != nullptr) {
-    if (with_peers) holder->engine().waiting_for(*oldest, waiting_);
+    if (with_peers) oldest->engine->waiting_for(*oldest, waiting_);
     board_.write(holder->id(), oldest->sequence, &oldest->request, waiting_);
   } else {
     const auto issued = holder->issued();
@@ -462,32 +462,61 @@ std::shared_ptr<Context> open_context(ContextOptions options, std::vector<std::u
   return context;
 }
 
+namespace {
+
+/// For host memory, of all ranks.
+std::unique_ptr<Engine> host_memory_engine(const std::shared_ptr<Context>& context, const std::vector<int>& members,
+                                           int rank) {
+  if (const auto& make_engine = context->options().make_engine)
+    return make_engine(engine_room(*context, 0, members, rank));
+  return std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
+                                      HostEngine::Settings{.crosses_network = context->options().crosses_network,
+                                                           .crosses_hosts = context->options().crosses_hosts,
+                                                           .algorithm = context->options().algorithm,
+                                                           .cache_groups = context->options().cache_groups,
+                                                           .epoch = context->options().epoch,
+                                                           .shares_memory = context->shares_memory(),
+                                                           .cells = context->cells(),
+                                                           .listener = context.get()},
+                                      0, members, rank);
+}
+
+}  // namespace
+
+EngineRoom engine_room(Context& context, std::uint32_t id, std::vector<int> members, int rank) {
+  return {.endpoint = context.endpoint(),
+          .scratch = context.scratch(),
+          .listener = context,
+          .aborted = [&failure = context.failure()] { return failure.aborted(); },
+          .patience = context.options().timeout,
+          .id = id,
+          .members = std::move(members),
+          .rank = rank};
+}
+
+Communicator with_devices(std::shared_ptr<Group> group, Engine* parent) {
+  const auto& context = group->context();
+  const auto& devices = context->options().devices;
+  Communicator communicator(group);
+  if (!devices.make_engine) return communicator;
+  group->serve_devices(devices.make_engine({.room = engine_room(*context, group->id(), group->members(), group->rank()),
+                                            .host = group->engine(),
+                                            .runtime = devices.runtime,
+                                            .device = devices.device,
+                                            .everywhere = devices.everywhere,
+                                            .parent = parent,
+                                            .exchange = [&](std::span<const std::byte> mine) {
+                                              return communicator.all_gather_bytes(mine, {.label = "device engine"});
+                                            }}));
+  return communicator;
+}
+
 Communicator make_communicator(const std::shared_ptr<Context>& context) {
   std::vector<int> members(static_cast<std::size_t>(context->options().world_size));
   std::iota(members.begin(), members.end(), 0);
   const int rank = context->options().rank;
-  if (const auto& make_engine = context->options().make_engine) {
-    auto engine = make_engine({.endpoint = context->endpoint(),
-                               .scratch = context->scratch(),
-                               .listener = *context,
-                               .aborted = [&failure = context->failure()] { return failure.aborted(); },
-                               .patience = context->options().timeout,
-                               .id = 0,
-                               .members = members,
-                               .rank = rank});
-    return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
-  }
-  auto engine = std::make_unique<HostEngine>(context->endpoint(), context->scratch(),
-                                             HostEngine::Settings{.crosses_network = context->options().crosses_network,
-                                                                  .crosses_hosts = context->options().crosses_hosts,
-                                                                  .algorithm = context->options().algorithm,
-                                                                  .cache_groups = context->options().cache_groups,
-                                                                  .epoch = context->options().epoch,
-                                                                  .shares_memory = context->shares_memory(),
-                                                                  .cells = context->cells(),
-                                                                  .listener = context.get()},
-                                             0, members, rank);
-  return Communicator(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)));
+  auto engine = host_memory_engine(context, members, rank);
+  return with_devices(std::make_shared<Group>(context, 0, std::move(members), rank, std::move(engine)), nullptr);
 }
 
 bool close_context(const std::shared_ptr<Context>& context, bool failed, std::chrono::nanoseconds patience) noexcept {

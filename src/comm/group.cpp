@@ -76,6 +76,7 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
 Group::~Group() {
   const Locked locked(*context_);
   context_->strike(*this);
+  device_engine_.reset();
   engine_.reset();  // what it shares with other engines of the world is under the lock
 }
 
@@ -83,9 +84,20 @@ void Group::grow() {
   for (std::size_t i = 0; i < operations_at_start; ++i) {
     pool_.push_back(std::make_unique<Operation>());
     pool_.back()->state = engine_->make_state();
+    if (device_engine_) pool_.back()->device_state = device_engine_->make_state();
     pool_.back()->staging = Staging(members_.size());
     free_.push_back(pool_.back().get());
   }
+}
+
+void Group::serve_devices(std::unique_ptr<Engine> engine) {
+  const Locked locked(*context_);
+  device_engine_ = std::move(engine);
+  for (const auto& operation : pool_) operation->device_state = device_engine_->make_state();
+}
+
+std::optional<Device> Group::device() const {
+  return device_engine_ ? std::optional<Device>(context_->options().devices.device) : std::nullopt;
 }
 
 Operation& Group::take() {
@@ -192,6 +204,7 @@ Operation& Group::start(const Request& request) {
   // Entered before it starts: the engine may meet a peer's message for it at once, and what that message tells must
   // find it here.
   operation.group = this;
+  operation.engine = request.on_device() ? device_engine_.get() : engine_.get();
   operation.set_phase(Operation::Phase::active);
   active_.push_back(&operation);
   ++numbering.active;
@@ -199,7 +212,7 @@ Operation& Group::start(const Request& request) {
   context_->operation_count_changed(+1);
   try {
     operation.staging.take_in(operation.request, context_->staging());
-    engine_->start(operation);  // looks at no message: nothing can have asked the recorder for this operation
+    operation.engine->start(operation);  // looks at no message: nothing can have asked the recorder for this operation
   } catch (const Exception& caught) {
     if (caught.error().code == ErrorCode::invalid_argument || caught.error().code == ErrorCode::unsupported) {
       withdraw(operation);  // the others are refused alike
@@ -240,9 +253,9 @@ void Group::compare_with_heard(const Operation& operation) {
 /// round through everything takes. True if it has ended, well.
 bool Group::linger(Operation& operation) noexcept {
   // Where messages go, ending the operation is not all there is to do: what is queued for the peers must leave.
-  if (!context_->may_linger() || (size() > 1 && !engine_->moves_by_polling(operation))) return false;
+  if (!context_->may_linger() || (size() > 1 && !operation.engine->moves_by_polling(operation))) return false;
   for (unsigned round = 0; round < rounds_to_linger; ++round) {
-    const Progress progress = engine_->poll(operation);
+    const Progress progress = operation.engine->poll(operation);
     if (progress == Progress::done) {
       finish(operation, false);
       return true;
@@ -260,6 +273,14 @@ bool Group::linger(Operation& operation) noexcept {
 }
 
 bool Group::drive(Operation& operation, Deadline until) noexcept { return context_->drive(operation, until); }
+
+void Group::order(Operation& operation, Stream stream) noexcept {
+  {
+    const Locked locked(*context_);
+    if (operation.engine->order(operation, stream)) return;
+  }
+  drive(operation, Deadline::never());
+}
 
 void Group::recycle(Operation& operation) noexcept {
   const Locked locked(*context_);
@@ -279,7 +300,7 @@ bool Group::poll() noexcept {
       ++i;
       continue;
     }
-    const Progress progress = engine_->poll(operation);
+    const Progress progress = operation.engine->poll(operation);
     moved |= progress != Progress::idle;
     if (progress == Progress::done) {
       finish(operation, false);
@@ -327,7 +348,7 @@ const Operation* Group::oldest_waiting_for(int world_peer) const {
   std::vector<int> ranks;
   for (const Operation* operation : active_) {
     ranks.clear();
-    engine_->waiting_for(*operation, ranks);
+    operation->engine->waiting_for(*operation, ranks);
     if (std::find(ranks.begin(), ranks.end(), world_peer) != ranks.end()) return operation;
   }
   return nullptr;
@@ -346,7 +367,7 @@ void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
   const bool late = waited >= head.request.timeout;
   if (!late && (head.warned || waited < nanoseconds_to_wait(context_->options().warn_after))) return;
   std::vector<int> missing;
-  engine_->waiting_for(head, missing);
+  head.engine->waiting_for(head, missing);
   std::string who;
   for (std::size_t i = 0; i < missing.size() && i < 8; ++i)
     who += (i == 0 ? "rank " : ", ") + std::to_string(missing[i]);
@@ -362,7 +383,7 @@ void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
 }
 
 void Group::finish(Operation& operation, bool failed) noexcept {
-  engine_->finish(operation);
+  operation.engine->finish(operation);
   if (!failed) operation.staging.bring_out(operation.request);
   operation.staging.give_back(context_->staging());
   const auto next = active_.erase(std::find(active_.begin(), active_.end(), &operation));

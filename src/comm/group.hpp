@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,13 @@ class Group : public std::enable_shared_from_this<Group> {
   Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int> members, int rank,
         std::unique_ptr<Engine> engine);
   ~Group();
+
+  /// Device memory goes to `engine` from now on; before, it is refused.
+  void serve_devices(std::unique_ptr<Engine> engine);
+  /// Null: none.
+  Engine* device_engine() const { return device_engine_.get(); }
+  /// Whose memory is taken beside the host's.
+  std::optional<Device> device() const;
 
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(members_.size()); }
@@ -40,6 +48,8 @@ class Group : public std::enable_shared_from_this<Group> {
   void run(const Request& request);
   /// As Communicator: until the operation is done or `until` has passed; true if done.
   bool drive(Operation& operation, Deadline until) noexcept;
+  /// As Work::wait_on.
+  void order(Operation& operation, Stream stream) noexcept;
   /// Back to the pool. The operation is done.
   void recycle(Operation& operation) noexcept;
 
@@ -95,6 +105,7 @@ class Group : public std::enable_shared_from_this<Group> {
   std::vector<int> members_;
   int rank_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Engine> device_engine_;  // uses the other
   FlightRecorder recorder_;
   std::atomic<bool> issuing_{false};
   Numbering collectives_;

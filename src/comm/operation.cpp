@@ -15,7 +15,7 @@ std::string Operation::title() const {
 
 bool Operation::drive(Deadline until) noexcept { return group->drive(*this, until); }
 
-void Operation::order(Stream) noexcept { drive(Deadline::never()); }
+void Operation::order(Stream stream) noexcept { group->order(*this, stream); }
 
 void Operation::release() noexcept {
   drive(Deadline::never());

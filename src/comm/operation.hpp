@@ -25,9 +25,11 @@ class Operation final : public WorkState {
   Request request{};
   std::uint64_t sequence = 0;  ///< of the collectives of the communicator, or of the sends (receives) to one peer
   transport::Stamp stamp{};
-  Group* group = nullptr;         ///< set while not free
-  std::shared_ptr<Group> keeper;  ///< of an operation somebody holds as Work: the group lives at least as long
-  std::unique_ptr<EngineState> state;
+  Group* group = nullptr;              ///< set while not free
+  std::shared_ptr<Group> keeper;       ///< of an operation somebody holds as Work: the group lives at least as long
+  Engine* engine = nullptr;            ///< the group's that serves it; set while not free
+  std::unique_ptr<EngineState> state;  ///< of the engine for host memory
+  std::unique_ptr<EngineState> device_state;  ///< of that for device memory, if the group has one
   Staging staging;
   Error failure{};                           ///< code none: none
   std::int64_t issued_tick = 0;              ///< of ticks()

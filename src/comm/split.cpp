@@ -100,8 +100,9 @@ std::optional<Communicator> Communicator::part(const Part& mine, const char* lab
     const Locked locked(*context);
     engine = group_->engine().split(static_cast<std::uint32_t>(id), members, own);
   }
-  return Communicator(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members), own,
-                                                    std::move(engine)));
+  return comm::with_devices(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members),
+                                                          own, std::move(engine)),
+                            group_->device_engine());
 }
 
 }  // namespace trireme

@@ -29,6 +29,10 @@ void Staging::keep_blocks(Request& request) {
 
 void Staging::copy_in(Request& request, ScratchPool& pool) {
   if (request.uneven) keep_blocks(request);
+  if (request.on_device() && !request.pieces.empty()) {  // the caller's list may go
+    pieces_.assign(request.pieces.begin(), request.pieces.end());
+    request.pieces = pieces_;
+  }
   if (!needs_copy(request)) return;
   const bool multiply = reduces(request.collective) && request.op.kind == ReduceKind::premultiplied_sum;
   const DType from = request.input.dtype;
@@ -68,6 +72,7 @@ void Staging::copy_in(Request& request, ScratchPool& pool) {
 }
 
 void Staging::bring_out(const Request& request) const noexcept {
+  if (request.on_device()) return;
   const auto* place = static_cast<const std::byte*>(request.output.data);
   for (const TensorView& piece : pieces_) {
     if (piece.count != 0) std::memcpy(piece.data, place, piece.size_bytes());

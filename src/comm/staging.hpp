@@ -13,6 +13,7 @@ namespace trireme::comm {
 
 /// Whether `request` is done on a copy of its input.
 inline bool needs_copy(const Request& request) {
+  if (request.on_device()) return false;  // its engine sees to it
   if (!request.pieces.empty()) return true;
   if (reduces(request.collective)) return request.op.kind == ReduceKind::premultiplied_sum;
   return request.collective == plan::Collective::all_to_all && request.ranks > 1 &&
@@ -35,7 +36,8 @@ class Staging {
   /// needs a copy gets one.
   /// Errors: system when the arena is exhausted.
   void take_in(Request& request, ScratchPool& pool) {
-    if (request.uneven || needs_copy(request)) copy_in(request, pool);
+    if (request.uneven || needs_copy(request) || !request.pieces.empty())
+      copy_in(request, pool);  // device memory: edges only
   }
   /// After success: the results of a group go to its tensors.
   void bring_out(const Request& request) const noexcept;

@@ -24,10 +24,6 @@ void check_buffer(const Request& request, const ConstTensorView& view, const cha
     refuse(request, ErrorCode::unsupported,
            std::string("dtype ") + std::string(name_of(view.dtype)) + " is not supported by this version");
   }
-  if (view.device.kind != DeviceKind::cpu) {
-    refuse(request, ErrorCode::unsupported,
-           std::string(which) + " is device memory, which the host engine does not take");
-  }
   if (view.count > std::numeric_limits<std::size_t>::max() / 16) {
     refuse(request, ErrorCode::invalid_argument,
            std::string(which) + " has an impossible count of " + std::to_string(view.count));
@@ -224,9 +220,35 @@ void check_all_to_all(const Request& request, int rank) {
   check_overlap(request, 0);
 }
 
+std::string name_of(Device device) { return "cuda:" + std::to_string(device.index); }
+
+/// All buffers that are there lie in one place, which this world serves.
+void check_places(const Request& request, std::optional<Device> device) {
+  if (!request.on_device()) return;
+  if (!device) {
+    refuse(request, ErrorCode::unsupported,
+           "device memory, but this world has no device: open it with Options::device (TRIREME_DEVICE=cuda)");
+  }
+  const auto check = [&](const ConstTensorView& view, const char* which) {
+    if (view.data == nullptr && view.count == 0) return;
+    if (view.device.kind == DeviceKind::cpu)
+      refuse(request, ErrorCode::invalid_argument,
+             std::string(which) + " is host memory, another buffer device memory");
+    if (view.device == *device) return;
+    refuse(
+        request, ErrorCode::invalid_argument,
+        std::string(which) + " is on " + name_of(view.device) + ", but the device of this rank is " + name_of(*device));
+  };
+  for (const TensorView& piece : request.pieces) check(piece, "a tensor of the group");
+  if (!request.pieces.empty()) return;
+  check(request.input, "input");
+  check(request.output, "output");
+}
+
 }  // namespace
 
-void validate(const Request& request, int rank) {
+void validate(const Request& request, int rank, std::optional<Device> device) {
+  check_places(request, device);
   if (request.collective == Collective::send_recv && request.root == rank)
     refuse(request, ErrorCode::invalid_argument, "peer " + std::to_string(rank) + " is this rank itself");
   switch (request.collective) {

@@ -141,4 +141,9 @@ class Context final : public rendezvous::ControlListener,
   std::thread progress_thread_;
 };
 
+/// What an engine of `context` finds.
+EngineRoom engine_room(Context& context, std::uint32_t id, std::vector<int> members, int rank);
+/// A communicator over `group`, with an engine for device memory where the world has devices. Collective among its members.
+Communicator with_devices(std::shared_ptr<Group> group, Engine* parent);
+
 }  // namespace trireme::comm

@@ -26,6 +26,9 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
     settings.cache_groups = *options.cache_groups;
     settings.cache_groups.automatic = automatic;
   }
+  settings.devices = options.devices;
+  if (settings.devices.runtime)
+    settings.devices.device = {DeviceKind::cuda, rank % settings.devices.runtime->devices()};
   settings.cluster.rank = rank;
   settings.cluster.world = ranks;
   settings.cluster.job_id = "run_ranks";

@@ -20,6 +20,7 @@ struct Settings {
   std::string transport = "auto";  ///< auto, mem, shm, tcp
   std::string engine = "host";     ///< host, mpi
   std::string mpi_module{};        ///< the file; empty: where it is installed
+  comm::DeviceOptions devices{};
   std::optional<plan::Algorithm> algorithm{};
   comm::CacheGroups cache_groups{};  ///< domains: pretended ones, in tests; empty: what the ranks' cards say
   std::chrono::milliseconds timeout = std::chrono::minutes(10);

@@ -3,6 +3,7 @@
 
 #include "trireme/base/log.hpp"
 #include "trireme/comm/communicator.hpp"
+#include "trireme/comm/device_engine.hpp"
 #include "trireme/comm/engine.hpp"
 #include "trireme/plan/graph.hpp"
 #include "trireme/rendezvous/control.hpp"
@@ -45,6 +46,7 @@ struct ContextOptions {
   CacheGroups cache_groups{};  ///< the same on all ranks
   bool progress_thread = false;
   EngineFactory make_engine{};  ///< of the communicator of all ranks; empty: the host engine
+  DeviceOptions devices{};      ///< for device memory
   bool engine_rings = true;     ///< whether what arrives for the engine ends a sleep; if not, naps stay short
   Log log{};
   std::shared_ptr<transport::Arena> arena{};

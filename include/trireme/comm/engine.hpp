@@ -50,6 +50,9 @@ class Engine {
   virtual Progress poll(Operation& operation) noexcept = 0;
   /// Whether poll() alone brings the operation to its end, whatever the links do meanwhile.
   virtual bool moves_by_polling(const Operation&) const noexcept { return false; }
+  /// Device engines: what is given to `stream` from now on runs behind the end of the operation, which is active or done.
+  /// False: it must be waited for on the host. Under the lock.
+  virtual bool order(Operation&, Stream) noexcept { return false; }
   /// The operation will not be polled again: lets go of its buffers. For a finished one too.
   virtual void finish(Operation& operation) noexcept = 0;
   /// World ranks whose bytes the operation lacks, appended.

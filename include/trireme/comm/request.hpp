@@ -34,8 +34,8 @@ struct Request {
   int root = 0;           ///< of collectives that have one; send_recv: the peer (ranks of the communicator)
   bool outgoing = false;  ///< send_recv: a send
   int ranks = 1;
-  int leaves = 0;  ///< leaves of the reduction tree, >= the number of ranks
-  Stream stream{};
+  int leaves = 0;   ///< leaves of the reduction tree, >= the number of ranks
+  Stream stream{};  ///< of device memory: behind what it holds
   std::chrono::nanoseconds timeout{0};
   std::array<char, 32> label{};  ///< zero-terminated
 
@@ -46,6 +46,12 @@ struct Request {
   std::span<const std::size_t> output_blocks{};
   /// A group: the tensors whose concatenation input and output are; an engine finds it put together.
   std::span<const TensorView> pieces{};
+
+  /// Whether it is about device memory.
+  bool on_device() const {
+    return output.device.kind != DeviceKind::cpu || input.device.kind != DeviceKind::cpu ||
+           (!pieces.empty() && pieces.front().device.kind != DeviceKind::cpu);
+  }
 
   /// The count as the caller gave it: per rank where there are blocks; 0 of an uneven all_to_all.
   std::size_t count() const {

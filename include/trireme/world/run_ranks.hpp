@@ -17,6 +17,8 @@ struct RunRanksOptions {
   /// Caches to pretend, for tests and experiments: a machine with one cache runs the ways of several.
   std::optional<comm::CacheGroups> cache_groups{};
   Options world{};  ///< rank, world_size, master, transport and engine are ignored; the environment too
+  /// Devices to run on, emulated or not: rank r has device r modulo how many there are. `device` is ignored.
+  comm::DeviceOptions devices{};
 };
 
 /// Runs `body` on `ranks` threads of this process, each with a World of its own that is opened and closed around it.

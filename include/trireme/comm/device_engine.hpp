@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/comm/engine.hpp"
+#include "trireme/device/runtime.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace trireme::comm {
+
+/// What an engine for device memory finds. It takes what Staging leaves to it: groups of tensors (Request::pieces), which it
+/// finds as the caller gave them, pre-multiplied sums, and an all_to_all in place. Sizes of uneven blocks have become edges.
+///
+/// An operation begins behind what its Request::stream was given before it was issued, and whoever calls Work::wait_on()
+/// continues behind its end; without a stream, it begins at once. The host is never blocked by either.
+struct DeviceRoom {
+  EngineRoom room;
+  Engine&
+      host;  ///< of the same communicator, for host memory: the same ids and numbers, so each number goes to one of the two
+  std::shared_ptr<device::Runtime> runtime;
+  Device device;  ///< this rank's
+  bool
+      everywhere;  ///< whether every rank of the world has one: if not, some give host memory where others give device memory
+  Engine* parent;  ///< the device engine that this communicator is split from; null for that of all ranks
+  /// All-gathers small byte strings among the members, on the host. Collective; before any other operation.
+  std::function<std::vector<std::vector<std::byte>>(std::span<const std::byte>)> exchange;
+};
+/// Collective among the members. What it needs of devices and libraries is loaded and connected when it returns.
+/// Errors: unsupported, device, timeout: on this rank alone, perhaps, and the world ends.
+using DeviceEngineFactory = std::function<std::unique_ptr<Engine>(DeviceRoom)>;
+
+/// The device of a rank, and who serves operations on its memory. No runtime: device memory is refused.
+struct DeviceOptions {
+  std::shared_ptr<device::Runtime> runtime{};
+  Device device{DeviceKind::cuda, 0};
+  bool everywhere = true;
+  DeviceEngineFactory make_engine{};
+};
+
+}  // namespace trireme::comm

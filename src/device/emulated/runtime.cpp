@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/emulated/command_queue.hpp"
+#include "device/emulated/event.hpp"
+#include "device/emulated/memory_map.hpp"
+#include "device/kernel.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/device/emulated.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace trireme::device {
+namespace {
+
+using Command = CommandQueue::Command;
+
+struct Graph {
+  std::vector<Command> commands;
+};
+
+constexpr std::align_val_t alignment{4096};
+
+class EmulatedRuntime final : public Runtime {
+ public:
+  explicit EmulatedRuntime(const EmulatedOptions& options)
+      : options_(options), memory_(options.devices, options.memory_bytes) {}
+
+  std::string_view name() const noexcept override { return "emulated"; }
+  Versions versions() const override { return {}; }
+  int devices() const noexcept override { return options_.devices; }
+  Properties properties(int device) const override {
+    check(device, "properties");
+    return {.name = "emulated device",
+            .uuid = "emulated-" + std::to_string(device),
+            .bus = {},
+            .memory_bytes = options_.memory_bytes,
+            .multiprocessors = 2,
+            .major = 9,
+            .minor = 0};
+  }
+
+  bool reaches(int device, int peer) const override {
+    check(device, "reaches");
+    check(peer, "reaches");
+    return device == peer || options_.peer_access;
+  }
+  void reach(int device, int peer) override {
+    if (!reaches(device, peer)) {
+      fail(ErrorCode::device, "reach: emulated devices " + std::to_string(device) + " and " + std::to_string(peer) +
+                                  " have no access to each other");
+    }
+  }
+
+  void* allocate(int device, std::size_t bytes) override {
+    check(device, "allocate");
+    return memory_.allocate(device, bytes);
+  }
+  void free(int, void* memory) noexcept override { memory_.free(memory); }
+  void* allocate_pinned(std::size_t bytes) override { return bytes == 0 ? nullptr : ::operator new(bytes, alignment); }
+  void free_pinned(void* memory) noexcept override {
+    if (memory != nullptr) ::operator delete(memory, alignment);
+  }
+  void pin(void*, std::size_t) override {}
+  void unpin(void*) noexcept override {}
+  std::optional<Device> owner(const void* memory) const override {
+    const auto device = memory_.device_of(memory);
+    return device ? std::optional<Device>({DeviceKind::cuda, *device}) : std::nullopt;
+  }
+
+  SharedAllocation share(int, void* memory, std::size_t) override { return memory_.share(memory); }
+  void* import(int device, const SharedAllocation& allocation) override {
+    check(device, "import");
+    return memory_.import(device, allocation);
+  }
+  void forget(int, void* imported) noexcept override { memory_.free(imported); }
+
+  Stream make_stream(int device) override {
+    check(device, "make_stream");
+    const std::uint64_t seed = options_.seed + 0x9e3779b97f4a7c15u * ++made_;
+    return {{DeviceKind::cuda, device}, new CommandQueue(device, seed, options_.delay)};
+  }
+  void destroy(Stream stream) noexcept override { delete &queue_of(stream); }
+  void synchronize(Stream stream) override {
+    refuse_capture(stream, "synchronize");
+    queue_of(stream).synchronize();
+  }
+
+  void copy(void* to, const void* from, std::size_t bytes, Stream stream) override {
+    if (bytes != 0) give(stream, [=] { std::memcpy(to, from, bytes); });
+  }
+  void fill(void* memory, std::byte value, std::size_t bytes, Stream stream) override {
+    if (bytes != 0) give(stream, [=] { std::memset(memory, static_cast<int>(value), bytes); });
+  }
+  void launch(const Launch& launch, Stream stream) override {
+    // As a launch does, the arguments are copied before it returns.
+    auto body =
+        std::shared_ptr<std::byte>(static_cast<std::byte*>(::operator new (launch.body_bytes, std::align_val_t{64})),
+                                   [](std::byte* memory) { ::operator delete (memory, std::align_val_t{64}); });
+    std::memcpy(body.get(), launch.body, launch.body_bytes);
+    const std::uint64_t seed = options_.seed * 0xbf58476d1ce4e5b9u + ++launched_;
+    give(stream, [body = std::move(body), kernel = launch.kernel, blocks = launch.blocks, seed] {
+      for (unsigned block = 0; block < blocks; ++block)
+        kernel->emulated(body.get(), block, blocks, seed * 0x94d049bb133111ebu + block);
+    });
+  }
+  void call(void (*function)(void*) noexcept, void* argument, Stream stream) override {
+    give(stream, [=] { function(argument); });
+  }
+
+  void* make_event(int device) override {
+    check(device, "make_event");
+    return new Event;
+  }
+  void destroy_event(int, void* event) noexcept override { delete static_cast<Event*>(event); }
+  void record(void* event, Stream stream) override {
+    auto mark = std::make_shared<Mark>();
+    static_cast<Event*>(event)->set(mark);
+    give(stream, [mark = std::move(mark)] { mark->pass(); });
+  }
+  bool passed(void* event) override {
+    const auto mark = static_cast<Event*>(event)->latest();
+    return mark == nullptr || mark->passed();
+  }
+  void await(void* event) override {
+    if (const auto mark = static_cast<Event*>(event)->latest()) mark->await();
+  }
+  void wait(Stream stream, void* event) override {
+    if (auto mark = static_cast<Event*>(event)->latest()) give(stream, [mark = std::move(mark)] { mark->await(); });
+  }
+
+  void begin_capture(Stream stream) override {
+    refuse_capture(stream, "begin_capture");
+    const std::lock_guard lock(capture_mutex_);
+    captures_.emplace(stream.pointer, std::make_unique<Graph>());
+  }
+  void* end_capture(Stream stream) override {
+    const std::lock_guard lock(capture_mutex_);
+    auto node = captures_.extract(stream.pointer);
+    if (node.empty()) fail(ErrorCode::invalid_argument, "end_capture: nothing is being captured from this stream");
+    return node.mapped().release();
+  }
+  bool capturing(Stream stream) override {
+    const std::lock_guard lock(capture_mutex_);
+    return captures_.contains(stream.pointer);
+  }
+  void launch_graph(void* graph, Stream stream) override {
+    for (const Command& command : static_cast<Graph*>(graph)->commands) give(stream, command);
+  }
+  void destroy_graph(void* graph) noexcept override { delete static_cast<Graph*>(graph); }
+
+  void load(std::span<const KernelEntry* const> kernels) override {
+    for (const KernelEntry* kernel : kernels) {
+      if (kernel == nullptr || kernel->emulated == nullptr) fail(ErrorCode::device, "load: a kernel is missing");
+    }
+  }
+
+ private:
+  void check(int device, const char* call) const {
+    if (device >= 0 && device < options_.devices) return;
+    fail(ErrorCode::invalid_argument, std::string(call) + ": there is no emulated device " + std::to_string(device) +
+                                          "; there are " + std::to_string(options_.devices));
+  }
+  static CommandQueue& queue_of(Stream stream) { return *static_cast<CommandQueue*>(stream.pointer); }
+  void give(Stream stream, Command command) {
+    if (stream.pointer == nullptr)
+      fail(ErrorCode::invalid_argument, "an emulated device has no default stream: make one");
+    {
+      const std::lock_guard lock(capture_mutex_);
+      if (const auto found = captures_.find(stream.pointer); found != captures_.end())
+        return found->second->commands.push_back(std::move(command));
+    }
+    queue_of(stream).give(std::move(command));
+  }
+  void refuse_capture(Stream stream, const char* call) {
+    if (capturing(stream)) fail(ErrorCode::device, std::string(call) + ": not while the stream is being captured");
+  }
+
+  const EmulatedOptions options_;
+  MemoryMap memory_;
+  std::atomic<std::uint64_t> made_{0};
+  std::atomic<std::uint64_t> launched_{0};
+  std::mutex capture_mutex_;
+  std::map<void*, std::unique_ptr<Graph>> captures_;
+};
+
+}  // namespace
+
+std::shared_ptr<Runtime> emulated_runtime(const EmulatedOptions& options) {
+  if (options.devices < 1 || options.devices > 64)
+    fail(ErrorCode::invalid_argument,
+         "EmulatedOptions: devices must be 1 to 64, not " + std::to_string(options.devices));
+  return std::make_shared<EmulatedRuntime>(options);
+}
+
+}  // namespace trireme::device

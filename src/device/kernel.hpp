@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a kernel is written and launched. A kernel is a body: a trivially copyable value that holds its arguments (up to
+// 32 KiB), with
+//
+//   static constexpr const char* name;     as profilers and errors show it
+//   struct Shared { … };                   what the threads of one block share; uninitialised; may be empty
+//   static constexpr unsigned threads;     of a block
+//   static constexpr unsigned phases;      between two phases the threads of a block meet
+//   template <unsigned phase>
+//   TRIREME_DEVICE void run(device::Place place, Shared& shared) const;
+//
+// The same body is compiled by nvcc for GPUs and by the host's compiler for emulated devices, where the threads of a block run one
+// after the other within a phase, in any order. So within a phase no thread may wait for another of its block, and
+// nothing is kept between phases but in Shared and in memory.
+// A file of kernels (kernels/<operation>/cuda.cu) is CUDA where there is a CUDA compiler and C++ otherwise; this header has the
+// only preprocessor branches.
+#pragma once
+
+#include "trireme/device/runtime.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <type_traits>
+#include <utility>
+
+#if defined(__CUDACC__)
+#define TRIREME_DEVICE __host__ __device__ __forceinline__
+#else
+#define TRIREME_DEVICE inline
+#endif
+
+namespace trireme::device {
+
+/// Of one thread.
+struct Place {
+  unsigned block = 0;
+  unsigned blocks = 1;
+  unsigned thread = 0;
+};
+
+/// Runs one block on the host; `seed` orders its threads.
+using EmulatedBlock = void (*)(const void* body, unsigned block, unsigned blocks, std::uint64_t seed);
+
+struct KernelEntry {
+  const char* name;
+  const void* cuda;  ///< the __global__ function; null where no CUDA compiler was
+  EmulatedBlock emulated;
+  unsigned threads;
+};
+
+struct Launch {
+  const KernelEntry* kernel;
+  const void* body;
+  std::size_t body_bytes;
+  unsigned blocks;
+};
+
+namespace detail {
+
+#if defined(__CUDACC__)
+template <class Body, unsigned... phase>
+__device__ __forceinline__ void run_phases(const Body& body, Place place, typename Body::Shared& shared,
+                                           std::integer_sequence<unsigned, phase...>) {
+  ((phase == 0 ? (void)0 : __syncthreads(), body.template run<phase>(place, shared)), ...);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads) run_kernel(const __grid_constant__ Body body) {
+  __shared__ typename Body::Shared shared;
+  run_phases(body, Place{blockIdx.x, gridDim.x, threadIdx.x}, shared,
+             std::make_integer_sequence<unsigned, Body::phases>());
+}
+#endif
+
+/// A permutation of [0, n), n a power of two or not: thread (k * step + start) mod n with step coprime to n.
+struct ThreadOrder {
+  unsigned count, start, step;
+  static ThreadOrder of(unsigned count, std::uint64_t seed) {
+    unsigned step = static_cast<unsigned>(seed >> 32) % count + 1;
+    while (std::gcd(step, count) != 1) ++step;
+    return {count, static_cast<unsigned>(seed) % count, step};
+  }
+  unsigned operator()(unsigned k) const { return static_cast<unsigned>((std::uint64_t{k} * step + start) % count); }
+};
+
+template <class Body, unsigned... phase>
+void emulate_phases(const Body& body, unsigned block, unsigned blocks, std::uint64_t seed,
+                    std::integer_sequence<unsigned, phase...>) {
+  typename Body::Shared shared;
+  const auto run = [&]<unsigned which>(std::integral_constant<unsigned, which>) {
+    const ThreadOrder order = ThreadOrder::of(Body::threads, seed * (2 * which + 1) + which);
+    for (unsigned k = 0; k < Body::threads; ++k) body.template run<which>(Place{block, blocks, order(k)}, shared);
+  };
+  (run(std::integral_constant<unsigned, phase>()), ...);
+}
+
+template <class Body>
+void emulate_block(const void* body, unsigned block, unsigned blocks, std::uint64_t seed) {
+  emulate_phases(*static_cast<const Body*>(body), block, blocks, seed,
+                 std::make_integer_sequence<unsigned, Body::phases>());
+}
+
+}  // namespace detail
+
+/// The kernel of a body. Only in the file that defines the body; nowhere else may it be instantiated.
+template <class Body>
+const KernelEntry& entry_of() {
+  static_assert(std::is_trivially_copyable_v<Body> && sizeof(Body) <= 32000 && alignof(Body) <= 16);
+  static const KernelEntry entry {
+    Body::name,
+#if defined(__CUDACC__)
+        reinterpret_cast<const void*>(&detail::run_kernel<Body>),
+#else
+        nullptr,
+#endif
+        &detail::emulate_block<Body>, Body::threads
+  };
+  return entry;
+}
+
+/// Gives `blocks` blocks of the body to the queue; none: nothing.
+template <class Body>
+void launch(Queue queue, const Body& body, unsigned blocks) {
+  if (blocks == 0) return;
+  queue.runtime.launch({&entry_of<Body>(), &body, sizeof body, blocks}, queue.stream);
+}
+
+/// Blocks of `threads` threads of `per_thread` elements each for `count` elements, at most `most`: bodies step over the rest.
+constexpr unsigned blocks_for(std::size_t count, unsigned threads, unsigned per_thread, unsigned most = 65536) {
+  const std::size_t per_block = std::size_t{threads} * per_thread;
+  const std::size_t blocks = (count + per_block - 1) / per_block;
+  return static_cast<unsigned>(blocks < most ? blocks : most);
+}
+
+}  // namespace trireme::device
