@@ -154,7 +154,10 @@ void load(Communicator& communicator, const FileSystem& files, const std::string
     state.restore(reader);
   });
   read_targets(communicator, source, manifest, reader.targets());
-  do_together(communicator, "checkpoint load", [&] { state.restored(); });
+  do_together(communicator, "checkpoint load", [&] {
+    reader.deliver();
+    state.restored();
+  });
 }
 
 }  // namespace trireme::checkpoint

@@ -139,7 +139,10 @@ std::optional<Manifest> MemoryTier::resume(Communicator communicator, const Trai
     MemoryPartSource source(save);
     do_together(communicator, "checkpoint replicas", [&] { state.restore(reader); });
     read_targets(communicator, source, manifest, reader.targets(), holders);
-    do_together(communicator, "checkpoint replicas", [&] { state.restored(); });
+    do_together(communicator, "checkpoint replicas", [&] {
+      reader.deliver();
+      state.restored();
+    });
     return manifest;
   }
   return std::nullopt;

@@ -48,14 +48,22 @@ PartPlan plan_part(std::span<const StateTensor> tensors, int rank, int ranks) {
   return plan;
 }
 
-void copy_slices(std::span<const StateTensor> tensors, const PartPlan& plan, std::span<std::byte> to) {
+void copy_slices(std::span<const StateTensor> tensors, const PartPlan& plan, std::span<std::byte> to,
+                 const DeviceAccess& devices) {
+  bool waits = false;
   for (const PartSlice& slice : plan.slices) {
     const StateTensor& tensor = tensors[slice.tensor];
     const std::size_t size = size_of(tensor.dtype);
     const std::size_t skipped = slice.first - tensor.first.value_or(0);
-    std::memcpy(to.data() + slice.begin, static_cast<const std::byte*>(tensor.data.data) + skipped * size,
-                slice.count * size);
+    const std::byte* const from = static_cast<const std::byte*>(tensor.data.data) + skipped * size;
+    if (tensor.data.device.kind == DeviceKind::cpu) {
+      std::memcpy(to.data() + slice.begin, from, slice.count * size);
+    } else {
+      devices.runtime->copy(to.data() + slice.begin, from, slice.count * size, devices.stream);
+      waits = true;
+    }
   }
+  if (waits) devices.runtime->synchronize(devices.stream);
 }
 
 std::vector<std::byte> part_header(std::span<const StateTensor> tensors, const PartPlan& plan,

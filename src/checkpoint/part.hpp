@@ -30,8 +30,10 @@ struct PartPlan {
 /// elements; of the others its own range.
 PartPlan plan_part(std::span<const StateTensor> tensors, int rank, int ranks);
 
-/// Copies a rank's slices next to each other.  Shape: `to` has plan.data_bytes.
-void copy_slices(std::span<const StateTensor> tensors, const PartPlan& plan, std::span<std::byte> to);
+/// Copies a rank's slices next to each other; from devices behind what the stream holds, and waits for that.
+/// Shape: `to` has plan.data_bytes.  Errors: device.
+void copy_slices(std::span<const StateTensor> tensors, const PartPlan& plan, std::span<std::byte> to,
+                 const DeviceAccess& devices);
 
 /// The part's safetensors header. A slice that is not the whole tensor is one-dimensional and named "name@first".
 std::vector<std::byte> part_header(std::span<const StateTensor> tensors, const PartPlan& plan,

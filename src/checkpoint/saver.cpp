@@ -164,9 +164,10 @@ class Saver::Work {
     part.header = part_header(part.tensors, part.plan,
                               {{"format", "pt"}, {"step", std::to_string(step)}, {"rank", std::to_string(rank)}});
     std::span<std::byte> room;
-    do_together(communicator_, "checkpoint save",
-                [&] { room = replicas_ ? replicas_->room(sizes) : staging_.room(part.plan.data_bytes); });
-    copy_slices(part.tensors, part.plan, room);
+    do_together(communicator_, "checkpoint save", [&] {
+      room = replicas_ ? replicas_->room(sizes) : staging_.room(part.plan.data_bytes);
+      copy_slices(part.tensors, part.plan, room, writer.devices());
+    });
     part.data = room;
     if (replicas_) replicas_->start();
     return part;

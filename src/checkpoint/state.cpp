@@ -15,9 +15,11 @@ std::size_t count_of(const std::string& name, std::span<const std::int64_t> shap
   return count;
 }
 
-void check_host(const std::string& name, const ConstTensorView& data) {
-  if (data.device.kind != DeviceKind::cpu)
-    fail(ErrorCode::unsupported, "tensor '" + name + "' is not in host memory: copy it there to save or restore it");
+void check_place(const std::string& name, const ConstTensorView& data, const DeviceAccess& devices) {
+  if (data.device.kind == DeviceKind::cpu || devices.runtime != nullptr) return;
+  fail(ErrorCode::unsupported,
+       "tensor '" + name +
+           "' is in device memory, and the state was not told how to copy it: TrainingState::use_devices()");
 }
 
 std::string sized(std::size_t count, DType dtype) { return std::to_string(count) + " " + std::string(name_of(dtype)); }
@@ -26,7 +28,7 @@ std::string sized(std::size_t count, DType dtype) { return std::to_string(count)
 
 void StateWriter::tensor(std::string_view name, std::span<const std::int64_t> shape, ConstTensorView data) {
   const std::string full_name = full(name);
-  check_host(full_name, data);
+  check_place(full_name, data, devices_);
   if (const std::size_t count = count_of(full_name, shape); data.count != count) {
     fail(ErrorCode::invalid_argument, "tensor '" + full_name + "' has " + std::to_string(data.count) +
                                           " elements, but its shape " + std::to_string(count));
@@ -37,7 +39,7 @@ void StateWriter::tensor(std::string_view name, std::span<const std::int64_t> sh
 void StateWriter::shard(std::string_view name, std::span<const std::int64_t> shape, std::size_t first,
                         ConstTensorView data) {
   const std::string full_name = full(name);
-  check_host(full_name, data);
+  check_place(full_name, data, devices_);
   const std::size_t count = count_of(full_name, shape);
   if (first > count || data.count > count - first) {
     fail(ErrorCode::invalid_argument, "tensor '" + full_name + "' has " + std::to_string(count) +
@@ -126,7 +128,7 @@ std::string StateReader::text(std::string_view name) const {
 }
 
 const SavedTensor& StateReader::wanted(std::string_view name, const TensorView& to) const {
-  check_host(full(name), to);
+  check_place(full(name), to, devices_);
   const SavedTensor* saved = find(name);
   if (saved == nullptr)
     fail(ErrorCode::invalid_argument, "the checkpoint does not have the tensor '" + full(name) + "'");
@@ -143,7 +145,7 @@ void StateReader::into(std::string_view name, TensorView to) {
     fail(ErrorCode::invalid_argument, "tensor '" + full(name) + "' has " + sized(saved.count, saved.dtype) +
                                           " in the checkpoint, " + sized(to.count, to.dtype) + " here");
   }
-  targets_.push_back({full(name), to, std::nullopt});
+  targets_.push_back({full(name), standing_for(to), std::nullopt});
 }
 
 void StateReader::into(std::string_view name, std::size_t first, TensorView to) {
@@ -153,7 +155,20 @@ void StateReader::into(std::string_view name, std::size_t first, TensorView to) 
                                           " in the checkpoint: " + std::to_string(to.count) + " from " +
                                           std::to_string(first) + " on are none of them");
   }
-  targets_.push_back({full(name), to, first});
+  targets_.push_back({full(name), standing_for(to), first});
+}
+
+TensorView StateReader::standing_for(const TensorView& to) {
+  if (to.device.kind == DeviceKind::cpu || to.count == 0) return to;
+  stands_.push_back({device::PinnedBuffer(devices_.runtime, to.size_bytes()), to});
+  return {stands_.back().memory.data(), to.count, to.dtype};
+}
+
+void StateReader::deliver() {
+  for (const Stand& each : stands_)
+    devices_.runtime->copy(each.device.data, each.memory.data(), each.device.size_bytes(), devices_.stream);
+  if (!stands_.empty()) devices_.runtime->synchronize(devices_.stream);
+  stands_.clear();
 }
 
 void TrainingState::add(std::string section, Stateful& part) {
@@ -168,6 +183,7 @@ void TrainingState::add(std::string section, Stateful& part) {
 
 StateWriter TrainingState::save() const {
   StateWriter writer;
+  writer.devices_ = devices_;
   for (const auto& [section, part] : parts_) {
     writer.section_ = section;
     part->save(writer);
@@ -177,6 +193,8 @@ StateWriter TrainingState::save() const {
 
 void TrainingState::restore(StateReader& reader) const {
   reader.targets_.clear();
+  reader.stands_.clear();
+  reader.devices_ = devices_;
   for (const auto& [section, part] : parts_) {
     reader.section_ = section;
     part->restore(reader);

@@ -28,6 +28,10 @@ MemberId Communicator::member(int rank) const {
   return static_cast<MemberId>(group_->members()[static_cast<std::size_t>(rank)]);
 }
 Memory Communicator::memory() const { return Memory(group_->context()->arena()); }
+std::optional<Device> Communicator::device() const { return group_->device(); }
+std::shared_ptr<device::Runtime> Communicator::device_runtime() const {
+  return device() ? group_->context()->options().devices.runtime : nullptr;
+}
 void Communicator::progress() { group_->context()->progress_once(); }
 std::uint64_t Communicator::payload_bytes_sent() const {
   const auto& context = group_->context();

@@ -26,8 +26,10 @@
 
 #if defined(__CUDACC__)
 #define TRIREME_DEVICE __host__ __device__ __forceinline__
+#define TRIREME_UNROLL _Pragma("unroll")
 #else
 #define TRIREME_DEVICE inline
+#define TRIREME_UNROLL
 #endif
 
 namespace trireme::device {

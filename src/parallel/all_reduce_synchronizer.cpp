@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "parallel/all_reduce_synchronizer.hpp"
 
-#include "kernels/float_environment.hpp"
-#include "kernels/fold/fold.hpp"
-#include "parallel/fold_elements.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 namespace trireme::parallel {
@@ -31,6 +27,14 @@ enum Vote : std::size_t { vote_to_stop_or_save, vote_for_other_buckets, vote_aga
 /// the lower one.
 constexpr std::int32_t one_to_save = 1, one_to_stop = 1 << 16;
 
+std::unique_ptr<FoldMemory> make_fold_memory(const Communicator& communicator, const std::vector<Parameter>& parameters,
+                                             const DataParallelOptions& options, std::size_t bytes,
+                                             std::span<std::byte> given) {
+  if (parameters.front().value.device.kind == DeviceKind::cpu)
+    return host_fold_memory(communicator.memory(), bytes, given);
+  return device_fold_memory(communicator, bytes, given, options.stream);
+}
+
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
 
 }  // namespace
@@ -47,10 +51,10 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       plan_(plan_buckets(parameters_, options.first_bucket_bytes, options.bucket_bytes, reverse_order(row_sparse))),
       rows_(communicator_, parameters_, row_sparse, options, leaves, own_leaves),
       folds_in_views_(own_leaves == 1 && !views.empty()),
-      fold_memory_(folds_in_views_ ? ArenaBuffer{}
-                                   : communicator_.memory().allocate(Bytes{
-                                         plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves))})),
-      folded_(folds_in_views_ ? views.data() : fold_memory_.bytes().data()),
+      memory_(make_fold_memory(communicator_, parameters_, options,
+                               plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves)),
+                               folds_in_views_ ? views : std::span<std::byte>{})),
+      folded_(memory_->data()),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + votes)),
       buckets_(plan_.buckets.size()),
@@ -61,7 +65,11 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
 }
 
 CallOptions AllReduceSynchronizer::call_options(std::string_view label) const {
-  return {.deadline = options_.deadline, .order = options_.order, .label = label, .leaves = leaves_};
+  return {.deadline = options_.deadline,
+          .order = options_.order,
+          .stream = options_.stream,
+          .label = label,
+          .leaves = leaves_};
 }
 
 std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const {
@@ -71,7 +79,7 @@ std::byte* AllReduceSynchronizer::place(std::size_t parameter, int level) const 
 TensorView AllReduceSynchronizer::gradient(std::size_t parameter) {
   if (rows_.has(parameter)) return rows_.gradient(parameter);
   if (finished_in_place(parameter) && used(parameter)) return parameters_[parameter].gradient;
-  return {place(parameter, 0), plan_.places[parameter].count, plan_.places[parameter].dtype};
+  return memory_->view(place(parameter, 0), plan_.places[parameter].count, plan_.places[parameter].dtype);
 }
 
 bool AllReduceSynchronizer::finished_in_place(std::size_t parameter) const {
@@ -147,29 +155,28 @@ void AllReduceSynchronizer::announce(std::size_t parameter, std::span<const std:
 }
 
 void AllReduceSynchronizer::fold(std::size_t parameter, bool present) {
-  const kernels::FloatEnvironment environment;
   const auto& where = plan_.places[parameter];
   const auto& source = parameters_[parameter].gradient;
   if (weight_ == 0.0 || !present) {
     // Out of the sum (weight 0): the identity. Not ready on this leaf: a zero gradient of full weight.
     std::byte* top = place(parameter, stack_);
     if (weight_ == 0.0) {
-      fill_identity(top, where.dtype, where.count);
+      memory_->fill_identity(top, where.dtype, where.count);
     } else {
-      std::memset(top, 0, where.count * size_of(where.dtype));
+      memory_->fill_zero(top, where.dtype, where.count);
     }
-    if (combines_ > 0) add_elements(place(parameter, stack_ - 1), top, where.dtype, where.count);
+    if (combines_ > 0) memory_->add(place(parameter, stack_ - 1), top, where.dtype, where.count);
   } else if (only_leaf_) {
     // The whole sum: its mean is made where the gradient is, while that is in the cache.
     std::byte* mean = finished_in_place(parameter) ? static_cast<std::byte*>(source.data) : place(parameter, 0);
-    kernels::scale_divide(mean, source.data, source.dtype, weight_, weight_, where.count);
+    memory_->scale_divide(mean, source, weight_, weight_);
   } else if (combines_ == 0) {
-    kernels::scale(place(parameter, stack_), source.data, source.dtype, weight_, where.count);
+    memory_->scale(place(parameter, stack_), source, weight_);
   } else {
-    kernels::scale_add(place(parameter, stack_ - 1), source.data, source.dtype, weight_, where.count);
+    memory_->scale_add(place(parameter, stack_ - 1), source, weight_);
   }
   for (int k = 1; k < combines_; ++k) {
-    add_elements(place(parameter, stack_ - 1 - k), place(parameter, stack_ - k), where.dtype, where.count);
+    memory_->add(place(parameter, stack_ - 1 - k), place(parameter, stack_ - k), where.dtype, where.count);
   }
 }
 
@@ -245,7 +252,7 @@ void AllReduceSynchronizer::trace_end(std::size_t bucket) {
 void AllReduceSynchronizer::start_bucket(std::size_t index) {
   if (only_leaf_) return;  // its gradients are their mean already
   const auto& bucket = plan_.buckets[index];
-  const TensorView range{folded_ + bucket.begin_bytes, bucket.count, bucket.dtype};
+  const TensorView range = memory_->view(folded_ + bucket.begin_bytes, bucket.count, bucket.dtype);
   buckets_[index].started = trace_.now();
   buckets_[index].traced_end = false;
   buckets_[index].work =

@@ -3,6 +3,7 @@
 
 #include "kernels/norm/norm.hpp"
 #include "parallel/bucket_plan.hpp"
+#include "parallel/fold_memory.hpp"
 #include "parallel/row_reduction.hpp"
 #include "parallel/step_trace.hpp"
 #include "trireme/base/parameter.hpp"
@@ -11,6 +12,7 @@
 #include "trireme/parallel/gradient_synchronizer.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,7 +28,7 @@ namespace trireme::parallel {
 /// bucket starts when the total weight is known, which costs nothing unless a rank is late by then.
 class AllReduceSynchronizer final : public GradientSynchronizer {
  public:
-  /// `row_sparse`: a flag per parameter. `views`: where the gradients of the others lie, if that is as place_gradients()
+  /// Parameters are all in host memory or all on the communicator's device. `row_sparse`: a flag per parameter. `views`: where the gradients of the others lie, if that is as place_gradients()
   /// lays them out; else empty. Must outlive this.
   AllReduceSynchronizer(Communicator communicator, std::vector<Parameter> parameters,
                         const std::vector<bool>& row_sparse, const DataParallelOptions& options, int leaves,
@@ -91,7 +93,7 @@ class AllReduceSynchronizer final : public GradientSynchronizer {
   RowReduction rows_;
   /// fold_depth copies of the gradients; none when a single leaf is folded where it is written.
   bool folds_in_views_;  ///< backward writes where the bucket is reduced
-  ArenaBuffer fold_memory_;
+  std::unique_ptr<FoldMemory> memory_;
   std::byte* folded_;  ///< the first copy: what is reduced
   ArenaBuffer weights_;
   ArenaBuffer counts_;  ///< per parameter, then the votes

@@ -55,7 +55,8 @@ void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, st
   for (const Bucket& bucket : plan.buckets) {
     for (const std::size_t p : bucket.parameters) {
       const GradientPlace& place = plan.places[p];
-      parameters[p].gradient = {memory.data() + place.begin_bytes, place.count, place.dtype};
+      const Device device = parameters[p].value.device;
+      parameters[p].gradient = {memory.data() + place.begin_bytes, place.count, place.dtype, device};
     }
   }
 }

@@ -44,7 +44,7 @@ BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Byte
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
 
 /// Each gradient that is in a bucket to its place in `memory`, which holds plan.size_bytes.
-/// Shape: gradients are of their accumulator types.
+/// Shape: gradients are of their accumulator types; memory and values in one place, the host or a device.
 void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory);
 
 }  // namespace trireme::parallel

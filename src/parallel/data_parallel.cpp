@@ -2,6 +2,7 @@
 #include "trireme/parallel/data_parallel.hpp"
 
 #include "parallel/data_parallel_state.hpp"
+#include "parallel/device_norm.hpp"
 #include "parallel/gradient_norm.hpp"
 #include "parallel/parameter_list.hpp"
 #include "parallel/row_sparse.hpp"
@@ -66,9 +67,15 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
     : parameters_(std::move(parameters)),
       options_(options),
       row_sparse_(row_sparse_parameters(parameters_, options.row_sparse)) {
-  check_parameters(parameters_, row_sparse_, !options.gradients_as_bucket_views);
+  check_parameters(parameters_, row_sparse_, !options.gradients_as_bucket_views, communicator.device());
+  const bool on_device = parameters_.front().value.device.kind != DeviceKind::cpu;
+  if (on_device && options_.stream.device != parameters_.front().value.device) {
+    fail(ErrorCode::invalid_argument,
+         "DataParallelOptions::stream: parameters in device memory need a stream of their device");
+  }
   settle_leaves(options_, communicator.size());  // before memory is asked for
-  if (options.gradients_as_bucket_views) place_gradients_in(communicator.memory());
+  if (options.gradients_as_bucket_views)
+    on_device ? place_gradients_on_device(communicator) : place_gradients_in(communicator.memory());
   rebind(std::move(communicator));
 }
 
@@ -87,6 +94,15 @@ void DataParallelState::place_gradients_in(const Memory& memory) {
   place_gradients(parameters_, rows, row_gradients_.bytes());
 }
 
+void DataParallelState::place_gradients_on_device(const Communicator& communicator) {
+  const BucketPlan plan =
+      plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, reverse_order(row_sparse_));
+  const auto runtime = communicator.device_runtime();
+  device_views_ = device::Buffer(runtime, communicator.device()->index, plan.size_bytes);
+  runtime->fill(device_views_.data(), std::byte{0}, plan.size_bytes, options_.stream);  // between gradients, too
+  place_gradients(parameters_, plan, {device_views_.data(), plan.size_bytes});
+}
+
 void DataParallelState::rebind(Communicator communicator) {
   leaves_ = settle_leaves(options_, communicator.size());
   // When a bucket starts differs between ranks: among the caller's own operations it would stand at different places.
@@ -97,13 +113,19 @@ void DataParallelState::rebind(Communicator communicator) {
 
 void DataParallelState::connect() {
   compare_parameters(*communicator_, parameters_, row_sparse_, settings_text(options_, leaves_));
-  broadcast_values(*communicator_, parameters_);
+  broadcast_values(*communicator_, parameters_, options_.stream);
   const auto block =
       layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
-  synchronizer_ = std::make_unique<AllReduceSynchronizer>(*communicator_, parameters_, row_sparse_, options_, leaves_,
-                                                          block.count, views_.bytes());
-  step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, leaves_, block.first,
-                                            block.count);
+  synchronizer_ = std::make_unique<AllReduceSynchronizer>(
+      *communicator_, parameters_, row_sparse_, options_, leaves_, block.count,
+      device_views_.size_bytes() != 0 ? std::span(device_views_.data(), device_views_.size_bytes()) : views_.bytes());
+  StepState::NormOf norm_of = global_norm;
+  if (parameters_.front().value.device.kind != DeviceKind::cpu) {
+    norm_of = [norm = std::make_shared<DeviceNorm>(*communicator_, options_.stream)](
+                  std::span<const TensorView> gradients) { return (*norm)(gradients); };
+  }
+  step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, std::move(norm_of),
+                                            leaves_, block.first, block.count);
   step_ = Step(step_state_.get());
 }
 
@@ -225,7 +247,7 @@ double StepState::norm_of_gradients() {
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
   }
-  return global_norm(gradients_);
+  return norm_of_(gradients_);
 }
 
 void StepState::conclude() {

@@ -2,10 +2,14 @@
 #pragma once
 
 #include "parallel/all_reduce_synchronizer.hpp"
+#include "trireme/device/owned.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace trireme::parallel {
@@ -13,11 +17,14 @@ namespace trireme::parallel {
 /// What the handles Step, Shards and Shard point to: the step under way.
 class StepState {
  public:
+  /// The global norm of gradients where this step's lie.
+  using NormOf = std::function<double(std::span<const TensorView>)>;
   StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
-            int leaves, int first_leaf, int own_leaves)
+            NormOf norm_of, int leaves, int first_leaf, int own_leaves)
       : synchronizer_(synchronizer),
         trace_(trace),
         parameters_(parameters),
+        norm_of_(std::move(norm_of)),
         leaves_(leaves),
         first_leaf_(first_leaf),
         own_leaves_(own_leaves) {
@@ -56,6 +63,7 @@ class StepState {
   GradientSynchronizer& synchronizer_;
   const StepTrace& trace_;
   const std::vector<Parameter>& parameters_;
+  NormOf norm_of_;
   int leaves_;
   int first_leaf_;
   int own_leaves_;
@@ -97,12 +105,14 @@ class DataParallelState {
 
  private:
   void place_gradients_in(const Memory& memory);
+  void place_gradients_on_device(const Communicator& communicator);
   void connect();
   void begin_step();
   std::optional<Communicator> communicator_;  ///< its own: split from the caller's
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
   std::vector<bool> row_sparse_;  ///< per parameter
+  device::Buffer device_views_;   ///< the same on a device
   ArenaBuffer views_;             ///< the gradients, where they are bucket views: for good, whoever the ranks are
   ArenaBuffer row_gradients_;     ///< of row-sparse parameters that came without
   int leaves_ = 1;

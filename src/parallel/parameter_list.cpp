@@ -56,9 +56,29 @@ void refuse(const std::string& what, int rank, const std::string& theirs, const 
        "the ranks' " + what + ": rank 0 has " + zeros + "; rank " + std::to_string(rank) + " has " + theirs);
 }
 
+/// `first`: where the list's first parameter lies; `device`: the world's.
+void check_place(const Parameter& parameter, const std::string& which, Device first, std::optional<Device> device) {
+  const Device here = parameter.value.device;
+  if (here != first || (parameter.gradient.data != nullptr && parameter.gradient.device != here)) {
+    fail(ErrorCode::invalid_argument,
+         which + ": all values and gradients must lie in host memory, or all on one device");
+  }
+  if (here.kind == DeviceKind::cpu) return;
+  if (!device) {
+    fail(ErrorCode::unsupported, which +
+                                     " is in device memory, but this world has no device: open it with "
+                                     "Options::device (TRIREME_DEVICE=cuda)");
+  }
+  if (here != *device) {
+    fail(ErrorCode::invalid_argument, which + " is on cuda:" + std::to_string(here.index) +
+                                          ", but the device of this rank is cuda:" + std::to_string(device->index));
+  }
+}
+
 }  // namespace
 
-void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients) {
+void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients,
+                      std::optional<Device> device) {
   std::set<std::string> names;
   if (parameters.empty()) fail(ErrorCode::invalid_argument, "the parameter list is empty");
   for (std::size_t p = 0; p < parameters.size(); ++p) {
@@ -89,9 +109,9 @@ void check_parameters(std::span<const Parameter> parameters, const std::vector<b
     if (given && value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
       fail(ErrorCode::invalid_argument, which + ": value and gradient share memory");
     }
-    if (each.value.device.kind != DeviceKind::cpu || each.gradient.device.kind != DeviceKind::cpu) {
-      fail(ErrorCode::unsupported, which + " is device memory; this version trains host memory");
-    }
+    check_place(each, which, parameters.front().value.device, device);
+    if (row_sparse[p] && each.value.device.kind != DeviceKind::cpu)
+      fail(ErrorCode::unsupported, which + " is in device memory, where this version has no row-sparse gradients");
     const bool narrow = each.value.dtype == DType::f16 || each.value.dtype == DType::bf16;
     const bool trained = narrow || each.value.dtype == DType::f32 || each.value.dtype == DType::f64;
     if (!trained || (each.gradient.dtype != each.value.dtype && !(narrow && each.gradient.dtype == DType::f32))) {
@@ -153,8 +173,8 @@ void compare_samplers(Communicator& communicator, const data::SamplerState& stat
   }
 }
 
-void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters) {
-  for (const auto& each : parameters) communicator.broadcast(each.value, 0, {.label = each.name});
+void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters, Stream stream) {
+  for (const auto& each : parameters) communicator.broadcast(each.value, 0, {.stream = stream, .label = each.name});
 }
 
 }  // namespace trireme::parallel

@@ -6,6 +6,7 @@
 #include "trireme/data/distributed_sampler.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,9 +15,12 @@ namespace trireme::parallel {
 
 /// Refuses a list no rank could train with. `with_gradients`: gradients have memory; else only type and count are read, but
 /// of row-sparse parameters (a flag each), whose gradients have memory or none.
+/// All lie in host memory, or all on `device`, where nothing is row-sparse.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
-///         memory, value and gradient in one place, a row-sparse one without rows; unsupported: dtypes other than f32 and f64, device memory.
-void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients);
+///         memory, value and gradient in one place, a row-sparse one without rows, memory in different places; unsupported:
+///         dtypes other than f32, f64, f16 and bf16, device memory in a world without a device, row-sparse on a device.
+void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients,
+                      std::optional<Device> device);
 
 /// Compares the lists (names, shapes, dtypes, order, which are row-sparse) and `settings` of all ranks. Collective.
 /// Errors: mismatch, the same on every rank, naming the first difference and both sides.
@@ -27,7 +31,7 @@ void compare_parameters(Communicator& communicator, std::span<const Parameter> p
 /// Errors: mismatch, the same on every rank, naming both sides.
 void compare_samplers(Communicator& communicator, const data::SamplerState& state);
 
-/// Every value becomes rank 0's. Collective.
-void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters);
+/// Every value becomes rank 0's; on a device behind what `stream` holds. Collective.
+void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters, Stream stream);
 
 }  // namespace trireme::parallel

@@ -3,12 +3,14 @@
 
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/checkpoint/value.hpp"
+#include "trireme/device/owned.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +29,12 @@ struct StateTensor {
   std::optional<std::size_t> first;  ///< set: data is elements [first, first + data.count), which no other rank gives
 };
 
+/// Where the tensors that lie in device memory are copied: behind what the stream holds.
+struct DeviceAccess {
+  std::shared_ptr<device::Runtime> runtime{};  ///< null: tensors lie in host memory
+  Stream stream{};
+};
+
 /// What a save asks of every part of the state: names, values, and where the tensors lie.
 class StateWriter {
  public:
@@ -39,11 +47,13 @@ class StateWriter {
 
   const std::vector<StateTensor>& tensors() const { return tensors_; }
   const Values& values() const { return values_; }
+  const DeviceAccess& devices() const { return devices_; }
 
  private:
   friend class TrainingState;
   std::string full(std::string_view name) const { return section_ + "/" + std::string(name); }
   std::string section_;
+  DeviceAccess devices_;
   std::vector<StateTensor> tensors_;
   Values values_;
 };
@@ -88,6 +98,8 @@ class StateReader {
   void into(std::string_view name, std::size_t first, TensorView to);
 
   const std::vector<Target>& targets() const { return targets_; }
+  /// The targets are filled: those that stand for device memory are copied there. Waits for it.
+  void deliver();
 
  private:
   friend class TrainingState;
@@ -101,6 +113,14 @@ class StateReader {
   std::map<std::string, std::size_t, std::less<>> places_;  // in all_tensors_, by full name
   Values all_values_;
   std::vector<Target> targets_;
+  /// Host memory that stands for device memory until deliver().
+  struct Stand {
+    device::PinnedBuffer memory;
+    TensorView device;
+  };
+  TensorView standing_for(const TensorView& to);
+  DeviceAccess devices_;
+  std::vector<Stand> stands_;
 };
 
 /// Something that a checkpoint keeps: parameters, an optimizer, a sampler, a loop's own counters.
@@ -127,6 +147,8 @@ class TrainingState {
   }
   /// `part` must outlive this.  Errors: invalid_argument when the name is empty, has a slash or is taken.
   void add(std::string section, Stateful& part);
+  /// From here on tensors may lie in memory of the runtime's devices.
+  void use_devices(DeviceAccess devices) { devices_ = std::move(devices); }
 
   StateWriter save() const;
   void restore(StateReader& reader) const;
@@ -134,6 +156,7 @@ class TrainingState {
 
  private:
   std::vector<std::pair<std::string, Stateful*>> parts_;
+  DeviceAccess devices_;
 };
 
 }  // namespace trireme::checkpoint

@@ -18,6 +18,10 @@
 
 namespace trireme {
 
+namespace device {
+class Runtime;
+}
+
 namespace comm {
 class Context;
 class Group;
@@ -206,6 +210,11 @@ class Communicator {
 
   /// Arena memory: what collectives read and write in place.
   Memory memory() const;
+
+  /// The device of this rank, whose memory collectives take beside the host's; none: there is none.
+  std::optional<Device> device() const;
+  /// What that device is reached through; null: there is none.
+  std::shared_ptr<device::Runtime> device_runtime() const;
 
   /// Which algorithm an all_reduce of `count` elements would take, and why.
   Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;

@@ -68,6 +68,10 @@ struct DataParallelOptions {
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.
   telemetry::SpanRecorder* trace = nullptr;
+  /// Of parameters in device memory: the stream on which backward writes gradients. What ready() and apply() give to the device
+  /// goes there, behind what it holds; the host waits for the device in reduce(), and in apply() for a norm. Give the
+  /// optimizer the same (Optimizer::use_device()).
+  Stream stream{};
 };
 
 /// What applying a step may do besides updating.

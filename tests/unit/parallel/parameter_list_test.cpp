@@ -170,8 +170,12 @@ TEST_CASE("lists nobody could train with are refused by name") {
   refused(unsupported, "'bias' i32 {3}", [](Lists& lists) { lists.reshape(lists.parameters[1], {3}, DType::i32); });
   refused(unsupported, "'bias' f32 {3} with a gradient of f64",
           [](Lists& lists) { lists.parameters[1].gradient.dtype = DType::f64; });
-  refused(unsupported, "'bias' f32 {3} is device memory",
+  refused(invalid, "'bias' f32 {3}: all values and gradients must lie in host memory, or all on one device",
           [](Lists& lists) { lists.parameters[1].value.device.kind = DeviceKind::cuda; });
+  refused(unsupported, "is in device memory, but this world has no device", [](Lists& lists) {
+    for (Parameter& each : lists.parameters)
+      each.value.device.kind = each.gradient.device.kind = DeviceKind::cuda;
+  });
 }
 
 TEST_CASE("settings nobody could train with are refused by name") {
