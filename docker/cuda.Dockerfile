@@ -1,24 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-# Trireme for hosts with NVIDIA GPUs: the program of docker/cpu.Dockerfile on a CUDA run-time image, with NCCL. The driver
-# is the host's; its container runtime brings it in.
+# Trireme for hosts with NVIDIA GPUs: compiled with CUDA, on a CUDA run-time image, with NCCL. The driver is the host's; its
+# container runtime brings it in. Where there is none the program starts too, says so and computes on processors.
 #
-#   docker build -f docker/cpu.Dockerfile -t trireme .
 #   docker build -f docker/cuda.Dockerfile -t trireme-cuda .
 #
-# BASE   an image with the CUDA run time whose glibc and shared libraries are those of Debian 12 or later ones with the
-#        same names (Ubuntu 24.04 has them); for production by digest
-# IMAGE  Trireme without CUDA, which the program is taken from
-# NCCL   the package of NCCL in the repositories of BASE; empty: none is wanted, or BASE has it
+# BUILD          an image with nvcc 12.8 or later, of the same distribution as BASE, that is compiled on
+# BASE           an image with the CUDA run time that is run on; for production by digest
+# PROGRAM        source: compiles what is in the context. installed: takes the folder `installed` of the context, as
+#                docker/cpu.Dockerfile does; BUILD needs no nvcc then
+# ARCHITECTURES  GPUs to compile kernels for, as CMAKE_CUDA_ARCHITECTURES
+# NCCL           the package of NCCL in the repositories of BASE; empty: none is wanted, or BASE has it
 #
 # The target efa (--target efa) adds what AWS's Elastic Fabric Adapter wants, for p4d, p5 and their like: libfabric of the
 # EFA installer and the plug-in aws-ofi-nccl. Which versions is the builder's to say, with their checksums:
 #   EFA_URL, EFA_SHA256    the archive aws-efa-installer-….tar.gz
 #   OFI_URL, OFI_SHA256    the archive of aws-ofi-nccl's release
 # NCCL_PROTO, FI_PROVIDER and RDMAV_FORK_SAFE are left alone: the plug-in's own guidance since 1.7.
+ARG BUILD=docker.io/nvidia/cuda:12.8.1-devel-ubuntu24.04
 ARG BASE=docker.io/nvidia/cuda:12.8.1-runtime-ubuntu24.04
-ARG IMAGE=trireme
 
-FROM ${IMAGE} AS program
+FROM ${BUILD} AS program
+ARG PROGRAM=source
+RUN case "${PROGRAM}" in \
+      installed) exit ;; \
+      source) ;; \
+      *) echo "PROGRAM is '${PROGRAM}': give source or installed" >&2; exit 2 ;; \
+    esac; \
+    apt-get update && \
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+      g++ cmake ninja-build libssl-dev libxxhash-dev zlib1g-dev libcli11-dev nlohmann-json3-dev libcurl4-openssl-dev \
+      libprotobuf-dev protobuf-compiler
+COPY . /source
+ARG ARCHITECTURES="80-real;90-real;100"
+RUN if [ "${PROGRAM}" = installed ]; then \
+      test -x /source/installed/bin/trireme || \
+        { echo "no program installed/bin/trireme in the context: cmake --install build/cuda --prefix installed" >&2; exit 2; }; \
+      mv /source/installed /installed; exit; \
+    fi; \
+    cmake -S /source -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr/local \
+      -DTRIREME_BUILD_TESTS=OFF -DTRIREME_BUILD_BENCH=OFF -DTRIREME_BUILD_EXAMPLES=OFF -DTRIREME_WITH_MPI=OFF \
+      -DTRIREME_WITH_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES}" && \
+    cmake --build /build --target trireme_cli && \
+    install -D --strip /build/bin/trireme /installed/bin/trireme && \
+    install -D --mode=644 /source/LICENSE /installed/share/doc/Trireme/LICENSE
 
 FROM ${BASE} AS run-time
 ARG NCCL=libnccl2
@@ -27,8 +51,8 @@ RUN apt-get update && \
       bash ca-certificates libcurl4 libprotobuf-lite32 libssl3 libstdc++6 zlib1g ${NCCL} && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/* \
       /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /tmp/* /var/tmp/*
-COPY --from=program /usr/local/bin/trireme /usr/local/bin/trireme
-COPY --from=program /usr/local/share/doc/Trireme /usr/local/share/doc/Trireme
+COPY --from=program /installed/bin/trireme /usr/local/bin/trireme
+COPY --from=program /installed/share/doc/Trireme/LICENSE /usr/local/share/doc/Trireme/LICENSE
 ARG VERSION=0.1.0
 RUN --mount=type=bind,source=docker/sbom,target=/run/sbom \
     test "$(trireme --version)" = "trireme ${VERSION}" && \

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "device/kernel.hpp"
+#include "kernels/device_conversions.hpp"
 #include "trireme/base/dtype.hpp"
 #include "trireme/base/error.hpp"
 
@@ -36,15 +37,15 @@ struct BF16 {
   using Value = float;
   static constexpr DType dtype = DType::bf16;
   TRIREME_DEVICE static float widen(BFloat16 raw) { return to_float(raw); }
-  TRIREME_DEVICE static BFloat16 narrow(float value) { return to_bfloat16(value); }
+  TRIREME_DEVICE static BFloat16 narrow(float value) { return narrow_to_bfloat(value); }
 };
 
 struct F16 {
   using Raw = Float16;
   using Value = float;
   static constexpr DType dtype = DType::f16;
-  TRIREME_DEVICE static float widen(Float16 raw) { return to_float(raw); }
-  TRIREME_DEVICE static Float16 narrow(float value) { return to_float16(value); }
+  TRIREME_DEVICE static float widen(Float16 raw) { return widen_half(raw); }
+  TRIREME_DEVICE static Float16 narrow(float value) { return narrow_to_half(value); }
 };
 
 struct F8E4M3 {

@@ -4,11 +4,14 @@
 #pragma once
 
 #include "device/kernel.hpp"
+#include "kernels/device_words.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace trireme::kernels::on_device {
 
@@ -22,9 +25,32 @@ template <unsigned count, class Raw>
 TRIREME_DEVICE Run<Raw, count> load_run(const Raw* from) {
   return *reinterpret_cast<const Run<Raw, count>*>(from);
 }
+/// Through words that are put together in registers: left to itself the compiler stores narrow elements one by one, and wider
+/// ones too where they are computed with branches.
 template <class Raw, unsigned count>
 TRIREME_DEVICE void store_run(Raw* to, const Run<Raw, count>& run) {
-  *reinterpret_cast<Run<Raw, count>*>(to) = run;
+  if constexpr (sizeof run < 4) {
+    *reinterpret_cast<Run<Raw, count>*>(to) = run;
+  } else {
+    using Bits =
+        std::conditional_t<sizeof(Raw) == 1, std::uint8_t,
+                           std::conditional_t<sizeof(Raw) == 2, std::uint16_t,
+                                              std::conditional_t<sizeof(Raw) == 4, std::uint32_t, std::uint64_t>>>;
+    std::uint32_t words[sizeof run / 4];
+    TRIREME_UNROLL
+    for (unsigned w = 0; w < sizeof run / 4; ++w) {
+      if constexpr (sizeof(Raw) == 8) {
+        words[w] = static_cast<std::uint32_t>(std::bit_cast<Bits>(run.element[w / 2]) >> (32 * (w % 2)));
+      } else {
+        constexpr unsigned per_word = 4 / sizeof(Raw);
+        words[w] = 0;
+        TRIREME_UNROLL
+        for (unsigned e = 0; e < per_word; ++e)
+          words[w] |= std::uint32_t{std::bit_cast<Bits>(run.element[w * per_word + e])} << (8 * sizeof(Raw) * e);
+      }
+    }
+    store_words(to, words);
+  }
 }
 
 /// Elements of the widest of some types that make 16 bytes: so every warp moves whole stretches of every array.

@@ -15,7 +15,7 @@ inline constexpr double ln2_low = 0x1.ef35793c76730p-45;
 /// exp(x) for x <= 0, within 2 units in the last place; 0 below -708, where the result would soon be subnormal.
 /// x = k ln 2 + r with |r| <= ln(2)/2; the Taylor polynomial of degree 13 is exact to 5e-18 there.
 struct Exponential {
-  static double of(double x) {
+  static constexpr double of(double x) {
     constexpr double round_to_integer = 0x1.8p52;
     double shifted = x * 0x1.71547652b82fep+0 + round_to_integer;  // the integer k is now in the last bits
     double k = shifted - round_to_integer;
@@ -42,7 +42,7 @@ struct Exponential {
 /// log(x) for finite x >= 1, within 2 units in the last place; infinity and NaN are returned.
 /// x = 2^e m with m between 1/sqrt(2) and sqrt(2); log m = 2 artanh(f), f = (m-1)/(m+1), |f| < 0.172.
 struct Logarithm {
-  static double of(double x) {
+  static constexpr double of(double x) {
     if (!(x < __builtin_inf())) return x;
     auto bits = __builtin_bit_cast(std::uint64_t, x);
     auto e = static_cast<double>(static_cast<std::int64_t>(bits >> 52) - 1023);

@@ -12,12 +12,12 @@ namespace {
 /// soon be subnormal. x = k ln 2 + r with |r| <= ln(2)/2; the Taylor polynomial of degree 7 is exact to 6e-9 there.
 template <class T>
 struct ExponentialOf {
-  static double of(double x) { return Exponential::of(x); }
+  static constexpr double of(double x) { return Exponential::of(x); }
 };
 
 template <>
 struct ExponentialOf<float> {
-  static float of(float x) {
+  static constexpr float of(float x) {
     constexpr float round_to_integer = 0x1.8p23f;
     float shifted = x * 0x1.715476p+0f + round_to_integer;  // the integer k is now in the last bits
     float k = shifted - round_to_integer;

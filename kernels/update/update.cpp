@@ -3,20 +3,16 @@
 
 #include "kernels/cast/cast.hpp"
 #include "kernels/norm/norm.hpp"
-#include "kernels/scalar/scalar.hpp"
 #include "kernels/update/simd.hpp"
 #include "trireme/layout/flat_shards.hpp"
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 
 namespace trireme::kernels {
 namespace {
 
 constexpr std::size_t tile = layout::reduction_block;  // elements between conversions; also a block of the sums
-
-double correction2_of(double beta2, std::uint64_t step) noexcept { return std::sqrt(1.0 - power(beta2, step)); }
 
 std::byte* moved(void* data, std::size_t elements, DType dtype) noexcept {
   return data == nullptr ? nullptr : static_cast<std::byte*>(data) + elements * size_of(dtype);
@@ -64,61 +60,18 @@ void run(const UpdateSpan& span, const Constants& constants, Isa isa) noexcept {
   }
 }
 
-LambConstants constants_of(const LambRule& rule) noexcept {
-  return {rule.beta1,
-          1.0 - rule.beta1,
-          rule.beta2,
-          1.0 - rule.beta2,
-          1.0 / (1.0 - power(rule.beta1, rule.step)),
-          correction2_of(rule.beta2, rule.step),
-          rule.epsilon,
-          rule.weight_decay,
-          rule.step_size};
-}
-
 }  // namespace
 
-void update(const UpdateSpan& span, const SgdRule& rule, Isa isa) noexcept {
-  run(span, SgdConstants{rule.learning_rate, rule.momentum, 1.0 - rule.dampening, rule.first_step, rule.nesterov}, isa);
-}
-
-void update(const UpdateSpan& span, const AdamRule& rule, Isa isa) noexcept {
-  assert(rule.step >= 1);
-  run(span,
-      AdamConstants{rule.beta1, 1.0 - rule.beta1, rule.beta2, 1.0 - rule.beta2,
-                    rule.learning_rate / (1.0 - power(rule.beta1, rule.step)), correction2_of(rule.beta2, rule.step),
-                    rule.epsilon},
-      isa);
-}
-
-void update(const UpdateSpan& span, const NadamRule& rule, Isa isa) noexcept {
-  assert(rule.step >= 1);
-  run(span,
-      NadamConstants{rule.beta1, 1.0 - rule.beta1, rule.beta2, 1.0 - rule.beta2, rule.gradient_step, rule.moment_step,
-                     correction2_of(rule.beta2, rule.step), rule.epsilon},
-      isa);
-}
-
-void update(const UpdateSpan& span, const RmspropRule& rule, Isa isa) noexcept {
-  run(span,
-      RmspropConstants{rule.learning_rate, rule.alpha, 1.0 - rule.alpha, rule.epsilon, rule.momentum, rule.centered},
-      isa);
-}
-
-void update(const UpdateSpan& span, const AdagradRule& rule, Isa isa) noexcept {
-  run(span, AdagradConstants{rule.learning_rate, rule.epsilon, rule.initial, rule.first_step}, isa);
-}
-
-void update(const UpdateSpan& span, const AdadeltaRule& rule, Isa isa) noexcept {
-  run(span, AdadeltaConstants{rule.learning_rate, rule.rho, 1.0 - rule.rho, rule.epsilon}, isa);
-}
-
-void update(const UpdateSpan& span, const LionRule& rule, Isa isa) noexcept {
-  run(span, LionConstants{rule.learning_rate, rule.beta1, 1.0 - rule.beta1, rule.beta2, 1.0 - rule.beta2}, isa);
-}
+void update(const UpdateSpan& span, const SgdRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const AdamRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const NadamRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const RmspropRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const AdagradRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const AdadeltaRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const LionRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
+void update(const UpdateSpan& span, const LambRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
 
 void measure(const UpdateSpan& span, const LambRule& rule, double* block_sums, Isa isa) noexcept {
-  assert(rule.step >= 1);
   const LambConstants constants = constants_of(rule);
   alignas(64) double directions[tile];
   for (std::size_t begin = 0; begin < span.count; begin += tile) {
@@ -130,7 +83,5 @@ void measure(const UpdateSpan& span, const LambRule& rule, double* block_sums, I
     *block_sums++ = block_sum_of_squares(directions, part.dtype, part.count, isa);
   }
 }
-
-void update(const UpdateSpan& span, const LambRule& rule, Isa isa) noexcept { run(span, constants_of(rule), isa); }
 
 }  // namespace trireme::kernels

@@ -44,6 +44,7 @@ struct SgdRule {
   double dampening = 0.0;
   bool nesterov = false;
   bool first_step = false;  ///< the buffer holds nothing yet: it becomes the gradient, undamped
+  friend bool operator==(const SgdRule&, const SgdRule&) = default;
 };
 void update(const UpdateSpan& span, const SgdRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -57,6 +58,7 @@ struct AdamRule {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   std::uint64_t step = 1;
+  friend bool operator==(const AdamRule&, const AdamRule&) = default;
 };
 void update(const UpdateSpan& span, const AdamRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -71,6 +73,7 @@ struct NadamRule {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   std::uint64_t step = 1;
+  friend bool operator==(const NadamRule&, const NadamRule&) = default;
 };
 void update(const UpdateSpan& span, const NadamRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -84,6 +87,7 @@ struct RmspropRule {
   double epsilon = 1e-8;
   double momentum = 0.0;
   bool centered = false;
+  friend bool operator==(const RmspropRule&, const RmspropRule&) = default;
 };
 void update(const UpdateSpan& span, const RmspropRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -95,6 +99,7 @@ struct AdagradRule {
   double epsilon = 1e-10;
   double initial = 0.0;
   bool first_step = false;
+  friend bool operator==(const AdagradRule&, const AdagradRule&) = default;
 };
 void update(const UpdateSpan& span, const AdagradRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -106,6 +111,7 @@ struct AdadeltaRule {
   double learning_rate = 1.0;
   double rho = 0.9;
   double epsilon = 1e-6;
+  friend bool operator==(const AdadeltaRule&, const AdadeltaRule&) = default;
 };
 void update(const UpdateSpan& span, const AdadeltaRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -116,6 +122,7 @@ struct LionRule {
   double learning_rate = 1e-4;
   double beta1 = 0.9;
   double beta2 = 0.99;
+  friend bool operator==(const LionRule&, const LionRule&) = default;
 };
 void update(const UpdateSpan& span, const LionRule& rule, Isa isa = best_isa()) noexcept;
 
@@ -131,6 +138,7 @@ struct LambRule {
   double weight_decay = 0.0;
   std::uint64_t step = 1;
   double step_size = 0.0;  ///< of the second pass: learning rate times trust ratio
+  friend bool operator==(const LambRule&, const LambRule&) = default;
 };
 void measure(const UpdateSpan& span, const LambRule& rule, double* block_sums, Isa isa = best_isa()) noexcept;
 /// LAMB's second pass: p = p*keep - step_size*u, with u from m and v as the first pass left them.

@@ -3,9 +3,12 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
+# Paths below the source folder are hashed as relative ones, so that builds in several folders share their objects: the
+# presets ci and cuda differ in few. (Files compiled as one, see below, lie in the build folder.)
 find_program(TRIREME_CCACHE ccache)
 if(TRIREME_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${TRIREME_CCACHE})
+  find_program(TRIREME_ENV env REQUIRED)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TRIREME_ENV} CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} ${TRIREME_CCACHE})
 endif()
 
 add_library(trireme_build INTERFACE)

@@ -25,6 +25,7 @@ set(find_ZLIB ZLIB)
 set(find_nlohmann_json nlohmann_json)
 set(find_protobuf Protobuf)
 set(find_CURL CURL)
+set(find_CUDA CUDAToolkit)  # of a build with CUDA: the toolkit's static run-time
 
 # Packages per room, those of the rooms below included; the rooms come lowest floor first.
 set(components "")

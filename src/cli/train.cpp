@@ -5,6 +5,7 @@
 #include "cli/train/checkpoint_scores.hpp"
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/course.hpp"
+#include "cli/train/device.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
 #include "cli/train/json_log.hpp"
@@ -225,6 +226,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   warn_without_srun(environment, cluster);
   scrub_tracking_secrets();  // before what takes long
   const platform::Role role = checked_role(cluster.role, *options);
+  check_device(*options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 

@@ -164,7 +164,12 @@ Work Communicator::recv_async(TensorView data, int peer, const CallOptions& opti
 }
 
 Explanation Communicator::explain(std::size_t count, DType dtype, const CallOptions& options) const {
-  const TensorView data(nullptr, count, dtype);
+  const TensorView data(nullptr, count, dtype, options.stream.device);
+  if (options.stream.device.kind != DeviceKind::cpu) {
+    if (group_->device_engine() == nullptr)
+      fail(ErrorCode::unsupported, "explain: a stream of a device, but this world has none (TRIREME_DEVICE=cuda)");
+    return group_->device_engine()->explain(requests_of(*group_).all_reduce(data, data, sum, options));
+  }
   return group_->engine().explain(requests_of(*group_).all_reduce(data, data, sum, options));
 }
 

@@ -31,10 +31,11 @@ std::size_t utf8_length(std::string_view text) {
 FlightRecorder::FlightRecorder() : entries_(std::make_unique<Entry[]>(capacity)) {}
 
 void FlightRecorder::issued(std::uint64_t sequence, const transport::Stamp& stamp, const std::array<char, 32>& label,
-                            std::int64_t tick) noexcept {
+                            std::int64_t tick, bool device) noexcept {
   Entry& slot = entry(sequence);
   const auto version = slot.version.load(std::memory_order_relaxed);
   slot.version.store(version | 1, std::memory_order_release);
+  slot.device.store(device, std::memory_order_release);
   slot.sequence.store(sequence, std::memory_order_release);
   for (std::size_t i = 0; i < 3; ++i) slot.stamp[i].store(stamp.words[i], std::memory_order_release);
   for (std::size_t i = 0; i < 4; ++i) {
@@ -99,6 +100,7 @@ std::string FlightRecorder::to_json(const TickReading& reading) const {
     const auto started = slot.started.load(std::memory_order_acquire);
     const auto ended = slot.ended.load(std::memory_order_acquire);
     const auto outcome = slot.outcome.load(std::memory_order_acquire);
+    const bool device = slot.device.load(std::memory_order_acquire);
     if (slot.version.load(std::memory_order_acquire) != before) continue;
     char numbers[160];
     std::snprintf(numbers, sizeof numbers, "\"started_ns\": %lld, \"ended_ns\": %lld, \"outcome\": \"%s\"}",
@@ -108,7 +110,8 @@ std::string FlightRecorder::to_json(const TickReading& reading) const {
                   : outcome == 2 ? "done"
                                  : "failed");
     rows.push_back({sequence, "{\"sequence\": " + std::to_string(sequence) + ", \"operation\": \"" + describe(stamp) +
-                                  "\", \"label\": \"" + json_escaped(label) + "\", " + numbers});
+                                  "\", \"label\": \"" + json_escaped(label) + "\", " +
+                                  (device ? "\"memory\": \"device\", " : "") + numbers});
   }
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.sequence < b.sequence; });
   std::string text = "[";

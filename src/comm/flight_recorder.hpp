@@ -22,9 +22,9 @@ class FlightRecorder {
   enum class Outcome : std::uint64_t { issued = 1, done = 2, failed = 3 };
 
   FlightRecorder();
-  /// `tick`: of ticks().
+  /// `tick`: of ticks(). `device`: on device memory.
   void issued(std::uint64_t sequence, const transport::Stamp& stamp, const std::array<char, 32>& label,
-              std::int64_t tick) noexcept;
+              std::int64_t tick, bool device = false) noexcept;
   void ended(std::uint64_t sequence, Outcome outcome, std::int64_t tick) noexcept;
   /// An issued operation was refused before it began: its number will be another's.
   void forgotten(std::uint64_t sequence) noexcept {
@@ -47,6 +47,7 @@ class FlightRecorder {
     std::atomic<std::int64_t> started{0};
     std::atomic<std::int64_t> ended{0};
     std::atomic<std::uint64_t> outcome{0};
+    std::atomic<bool> device{false};
   };
   static std::string label_of(const Entry& slot);
   Entry& entry(std::uint64_t sequence) const { return entries_[sequence % capacity]; }

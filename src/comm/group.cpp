@@ -84,7 +84,7 @@ void Group::grow() {
   for (std::size_t i = 0; i < operations_at_start; ++i) {
     pool_.push_back(std::make_unique<Operation>());
     pool_.back()->state = engine_->make_state();
-    if (device_engine_) pool_.back()->device_state = device_engine_->make_state();
+    if (device_engine_) make_device_states(*pool_.back());
     pool_.back()->staging = Staging(members_.size());
     free_.push_back(pool_.back().get());
   }
@@ -93,7 +93,18 @@ void Group::grow() {
 void Group::serve_devices(std::unique_ptr<Engine> engine) {
   const Locked locked(*context_);
   device_engine_ = std::move(engine);
-  for (const auto& operation : pool_) operation->device_state = device_engine_->make_state();
+  for (const auto& operation : pool_) make_device_states(*operation);
+}
+
+void Group::make_device_states(Operation& operation) {
+  operation.device_state = device_engine_->make_state();
+  operation.staged_state = device_engine_->make_staged_state();
+}
+
+Engine& Group::engine_for(const Request& request) const {
+  if (request.on_device()) return *device_engine_;
+  const bool in_turn = device_engine_ && request.collective != plan::Collective::send_recv;
+  return in_turn && device_engine_->holds_back() ? *device_engine_ : *engine_;
 }
 
 std::optional<Device> Group::device() const {
@@ -195,6 +206,7 @@ Operation& Group::start(const Request& request) {
   operation.sequence = numbering.next;
   const auto& algorithm = context_->options().algorithm;
   operation.stamp = signature_of(request, algorithm ? static_cast<int>(*algorithm) + 1 : 0);
+  if (request.on_device() && !device_engine_->meets_host_memory(request)) operation.stamp.words[0] |= device_bit;
   operation.failure.code = ErrorCode::none;
   operation.failure.peer_rank = -1;
   operation.stuck = operation.warned = operation.observed = operation.published = false;
@@ -204,7 +216,7 @@ Operation& Group::start(const Request& request) {
   // Entered before it starts: the engine may meet a peer's message for it at once, and what that message tells must
   // find it here.
   operation.group = this;
-  operation.engine = request.on_device() ? device_engine_.get() : engine_.get();
+  operation.engine = &engine_for(request);
   operation.set_phase(Operation::Phase::active);
   active_.push_back(&operation);
   ++numbering.active;
@@ -226,7 +238,7 @@ Operation& Group::start(const Request& request) {
     throw;
   }
   if (request.collective != plan::Collective::send_recv) {
-    recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick);
+    recorder_.issued(operation.sequence, operation.stamp, request.label, operation.issued_tick, request.on_device());
     compare_with_heard(operation);
   }
   return operation;
@@ -362,7 +374,11 @@ void Group::check_time(Deadline::Clock::time_point now) {
 }
 
 void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
-  if (head.head_since == Deadline::Clock::time_point{}) head.head_since = now;
+  if (head.head_since == Deadline::Clock::time_point{}) {
+    if (!head.engine->has_begun(head)) return warn_of_stream(head);
+    head.head_since = now;
+    head.warned = false;
+  }
   const auto waited = now - head.head_since;
   const bool late = waited >= head.request.timeout;
   if (!late && (head.warned || waited < nanoseconds_to_wait(context_->options().warn_after))) return;
@@ -380,6 +396,16 @@ void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
     return;
   }
   raise(head, ErrorCode::timeout, missing.empty() ? -1 : missing.front(), what);
+}
+
+/// What stands before `head` in its stream is no operation's fault, but somebody may wonder.
+void Group::warn_of_stream(Operation& head) {
+  const auto waited = elapsed(head);
+  if (head.warned || waited < nanoseconds_to_wait(context_->options().warn_after)) return;
+  head.warned = true;
+  context_->options().log(LogLevel::warning, "rank " + std::to_string(context_->options().rank) + ": " + head.title() +
+                                                 " has not begun after " + seconds_text(waited) +
+                                                 ": its stream is busy with what it was given before");
 }
 
 void Group::finish(Operation& operation, bool failed) noexcept {

@@ -85,6 +85,8 @@ class Group : public std::enable_shared_from_this<Group> {
     transport::Stamp stamp;
   };
   Operation& start(const Request& request);
+  Engine& engine_for(const Request& request) const;
+  void make_device_states(Operation& operation);
   bool linger(Operation& operation) noexcept;
   void show(Operation& operation) noexcept;
   void put_back(Operation& operation) noexcept;
@@ -94,6 +96,7 @@ class Group : public std::enable_shared_from_this<Group> {
   void withdraw(Operation& operation) noexcept;
   [[noreturn]] void fail_alone(Operation& operation, ErrorCode code, const std::string& what);
   void check_time(Operation& head, Deadline::Clock::time_point now);
+  void warn_of_stream(Operation& head);
   std::chrono::nanoseconds elapsed(const Operation& operation) const noexcept;
   Operation& take();
   void grow();

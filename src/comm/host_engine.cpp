@@ -166,6 +166,10 @@ void HostEngine::start(Operation& operation) {
   }
 }
 
+void HostEngine::check(const Request& request) {
+  if (!is_transfer(request) && !through_tier(request)) recipe_for(request);
+}
+
 void HostEngine::start_transfer(Operation& operation) noexcept {
   auto& state = state_of(operation);
   const auto& request = operation.request;

@@ -32,6 +32,7 @@ class HostEngine final : public Engine {
 
   std::unique_ptr<EngineState> make_state() override;
   void start(Operation& operation) override;
+  void check(const Request& request) override;
   Progress poll(Operation& operation) noexcept override;
   bool moves_by_polling(const Operation& operation) const noexcept override;
   void finish(Operation& operation) noexcept override;

@@ -30,6 +30,7 @@ class Operation final : public WorkState {
   Engine* engine = nullptr;            ///< the group's that serves it; set while not free
   std::unique_ptr<EngineState> state;  ///< of the engine for host memory
   std::unique_ptr<EngineState> device_state;  ///< of that for device memory, if the group has one
+  std::unique_ptr<EngineState> staged_state;  ///< of the one that this leaves operations to (Engine::make_staged_state)
   Staging staging;
   Error failure{};                           ///< code none: none
   std::int64_t issued_tick = 0;              ///< of ticks()

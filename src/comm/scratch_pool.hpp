@@ -49,6 +49,8 @@ class ScratchPool {
     size.free.pop_back();
     return buffer;
   }
+  /// What it is made of.
+  const std::shared_ptr<transport::Arena>& arena() const { return arena_; }
   void release(std::span<std::byte> buffer) noexcept {
     if (!buffer.empty()) sizes_[index(buffer.size())].free.push_back(buffer);
   }

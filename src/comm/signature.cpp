@@ -14,7 +14,7 @@ std::uint64_t digest_of(std::span<const std::size_t> blocks) {
 
 transport::Stamp of_message(transport::Stamp stamp, std::size_t elements) {
   const bool per_pair =
-      (stamp.words[0] & 0xff) == (static_cast<std::uint64_t>(plan::Collective::all_to_all) | uneven_bit);
+      (stamp.words[0] & 0xff & ~device_bit) == (static_cast<std::uint64_t>(plan::Collective::all_to_all) | uneven_bit);
   if (per_pair) stamp.words[2] = elements;
   return stamp;
 }
@@ -26,7 +26,7 @@ bool same_call(const transport::Stamp& ours, const transport::Stamp& theirs) {
 std::string describe(const transport::Stamp& stamp) {
   const std::uint64_t word = stamp.words[0];
   const auto field = [&](int shift, std::uint64_t mask) { return static_cast<unsigned>((word >> shift) & mask); };
-  const unsigned collective = field(0, 0x7f);
+  const unsigned collective = field(0, 0x3f);
   const bool uneven = (word & uneven_bit) != 0;
   const auto dtype = [](unsigned value) {
     return value < static_cast<unsigned>(dtype_count) ? std::string(name_of(static_cast<DType>(value)))
@@ -68,6 +68,7 @@ std::string describe(const transport::Stamp& stamp) {
     }
   }
   if (has_root(which)) text += ", root " + std::to_string(field(48, 0xfff));
+  if ((word & device_bit) != 0) text += ", device memory";
   return text + ")";
 }
 

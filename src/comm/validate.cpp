@@ -46,6 +46,10 @@ bool check_group(const Request& request) {
              "the tensors of a group must have one dtype; there are " + std::string(name_of(request.output.dtype)) +
                  " and " + std::string(name_of(piece.dtype)));
     }
+    if (piece.device != request.pieces.front().device && piece.count != 0) {
+      refuse(request, ErrorCode::invalid_argument,
+             "a tensor of the group is host memory, another buffer device memory");
+    }
   }
   return !request.pieces.empty();
 }
@@ -239,6 +243,11 @@ void check_places(const Request& request, std::optional<Device> device) {
         request, ErrorCode::invalid_argument,
         std::string(which) + " is on " + name_of(view.device) + ", but the device of this rank is " + name_of(*device));
   };
+  if (request.stream.device.kind != DeviceKind::cpu && request.stream.device != *device) {
+    refuse(
+        request, ErrorCode::invalid_argument,
+        "the stream is on " + name_of(request.stream.device) + ", but the device of this rank is " + name_of(*device));
+  }
   for (const TensorView& piece : request.pieces) check(piece, "a tensor of the group");
   if (!request.pieces.empty()) return;
   check(request.input, "input");

@@ -34,6 +34,36 @@
 
 namespace trireme::device {
 
+// What a thread stores at once: of any type, at places of that alignment.
+#if defined(__CUDACC__)
+using Words2 = uint2;
+using Words4 = uint4;
+#else
+struct [[gnu::may_alias]] alignas(8) Words2 {
+  std::uint32_t x, y;
+};
+struct [[gnu::may_alias]] alignas(16) Words4 {
+  std::uint32_t x, y, z, w;
+};
+#endif
+
+// By name: nvcc makes single stores of an assignment between branches.
+TRIREME_DEVICE void store(Words2* to, Words2 from) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("st.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(from.x), "r"(from.y) : "memory");
+#else
+  *to = from;
+#endif
+}
+TRIREME_DEVICE void store(Words4* to, Words4 from) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("st.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(from.x), "r"(from.y), "r"(from.z), "r"(from.w)
+               : "memory");
+#else
+  *to = from;
+#endif
+}
+
 /// Of one thread.
 struct Place {
   unsigned block = 0;
@@ -90,6 +120,7 @@ template <class Body, unsigned... phase>
 void emulate_phases(const Body& body, unsigned block, unsigned blocks, std::uint64_t seed,
                     std::integer_sequence<unsigned, phase...>) {
   typename Body::Shared shared;
+  asm volatile("" : "=m"(shared));  // uninitialised, which is no matter for a warning: phases fill it for each other
   const auto run = [&]<unsigned which>(std::integral_constant<unsigned, which>) {
     const ThreadOrder order = ThreadOrder::of(Body::threads, seed * (2 * which + 1) + which);
     for (unsigned k = 0; k < Body::threads; ++k) body.template run<which>(Place{block, blocks, order(k)}, shared);

@@ -5,6 +5,7 @@
 #include "device/kernel.hpp"
 
 #include <cstdint>
+#include <ctime>
 
 #include <sched.h>
 
@@ -26,6 +27,30 @@ TRIREME_DEVICE std::uint32_t load_acquire(const std::uint32_t* word) {
   return value;
 #else
   return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+#endif
+}
+
+/// Adds 1 and returns what was there; orders what is before and behind it, on one device.
+TRIREME_DEVICE std::uint32_t fetch_increment(std::uint32_t* word) {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(word) : "memory");
+  return before;
+#else
+  return __atomic_fetch_add(word, 1u, __ATOMIC_ACQ_REL);
+#endif
+}
+
+/// A clock for limits, in nanoseconds; its steps may be as coarse as a millisecond.
+TRIREME_DEVICE std::uint64_t clock_ns() {
+#if defined(__CUDA_ARCH__)
+  std::uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+#else
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000000000u + static_cast<std::uint64_t>(now.tv_nsec);
 #endif
 }
 

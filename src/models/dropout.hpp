@@ -22,6 +22,11 @@ class Dropout {
   Dropout(double probability, std::uint64_t seed, const SamplePlace& place);
 
   bool on() const { return threshold_ != 0; }
+  /// What a twin on a device computes the same masks from.
+  std::uint64_t key() const { return key_; }
+  std::uint64_t first_row() const { return first_row_; }
+  std::uint32_t threshold() const { return threshold_; }
+  double factor() const { return factor_; }
 
   /// Lays the masks of `rows` samples on; element 0 of every row is the sample's element 0.
   template <class T>

@@ -20,10 +20,13 @@ void check_view(const Parameter& own, const Parameter& given) {
     fail(ErrorCode::invalid_argument, which + " is that of '" + given.name + "', " + std::to_string(view.count) +
                                           " elements of " + std::string(name_of(view.dtype)));
   }
-  if (view.device.kind != DeviceKind::cpu || view.data == nullptr ||
+  if (view.device != own.gradient.device || view.data == nullptr ||
       reinterpret_cast<std::uintptr_t>(view.data) % gradient_alignment != 0) {
+    const Device device = own.gradient.device;
+    const std::string memory =
+        device.kind == DeviceKind::cpu ? "host memory" : "memory of device " + std::to_string(device.index);
     fail(ErrorCode::invalid_argument,
-         which + " is not host memory aligned to " + std::to_string(gradient_alignment) + " bytes");
+         which + " is not " + memory + " aligned to " + std::to_string(gradient_alignment) + " bytes");
   }
 }
 

@@ -8,12 +8,11 @@
 
 namespace trireme::models {
 
-template <class T>
-const T* checked_features(ConstTensorView features, std::span<const std::uint8_t> labels, std::size_t inputs,
-                          std::size_t classes, std::size_t most_rows, data::AlignedBuffer<T>& copy) {
-  if (features.dtype != dtype_of<T> || features.device.kind != DeviceKind::cpu) {
-    fail(ErrorCode::invalid_argument, "this model takes features of " + std::string(name_of(dtype_of<T>)) +
-                                          " in host memory, not of " + std::string(name_of(features.dtype)));
+void check_rows(ConstTensorView features, DType dtype, std::span<const std::uint8_t> labels, std::size_t inputs,
+                std::size_t classes, std::size_t most_rows) {
+  if (features.dtype != dtype) {
+    fail(ErrorCode::invalid_argument, "this model takes features of " + std::string(name_of(dtype)) + ", not of " +
+                                          std::string(name_of(features.dtype)));
   }
   if (labels.size() > most_rows || features.count != labels.size() * inputs) {
     fail(ErrorCode::invalid_argument, std::to_string(features.count) + " features are not " +
@@ -25,6 +24,16 @@ const T* checked_features(ConstTensorView features, std::span<const std::uint8_t
                                           std::to_string(bad - labels.begin()) + " is not below " +
                                           std::to_string(classes));
   }
+}
+
+template <class T>
+const T* checked_features(ConstTensorView features, std::span<const std::uint8_t> labels, std::size_t inputs,
+                          std::size_t classes, std::size_t most_rows, data::AlignedBuffer<T>& copy) {
+  if (features.dtype != dtype_of<T> || features.device.kind != DeviceKind::cpu) {
+    fail(ErrorCode::invalid_argument, "this model takes features of " + std::string(name_of(dtype_of<T>)) +
+                                          " in host memory, not of " + std::string(name_of(features.dtype)));
+  }
+  check_rows(features, dtype_of<T>, labels, inputs, classes, most_rows);
   const T* data = static_cast<const T*>(features.data);
   if (reinterpret_cast<std::uintptr_t>(data) % data::AlignedBuffer<T>::alignment == 0 || features.count == 0) {
     return data;

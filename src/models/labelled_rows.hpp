@@ -18,6 +18,11 @@ template <class T>
 const T* checked_features(ConstTensorView features, std::span<const std::uint8_t> labels, std::size_t inputs,
                           std::size_t classes, std::size_t most_rows, data::AlignedBuffer<T>& copy);
 
+/// The same of features in memory of any kind, where they are.
+/// Errors: invalid_argument when shapes, dtype or a label do not fit.
+void check_rows(ConstTensorView features, DType dtype, std::span<const std::uint8_t> labels, std::size_t inputs,
+                std::size_t classes, std::size_t most_rows);
+
 /// Errors: invalid_argument unless there are losses for every row or none.
 void check_losses(std::span<const double> losses, std::size_t rows);
 

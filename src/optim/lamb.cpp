@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/optim/lamb.hpp"
 
+#include "kernels/update/trust.hpp"
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
-#include "optim/trust_ratio.hpp"
 
 namespace trireme {
 namespace {
@@ -23,6 +24,13 @@ kernels::LambRule rule_of(const LambOptions& options, const SpanUpdate& update, 
           .step = update.step};
 }
 
+/// Tensors that are measured and updated in the same launches.
+struct LambKey {
+  kernels::LambRule rule;
+  kernels::TrustRule trust;
+  friend bool operator==(const LambKey&, const LambKey&) = default;
+};
+
 }  // namespace
 
 Lamb::Lamb(const LambOptions& options)
@@ -35,12 +43,26 @@ Lamb::Lamb(const LambOptions& options)
 
 void Lamb::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
   kernels::LambRule rule = rule_of(options_, update, rates);
-  rule.step_size = rates.learning_rate * optim::trust_ratio(update.totals[0], update.totals[1], options_.max_trust);
+  rule.step_size = rates.learning_rate * kernels::trust_ratio(update.totals[0], update.totals[1], options_.max_trust);
   kernels::update(span_without_decay(update, rates), rule);
 }
 
 void Lamb::measure(const SpanUpdate& update, const OptimizerRates& rates, std::span<double> block_sums) const noexcept {
   kernels::measure(span_without_decay(update, rates), rule_of(options_, update, rates), block_sums.data());
+}
+
+bool Lamb::update_on_device(const optim::DeviceUpdates& updates) const {
+  const auto key_of = [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    return LambKey{rule_of(options_, update, rates),
+                   {.learning_rate = rates.learning_rate, .max_trust = options_.max_trust}};
+  };
+  optim::for_equal(updates, key_of, [&](std::span<kernels::UpdateSpan> spans, const LambKey& key) {
+    for (kernels::UpdateSpan& span : spans) span.keep = 1.0;
+    kernels::measure(spans, key.rule, updates.block_sums, updates.queue, updates.scale);
+    kernels::trust(spans, key.trust, updates.block_sums, updates.factors, updates.queue, updates.scale);
+    kernels::update(spans, key.rule, updates.factors, updates.queue, updates.scale);
+  });
+  return true;
 }
 
 }  // namespace trireme

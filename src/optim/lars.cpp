@@ -2,13 +2,14 @@
 #include "trireme/optim/lars.hpp"
 
 #include "kernels/norm/norm.hpp"
+#include "kernels/update/trust.hpp"
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
 #include "optim/wide_gradient.hpp"
 #include "trireme/layout/flat_shards.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace trireme {
 namespace {
@@ -25,6 +26,21 @@ void measure_as(const SpanUpdate& update, std::span<double> block_sums) {
   }
 }
 
+kernels::SgdRule rule_of(const LarsOptions& options, const SpanUpdate& update, const OptimizerRates& rates) {
+  return {.learning_rate = rates.learning_rate,
+          .momentum = options.momentum,
+          .nesterov = options.nesterov,
+          .first_step = update.step == 1};
+}
+
+/// Tensors that are measured and updated in the same launches.
+struct LarsKey {
+  kernels::SgdRule rule;
+  kernels::TrustRule trust;
+  double penalty;
+  friend bool operator==(const LarsKey&, const LarsKey&) = default;
+};
+
 }  // namespace
 
 Lars::Lars(const LarsOptions& options)
@@ -39,22 +55,38 @@ Lars::Lars(const LarsOptions& options)
 
 void Lars::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
   // |g| with the scale and the bound, and with the penalty's part left out: the decay is what LARS is made for.
-  const double p = std::sqrt(update.totals[0]), g = std::sqrt(update.totals[1]);
-  const double local = options_.trust * p / (g + rates.weight_decay * p + options_.epsilon);
-  const double scale = p > 0.0 && g > 0.0 && std::isfinite(local) ? local : 1.0;
+  const double scale =
+      kernels::local_rate(update.totals[0], update.totals[1], options_.trust, rates.weight_decay, options_.epsilon);
   kernels::UpdateSpan span = optim::span_of(update, rates);
   span.gradient_scale *= scale;
   span.clip_value *= scale;
   span.l2_penalty = scale * (rates.l2_penalty + rates.weight_decay);
   span.keep = 1.0;
-  kernels::update(span, kernels::SgdRule{.learning_rate = rates.learning_rate,
-                                         .momentum = options_.momentum,
-                                         .nesterov = options_.nesterov,
-                                         .first_step = update.step == 1});
+  kernels::update(span, rule_of(options_, update, rates));
 }
 
 void Lars::measure(const SpanUpdate& update, const OptimizerRates&, std::span<double> block_sums) const noexcept {
   update.value.dtype == DType::f64 ? measure_as<double>(update, block_sums) : measure_as<float>(update, block_sums);
+}
+
+bool Lars::update_on_device(const optim::DeviceUpdates& updates) const {
+  const auto key_of = [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    return LarsKey{
+        rule_of(options_, update, rates),
+        {.local = true, .trust = options_.trust, .weight_decay = rates.weight_decay, .epsilon = options_.epsilon},
+        rates.l2_penalty + rates.weight_decay};
+  };
+  optim::for_equal(updates, key_of, [&](std::span<kernels::UpdateSpan> spans, const LarsKey& key) {
+    for (kernels::UpdateSpan& span : spans) {
+      span.keep = 1.0;
+      span.l2_penalty = 0.0;
+    }
+    kernels::measure(spans, updates.block_sums, updates.queue, updates.scale);
+    kernels::trust(spans, key.trust, updates.block_sums, updates.factors, updates.queue, updates.scale);
+    for (kernels::UpdateSpan& span : spans) span.l2_penalty = key.penalty;
+    kernels::update(spans, key.rule, updates.factors, updates.queue, updates.scale);
+  });
+  return true;
 }
 
 }  // namespace trireme

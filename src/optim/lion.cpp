@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/optim/lion.hpp"
 
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
 
 namespace trireme {
+namespace {
+
+kernels::LionRule rule_of(const LionOptions& options, const SpanUpdate&, const OptimizerRates& rates) {
+  return {.learning_rate = rates.learning_rate, .beta1 = options.beta1, .beta2 = options.beta2};
+}
+
+}  // namespace
 
 Lion::Lion(const LionOptions& options)
     : Optimizer("lion", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
@@ -13,9 +21,13 @@ Lion::Lion(const LionOptions& options)
 }
 
 void Lion::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
-  kernels::update(
-      optim::span_of(update, rates),
-      kernels::LionRule{.learning_rate = rates.learning_rate, .beta1 = options_.beta1, .beta2 = options_.beta2});
+  kernels::update(optim::span_of(update, rates), rule_of(options_, update, rates));
+}
+
+bool Lion::update_on_device(const optim::DeviceUpdates& updates) const {
+  return optim::update_by_rule(updates, [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    return rule_of(options_, update, rates);
+  });
 }
 
 }  // namespace trireme

@@ -2,10 +2,23 @@
 #include "trireme/optim/nadam.hpp"
 
 #include "kernels/scalar/scalar.hpp"
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
 
 namespace trireme {
+namespace {
+
+kernels::NadamRule rule_of(const NAdamOptions& options, double gradient_step, double moment_step, std::uint64_t step) {
+  return {.gradient_step = gradient_step,
+          .moment_step = moment_step,
+          .beta1 = options.beta1,
+          .beta2 = options.beta2,
+          .epsilon = options.epsilon,
+          .step = step};
+}
+
+}  // namespace
 
 NAdam::NAdam(const NAdamOptions& options)
     : Optimizer("nadam", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
@@ -18,15 +31,22 @@ NAdam::NAdam(const NAdamOptions& options)
 }
 
 void NAdam::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
-  const double mu = momentum_at(update.step), next = momentum_at(update.step + 1);
-  const double product = product_through(update.step);
-  kernels::update(optim::span_of(update, rates),
-                  kernels::NadamRule{.gradient_step = rates.learning_rate * (1.0 - mu) / (1.0 - product),
-                                     .moment_step = rates.learning_rate * next / (1.0 - product * next),
-                                     .beta1 = options_.beta1,
-                                     .beta2 = options_.beta2,
-                                     .epsilon = options_.epsilon,
-                                     .step = update.step});
+  const Steps steps = steps_of(update.step, rates.learning_rate);
+  kernels::update(optim::span_of(update, rates), rule_of(options_, steps.gradient, steps.moment, update.step));
+}
+
+bool NAdam::update_on_device(const optim::DeviceUpdates& updates) const {
+  return optim::update_by_rule(updates, [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    const Steps steps = steps_of(update.step, rates.learning_rate);
+    return rule_of(options_, steps.gradient, steps.moment, update.step);
+  });
+}
+
+NAdam::Steps NAdam::steps_of(std::uint64_t step, double learning_rate) const noexcept {
+  const double mu = momentum_at(step), next = momentum_at(step + 1);
+  const double product = product_through(step);
+  return {.gradient = learning_rate * (1.0 - mu) / (1.0 - product),
+          .moment = learning_rate * next / (1.0 - product * next)};
 }
 
 double NAdam::momentum_at(std::uint64_t step) const noexcept {

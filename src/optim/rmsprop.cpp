@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/optim/rmsprop.hpp"
 
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
 
 namespace trireme {
+namespace {
+
+kernels::RmspropRule rule_of(const RmsPropOptions& options, const SpanUpdate&, const OptimizerRates& rates) {
+  return {.learning_rate = rates.learning_rate,
+          .alpha = options.alpha,
+          .epsilon = options.epsilon,
+          .momentum = options.momentum,
+          .centered = options.centered};
+}
+
+}  // namespace
 
 RmsProp::RmsProp(const RmsPropOptions& options)
     : Optimizer("rmsprop", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
@@ -16,11 +28,13 @@ RmsProp::RmsProp(const RmsPropOptions& options)
 }
 
 void RmsProp::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
-  kernels::update(optim::span_of(update, rates), kernels::RmspropRule{.learning_rate = rates.learning_rate,
-                                                                      .alpha = options_.alpha,
-                                                                      .epsilon = options_.epsilon,
-                                                                      .momentum = options_.momentum,
-                                                                      .centered = options_.centered});
+  kernels::update(optim::span_of(update, rates), rule_of(options_, update, rates));
+}
+
+bool RmsProp::update_on_device(const optim::DeviceUpdates& updates) const {
+  return optim::update_by_rule(updates, [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    return rule_of(options_, update, rates);
+  });
 }
 
 }  // namespace trireme

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/optim/sgd.hpp"
 
+#include "optim/device_updates.hpp"
 #include "optim/setting_check.hpp"
 #include "optim/span_of.hpp"
 
 namespace trireme {
+namespace {
+
+kernels::SgdRule rule_of(const SgdOptions& options, const SpanUpdate& update, const OptimizerRates& rates) {
+  return {.learning_rate = rates.learning_rate,
+          .momentum = options.momentum,
+          .dampening = options.dampening,
+          .nesterov = options.nesterov,
+          .first_step = update.step == 1};
+}
+
+}  // namespace
 
 Sgd::Sgd(const SgdOptions& options)
     : Optimizer("sgd", {options.learning_rate, options.l2_penalty, options.weight_decay}), options_(options) {
@@ -17,11 +29,13 @@ Sgd::Sgd(const SgdOptions& options)
 }
 
 void Sgd::update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept {
-  kernels::update(optim::span_of(update, rates), kernels::SgdRule{.learning_rate = rates.learning_rate,
-                                                                  .momentum = options_.momentum,
-                                                                  .dampening = options_.dampening,
-                                                                  .nesterov = options_.nesterov,
-                                                                  .first_step = update.step == 1});
+  kernels::update(optim::span_of(update, rates), rule_of(options_, update, rates));
+}
+
+bool Sgd::update_on_device(const optim::DeviceUpdates& updates) const {
+  return optim::update_by_rule(updates, [this](const SpanUpdate& update, const OptimizerRates& rates) {
+    return rule_of(options_, update, rates);
+  });
 }
 
 }  // namespace trireme

@@ -4,6 +4,8 @@
 #include "kernels/cast/cast.hpp"
 #include "kernels/float_environment.hpp"
 #include "kernels/update/update.hpp"
+#include "kernels/update/update_device.hpp"
+#include "optim/on_device.hpp"
 #include "optim/setting_check.hpp"
 
 #include <algorithm>
@@ -19,7 +21,16 @@ std::vector<double> room_for(std::size_t count, DType dtype) {
   return std::vector<double>((count * size_of(dtype) + sizeof(double) - 1) / sizeof(double));
 }
 
+bool is_on_a_device(Device device) { return device.kind != DeviceKind::cpu; }
+
 }  // namespace
+
+void* WeightAverage::Kept::data() {
+  return is_on_a_device(device) ? memory.data() : static_cast<void*>(storage.data());
+}
+const void* WeightAverage::Kept::data() const {
+  return is_on_a_device(device) ? memory.data() : static_cast<const void*>(storage.data());
+}
 
 WeightAverage::WeightAverage(const WeightAverageOptions& options) : options_(options) {
   optim::check_setting("weight average", "decay", options.decay, 0.0, 1.0);
@@ -31,6 +42,8 @@ void WeightAverage::check(std::span<const Parameter> parameters) const {
     const bool known = each.value.dtype == DType::f64 || each.value.dtype == DType::f32 ||
                        each.value.dtype == DType::f16 || each.value.dtype == DType::bf16;
     if (!known) fail(ErrorCode::unsupported, which + " is " + std::string(name_of(each.value.dtype)));
+    if (is_on_a_device(each.value.device) && !(on_device_ && on_device_->device() == each.value.device))
+      fail(ErrorCode::invalid_argument, which + " lies on a device: use_device() takes a stream of it");
     if (updates_ == 0) continue;
     const auto found = kept_.find(each.name);
     if (found == kept_.end()) fail(ErrorCode::invalid_argument, which + " was not among the first ones");
@@ -43,6 +56,37 @@ void WeightAverage::check(std::span<const Parameter> parameters) const {
   }
 }
 
+void WeightAverage::use_device(std::shared_ptr<device::Runtime> runtime, Stream stream) {
+  if (!runtime || !is_on_a_device(stream.device) || stream.pointer == nullptr)
+    fail(ErrorCode::invalid_argument,
+         "weight average: use_device() takes a runtime and a stream of one of its devices");
+  for (auto& [name, kept] : kept_) {
+    if (is_on_a_device(kept.device))
+      fail(ErrorCode::invalid_argument, "weight average: use_device() comes before the first update()");
+  }
+  on_device_ = std::make_shared<optim::OnDevice>(std::move(runtime), stream);
+}
+
+void WeightAverage::give_room(Kept& kept, Device device) const {
+  kept.device = device;
+  if (is_on_a_device(device)) {
+    kept.memory = device::Buffer(on_device_->runtime(), device.index, kept.count * size_of(kept.dtype));
+  } else {
+    kept.storage = room_for(kept.count, kept.dtype);
+  }
+}
+
+void WeightAverage::move_to(Kept& kept, Device device) const {
+  if (kept.device == device) return;
+  Kept moved;
+  moved.dtype = kept.dtype;
+  moved.count = kept.count;
+  give_room(moved, device);
+  on_device_->copy(moved.data(), kept.data(), kept.count * size_of(kept.dtype));
+  on_device_->synchronize();
+  kept = std::move(moved);
+}
+
 void WeightAverage::update(std::span<const Parameter> parameters) {
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: update() between put() and take_back()");
   check(parameters);
@@ -51,25 +95,36 @@ void WeightAverage::update(std::span<const Parameter> parameters) {
   double weight = 1.0 / (n + 1.0);
   if (options_.kind == AverageKind::exponential)
     weight = 1.0 - (options_.warmup ? std::min(options_.decay, (1.0 + n) / (10.0 + n)) : options_.decay);
+  // a*(1-w) - (-w)*p: what descent does with p for a gradient.
+  const kernels::SgdRule descent{.learning_rate = -weight};
+  std::vector<kernels::UpdateSpan> adopted, moved;  // on the device
   for (const Parameter& each : parameters) {
     auto [entry, fresh] = kept_.try_emplace(each.name);
     Kept& kept = entry->second;
+    const bool on_device = is_on_a_device(each.value.device);
     if (fresh) {
       kept.dtype = average_dtype(each.value.dtype);
       kept.count = each.value.count;
-      kept.storage = room_for(kept.count, kept.dtype);
-      kernels::cast(kept.storage.data(), kept.dtype, each.value.data, each.value.dtype, kept.count);
-      continue;
+      give_room(kept, each.value.device);
+    } else {
+      move_to(kept, each.value.device);
     }
-    // a*(1-w) - (-w)*p: what descent does with p for a gradient.
-    kernels::update({.dtype = kept.dtype,
-                     .parameter = kept.storage.data(),
-                     .gradient = each.value.data,
-                     .gradient_dtype = each.value.dtype,
-                     .count = kept.count,
-                     .keep = 1.0 - weight},
-                    kernels::SgdRule{.learning_rate = -weight});
+    const kernels::UpdateSpan span{.dtype = kept.dtype,
+                                   .parameter = kept.data(),
+                                   .gradient = each.value.data,
+                                   .gradient_dtype = each.value.dtype,
+                                   .count = kept.count,
+                                   .keep = 1.0 - weight};
+    if (on_device) {
+      (fresh ? adopted : moved).push_back(span);
+    } else if (fresh) {
+      kernels::cast(span.parameter, span.dtype, span.gradient, span.gradient_dtype, span.count);
+    } else {
+      kernels::update(span, descent);
+    }
   }
+  if (!adopted.empty()) kernels::adopt(adopted, on_device_->queue());
+  if (!moved.empty()) kernels::update(moved, descent, on_device_->queue());
   ++updates_;
 }
 
@@ -77,13 +132,34 @@ void WeightAverage::put(std::span<const Parameter> parameters) {
   if (updates_ == 0) fail(ErrorCode::invalid_argument, "weight average: put() before the first update()");
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: put() twice without take_back()");
   check(parameters);
+  std::vector<kernels::UpdateSpan> rounded;  // on the device
   for (const Parameter& each : parameters) {
     Kept& kept = kept_.find(each.name)->second;
-    kept.values.resize(each.value.size_bytes());
+    move_to(kept, each.value.device);
+    const std::size_t bytes = each.value.size_bytes();
+    if (is_on_a_device(kept.device)) {
+      if (kept.value_memory.size_bytes() != bytes)
+        kept.value_memory = device::Buffer(on_device_->runtime(), kept.device.index, bytes);
+      on_device_->copy(kept.value_memory.data(), each.value.data, bytes);
+      if (kept.dtype == each.value.dtype) {
+        on_device_->copy(each.value.data, kept.data(), bytes);
+      } else {
+        rounded.push_back({.dtype = kept.dtype,
+                           .parameter = kept.data(),
+                           .gradient = kept.data(),
+                           .gradient_dtype = kept.dtype,
+                           .count = kept.count,
+                           .copy = each.value.data,
+                           .copy_dtype = each.value.dtype});
+      }
+      continue;
+    }
+    kept.values.resize(bytes);
     if (kept.count == 0) continue;
     std::memcpy(kept.values.data(), each.value.data, kept.values.size());
-    kernels::cast(each.value.data, each.value.dtype, kept.storage.data(), kept.dtype, kept.count);
+    kernels::cast(each.value.data, each.value.dtype, kept.data(), kept.dtype, kept.count);
   }
+  if (!rounded.empty()) kernels::adopt(rounded, on_device_->queue());
   is_put_ = true;
 }
 
@@ -92,7 +168,16 @@ void WeightAverage::take_back(std::span<const Parameter> parameters) {
   check(parameters);
   for (const Parameter& each : parameters) {
     const Kept& kept = kept_.find(each.name)->second;
-    if (kept.count != 0) std::memcpy(each.value.data, kept.values.data(), kept.values.size());
+    if (!(kept.device == each.value.device)) {
+      fail(ErrorCode::invalid_argument,
+           "weight average: parameter '" + each.name + "' lay elsewhere when its average was put in its place");
+    }
+    if (kept.count == 0) continue;
+    if (is_on_a_device(kept.device)) {
+      on_device_->copy(each.value.data, kept.value_memory.data(), each.value.size_bytes());
+    } else {
+      std::memcpy(each.value.data, kept.values.data(), kept.values.size());
+    }
   }
   is_put_ = false;
 }
@@ -106,7 +191,7 @@ std::vector<std::string> WeightAverage::names() const {
 ConstTensorView WeightAverage::average(std::string_view parameter) const {
   const auto found = kept_.find(parameter);
   if (found == kept_.end()) return {};
-  return {found->second.storage.data(), found->second.count, found->second.dtype};
+  return {found->second.data(), found->second.count, found->second.dtype, found->second.device};
 }
 
 void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages) {
@@ -120,9 +205,19 @@ void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std
     kept.dtype = tensor.dtype;
     kept.count = tensor.count;
     kept.storage = room_for(tensor.count, tensor.dtype);
-    if (tensor.count != 0) std::memcpy(kept.storage.data(), tensor.data, tensor.size_bytes());
+    if (is_on_a_device(tensor.device)) {
+      if (!on_device_) {
+        fail(ErrorCode::invalid_argument, "weight average: the saved average of '" + name +
+                                              "' lies on a device: use_device() says how it is reached");
+      }
+      on_device_->copy(kept.storage.data(), tensor.data, tensor.size_bytes());
+      on_device_->synchronize();
+    } else if (tensor.count != 0) {
+      std::memcpy(kept.storage.data(), tensor.data, tensor.size_bytes());
+    }
     restored[name] = std::move(kept);
   }
+  if (on_device_) on_device_->synchronize();
   kept_ = std::move(restored);
   updates_ = updates;
   is_put_ = false;

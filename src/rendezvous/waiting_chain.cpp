@@ -171,12 +171,19 @@ class Walk {
       rank = stand.waits_for.front();
     }
     std::rotate(path.begin(), std::min_element(path.begin(), path.end()), path.end());
-    std::string message = "ranks wait for each other in a circle: ";
+    const Place place = stand_of(path.front()).place;
+    const bool same = std::all_of(path.begin(), path.end(), [&](int rank) {
+      const Place other = stand_of(rank).place;
+      return !(other < place) && !(place < other);
+    });
+    std::string message =
+        same ? "ranks wait for each other though all have called: " : "ranks wait for each other in a circle: ";
     for (int rank : path) {
       message += "rank " + std::to_string(rank) + " in " + stand_of(rank).place.describe() + " waits for ";
     }
-    message += "rank " + std::to_string(path.front()) + "; issue operations in the same order on all ranks";
-    return evidence_.blame(ErrorCode::timeout, path.front(), stand_of(path.front()).place, std::move(message));
+    message += "rank " + std::to_string(path.front()) +
+               (same ? "; what moves its bytes hangs" : "; issue operations in the same order on all ranks");
+    return evidence_.blame(ErrorCode::timeout, path.front(), place, std::move(message));
   }
 
   /// Nobody said for whom it waits: the lowest rank that has not come as far as the reporters.

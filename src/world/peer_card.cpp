@@ -20,6 +20,8 @@ std::string PeerCard::to_text() const {
     writer.i32(cache_domain->node);
     writer.i32(cache_domain->cache);
   }
+  writer.u8(device ? 1 : 0);
+  if (device) writer.text(*device);
   writer.u32(static_cast<std::uint32_t>(transports.size()));
   for (const auto& [name, card] : transports) {
     writer.text(name);
@@ -43,6 +45,10 @@ PeerCard PeerCard::parse(const std::string& text) {
     const platform::CacheDomain domain{reader.i32(), reader.i32()};  // braces: in this order
     sound &= known == 1 && domain.node >= 0 && domain.cache >= 0;
     card.cache_domain = domain;
+  }
+  if (const auto known = reader.u8(); known != 0) {
+    sound &= known == 1;
+    card.device = reader.text(limit);
   }
   const auto count = reader.u32();
   for (std::uint32_t i = 0; i < count && reader.ok(); ++i) {

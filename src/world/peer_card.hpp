@@ -16,7 +16,8 @@ struct PeerCard {
   std::string settings;                  ///< what must be equal on all ranks ("transport auto; algorithm auto")
   platform::ProcessorList processors{};  ///< it may run on; empty: unknown
   std::optional<platform::CacheDomain> cache_domain{};  ///< of all of them; empty: several, or unknown
-  std::map<std::string, std::string> transports;        ///< name -> its card
+  std::optional<std::string> device{};  ///< what tells its GPU from all others (device::Properties::uuid); empty: none
+  std::map<std::string, std::string> transports;  ///< name -> its card
 
   std::string to_text() const;
   /// Errors: corrupt when the text is no card.

@@ -18,6 +18,7 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
   world.master.reset();
   world.transport.reset();
   world.engine.reset();  // MPI knows processes, not threads
+  world.device.reset();
   if (world.arena_reserve.value == 0) world.arena_reserve = default_reserve;
   if (!world.log) world.log = Log();
   Settings settings = settle(world, platform::Environment());
@@ -26,7 +27,7 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
     settings.cache_groups = *options.cache_groups;
     settings.cache_groups.automatic = automatic;
   }
-  settings.devices = options.devices;
+  if (rank < options.ranks_with_devices.value_or(ranks)) settings.devices = options.devices;
   if (settings.devices.runtime)
     settings.devices.device = {DeviceKind::cuda, rank % settings.devices.runtime->devices()};
   settings.cluster.rank = rank;

@@ -2,6 +2,7 @@
 #include "world/settings.hpp"
 
 #include "trireme/base/error.hpp"
+#include "trireme/device/cuda.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/net/socket.hpp"
 #include "trireme/plan/plans.hpp"
@@ -148,6 +149,38 @@ void settle_tcp(const Options& options, const platform::Environment& environment
   tcp.buffer_bytes = static_cast<std::size_t>(buffer_bytes.value_or(0));
 }
 
+/// "cuda:N", or of "cuda" the device whose turn it is on this host.
+void settle_device(const Options& options, const platform::Environment& environment, Settings& settings) {
+  const Setting engine = pick(options.device_engine, "device_engine", environment, "TRIREME_DEVICE_ENGINE");
+  if (engine.text) {
+    if (*engine.text != "auto" && *engine.text != "nccl" && *engine.text != "device")
+      refuse(engine, "give auto, nccl or device");
+    settings.device_engine = *engine.text;
+  }
+  const Setting setting = pick(options.device, "device", environment, "TRIREME_DEVICE");
+  if (!setting.text || *setting.text == "cpu") return;
+  const std::string& text = *setting.text;
+  std::optional<int> chosen;
+  if (text.starts_with("cuda:")) {
+    int index = -1;
+    const char* const end_of_text = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data() + 5, end_of_text, index);
+    if (error == std::errc() && end == end_of_text && index >= 0) chosen = index;
+  }
+  if (text != "cuda" && !chosen) refuse(setting, "give cpu, cuda or cuda:N");
+  auto runtime = options.device_runtime
+                     ? options.device_runtime
+                     : blaming(setting.name + " is '" + text + "'", [] { return device::cuda_runtime(); });
+  const int devices = runtime->devices();
+  if (devices == 0) refuse(setting, "this process sees no GPU (CUDA_VISIBLE_DEVICES hides those it does not name)");
+  if (chosen && *chosen >= devices) {
+    refuse(setting, "this process sees " + std::to_string(devices) +
+                        (devices == 1 ? " GPU, cuda:0" : " GPUs, cuda:0 to cuda:" + std::to_string(devices - 1)));
+  }
+  settings.devices.device = {DeviceKind::cuda, chosen.value_or(settings.cluster.local_rank % devices)};
+  settings.devices.runtime = std::move(runtime);
+}
+
 }  // namespace
 
 Settings settle(const Options& options, const platform::Environment& environment) {
@@ -210,6 +243,7 @@ Settings settle(const Options& options, const platform::Environment& environment
     if (*engine.text != "host" && *engine.text != "mpi") refuse(engine, "give auto, host or mpi");
     settings.engine = *engine.text;
   }
+  settle_device(options, environment, settings);
   settings.mpi_module = environment.find("TRIREME_MPI_MODULE").value_or("");
   if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM");
       setting.text && *setting.text != "auto") {

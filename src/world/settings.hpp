@@ -17,10 +17,11 @@ namespace trireme {
 struct Settings {
   platform::ClusterSpec cluster;
   net::JobKey key;
-  std::string transport = "auto";  ///< auto, mem, shm, tcp
-  std::string engine = "host";     ///< host, mpi
-  std::string mpi_module{};        ///< the file; empty: where it is installed
-  comm::DeviceOptions devices{};
+  std::string transport = "auto";      ///< auto, mem, shm, tcp
+  std::string engine = "host";         ///< host, mpi
+  std::string mpi_module{};            ///< the file; empty: where it is installed
+  comm::DeviceOptions devices{};       ///< no runtime: this rank has none
+  std::string device_engine = "auto";  ///< auto, nccl, device
   std::optional<plan::Algorithm> algorithm{};
   comm::CacheGroups cache_groups{};  ///< domains: pretended ones, in tests; empty: what the ranks' cards say
   std::chrono::milliseconds timeout = std::chrono::minutes(10);

@@ -8,11 +8,13 @@
 #include "trireme/rendezvous/join.hpp"
 #include "trireme/transport/shm.hpp"
 #include "trireme/transport/tcp.hpp"
+#include "world/device_engines.hpp"
 #include "world/links.hpp"
 #include "world/mpi_meeting.hpp"
 #include "world/world_builder.hpp"
 
 #include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 
@@ -58,7 +60,21 @@ std::string settings_text(const Settings& settings) {
          (settings.algorithm ? std::string(plan::name_of(*settings.algorithm)) : "auto") + ", eager bytes " +
          std::to_string(settings.eager_bytes.value_or(0)) + ", tcp flows " +
          (settings.tcp.flows != 0 ? std::to_string(settings.tcp.flows) : "auto") + ", engine " + settings.engine +
-         ", cache groups " + (settings.cache_groups.automatic ? "auto" : "off");
+         ", device engine " + settings.device_engine + ", cache groups " +
+         (settings.cache_groups.automatic ? "auto" : "off");
+}
+
+/// All but the transports.
+PeerCard card_of(const Settings& settings) {
+  PeerCard card{.host = net::host_name(),
+                .host_identity = net::host_identity(),
+                .settings = settings_text(settings),
+                .processors = platform::allowed_processors(),
+                .cache_domain = {},
+                .device = uuid_of(settings.devices),
+                .transports = {}};
+  card.cache_domain = platform::domain_of(card.processors);
+  return card;
 }
 
 std::vector<PeerCard> exchange(rendezvous::Store& store, const Settings& settings, const PeerCard& mine,
@@ -123,13 +139,14 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
   contents->engine = settings.engine;
   contents->hosts = {net::host_name()};
   contents->transports = {"self"};
+  contents->devices = devices_of(settings, std::array{card_of(settings)});
   contents->context = comm::open_context({.hosts = contents->hosts,
                                           .transports = contents->transports,
                                           .timeout = settings.timeout,
                                           .algorithm = settings.algorithm,
                                           .cache_groups = settings.cache_groups,
                                           .make_engine = factory_of(settings, contents->mpi),
-                                          .devices = settings.devices,
+                                          .devices = contents->devices,
                                           .engine_rings = settings.engine != "mpi",
                                           .log = settings.log,
                                           .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
@@ -173,13 +190,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
     transports.push_back(transport::make_shm_transport(self));
   if (settings.transport == "auto" || settings.transport == "tcp") transports.push_back(tcp_transport(self, settings));
 
-  PeerCard mine{.host = net::host_name(),
-                .host_identity = net::host_identity(),
-                .settings = settings_text(settings),
-                .processors = platform::allowed_processors(),
-                .cache_domain = {},
-                .transports = {}};
-  mine.cache_domain = platform::domain_of(mine.processors);
+  PeerCard mine = card_of(settings);
   for (const auto& each : transports) mine.transports.emplace(each->name(), each->card());
   const auto cards = exchange(*meeting.store, settings, mine, deadline);
   for (const auto& card : cards) contents.hosts.push_back(card.host);
@@ -198,6 +209,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
     contents.local_size += &card != &cards[static_cast<std::size_t>(cluster.rank)];
   }
   contents.transports = links.transports;
+  contents.devices = devices_of(settings, cards);
   const bool crosses_network = settings.transport == "tcp" || !one_host;
   const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   auto cache_groups = settings.cache_groups;
@@ -217,7 +229,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .cache_groups = std::move(cache_groups),
        .progress_thread = settings.progress_thread.value_or(crosses_network),
        .make_engine = factory_of(settings, contents.mpi),
-       .devices = settings.devices,
+       .devices = contents.devices,
        .engine_rings = settings.engine != "mpi",
        .log = settings.log,
        .arena = self.arena,
@@ -278,6 +290,10 @@ Memory World::memory() const { return contents_->communicator->memory(); }
 std::string World::transport(int peer) const { return of_rank(contents_->transports, peer); }
 std::string World::host(int peer) const { return of_rank(contents_->hosts, peer); }
 const std::string& World::engine() const { return contents_->engine; }
+std::optional<Device> World::device() const {
+  return contents_->devices.runtime ? std::optional(contents_->devices.device) : std::nullopt;
+}
+std::shared_ptr<device::Runtime> World::device_runtime() const { return contents_->devices.runtime; }
 std::optional<Error> World::failure() const { return comm::failure_of(contents_->context); }
 
 }  // namespace trireme

@@ -24,6 +24,7 @@ struct World::Contents {
   std::vector<std::string> hosts;
   std::vector<std::string> transports;
   std::string engine = "host";
+  comm::DeviceOptions devices{};  // as they were settled with the other ranks
   int local_rank = 0;
   int local_size = 1;
   int exceptions_at_open = std::uncaught_exceptions();

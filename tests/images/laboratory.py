@@ -47,10 +47,11 @@ class Laboratory:
         docker = self.context / "docker"
         plain = (docker / "cpu.Dockerfile", self.context, {"PROGRAM": "installed", "BASE": BASE})
         self.engine.build_at_once((self.image, *plain), (self.image_again, *plain, True))
-        # What of the last does not want CUDA: its base cannot be had everywhere, and NCCL is not in Debian's main section.
+        # What of the last does not want CUDA: its bases cannot be had everywhere, and NCCL is not in Debian's main section.
+        cuda = {"PROGRAM": "installed", "BUILD": BASE, "BASE": BASE, "NCCL": ""}
         self.engine.build_at_once(
             (self.mpi_image, docker / "mpi.Dockerfile", self.context, {"IMAGE": self.image, "BASE": BASE}),
-            (self.cuda_image, docker / "cuda.Dockerfile", self.context, {"IMAGE": self.image, "BASE": BASE, "NCCL": ""}))
+            (self.cuda_image, docker / "cuda.Dockerfile", self.context, cuda))
 
     def undisturbed(self, training, data=None):
         """The result line of the same training as one process of one container, with nothing around it."""

@@ -247,6 +247,8 @@ TEST_CASE("A batch per rank grows with the world") {
 TEST_CASE("What was typed wrong is one line and exit code 2") {
   require_refusal(run_trireme({"train", "--frobnicate"}), "trireme train: unknown flag '--frobnicate'");
   require_refusal(run_trireme({"train", "--epochs", "0"}), "--epochs must be at least 1");
+  require_refusal(run_trireme({"train", "--device", "cuda"}), "trireme train: --device cuda: ");
+  require_refusal(run_trireme({"train", "--device", "cuda", "--model", "cnn"}), "--device cuda trains mlp");
   require_refusal(run_trireme({"train", "--data-dir", samples().path() + "/nowhere"}), "does not exist");
   require_refusal(run_trireme({"run", "-n", "0", "--", TRIREME_PROGRAM, "train"}),
                   "trireme run: -n must be at least 1");

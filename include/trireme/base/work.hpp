@@ -63,7 +63,8 @@ class [[nodiscard]] Work {
     return state_ == nullptr || state_->drive(Deadline::after(duration));
   }
 
-  /// Makes `stream` wait for the operation without blocking the host.
+  /// What is given to `stream` from now on runs behind the operation. Does not block the host, unless the engine needs it
+  /// for the end of the operation (host memory; device memory that goes through the host's).
   void wait_on(Stream stream) {
     if (state_ != nullptr) state_->order(stream);
   }

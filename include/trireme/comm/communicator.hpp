@@ -37,6 +37,10 @@ using MemberId = std::uint64_t;
 ///          independent. With ReductionOrder::canonical the bits of a result depend only on contributions, dtype,
 ///          operation and the order of the ranks.
 /// Shape:   count and dtype are equal on all ranks; count 0 is legal; input and output are disjoint or the same.
+/// Devices: views may be of this rank's device (World::device()), all of one call. What blocks here blocks the host until
+///          the result is there; …_async with CallOptions::stream and Work::wait_on(stream) keep to the streams. Where the
+///          engine goes through host memory (explain() says so) other ranks may give host memory, and wait_on() may
+///          block the host until the result is on its way to the device; elsewhere it never does.
 /// Threads: one thread issues at a time (else invalid_argument); any thread may wait.
 /// Errors:  invalid_argument, unsupported before any byte moves; mismatch, timeout, peer_lost, corrupt abort the world
 ///          of this communicator, and every later call fails at once with that first cause.
@@ -216,7 +220,7 @@ class Communicator {
   /// What that device is reached through; null: there is none.
   std::shared_ptr<device::Runtime> device_runtime() const;
 
-  /// Which algorithm an all_reduce of `count` elements would take, and why.
+  /// Which algorithm an all_reduce of `count` elements would take, and why; with a stream of a device: on its memory.
   Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
 
   /// Moves what can move, without blocking: for loops that compute while operations are under way.

@@ -15,8 +15,12 @@ namespace trireme::comm {
 /// What an engine for device memory finds. It takes what Staging leaves to it: groups of tensors (Request::pieces), which it
 /// finds as the caller gave them, pre-multiplied sums, and an all_to_all in place. Sizes of uneven blocks have become edges.
 ///
-/// An operation begins behind what its Request::stream was given before it was issued, and whoever calls Work::wait_on()
-/// continues behind its end; without a stream, it begins at once. The host is never blocked by either.
+/// An operation begins behind what its Request::stream was given before it was issued; without a stream, it begins at
+/// once. Issuing never blocks the host. Whoever calls Work::wait_on() continues behind its end: without blocking the host
+/// where the engine can say so (Engine::order); an engine that needs the host for its end has it wait.
+///
+/// A world in which not every rank has a device makes no engine on the others: there, making one is not collective, and
+/// `exchange` must not be called.
 struct DeviceRoom {
   EngineRoom room;
   Engine&

@@ -43,13 +43,25 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual std::unique_ptr<EngineState> make_state() = 0;
+  /// Device engines that leave some operations to the staged one (engines/device): its state too, else null.
+  virtual std::unique_ptr<EngineState> make_staged_state() { return nullptr; }
   /// Chooses how to execute; moves nothing if it throws.
   /// Errors: invalid_argument, unsupported: depending only on what every rank knows.
   virtual void start(Operation& operation) = 0;
+  /// Refuses what start() will refuse, as far as every rank knows it. Moves nothing.
+  virtual void check(const Request&) {}
   /// Never blocks. On `failed` the error is in the operation.
   virtual Progress poll(Operation& operation) noexcept = 0;
   /// Whether poll() alone brings the operation to its end, whatever the links do meanwhile.
   virtual bool moves_by_polling(const Operation&) const noexcept { return false; }
+  /// Whether the time of the operation runs: on a device it begins when its stream has come to it.
+  virtual bool has_begun(const Operation&) const noexcept { return true; }
+  /// Device engines: whether ranks with host memory take part in such an operation. If not, its signature says that it is
+  /// about device memory.
+  virtual bool meets_host_memory(const Request&) const noexcept { return false; }
+  /// Device engines: whether collectives wait in this one for their turn in the host's. One on host memory that is issued
+  /// meanwhile is given to this engine too, or it would overtake them.
+  virtual bool holds_back() const noexcept { return false; }
   /// Device engines: what is given to `stream` from now on runs behind the end of the operation, which is active or done.
   /// False: it must be waited for on the host. Under the lock.
   virtual bool order(Operation&, Stream) noexcept { return false; }

@@ -93,22 +93,27 @@ class Runtime {
   virtual void* make_event(int device) = 0;
   virtual void destroy_event(int device, void* event) noexcept = 0;
   virtual void record(void* event, Stream stream) = 0;
-  /// Whether all that stood before the latest record() has run. Never blocks.
+  /// Whether all that stood before the latest record() has run. Never blocks. Not for events recorded in a capture.
   virtual bool passed(void* event) = 0;
   /// Blocks the host until it has.
   virtual void await(void* event) = 0;
   /// What is given to `stream` from now on runs after the latest record() of `event`. Does not block the host.
   virtual void wait(Stream stream, void* event) = 0;
 
-  /// From here on what is given to `stream` is recorded and not run, until end_capture().
+  /// From here on what is given to `stream` is recorded and not run, until end_capture(). Waiting for the stream is refused
+  /// meanwhile, and that may end the capture with an error. Other threads may do what they want.
   virtual void begin_capture(Stream stream) = 0;
   virtual void* end_capture(Stream stream) = 0;
   virtual bool capturing(Stream stream) = 0;
-  /// Runs what was recorded, as often as wanted.
+  /// Runs what was recorded, as often as wanted. A graph may be destroyed while it runs.
   virtual void launch_graph(void* graph, Stream stream) = 0;
   virtual void destroy_graph(void* graph) noexcept = 0;
 
-  /// Loads kernels on every device now, so that their first launch neither allocates nor waits for others.
+  /// Makes it the device that other libraries, which ask for the calling thread's, find; it stays.
+  virtual void make_current(int device) { static_cast<void>(device); }
+
+  /// Loads kernels on every device in use now, and on any other as soon as it is used, so that their first launch neither
+  /// allocates nor waits for others.
   virtual void load(std::span<const KernelEntry* const> kernels) = 0;
 };
 

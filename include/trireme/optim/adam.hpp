@@ -26,6 +26,7 @@ class Adam final : public Optimizer {
   std::string_view name() const override { return "adam"; }
   const std::vector<std::string>& state_names() const override { return state_names_; }
   void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept override;
+  bool update_on_device(const optim::DeviceUpdates& updates) const override;
   const AdamOptions& options() const { return options_; }
 
  private:

@@ -34,6 +34,7 @@ class Lamb final : public Optimizer {
   void measure(const SpanUpdate& update, const OptimizerRates& rates,
                std::span<double> block_sums) const noexcept override;
   void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept override;
+  bool update_on_device(const optim::DeviceUpdates& updates) const override;
   const LambOptions& options() const { return options_; }
 
  private:

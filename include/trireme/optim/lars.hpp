@@ -32,6 +32,7 @@ class Lars final : public Optimizer {
   void measure(const SpanUpdate& update, const OptimizerRates& rates,
                std::span<double> block_sums) const noexcept override;
   void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept override;
+  bool update_on_device(const optim::DeviceUpdates& updates) const override;
   const LarsOptions& options() const { return options_; }
 
  private:

@@ -27,9 +27,14 @@ class NAdam final : public Optimizer {
   std::string_view name() const override { return "nadam"; }
   const std::vector<std::string>& state_names() const override { return state_names_; }
   void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept override;
+  bool update_on_device(const optim::DeviceUpdates& updates) const override;
   const NAdamOptions& options() const { return options_; }
 
  private:
+  struct Steps {
+    double gradient, moment;
+  };
+  Steps steps_of(std::uint64_t step, double learning_rate) const noexcept;
   double momentum_at(std::uint64_t step) const noexcept;
   double product_through(std::uint64_t step) const noexcept;
   double schedule_base_ = 1.0;            // 0.96^momentum_decay

@@ -2,12 +2,16 @@
 #pragma once
 
 #include "trireme/base/tensor_view.hpp"
+#include "trireme/device/owned.hpp"
+#include "trireme/device/runtime.hpp"
+#include "trireme/optim/device_step_scale.hpp"
 #include "trireme/optim/parameter_group.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +20,11 @@
 #include <vector>
 
 namespace trireme {
+
+namespace optim {
+struct DeviceUpdates;
+class OnDevice;
+}  // namespace optim
 
 /// What every rule has; a rule's options begin with them.
 struct OptimizerRates {
@@ -60,6 +69,10 @@ struct SpanUpdate {
 ///
 /// 16-bit parameters (f16, bf16) have an f32 master among their state, made from the value at the first step; the value is
 /// the master rounded.
+///
+/// Parameters in device memory have their state there, and are updated there with the same bits: one launch for all tensors
+/// of a step that have equal settings. Rules without a kernel of their own (Adafactor, Muon, rules of others) bring each tensor
+/// and its state to the host and back: the same bits, at the speed of that copy, and the host waits for it.
 /// Order:   scope elements: any split of a parameter into spans gives the same bits. Sums are of blocks of 4096 elements of
 ///          the logical tensor in f64, then the balanced tree over blocks: independent of who owns what.
 /// Threads: one at a time.
@@ -84,6 +97,8 @@ class Optimizer {
                        std::span<double> block_sums) const noexcept;
   /// The formula. Shape: as SpanUpdate says.
   virtual void update(const SpanUpdate& update, const OptimizerRates& rates) const noexcept = 0;
+  /// measure() and update() of many whole tensors in device memory. False: the rule cannot, and has done nothing.
+  virtual bool update_on_device(const optim::DeviceUpdates& updates) const;
 
   double learning_rate() const { return rates_.learning_rate; }
   /// For schedules. Errors: invalid_argument unless finite and >= 0.
@@ -94,6 +109,11 @@ class Optimizer {
   /// What holds for a parameter.
   OptimizerRates rates(std::string_view parameter) const;
 
+  /// Where parameters in device memory are updated: `stream` must last for as long as this optimizer, and whoever writes
+  /// gradients or reads values elsewhere orders it with events. Loads the kernels.
+  /// Errors: invalid_argument for a stream that is none of a device, or when state lies on another device or runtime.
+  void use_device(std::shared_ptr<device::Runtime> runtime, Stream stream);
+
   /// One tensor of a step. Shape: value f32, f64, f16 or bf16; the gradient of that dtype, or of the state's.
   struct TensorUpdate {
     std::string_view parameter;
@@ -103,9 +123,17 @@ class Optimizer {
   };
   /// Counts a step of each parameter and updates it, in one pass over its memory, allocating zero state the first time.
   /// Nothing has changed when it throws.
-  /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps'; unsupported for other
-  ///         dtypes.
+  /// Tensors in device memory: the work is given to the stream of use_device(), and the call returns. The first step of a
+  /// tensor allocates; state that lies elsewhere than its parameter is brought to it.
+  /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps', or for memory of a device
+  ///         without use_device(); unsupported for other dtypes.
   void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0,
+             double clip_value = std::numeric_limits<double>::infinity());
+  /// The same, of tensors in device memory, with a gradient_scale that the host does not know. Where it says skip, the step has
+  /// not been: nothing is written, nothing is counted. What it said is asked for at the next apply(), states(), saved() or change
+  /// of state, which waits until the device has come so far.
+  /// Shape: `scale` stays as it is until then.
+  void apply(std::span<const TensorUpdate> updates, DeviceStepScale scale,
              double clip_value = std::numeric_limits<double>::infinity());
   void apply(const std::string& parameter, TensorView value, ConstTensorView gradient, double gradient_scale = 1.0);
 
@@ -115,13 +143,15 @@ class Optimizer {
     DType dtype = DType::f32;  ///< of the parameter
     std::size_t count = 0;
     TensorShape shape{};
-    std::vector<std::vector<double>> storage;  ///< 8-byte units: aligned for either dtype
-    std::vector<TensorView> tensors;           ///< one per state name, views of storage
+    Device device{};                           ///< where the tensors lie
+    std::vector<std::vector<double>> storage;  ///< on the host, in 8-byte units: aligned for either dtype
+    device::Buffer memory;                     ///< on a device
+    std::vector<TensorView> tensors;           ///< one per state name, views of either
     std::optional<TensorView> master{};        ///< of a 16-bit parameter
     std::optional<std::size_t> group{};  ///< its place among the groups, behind them for none; unset: not asked yet
   };
   using States = std::map<std::string, State, std::less<>>;
-  const States& states() const { return states_; }
+  const States& states() const;
 
   /// A parameter's state as a checkpoint has it: by name ("exp_avg", "master"), complete.
   struct SavedState {
@@ -131,17 +161,21 @@ class Optimizer {
     TensorShape shape{};
     std::vector<std::pair<std::string, ConstTensorView>> tensors;
   };
-  /// Views of what states() holds, for a checkpoint; valid until the next apply() or restore().
+  /// Views of what states() holds, for a checkpoint; valid until the next apply() or restore(). Those of a parameter in device
+  /// memory are of device memory, to be read in the order of the stream of use_device().
   SavedState saved(std::string_view parameter) const;
-  /// Takes a saved state in place of what there was.
-  /// Errors: invalid_argument naming parameter and tensor when one is missing, unknown, or of another dtype or count.
+  /// Takes a saved state, on the host or on the device, in place of what there was. After use_device() it comes to lie there;
+  /// a parameter on the host gets its own back at its next step.
+  /// Errors: invalid_argument naming parameter and tensor when one is missing, unknown, of another dtype or count, or in device
+  ///         memory without use_device().
   void restore(const std::string& parameter, const SavedState& saved);
   /// The same for who fills the tensors afterwards: makes a state of zeros, with the steps, dtype, count and shape of `saved`, and
-  /// returns its tensors by name. Until they are filled, no apply().
+  /// returns its tensors by name: in device memory after use_device(), to be filled by copies on its stream. Until they are
+  /// filled, no apply().
   /// Errors: invalid_argument for a shape or dtype that no parameter has.
   std::vector<std::pair<std::string, TensorView>> make_room(const std::string& parameter, const SavedState& saved);
   /// As before the first step of any parameter.
-  void forget() { states_.clear(); }
+  void forget();
 
  protected:
   /// `name` is the rule's, for refusals. Errors: invalid_argument naming the setting.
@@ -150,17 +184,26 @@ class Optimizer {
  private:
   std::size_t group_of(std::string_view parameter) const;
   OptimizerRates rates_of_group(std::size_t group) const;
-  State make_state(DType dtype, std::size_t count, const TensorShape& shape);
+  State make_state(DType dtype, std::size_t count, const TensorShape& shape, bool on_device);
   State state_like(const std::string& parameter, const SavedState& saved);
+  void move_state(State& state, bool to_device);
   std::vector<std::pair<std::string, TensorView>> named_tensors(const State& state) const;
-  State& state_for(const TensorUpdate& update);
-  void apply_one(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
+  States::value_type& entry_for(const TensorUpdate& update);
+  void apply_all(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
+                 double clip_value);
+  SpanUpdate counted_span(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
+  void update_on_host(SpanUpdate& span, const OptimizerRates& rates);
+  void update_those_on_device(const void* device_scale);
+  void update_by_way_of_host(const void* device_scale);
+  void settle() const;
+  void take_back_step() const;
 
   OptimizerRates rates_;
   std::vector<ParameterGroup> groups_;
-  States states_;
-  std::vector<State*> resolved_;    // working memory of apply()
-  std::vector<double> block_sums_;  // the same
+  mutable States states_;                       // settle() takes steps back that a device has left out
+  std::vector<States::value_type*> entries_;    // working memory of apply()
+  std::vector<double> block_sums_;              // the same
+  std::shared_ptr<optim::OnDevice> on_device_;  // of use_device(); goes first, and waits for what it was given
 };
 
 }  // namespace trireme

@@ -2,16 +2,23 @@
 #pragma once
 
 #include "trireme/base/parameter.hpp"
+#include "trireme/device/owned.hpp"
+#include "trireme/device/runtime.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace trireme {
+
+namespace optim {
+class OnDevice;
+}
 
 /// How each update weighs in.
 enum class AverageKind : unsigned char {
@@ -28,6 +35,7 @@ struct WeightAverageOptions {
 
 /// Averages of a model's parameters over training, which often evaluate better than the last values. Kept by parameter name,
 /// in f64 for f64 parameters, otherwise in f32; alike on all ranks, since the parameters are.
+/// Averages of parameters in device memory are kept there and move with the same bits, one launch for all.
 /// Order:   elements are independent; a = a*(1-w) + w*p, each operation rounded: the same bits on every processor.
 /// Threads: one at a time.
 class WeightAverage {
@@ -35,8 +43,12 @@ class WeightAverage {
   /// Errors: invalid_argument naming the setting.
   explicit WeightAverage(const WeightAverageOptions& options = {});
 
+  /// Where work on parameters in device memory goes, as Optimizer::use_device() says.
+  void use_device(std::shared_ptr<device::Runtime> runtime, Stream stream);
+
   /// Takes the values as they are: after a step. The first ones are the average.
-  /// Errors: invalid_argument, and nothing is changed, when names, counts or dtypes are not those of the first update.
+  /// Errors: invalid_argument, and nothing is changed, when names, counts or dtypes are not those of the first update, or for
+  ///         memory of a device without use_device().
   void update(std::span<const Parameter> parameters);
   /// Puts the averages in the parameters' places, rounded, and keeps their values; take_back() brings these back. Between
   /// the two no update().
@@ -47,8 +59,10 @@ class WeightAverage {
   std::uint64_t updates() const { return updates_; }
   /// Whose averages there are.
   std::vector<std::string> names() const;
-  /// The average of one parameter, for checkpoints; data null if there is none of that name.
+  /// The average of one parameter, for checkpoints; data null if there is none of that name. In device memory where the
+  /// parameter lies there, to be read in the order of its stream.
   ConstTensorView average(std::string_view parameter) const;
+  /// Takes averages on the host, or on the device after use_device().
   /// Errors: invalid_argument for other dtypes than f32 and f64.
   void restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages);
 
@@ -56,15 +70,25 @@ class WeightAverage {
   struct Kept {
     DType dtype = DType::f32;  ///< of the average
     std::size_t count = 0;
-    std::vector<double> storage;    // 8-byte units: aligned for either dtype
-    std::vector<std::byte> values;  // of the parameter, while the average is in its place
+    Device device{};              ///< where it lies
+    std::vector<double> storage;  // on the host, in 8-byte units: aligned for either dtype
+    device::Buffer memory;        // on a device
+    // Of the parameter, while the average is in its place: the same two.
+    std::vector<std::byte> values;
+    device::Buffer value_memory;
+
+    void* data();
+    const void* data() const;
   };
   void check(std::span<const Parameter> parameters) const;
+  void give_room(Kept& kept, Device device) const;
+  void move_to(Kept& kept, Device device) const;
 
   WeightAverageOptions options_;
   std::map<std::string, Kept, std::less<>> kept_;
   std::uint64_t updates_ = 0;
   bool is_put_ = false;
+  std::shared_ptr<optim::OnDevice> on_device_;  // of use_device(); goes first, and waits for what it was given
 };
 
 }  // namespace trireme

@@ -16,9 +16,12 @@ struct RunRanksOptions {
   std::string transport = "mem";  ///< mem, shm or tcp: all three work between threads
   /// Caches to pretend, for tests and experiments: a machine with one cache runs the ways of several.
   std::optional<comm::CacheGroups> cache_groups{};
-  Options world{};  ///< rank, world_size, master, transport and engine are ignored; the environment too
-  /// Devices to run on, emulated or not: rank r has device r modulo how many there are. `device` is ignored.
+  Options world{};  ///< rank, world_size, master, transport, engine and device are ignored; the environment too
+  /// Devices to run on, emulated or not: rank r has device r modulo how many there are. `device` and `everywhere` are
+  /// ignored; without `make_engine` the engine is that of World::open.
   comm::DeviceOptions devices{};
+  /// Only the first so many ranks have one; unset: all.
+  std::optional<int> ranks_with_devices{};
 };
 
 /// Runs `body` on `ranks` threads of this process, each with a World of its own that is opened and closed around it.

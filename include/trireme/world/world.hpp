@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/bytes.hpp"
+#include "trireme/base/device.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/base/log.hpp"
 #include "trireme/comm/communicator.hpp"
@@ -14,13 +15,20 @@
 
 namespace trireme {
 
+namespace device {
+class Runtime;
+}  // namespace device
+
 /// How a World is opened. Whatever is set here overrides the environment variable named beside it.
 struct Options {
-  std::optional<int> rank{};                           ///< RANK
-  std::optional<int> world_size{};                     ///< WORLD_SIZE
-  std::optional<std::string> master{};                 ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
-  std::optional<std::string> transport{};              ///< TRIREME_TRANSPORT: auto, shm or tcp
-  std::optional<std::string> engine{};                 ///< TRIREME_ENGINE: auto (the host engine), host or mpi
+  std::optional<int> rank{};                   ///< RANK
+  std::optional<int> world_size{};             ///< WORLD_SIZE
+  std::optional<std::string> master{};         ///< MASTER_ADDR:MASTER_PORT: where the store is, "host:port"
+  std::optional<std::string> transport{};      ///< TRIREME_TRANSPORT: auto, shm or tcp
+  std::optional<std::string> engine{};         ///< TRIREME_ENGINE: auto (the host engine), host or mpi
+  std::optional<std::string> device{};         ///< TRIREME_DEVICE: cpu (none), cuda:N, or cuda: by local rank, in turn
+  std::optional<std::string> device_engine{};  ///< TRIREME_DEVICE_ENGINE: auto, nccl or device (ours)
+  std::shared_ptr<device::Runtime> device_runtime{};   ///< whose devices; null: CUDA's
   std::optional<std::string> algorithm{};              ///< TRIREME_ALGORITHM: auto or an all_reduce algorithm
   std::optional<std::string> cache_groups{};           ///< TRIREME_CACHE_GROUPS: auto (all_reduce by caches) or off
   std::optional<std::chrono::milliseconds> timeout{};  ///< TRIREME_TIMEOUT_S: of an operation; 10 minutes
@@ -67,6 +75,10 @@ class World {
   std::string host(int peer) const;
   /// Who moves and combines: "host" or "mpi".
   const std::string& engine() const;
+  /// This rank's device, whose memory collectives take; none: host memory only.
+  std::optional<Device> device() const;
+  /// What that device belongs to; null without one.
+  std::shared_ptr<device::Runtime> device_runtime() const;
   /// The cause this world failed with, if it has.
   std::optional<Error> failure() const;
 

@@ -5,6 +5,8 @@
 #include "trireme/net/host.hpp"
 #include "world/settings.hpp"
 
+#include <utility>
+
 namespace trireme::cli {
 namespace {
 
@@ -45,7 +47,12 @@ Report examine(const platform::Environment& environment) {
   report.cluster = platform::detect(environment);
   report.interface = find_interface(environment, report.cluster.interface);
   report.machine = describe_machine();
+  report.cuda = find_cuda();
+  report.nccl = find_nccl();
   report.gpus = find_gpus(environment);
+  // What is pretended, or lies below another root, is not this machine's.
+  if (!environment.has("TRIREME_GPU_COUNT") && environment.find("TRIREME_ROOT").value_or("").empty())
+    report.gpus = with_devices(std::move(report.gpus), report.cuda.devices);
   report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""));
   report.transports = probe_transports();
   report.warnings = find_warnings(report, environment);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 namespace trireme::cli {
 namespace {
@@ -27,7 +28,7 @@ std::vector<Gpu> find_gpus(const std::string& driver_folder) {
   std::error_code problem;
   for (std::filesystem::directory_iterator entry(driver_folder, problem), end; !problem && entry != end;
        entry.increment(problem)) {
-    gpus.push_back({entry->path().filename().string(), model_in(entry->path() / "information")});
+    gpus.push_back({entry->path().filename().string(), model_in(entry->path() / "information"), {}});
   }
   std::sort(gpus.begin(), gpus.end(), [](const Gpu& a, const Gpu& b) { return a.bus < b.bus; });
   return gpus;
@@ -38,7 +39,19 @@ std::vector<Gpu> find_gpus(const platform::Environment& environment) {
   if (!pretended) return find_gpus(environment.find("TRIREME_ROOT").value_or("") + "/proc/driver/nvidia/gpus");
   std::vector<Gpu> gpus;
   for (int index = 0; index < *pretended; ++index)
-    gpus.push_back({"pretended " + std::to_string(index), "TRIREME_GPU_COUNT=" + std::to_string(*pretended)});
+    gpus.push_back({"pretended " + std::to_string(index), "TRIREME_GPU_COUNT=" + std::to_string(*pretended), {}});
+  return gpus;
+}
+
+std::vector<Gpu> with_devices(std::vector<Gpu> listed, const std::vector<CudaDevice>& devices) {
+  std::vector<Gpu> gpus;
+  for (const CudaDevice& device : devices) {
+    Gpu gpu{device.properties.bus, device.properties.name, device};
+    const auto same = std::find_if(listed.begin(), listed.end(), [&](const Gpu& one) { return one.bus == gpu.bus; });
+    if (same != listed.end()) listed.erase(same);
+    gpus.push_back(std::move(gpu));
+  }
+  gpus.insert(gpus.end(), listed.begin(), listed.end());
   return gpus;
 }
 

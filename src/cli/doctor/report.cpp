@@ -26,6 +26,69 @@ Json availabilities(const std::vector<Availability>& list) {
   return object;
 }
 
+std::string compute_capability(const device::Properties& properties) {
+  return std::to_string(properties.major) + "." + std::to_string(properties.minor);
+}
+
+/// The keys that only CUDA knows are null for a GPU that this process does not see.
+Json say_gpu(const Gpu& gpu) {
+  Json json{{"index", nullptr}, {"name", gpu.model}, {"bus", gpu.bus}, {"model", gpu.model}};
+  for (const char* key : {"uuid", "memory_bytes", "compute_capability", "multiprocessors", "peers"})
+    json[key] = nullptr;
+  if (!gpu.cuda) return json;
+  const device::Properties& properties = gpu.cuda->properties;
+  json["index"] = gpu.cuda->index;
+  json["name"] = properties.name;
+  json["uuid"] = properties.uuid;
+  json["memory_bytes"] = properties.memory_bytes;
+  json["compute_capability"] = compute_capability(properties);
+  json["multiprocessors"] = properties.multiprocessors;
+  json["peers"] = gpu.cuda->peers;
+  return json;
+}
+
+/// The engines, and what those for GPUs stand on.
+Json say_engines(const Report& report) {
+  Json json = availabilities(report.engines);
+  Json cuda{{"available", report.cuda.reason.empty()}};
+  if (!report.cuda.reason.empty()) cuda["reason"] = report.cuda.reason;
+  cuda["driver"] = cuda_version(report.cuda.versions.driver);
+  cuda["runtime"] = cuda_version(report.cuda.versions.runtime);
+  cuda["devices"] = report.cuda.devices.size();
+  json["cuda"] = std::move(cuda);
+  if (json.contains("nccl"))
+    json["nccl"]["version"] = report.nccl.version == 0 ? Json() : Json(nccl_version(report.nccl.version));
+  return json;
+}
+
+std::string say_gpu_text(const Gpu& gpu) {
+  if (!gpu.cuda) return gpu.bus + " " + gpu.model;
+  const device::Properties& properties = gpu.cuda->properties;
+  std::string text = std::to_string(gpu.cuda->index) + ": " + properties.name + ", " +
+                     std::to_string(properties.memory_bytes >> 20) + " MiB, compute capability " +
+                     compute_capability(properties) + ", " + (gpu.bus.empty() ? "" : gpu.bus + ", ") + properties.uuid;
+  if (gpu.cuda->peers.empty()) return text;
+  text += ", reaches";
+  for (const int peer : gpu.cuda->peers) text += " " + std::to_string(peer);
+  return text;
+}
+
+std::string say_versions(const Cuda& cuda) {
+  return "driver " + cuda_version(cuda.versions.driver) + ", run-time " + cuda_version(cuda.versions.runtime);
+}
+
+/// The first pair of devices that exchange through the host.
+std::string no_peers(const Cuda& cuda) {
+  for (const CudaDevice& device : cuda.devices) {
+    for (const CudaDevice& peer : cuda.devices) {
+      if (device.index == peer.index || std::count(device.peers.begin(), device.peers.end(), peer.index) != 0) continue;
+      return "GPUs " + std::to_string(device.index) + " and " + std::to_string(peer.index) +
+             " do not reach each other's memory: what they exchange goes through the host";
+    }
+  }
+  return {};
+}
+
 template <class T>
 std::string or_unknown(const std::optional<T>& value) {
   std::ostringstream text;
@@ -107,7 +170,7 @@ void add_places(std::string& text, const platform::ClusterSpec& cluster) {
 std::string to_json(const Report& report) {
   const platform::ClusterSpec& cluster = report.cluster;
   Json gpus = Json::array();
-  for (const Gpu& gpu : report.gpus) gpus.push_back({{"bus", gpu.bus}, {"model", gpu.model}});
+  for (const Gpu& gpu : report.gpus) gpus.push_back(say_gpu(gpu));
   Json inputs = Json::object();
   for (const auto& [name, channel] : cluster.inputs) inputs[name] = channel.path;
   Json json{{"platform", cluster.platform},
@@ -129,7 +192,7 @@ std::string to_json(const Report& report) {
             {"inputs", inputs},
             {"hyperparameters", say_hyperparameters(cluster.hyperparameters)},
             {"gpus", gpus},
-            {"engines", availabilities(report.engines)},
+            {"engines", say_engines(report)},
             {"transports", availabilities(report.transports)},
             {"warnings", report.warnings}};
   if (cluster.role != platform::Role::worker) json["role"] = platform::name_of(cluster.role);
@@ -156,7 +219,11 @@ std::string to_text(const Report& report) {
     add_line(text, "memory", std::to_string(report.machine.memory_bytes >> 20) + " MiB");
   }
   if (report.gpus.empty()) add_line(text, "gpus", "none");
-  for (const Gpu& gpu : report.gpus) add_line(text, "gpu", gpu.bus + " " + gpu.model);
+  for (const Gpu& gpu : report.gpus) add_line(text, "gpu", say_gpu_text(gpu));
+  add_line(text, "cuda",
+           report.cuda.reason.empty() ? say_versions(report.cuda) : "not available: " + report.cuda.reason);
+  add_line(text, "nccl",
+           report.nccl.version == 0 ? "not available: " + report.nccl.reason : nccl_version(report.nccl.version));
   for (const Availability& engine : report.engines) add_line(text, "engine " + engine.name, say(engine));
   for (const Availability& transport : report.transports) add_line(text, "transport " + transport.name, say(transport));
   for (const std::string& warning : report.warnings) add_line(text, "warning", warning);
@@ -177,10 +244,13 @@ std::vector<std::string> find_warnings(const Report& report, const platform::Env
     warnings.push_back(std::to_string(local) + " ranks on this host share " +
                        std::to_string(report.machine.processors) + " processors");
   }
-  if (!report.gpus.empty()) {
+  if (!report.gpus.empty() && !report.cuda.reason.empty()) {
     warnings.push_back(std::to_string(report.gpus.size()) +
-                       " GPUs are here, but this version computes on processors only");
+                       " GPUs are here, and nothing computes on them: " + report.cuda.reason);
   }
+  if (report.cuda.devices.size() > 1 && report.nccl.version == 0)
+    warnings.push_back("several GPUs and no NCCL: " + report.nccl.reason);
+  if (std::string apart = no_peers(report.cuda); !apart.empty()) warnings.push_back(std::move(apart));
   for (const Availability& transport : report.transports) {
     if (!transport.available)
       warnings.push_back("transport " + transport.name + " is not available: " + transport.reason);

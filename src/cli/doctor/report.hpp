@@ -3,6 +3,7 @@
 
 #include "cli/doctor/gpus.hpp"
 #include "cli/doctor/machine.hpp"
+#include "cli/doctor/nccl.hpp"
 #include "cli/doctor/transports.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
@@ -18,6 +19,8 @@ struct Report {
   std::optional<std::string> interface;  ///< the network interface other hosts would be reached by
   Machine machine;
   std::vector<Gpu> gpus;
+  Cuda cuda{"not looked for", {}, {}};
+  NcclLibrary nccl{0, "not looked for"};
   std::vector<Availability> engines;
   std::vector<Availability> transports;
   std::vector<std::string> warnings;

@@ -27,6 +27,9 @@ enum class LossKind : unsigned char { cross_entropy, squared };
 /// What parameters and gradients are kept as. Sums are f32 in any case, and so are the products of the models.
 enum class Precision : unsigned char { f32, bf16, f16 };
 
+/// What a model computes on.
+enum class ComputeDevice : unsigned char { cpu, cuda };
+
 /// Averages of the weights over training, which are what is evaluated and what is left in the end.
 struct AverageChoice {
   WeightAverageOptions rule{};
@@ -69,6 +72,7 @@ struct TrainOptions {
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;
   Precision precision = Precision::f32;
+  ComputeDevice device = ComputeDevice::cpu;
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
   CheckpointChoice checkpoints{};

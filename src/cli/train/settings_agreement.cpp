@@ -85,6 +85,7 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--no-overlap", !options.overlap);
   add("--order", options.order);
   add("--precision", options.precision);
+  if (options.device == ComputeDevice::cuda) add("--device", std::string("cuda"));
   add("--ema, --swa-from", options.average.has_value());
   if (options.average) {
     add("--ema", options.average->rule.decay);

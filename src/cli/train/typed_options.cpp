@@ -179,6 +179,10 @@ void describe(Arguments& flags, Typed& typed) {
               "first steps are skipped until the scale fits; sums stay f32")
       .one_of({"f32", "bf16", "f16"});
   flags
+      .option("--device", typed.device,
+              "cpu (default), or cuda: parameters, gradients and all arithmetic on GPUs; trains mlp on images, in f32")
+      .one_of({"cpu", "cuda"});
+  flags
       .option("--ema", typed.ema,
               "take the exponential moving average of the weights with this decay, below 1, for evaluation and result; "
               "the decay of step n is at most (1+n)/(10+n)",

@@ -87,8 +87,9 @@ class EmulatedRuntime final : public Runtime {
     const std::uint64_t seed = options_.seed + 0x9e3779b97f4a7c15u * ++made_;
     return {{DeviceKind::cuda, device}, new CommandQueue(device, seed, options_.delay)};
   }
-  void destroy(Stream stream) noexcept override { delete &queue_of(stream); }
+  void destroy(Stream stream) noexcept override { delete static_cast<CommandQueue*>(stream.pointer); }
   void synchronize(Stream stream) override {
+    check_stream(stream);
     refuse_capture(stream, "synchronize");
     queue_of(stream).synchronize();
   }
@@ -137,6 +138,7 @@ class EmulatedRuntime final : public Runtime {
   }
 
   void begin_capture(Stream stream) override {
+    check_stream(stream);
     refuse_capture(stream, "begin_capture");
     const std::lock_guard lock(capture_mutex_);
     captures_.emplace(stream.pointer, std::make_unique<Graph>());
@@ -169,9 +171,12 @@ class EmulatedRuntime final : public Runtime {
                                           "; there are " + std::to_string(options_.devices));
   }
   static CommandQueue& queue_of(Stream stream) { return *static_cast<CommandQueue*>(stream.pointer); }
-  void give(Stream stream, Command command) {
+  static void check_stream(Stream stream) {
     if (stream.pointer == nullptr)
       fail(ErrorCode::invalid_argument, "an emulated device has no default stream: make one");
+  }
+  void give(Stream stream, Command command) {
+    check_stream(stream);
     {
       const std::lock_guard lock(capture_mutex_);
       if (const auto found = captures_.find(stream.pointer); found != captures_.end())

@@ -318,6 +318,18 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
   }
 }
 
+TEST_CASE("train computes on the CPU, or on GPUs what it can compute there") {
+  CHECK(parsed({}).device == ComputeDevice::cpu);
+  CHECK(parsed({"--device", "cpu", "--model", "cnn"}).device == ComputeDevice::cpu);
+  CHECK(parsed({"--device", "cuda"}).device == ComputeDevice::cuda);
+  CHECK_THAT(refusal({"--device", "gpu"}), Contains("--device"));
+  CHECK(refusal({"--device", "cuda", "--model", "cnn"}) ==
+        "--device cuda trains mlp in this version: --model cnn needs --device cpu");
+  CHECK_THAT(refusal({"--device", "cuda", "--dataset", "csv:f"}), Contains("tables need --device cpu"));
+  CHECK_THAT(refusal({"--device", "cuda", "--precision", "bf16"}), Contains("--precision bf16 needs --device cpu"));
+  CHECK_THAT(refusal({"--device", "cuda", "--ema", "0.9"}), Contains("--ema needs --device cpu"));
+}
+
 TEST_CASE("train takes a dropout for perceptrons of images and of tables") {
   CHECK(parsed({}).dropout == 0.0);
   CHECK(parsed({"--dropout", "0.2"}).dropout == 0.2);

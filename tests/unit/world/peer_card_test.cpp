@@ -17,12 +17,14 @@ PeerCard a_card() {
           .settings = "transport auto, algorithm auto",
           .processors = {0, 1, 2, 8},
           .cache_domain = platform::CacheDomain{1, 8},
+          .device = "GPU-0f1e",
           .transports = {{"shm", "boot/4026531840/trireme-abc"}, {"tcp", "boot/1/10.0.0.1:99,[::1]:99"}}};
 }
 
 bool same(const PeerCard& a, const PeerCard& b) {
   return a.host == b.host && a.host_identity == b.host_identity && a.settings == b.settings &&
-         a.processors == b.processors && a.cache_domain == b.cache_domain && a.transports == b.transports;
+         a.processors == b.processors && a.cache_domain == b.cache_domain && a.device == b.device &&
+         a.transports == b.transports;
 }
 
 /// Parses, or finds the text corrupt; anything else fails the test.
@@ -68,11 +70,12 @@ TEST_CASE("a card that claims more than it has is corrupt") {
 
 TEST_CASE("a card whose processors or cache are none is corrupt") {
   const auto with = [](std::string_view processors, std::string_view domain) {
-    const auto empty = PeerCard{}.to_text();  // three empty texts, that of the processors, no domain, no transports
+    const auto empty =
+        PeerCard{}.to_text();  // three empty texts, that of the processors, no domain, no device, no transports
     std::string text = empty.substr(0, 12);
     const auto size = static_cast<std::uint32_t>(processors.size());
     for (int shift = 0; shift < 32; shift += 8) text += static_cast<char>((size >> shift) & 0xff);
-    return text + std::string(processors) + std::string(domain) + std::string(4, '\0');
+    return text + std::string(processors) + std::string(domain) + std::string(5, '\0');
   };
   const std::string unknown(1, '\0');
   REQUIRE(is_card(with("", unknown)));

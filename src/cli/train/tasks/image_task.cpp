@@ -4,6 +4,7 @@
 #include "cli/train/batch_norm_exchange.hpp"
 #include "cli/train/buffer_settling.hpp"
 #include "cli/train/content_hash.hpp"
+#include "cli/train/device.hpp"
 #include "cli/train/model.hpp"
 #include "cli/train/normalisation.hpp"
 #include "cli/train/shard_feed.hpp"
@@ -32,7 +33,8 @@ class ImageTask final : public Task {
         images_(images),
         communicator_(place.communicator),
         sync_batch_norm_(options.sync_batch_norm),
-        model_(make_model(options, images.sets.train, place.pass_rows)),
+        model_(place.device ? make_device_classifier(options, images.sets.train, place.pass_rows, *place.device)
+                            : make_model(options, images.sets.train, place.pass_rows)),
         loading_{.busy_threads = static_cast<unsigned>(place.local_ranks), .normalisation = images.normalisation},
         evaluated_(held_out().images, loading_) {
     if (images.held_out != 0) test_.emplace(images.sets.test, loading_);

@@ -4,6 +4,7 @@
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/data/distributed_sampler.hpp"
+#include "trireme/device/runtime.hpp"
 #include "trireme/layout/interval.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 #include "trireme/parallel/data_parallel.hpp"
@@ -107,11 +108,18 @@ class Task {
 
 inline void Task::end_step(Communicator&, const CallOptions&) {}
 
+/// A device that a rank computes on, and where its work goes.
+struct TaskDevice {
+  std::shared_ptr<device::Runtime> runtime{};
+  Stream stream{};  ///< outlives the task
+};
+
 /// The world a task is made for.
 struct TaskPlace {
   Communicator& communicator;
-  int local_ranks = 1;        ///< of this host
-  std::size_t pass_rows = 0;  ///< samples of a pass, but for one that a leaf may have more than another
+  int local_ranks = 1;                 ///< of this host
+  std::size_t pass_rows = 0;           ///< samples of a pass, but for one that a leaf may have more than another
+  std::optional<TaskDevice> device{};  ///< unset: the model computes on the host
 };
 
 /// Samples, before there is a world: whatever is wrong with them is said first.

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/options.hpp"
+#include "cli/train/tasks/task.hpp"
+#include "trireme/data/labelled_images.hpp"
+#include "trireme/models/classifier.hpp"
+
+#include <cstddef>
+#include <memory>
+
+namespace trireme::cli {
+
+/// Before there is a world: whether what --device names can be trained on.
+/// Errors: unsupported, saying what is missing.
+void check_device(const TrainOptions& options);
+
+/// The model that was asked for, on a device: its parameters and gradients are views of device memory.
+/// Errors: invalid_argument for a model that has no twin there; device.
+std::unique_ptr<models::Classifier> make_device_classifier(const TrainOptions& options,
+                                                           const data::LabelledImages& images, std::size_t rows,
+                                                           const TaskDevice& device);
+
+}  // namespace trireme::cli

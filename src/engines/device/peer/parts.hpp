@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "engines/device/peer/itinerary.hpp"
+#include "engines/device/peer/peer_engine.hpp"
+#include "engines/device/peer/round.hpp"
+#include "engines/device/peer/window.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/comm/device_engine.hpp"
+#include "trireme/device/owned.hpp"
+#include "trireme/layout/reduction_tree.hpp"
+#include "trireme/transport/endpoint.hpp"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace trireme::engines::device {
+
+/// Wakes whoever sleeps in the endpoint, from a thread of the device's; outlives neither's owner by ringing.
+class PeerBell {
+ public:
+  explicit PeerBell(transport::Endpoint& endpoint) : endpoint_(&endpoint) {}
+  void ring() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (endpoint_ != nullptr) endpoint_->wake();
+  }
+  void silence() noexcept {
+    const std::lock_guard lock(mutex_);
+    endpoint_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  transport::Endpoint* endpoint_;
+};
+
+/// What a peer engine has. Under the progress lock, but for what kernels write to.
+struct PeerEngine::Parts {
+  struct Program {
+    int leaves;
+    bool balanced;
+    std::vector<std::int16_t> postfix;
+  };
+
+  explicit Parts(comm::DeviceRoom room_)
+      : room(std::move(room_)),
+        words(room.runtime, 4096),
+        control_memory(room.runtime, 4096),
+        control(new (control_memory.data()) peer::Control{}),
+        stream(room.runtime, room.device.index),
+        bell_stream(room.runtime, room.device.index),
+        bell_rung(room.runtime, room.device.index),
+        bell(std::make_unique<PeerBell>(room.room.endpoint)) {}
+
+  const std::vector<std::int16_t>& program_of(int leaves);
+  bool balanced(int leaves);
+  const Program& known(int leaves);
+  const std::vector<peer::Piece>& pieces_within(std::span<const TensorView> tensors, std::uint64_t size,
+                                                peer::Itinerary::Range range);
+  /// Why kernels have been told to leave, if captured ones have told it.
+  Error graph_failure() const;
+  void ring_after(const trireme::device::OwnedEvent& end);
+  bool drained() noexcept;
+  bool read_by_all(trireme::device::OwnedEvent& copied);
+
+  comm::DeviceRoom room;
+  peer::WindowLayout layout{};
+  std::uint64_t one_shot_bytes = 0;
+  peer::Windows windows;
+  trireme::device::PinnedBuffer words;
+  trireme::device::PinnedBuffer control_memory;
+  peer::Control* control;
+  trireme::device::OwnedStream stream;
+  trireme::device::OwnedStream bell_stream;
+  trireme::device::OwnedEvent bell_rung;
+  std::unique_ptr<PeerBell> bell;
+  std::array<peer::Round, peer::Windows::channels> rounds{};  ///< what is alike in all launches stays in them
+  std::vector<Program> programs;
+  std::vector<peer::Piece> pieces;
+  std::vector<comm::Operation*> line;  ///< not launched to their ends, oldest first
+  bool disputed = false;
+  bool abandoned = false;  ///< a kernel did not leave
+};
+
+}  // namespace trireme::engines::device

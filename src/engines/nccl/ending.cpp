@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engines/nccl/ending.hpp"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace trireme::engines::nccl {
+namespace {
+
+constexpr std::chrono::seconds longest_farewell{10};
+constexpr std::chrono::milliseconds between_questions{1};
+
+struct Task {
+  explicit Task(Ending ending_) : ending(std::move(ending_)) {}
+  Ending ending;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool over = false;
+
+  /// All ranks' communicators are at rest, or a rank does not come.
+  bool finalize(api::Comm comm) const {
+    const api::Calls& calls = ending.library->calls();
+    api::Result state = calls.comm_finalize(comm);
+    const auto until = std::chrono::steady_clock::now() + longest_farewell;
+    while (state == api::in_progress) {
+      if (std::chrono::steady_clock::now() >= until) return false;
+      std::this_thread::sleep_for(between_questions);
+      if (calls.comm_get_async_error(comm, &state) != api::success) return false;
+    }
+    return state == api::success;
+  }
+  void run() noexcept {
+    const api::Calls& calls = ending.library->calls();
+    try {
+      ending.runtime->make_current(ending.device);
+    } catch (...) {  // NCCL will say so
+    }
+    for (const api::Comm comm : ending.comms) {
+      if (ending.orderly && finalize(comm)) {
+        calls.comm_destroy(comm);
+      } else {
+        calls.comm_abort(comm);
+      }
+    }
+    // What stood behind NCCL's work on the streams still runs, and uses memory of others.
+    try {
+      for (const device::OwnedStream& stream : ending.streams) stream.synchronize();
+    } catch (...) {  // the device has failed: nothing runs there any more
+    }
+    ending.streams.clear();
+    ending.buffers.clear();
+    ending.runtime.reset();
+    const std::shared_ptr<Library> library = std::move(ending.library);
+    const std::lock_guard lock(mutex);
+    over = true;
+    changed.notify_all();
+    --library->ending();
+  }
+};
+
+}  // namespace
+
+bool end(Ending ending, std::chrono::milliseconds patience) noexcept {
+  if (ending.comms.empty()) return true;
+  Library& library = *ending.library;
+  ++library.ending();
+  std::shared_ptr<Task> task;
+  try {
+    task = std::make_shared<Task>(std::move(ending));
+    std::thread([task] { task->run(); }).detach();
+  } catch (const std::system_error&) {  // no thread to be had: all that is there stays, rather than block
+    static_cast<void>(new (std::nothrow) std::shared_ptr<Task>(task));
+    return false;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  std::unique_lock lock(task->mutex);
+  return task->changed.wait_for(lock, patience, [&] { return task->over; });
+}
+
+}  // namespace trireme::engines::nccl

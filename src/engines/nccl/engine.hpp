@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "comm/operation.hpp"
+#include "engines/nccl/clique.hpp"
+#include "engines/nccl/collectives.hpp"
+#include "engines/nccl/factory.hpp"
+#include "engines/nccl/operation_state.hpp"
+#include "engines/nccl/surroundings.hpp"
+#include "engines/nccl/transfers.hpp"
+#include "trireme/comm/device_engine.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace trireme::engines::nccl {
+
+/// The engine for device memory whose bytes NCCL moves: in the fastest order by its own reductions, in the canonical by an
+/// exchange of blocks, our ordered kernel and an all-gather.
+///
+/// Operations are given to the engine's stream in the order of their numbers, at once when NCCL can take them; sends and
+/// receives to a stream of their own. Nothing of it waits for the device or for other ranks.
+class Engine final : public comm::Engine {
+ public:
+  /// Collective: compares versions and devices of the members, makes their NCCL communicators, connects them.
+  /// Errors: unsupported, mismatch, device, timeout, peer_lost.
+  Engine(std::shared_ptr<Library> library, comm::DeviceRoom room, const EngineOptions& options);
+  ~Engine() override;
+
+  std::unique_ptr<comm::EngineState> make_state() override;
+  void start(comm::Operation& operation) override;
+  comm::Progress poll(comm::Operation& operation) noexcept override;
+  bool order(comm::Operation& operation, Stream stream) noexcept override;
+  void finish(comm::Operation& operation) noexcept override;
+  void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
+  comm::Capabilities capabilities() const override {
+    return {.name = "nccl", .device = DeviceKind::cuda, .canonical = true};
+  }
+  /// Not this way: the factory makes every communicator's.
+  std::unique_ptr<comm::Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
+  Explanation explain(const comm::Request& request) const override;
+
+  Clique& clique() { return *clique_; }
+  const std::shared_ptr<Library>& library() const { return surroundings_.library; }
+
+ private:
+  void open(comm::DeviceRoom& room);
+  void await_device(const Clique::Waiting& waiting);
+  bool advance();
+  bool advance_collectives();
+  void blame(comm::Operation* operation, const Error& error) noexcept;
+  comm::Progress fail(comm::Operation& operation) const noexcept;
+  void end(bool orderly) noexcept;
+  /// Whether NCCL may be asked to split it: nothing is under way, nothing has failed.
+  bool can_split() const { return active_ == 0 && !stuck_; }
+
+  Surroundings surroundings_;
+  EngineOptions options_;
+  std::optional<Clique> clique_;  // of collectives
+  std::optional<Clique> transfers_clique_;
+  device::OwnedStream stream_;
+  device::OwnedStream transfers_stream_;
+  std::optional<Collectives> collectives_;
+  std::optional<Transfers> transfers_;
+  std::vector<comm::Operation*> waiting_;  // collectives not given whole, in order
+  std::atomic<std::size_t> active_{0};     // collectives started and not finished
+  std::atomic<bool> stuck_{false};         // something failed: nothing more is given to the device
+  bool ended_ = false;
+  std::optional<std::chrono::steady_clock::time_point> other_failed_since_;
+};
+
+}  // namespace trireme::engines::nccl

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "engines/nccl/library.hpp"
+#include "engines/nccl/programs.hpp"
+#include "trireme/comm/device_engine.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace trireme::engines::nccl {
+
+/// What the parts of one engine share.
+struct Surroundings {
+  Surroundings(std::shared_ptr<Library> library_, const comm::DeviceRoom& all)
+      : library(std::move(library_)),
+        runtime(all.runtime),
+        device(all.device.index),
+        room(all.room),
+        programs(static_cast<int>(all.room.members.size())) {}
+  std::size_t ranks() const { return room.members.size(); }
+  std::size_t self() const { return static_cast<std::size_t>(room.rank); }
+
+  std::shared_ptr<Library> library;
+  std::shared_ptr<device::Runtime> runtime;
+  int device;
+  comm::EngineRoom room;
+  Programs programs;
+};
+
+}  // namespace trireme::engines::nccl

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/failures.hpp"
+#include "unit/engines_device/peer_world.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace trireme {
+namespace {
+
+using testing::error_of;
+using testing::has;
+using testing::OnDevice;
+using testing::peer_world;
+using testing::run_ranks_collecting;
+using testing::small_slots;
+
+/// Rank 0's all_reduce has ended: whoever holds up the others may go on.
+std::atomic<bool> failed{false};
+
+void wait_for_failure() noexcept {
+  for (int k = 0; k < 6000 && !failed.load(); ++k) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+/// What each rank's all_reduce ends with when `instead` is what rank 2 does; all then check that their device is free.
+std::vector<Error> ends_of(const std::shared_ptr<device::Runtime>& runtime, int ranks,
+                           const std::function<void(Communicator&, const OnDevice&)>& instead,
+                           std::chrono::milliseconds deadline) {
+  std::vector<Error> ends(static_cast<std::size_t>(ranks));
+  failed.store(false);
+  const auto thrown = run_ranks_collecting(
+      ranks,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const int rank = communicator.rank();
+        const OnDevice here(runtime, rank);
+        const auto a = here.copy_of(std::vector<float>(9000, 1.0f));
+        Error& end = ends[static_cast<std::size_t>(rank)];
+        communicator.all_reduce(a.view(DType::f32, 9000), a.view(DType::f32, 9000), sum);  // all is well
+        end = error_of([&] {
+          if (rank == 2) return instead(communicator, here);
+          communicator.all_reduce(a.view(DType::f32, 9000), a.view(DType::f32, 9000), sum,
+                                  {.deadline = deadline, .label = "gradients"});
+        });
+        if (rank == 0) failed.store(true);
+        if (rank == 2 && !end) end = error_of([&] { communicator.barrier(); });
+        // The engine's kernels have left: its memory is as it was, and the device takes work.
+        const auto values = here.back<float>(a, 9000);
+        if (rank != 2 && values != std::vector<float>(9000, static_cast<float>(ranks)))
+          fail(ErrorCode::corrupt, "a failed operation has written");
+      },
+      peer_world(runtime, small_slots));
+  for (const auto& each : thrown) {
+    if (each) CHECK(error_of([&] { std::rethrow_exception(each); }).code != ErrorCode::corrupt);
+  }
+  return ends;
+}
+
+}  // namespace
+
+TEST_CASE("A rank that never calls is named at the deadline, and the devices of the others are free again") {
+  const auto runtime = device::emulated_runtime({.seed = 3});
+  const auto ends = ends_of(
+      runtime, 4, [](Communicator&, const OnDevice&) { wait_for_failure(); }, std::chrono::milliseconds(600));
+  for (const Error& end : ends) {
+    CHECK(end.code == ErrorCode::timeout);
+    CHECK(has(end.message, "rank 2"));
+    CHECK(end.peer_rank == 2);
+  }
+}
+
+TEST_CASE("A rank that calls with another count is met at once, on both sides, with both calls") {
+  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
+  const auto ends = ends_of(
+      runtime, 4,
+      [](Communicator& communicator, const OnDevice& here) {
+        const auto b = here.bytes(4 * 70000);
+        communicator.all_reduce(b.view(DType::f32, 70000), b.view(DType::f32, 70000), sum);
+      },
+      std::chrono::seconds(60));
+  for (const Error& end : ends) {
+    CHECK(end.code == ErrorCode::mismatch);
+    CHECK(has(end.message, "count 9000"));
+    CHECK(has(end.message, "count 70000"));
+  }
+}
+
+TEST_CASE("A rank that calls another collective, of device or host memory, is met at once") {
+  const bool on_host = GENERATE(false, true);
+  const auto runtime = device::emulated_runtime({.devices = 1, .seed = 3});
+  const auto ends = ends_of(
+      runtime, 3,
+      [&](Communicator& communicator, const OnDevice& here) {
+        std::vector<float> data(9000);
+        const auto b = here.bytes(4 * 9000);
+        communicator.broadcast(on_host ? TensorView(std::span<float>(data)) : b.view(DType::f32, 9000), 2);
+      },
+      std::chrono::seconds(60));
+  for (const Error& end : ends) {
+    CHECK(end.code == ErrorCode::mismatch);
+    CHECK(has(end.message, "all_reduce"));
+    CHECK(has(end.message, "broadcast"));
+  }
+}
+
+TEST_CASE("A rank whose stream does not come to the operation is named itself") {
+  const auto runtime = device::emulated_runtime({.seed = 3});
+  const auto ends = ends_of(
+      runtime, 3,
+      [&](Communicator& communicator, const OnDevice& here) {
+        const auto b = here.bytes(4 * 9000);
+        runtime->call([](void*) noexcept { wait_for_failure(); }, nullptr, here.stream());
+        communicator.all_reduce(b.view(DType::f32, 9000), b.view(DType::f32, 9000), sum, {.stream = here.stream()});
+      },
+      std::chrono::milliseconds(600));
+  for (const Error& end : ends) {
+    CHECK(end.code == ErrorCode::timeout);
+    CHECK(end.peer_rank == 2);
+  }
+}
+
+TEST_CASE("Settings of the peer engine that cannot be are refused") {
+  const auto runtime = device::emulated_runtime({});
+  for (const engines::device::PeerOptions options :
+       {engines::device::PeerOptions{.slot_bytes = 4096}, engines::device::PeerOptions{.slot_bytes = 65537},
+        engines::device::PeerOptions{.blocks = 4000}}) {
+    const auto thrown = run_ranks_collecting(
+        2, [](World&) {}, peer_world(runtime, options));
+    for (const auto& each : thrown) {
+      REQUIRE(each);
+      CHECK(error_of([&] { std::rethrow_exception(each); }).code == ErrorCode::invalid_argument);
+    }
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every operation over the fake NCCL, beside the host engine's on the same numbers.
+#include "engines_nccl/nccl_world.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+using namespace trireme;
+using testing::elements;
+using testing::fresh_nccl;
+using testing::OnDevice;
+using testing::over_nccl;
+using testing::run_ranks;
+
+namespace {
+
+using ByteVector = std::vector<std::byte>;
+
+constexpr DType every_dtype[] = {DType::f64,    DType::f32, DType::f16,    DType::bf16, DType::f8e4m3,
+                                 DType::f8e5m2, DType::i64, DType::i32,    DType::i8,   DType::u64,
+                                 DType::u32,    DType::u8,  DType::boolean};
+
+std::vector<ReduceOp> ops_of(DType dtype, int rank) {
+  std::vector<ReduceOp> ops{product, minimum, maximum};
+  if (dtype != DType::boolean) ops.push_back(sum);
+  if (is_floating(dtype)) {
+    ops.push_back(average);
+    ops.push_back(average_over(2.5));
+    ops.push_back(premultiplied_sum(0.75 + rank));
+  }
+  return ops;
+}
+
+/// What happens on the host and on the device; Catch's assertions are not for threads.
+struct Findings {
+  std::atomic<int> differ{0};
+  std::atomic<int> compared{0};
+  void compare(const ByteVector& host, const ByteVector& device) {
+    ++compared;
+    if (host != device) ++differ;
+  }
+};
+
+TensorView view(ByteVector& bytes, DType dtype, std::size_t first = 0, std::size_t count = ~std::size_t{0}) {
+  return {bytes.data() + first * size_of(dtype), std::min(count, bytes.size() / size_of(dtype) - first), dtype};
+}
+
+void reduce_everything(World& world, const testing::RunRanksOptions& options, ReductionOrder order,
+                       Findings& findings) {
+  auto communicator = world.communicator();
+  const OnDevice here(world, options);
+  const auto ranks = static_cast<std::size_t>(communicator.size());
+  const int rank = communicator.rank(), root = communicator.size() - 1;
+  const bool exact = order == ReductionOrder::fastest;
+  const CallOptions on_host{.order = order}, on_device{.order = order, .stream = here.stream()};
+  for (const DType dtype : every_dtype) {
+    for (const ReduceOp op : ops_of(dtype, rank)) {
+      if (exact && (op.kind == ReduceKind::average || op.kind == ReduceKind::premultiplied_sum) && size_of(dtype) < 4)
+        continue;  // rounded more than once in the fastest order
+      for (const std::size_t count : ranks == 3 ? std::vector<std::size_t>{1, 2600} : std::vector<std::size_t>{1100}) {
+        const auto seed = static_cast<std::uint64_t>(rank) + count;
+        ByteVector input = elements(dtype, count, seed, exact), output(input.size());
+        const auto in = here.up(input), out = here.up(output);
+        communicator.all_reduce(view(input, dtype), view(output, dtype), op, on_host);
+        communicator.all_reduce(in.view(dtype, count), out.view(dtype, count), op, on_device);
+        findings.compare(output, here.down(out));
+        communicator.all_reduce(in.view(dtype, count), in.view(dtype, count), op, on_device);
+        findings.compare(output, here.down(in));
+
+        input = elements(dtype, count, seed + 5, exact);
+        const auto again = here.up(input);
+        communicator.reduce(view(input, dtype), view(output, dtype), root, op, on_host);
+        communicator.reduce(again.view(dtype, count), out.view(dtype, count), root, op, on_device);
+        if (rank == root) findings.compare(output, here.down(out));
+
+        ByteVector long_input = elements(dtype, count * ranks, seed + 9, exact);
+        const auto whole = here.up(long_input);
+        communicator.reduce_scatter(view(long_input, dtype), view(output, dtype), op, on_host);
+        communicator.reduce_scatter(whole.view(dtype, count * ranks), out.view(dtype, count), op, on_device);
+        findings.compare(output, here.down(out));
+      }
+    }
+  }
+}
+
+void move_everything(World& world, const testing::RunRanksOptions& options, Findings& findings) {
+  auto communicator = world.communicator();
+  const OnDevice here(world, options);
+  const auto ranks = static_cast<std::size_t>(communicator.size());
+  const auto self = static_cast<std::size_t>(communicator.rank());
+  const int root = communicator.size() / 2;
+  const bool is_root = communicator.rank() == root;
+  const CallOptions on_device{.stream = here.stream()};
+  for (const DType dtype : {DType::f32, DType::f8e4m3, DType::i64}) {
+    const std::size_t count = 301;
+    ByteVector one = elements(dtype, count, self + 1), all = elements(dtype, count * ranks, self + 2);
+    ByteVector small(one.size()), large(all.size());
+    const auto d_one = here.up(one), d_all = here.up(all), d_small = here.up(small), d_large = here.up(large);
+    const auto v_one = d_one.view(dtype, count), v_all = d_all.view(dtype, count * ranks);
+    const auto v_small = d_small.view(dtype, count), v_large = d_large.view(dtype, count * ranks);
+
+    communicator.all_gather(view(one, dtype), view(large, dtype));
+    communicator.all_gather(v_one, v_large, on_device);
+    findings.compare(large, here.down(d_large));
+
+    communicator.gather(view(one, dtype), view(large, dtype), root);
+    communicator.gather(v_one, v_large, root, on_device);
+    if (is_root) findings.compare(large, here.down(d_large));
+
+    communicator.scatter(view(all, dtype), view(small, dtype), root);
+    communicator.scatter(v_all, v_small, root, on_device);
+    findings.compare(small, here.down(d_small));
+
+    communicator.all_to_all(view(all, dtype), view(large, dtype));
+    communicator.all_to_all(v_all, v_large, on_device);
+    findings.compare(large, here.down(d_large));
+    communicator.all_to_all(v_all, v_all, on_device);
+    findings.compare(large, here.down(d_all));
+
+    communicator.broadcast(view(one, dtype), root);
+    communicator.broadcast(v_one, root, on_device);
+    findings.compare(one, here.down(d_one));
+
+    // Rank r gives 10 r + 3 elements, rank 1 none.
+    std::vector<std::size_t> counts(ranks);
+    std::size_t sum_of_counts = 0;
+    for (std::size_t r = 0; r < ranks; ++r) sum_of_counts += counts[r] = r == 1 ? 0 : 10 * r + 3;
+    ByteVector mine = elements(dtype, counts[self], self + 3), together(sum_of_counts * size_of(dtype));
+    const auto d_mine = here.up(mine), d_together = here.up(together);
+    communicator.all_gather(view(mine, dtype), view(together, dtype), counts);
+    communicator.all_gather(d_mine.view(dtype, counts[self]), d_together.view(dtype, sum_of_counts), counts, on_device);
+    findings.compare(together, here.down(d_together));
+    communicator.gather(view(mine, dtype), view(together, dtype), counts, root);
+    communicator.gather(d_mine.view(dtype, counts[self]), d_together.view(dtype, sum_of_counts), counts, root,
+                        on_device);
+    if (is_root) findings.compare(together, here.down(d_together));
+    together = elements(dtype, sum_of_counts, 4);
+    const auto d_parts = here.up(together);
+    communicator.scatter(view(together, dtype), view(mine, dtype), counts, root);
+    communicator.scatter(d_parts.view(dtype, sum_of_counts), d_mine.view(dtype, counts[self]), counts, root, on_device);
+    findings.compare(mine, here.down(d_mine));
+
+    // Rank i sends 2 i + j elements to rank j.
+    std::vector<std::size_t> to(ranks), from(ranks);
+    std::size_t sent = 0, received = 0;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      sent += to[r] = 2 * self + r;
+      received += from[r] = 2 * r + self;
+    }
+    ByteVector out = elements(dtype, sent, self + 5), in(received * size_of(dtype));
+    const auto d_out = here.up(out), d_in = here.up(in);
+    communicator.all_to_all(view(out, dtype), to, view(in, dtype), from);
+    communicator.all_to_all(d_out.view(dtype, sent), to, d_in.view(dtype, received), from, on_device);
+    findings.compare(in, here.down(d_in));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("canonical reductions over NCCL have the host's bits: every dtype and operation on 1 to 4 ranks") {
+  auto& fake = fresh_nccl();
+  for (int ranks = 1; ranks <= 4; ++ranks) {
+    CAPTURE(ranks);
+    Findings findings;
+    const auto options = over_nccl(ranks);
+    run_ranks(
+        ranks, [&](World& world) { reduce_everything(world, options, ReductionOrder::canonical, findings); }, options);
+    REQUIRE(findings.compared > 250);
+    REQUIRE(findings.differ == 0);
+    REQUIRE(fake.native == 0);
+    REQUIRE(fake.misused == 0);
+  }
+}
+
+TEST_CASE("in the fastest order NCCL reduces by itself what it has, and what is exact is the same") {
+  auto& fake = fresh_nccl();
+  for (int ranks = 1; ranks <= 4; ++ranks) {
+    CAPTURE(ranks);
+    Findings findings;
+    const auto options = over_nccl(ranks);
+    run_ranks(
+        ranks, [&](World& world) { reduce_everything(world, options, ReductionOrder::fastest, findings); }, options);
+    REQUIRE(findings.differ == 0);
+    REQUIRE(fake.native > 0);
+  }
+}
+
+TEST_CASE("native and canonical reductions can be told apart") {
+  fresh_nccl();
+  const auto options = over_nccl(3);
+  std::atomic<int> rotated{0}, ordered{0};
+  run_ranks(
+      3,
+      [&](World& world) {
+        const OnDevice here(world, options);
+        const float values[] = {1e8f, 1.0f, -1e8f};
+        const float mine = values[world.communicator().rank()];
+        for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
+          ByteVector bytes(sizeof mine);
+          std::memcpy(bytes.data(), &mine, sizeof mine);
+          const auto buffer = here.up(bytes);
+          world.communicator().all_reduce(buffer.view(DType::f32, 1), buffer.view(DType::f32, 1), sum,
+                                          {.order = order, .stream = here.stream()});
+          bytes = here.down(buffer);
+          float result = 0.0f;
+          std::memcpy(&result, bytes.data(), sizeof result);
+          // (1e8 + 1) - 1e8 in the brackets; the fake adds (1 - 1e8) + 1e8.
+          if (order == ReductionOrder::canonical && result == (1e8f + 1.0f) - 1e8f) ++ordered;
+          if (order == ReductionOrder::fastest && result == (1.0f + -1e8f) + 1e8f) ++rotated;
+        }
+      },
+      options);
+  REQUIRE(ordered == 3);
+  REQUIRE(rotated == 3);
+}
+
+TEST_CASE("whatever only moves bytes arrives over NCCL as over the host") {
+  for (const char* path : {FAKE_NCCL, FAKE_NCCL_OLD}) {
+    fresh_nccl(path);
+    for (int ranks = 1; ranks <= 4; ++ranks) {
+      CAPTURE(path, ranks);
+      Findings findings;
+      const auto options = over_nccl(ranks, path);
+      run_ranks(
+          ranks, [&](World& world) { move_everything(world, options, findings); }, options);
+      REQUIRE(findings.compared > 0);
+      REQUIRE(findings.differ == 0);
+    }
+  }
+}
+
+TEST_CASE("a group of hundreds of tensors is one group of calls, in both orders the host's bits") {
+  auto& fake = fresh_nccl();
+  const auto options = over_nccl(3);
+  for (const auto order : {ReductionOrder::fastest, ReductionOrder::canonical}) {
+    Findings findings;
+    std::atomic<int> groups{0};
+    run_ranks(
+        3,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          const OnDevice here(world, options);
+          std::vector<ByteVector> host;
+          std::vector<device::Buffer> device;
+          std::vector<TensorView> on_host, on_device;
+          for (std::size_t i = 0; i < 300; ++i) {
+            host.push_back(elements(DType::f32, i % 17 == 3 ? 0 : 1 + i,
+                                    i + static_cast<std::size_t>(communicator.rank()),
+                                    order == ReductionOrder::fastest));
+            device.push_back(here.up(host.back()));
+          }
+          for (std::size_t i = 0; i < host.size(); ++i) {
+            on_host.push_back(view(host[i], DType::f32));
+            on_device.push_back(device[i].view(DType::f32, on_host[i].count));
+          }
+          const auto compare = [&] {
+            for (std::size_t i = 0; i < host.size(); ++i) findings.compare(host[i], here.down(device[i]));
+          };
+          communicator.all_reduce_group(on_host, average, {.order = order});
+          communicator.barrier();
+          if (communicator.rank() == 0) fake.forget();
+          communicator.barrier();
+          communicator.all_reduce_group(on_device, average, {.order = order, .stream = here.stream()});
+          communicator.barrier();
+          if (communicator.rank() == 0) groups = fake.groups.load();
+          compare();
+          if (order == ReductionOrder::canonical) {
+            const double factor = 0.5 + communicator.rank();
+            communicator.all_reduce_group(on_host, premultiplied_sum(factor));
+            communicator.all_reduce_group(on_device, premultiplied_sum(factor), {.stream = here.stream()});
+            compare();
+          }
+          communicator.broadcast_group(on_host, 1);
+          communicator.broadcast_group(on_device, 1, {.stream = here.stream()});
+          compare();
+        },
+        options);
+    CAPTURE(name_of(order));
+    REQUIRE(findings.differ == 0);
+    REQUIRE(groups == (order == ReductionOrder::fastest ? 3 : 6));  // the exchange and the gathering, on each rank
+    REQUIRE(fake.largest_group >= 282);
+  }
+}
+
+TEST_CASE("operations run behind what the caller's stream was given, and it goes on behind them, without the host") {
+  auto& fake = fresh_nccl();
+  const auto options =
+      over_nccl(4, engines::nccl::factory(engines::nccl::load(FAKE_NCCL)), std::chrono::microseconds(100));
+  for (const int late : {0, 3}) {
+    Findings findings;
+    run_ranks(
+        4,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          const OnDevice here(world, options);
+          const std::size_t count = 5000;
+          const auto buffer = here.room_for(count);
+          const auto result = here.room_for(count);
+          ByteVector expected(count), found(count);
+          if (communicator.rank() == 0) fake.late = late;
+          communicator.barrier();
+          for (int round = 1; round <= 20; ++round) {
+            here.runtime().fill(buffer.data(), static_cast<std::byte>(round), count, here.stream());
+            const auto bytes = buffer.view(DType::u8, count);
+            auto work = communicator.all_reduce_async(bytes, bytes, sum, {.stream = here.stream()});
+            work.wait_on(here.stream());
+            here.runtime().copy(result.data(), buffer.data(), count, here.stream());
+            here.runtime().fill(buffer.data(), std::byte{99}, count, here.stream());
+            std::fill(expected.begin(), expected.end(), static_cast<std::byte>(4 * round));
+            here.runtime().copy(found.data(), result.data(), count, here.stream());
+            here.runtime().synchronize(here.stream());
+            findings.compare(expected, found);
+            work.wait();
+          }
+        },
+        options);
+    CAPTURE(late);
+    REQUIRE(findings.differ == 0);
+    REQUIRE(fake.misused == 0);
+    fake.late = 0;
+  }
+}
+
+TEST_CASE("partial sums in f32 become bf16 over NCCL with the host's bits") {
+  fresh_nccl();
+  const auto options = over_nccl(3);
+  Findings findings;
+  run_ranks(
+      3,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const OnDevice here(world, options);
+        for (const std::size_t count : {std::size_t{100}, std::size_t{6000}}) {
+          ByteVector input = elements(DType::f32, count, static_cast<std::uint64_t>(communicator.rank())),
+                     output(2 * count);
+          const auto in = here.up(input), out = here.up(output);
+          communicator.all_reduce(view(input, DType::f32), view(output, DType::bf16), average, {.leaves = 8});
+          communicator.all_reduce(in.view(DType::f32, count), out.view(DType::bf16, count), average,
+                                  {.stream = here.stream(), .leaves = 8});
+          findings.compare(output, here.down(out));
+        }
+      },
+      options);
+  REQUIRE(findings.compared == 6);
+  REQUIRE(findings.differ == 0);
+}
