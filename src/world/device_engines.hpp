@@ -11,12 +11,18 @@
 
 namespace trireme {
 
-/// What this rank's card says of its device; empty: it has none.
-std::optional<std::string> uuid_of(const comm::DeviceOptions& devices);
+/// What this rank's card says of its device and of the NCCL that it would use; empty: it has none.
+std::optional<std::string> device_card(const Settings& settings);
 
-/// This rank's device and who serves its memory, chosen by what all ranks have: the same choice on all that have one. Loads
-/// our kernels on every device.
-/// Errors: unsupported when the engine asked for is not there; device.
-comm::DeviceOptions devices_of(const Settings& settings, std::span<const PeerCard> cards);
+/// Who serves a rank's device.
+struct DeviceChoice {
+  comm::DeviceOptions options;
+  bool rings = true;  ///< as comm::ContextOptions::engine_rings
+};
+
+/// This rank's device and who serves its memory, chosen by what all ranks have: the same choice on all that have one. NCCL where
+/// every rank has a GPU of its own and the same NCCL, and the host's engine is ours; otherwise our own. Loads our kernels.
+/// Errors: unsupported when the engine asked for is not there, or not with MPI; device.
+DeviceChoice devices_of(const Settings& settings, std::span<const PeerCard> cards);
 
 }  // namespace trireme

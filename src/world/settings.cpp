@@ -245,6 +245,7 @@ Settings settle(const Options& options, const platform::Environment& environment
   }
   settle_device(options, environment, settings);
   settings.mpi_module = environment.find("TRIREME_MPI_MODULE").value_or("");
+  settings.nccl_library = environment.find("TRIREME_NCCL_LIBRARY").value_or("");
   if (const auto setting = pick(options.algorithm, "algorithm", environment, "TRIREME_ALGORITHM");
       setting.text && *setting.text != "auto") {
     plan::Algorithm algorithm{};

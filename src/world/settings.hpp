@@ -20,6 +20,7 @@ struct Settings {
   std::string transport = "auto";      ///< auto, mem, shm, tcp
   std::string engine = "host";         ///< host, mpi
   std::string mpi_module{};            ///< the file; empty: where it is installed
+  std::string nccl_library{};          ///< the file; empty: libnccl.so.2 as the loader finds it
   comm::DeviceOptions devices{};       ///< no runtime: this rank has none
   std::string device_engine = "auto";  ///< auto, nccl, device
   std::optional<plan::Algorithm> algorithm{};

@@ -71,7 +71,7 @@ PeerCard card_of(const Settings& settings) {
                 .settings = settings_text(settings),
                 .processors = platform::allowed_processors(),
                 .cache_domain = {},
-                .device = uuid_of(settings.devices),
+                .device = device_card(settings),
                 .transports = {}};
   card.cache_domain = platform::domain_of(card.processors);
   return card;
@@ -139,7 +139,8 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
   contents->engine = settings.engine;
   contents->hosts = {net::host_name()};
   contents->transports = {"self"};
-  contents->devices = devices_of(settings, std::array{card_of(settings)});
+  const DeviceChoice devices = devices_of(settings, std::array{card_of(settings)});
+  contents->devices = devices.options;
   contents->context = comm::open_context({.hosts = contents->hosts,
                                           .transports = contents->transports,
                                           .timeout = settings.timeout,
@@ -147,7 +148,7 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
                                           .cache_groups = settings.cache_groups,
                                           .make_engine = factory_of(settings, contents->mpi),
                                           .devices = contents->devices,
-                                          .engine_rings = settings.engine != "mpi",
+                                          .engine_rings = settings.engine != "mpi" && devices.rings,
                                           .log = settings.log,
                                           .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
                                           .doorbell = std::make_shared<transport::Doorbell>()},
@@ -209,7 +210,8 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
     contents.local_size += &card != &cards[static_cast<std::size_t>(cluster.rank)];
   }
   contents.transports = links.transports;
-  contents.devices = devices_of(settings, cards);
+  const DeviceChoice devices = devices_of(settings, cards);
+  contents.devices = devices.options;
   const bool crosses_network = settings.transport == "tcp" || !one_host;
   const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   auto cache_groups = settings.cache_groups;
@@ -230,7 +232,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .progress_thread = settings.progress_thread.value_or(crosses_network),
        .make_engine = factory_of(settings, contents.mpi),
        .devices = contents.devices,
-       .engine_rings = settings.engine != "mpi",
+       .engine_rings = settings.engine != "mpi" && devices.rings,
        .log = settings.log,
        .arena = self.arena,
        .doorbell = self.doorbell,

@@ -286,6 +286,16 @@ void Engine::finish(Operation& operation) noexcept {
   end(false);
 }
 
+/// The time of a call runs from when its stream has come to it.
+bool Engine::has_begun(const Operation& operation) const noexcept {
+  const auto& state = state_of(operation);
+  try {
+    return !state.ordered || state.before.passed();
+  } catch (...) {  // the device has failed: the next poll tells
+    return true;
+  }
+}
+
 /// First the one that has not called; once that is known to have, any other may be the one that NCCL waits for.
 void Engine::waiting_for(const Operation& operation, std::vector<int>& world_ranks) const {
   const OperationState& state = state_of(operation);

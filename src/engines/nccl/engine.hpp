@@ -35,6 +35,7 @@ class Engine final : public comm::Engine {
   comm::Progress poll(comm::Operation& operation) noexcept override;
   bool order(comm::Operation& operation, Stream stream) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
+  bool has_begun(const comm::Operation& operation) const noexcept override;
   void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
   comm::Capabilities capabilities() const override {
     return {.name = "nccl", .device = DeviceKind::cuda, .canonical = true};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engines/device/engine.hpp"
 #include "support/device_under_test.hpp"
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -55,10 +56,13 @@ inline std::vector<std::byte> plain_values(std::size_t count, DType dtype, int s
   return bytes;
 }
 
-inline RunRanksOptions on_devices(std::shared_ptr<device::Runtime> runtime, std::string transport = "mem") {
+/// Through host memory, unless `peer`: then by kernels where they can.
+inline RunRanksOptions on_devices(std::shared_ptr<device::Runtime> runtime, std::string transport = "mem",
+                                  bool peer = false) {
   RunRanksOptions options;
   options.transport = std::move(transport);
   options.devices.runtime = std::move(runtime);
+  options.devices.make_engine = engines::device::factory({.peer = peer});
   return options;
 }
 

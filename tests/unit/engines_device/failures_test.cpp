@@ -214,7 +214,7 @@ TEST_CASE("a rank that never calls is named at the deadline of those that do") {
 }
 
 TEST_CASE("the time of an operation begins when its stream has come to it: what ran before is not held against it") {
-  auto options = on_devices(device::emulated_runtime());
+  auto options = on_devices(device::emulated_runtime(), "mem", GENERATE(false, true));
   options.world.timeout = 300ms;
   const auto errors = errors_of(run_ranks_collecting(
       2,
@@ -232,7 +232,7 @@ TEST_CASE("the time of an operation begins when its stream has come to it: what 
 }
 
 TEST_CASE("a rank whose stream does not come to the operation is the one that the others wait for") {
-  auto options = on_devices(device::emulated_runtime());
+  auto options = on_devices(device::emulated_runtime(), "mem", GENERATE(false, true));
   options.world.timeout = 300ms;
   const auto errors = errors_of(run_ranks_collecting(
       3,

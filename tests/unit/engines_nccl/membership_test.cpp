@@ -118,7 +118,7 @@ TEST_CASE("ranks that share a device are told so") {
 TEST_CASE("a world in which some ranks have no device is not NCCL's") {
   fresh_nccl();
   auto options = over_nccl(2);
-  options.devices.everywhere = false;
+  options.ranks_with_devices = 1;
   const Error error = error_of([&] {
     run_ranks(
         2, [](World&) {}, options);

@@ -261,6 +261,16 @@ Progress PeerEngine::look_into(Operation& operation, bool passed) noexcept {
   return Progress::failed;
 }
 
+bool PeerEngine::has_begun(const Operation& operation) const noexcept {
+  const auto& state = state_of(operation);
+  if (state.recorded || operation.request.stream.pointer == nullptr) return true;
+  try {
+    return state.before.passed();
+  } catch (...) {  // the device has failed: the next poll tells
+    return true;
+  }
+}
+
 bool PeerEngine::order(Operation& operation, Stream stream) noexcept {
   const auto& state = state_of(operation);
   if (state.recorded) return true;  // the stream that records it is behind it
