@@ -43,7 +43,7 @@ endif()
 # No contraction, as on the host: the same bits. The host's half of a file is compiled as all host code is; what nvcc writes
 # into it passes neither -Wpedantic nor -Wconversion, which the same file meets where it is compiled as C++.
 set(trireme_kernel_options --fmad=false --expt-relaxed-constexpr --extended-lambda
-  -Xcompiler=-ffp-contract=off,-fvisibility=hidden,-Wall,-Wextra)
+  -Xcompiler=-ffp-contract=off,-fvisibility=hidden,-Wall,-Wextra,-Wno-unknown-pragmas)
 if(TRIREME_WERROR)
   list(APPEND trireme_kernel_options -Xcompiler=-Werror --Werror=all-warnings)
 endif()

@@ -104,7 +104,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   const interruption::WatchOptions watched =
       watch_options(invocation.environment, cluster.platform);  // refused before there is a world
-  World world = World::open();
+  World world = World::open(world_options(options));
   signals.watch(world.communicator());
   // One rank of every host asks.
   auto watch = world.local_rank() == 0 ? interruption::start_watch(watched) : nullptr;

@@ -65,7 +65,7 @@ class CheckpointScores {
       : options_(options),
         signals_(signals),
         communicator_(world.communicator()),
-        task_(data.make_task(task_place(world, communicator_, options, data))),
+        task_(data.make_task(task_place(world, communicator_, options, data, std::nullopt))),
         weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
         weights_state_(weights_.parameters()),
         buffers_state_({task_->buffers().begin(), task_->buffers().end()}),

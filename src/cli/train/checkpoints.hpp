@@ -34,6 +34,8 @@ class Checkpoints {
   const std::optional<checkpoint::Manifest>& newest() const { return newest_; }
   /// What all checkpoints hold beside the settings; all of it outlives this.
   void add(std::string section, checkpoint::Stateful& part) { state_.add(std::move(section), part); }
+  /// Where the tensors of what was added lie, if not on the host.
+  void use_devices(checkpoint::DeviceAccess devices) { state_.use_devices(std::move(devices)); }
   /// Takes the folder over and puts the newest good checkpoint into what was added, for batches of `leaves` leaves; its step. Nothing, when there is none.
   std::optional<std::uint64_t> resume(int leaves);
 

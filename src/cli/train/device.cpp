@@ -4,6 +4,7 @@
 #include "cli/train/model.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/device/cuda.hpp"
+#include "trireme/device/emulated.hpp"
 #include "trireme/models/device_mlp.hpp"
 
 #include <string>
@@ -11,13 +12,16 @@
 namespace trireme::cli {
 
 void check_device(const TrainOptions& options) {
-  if (options.device == ComputeDevice::cpu) return;
+  if (options.device != ComputeDevice::cuda) return;
   if (const std::string why = device::why_no_cuda(); !why.empty())
     fail(ErrorCode::unsupported, "--device cuda: " + why);
-  // DataParallel and the update rules of this version work on host memory; where they take device memory, TaskPlace::device is
-  // all that is left to set.
-  fail(ErrorCode::unsupported,
-       "--device cuda: data-parallel training of parameters in device memory is not in this version: use --device cpu");
+}
+
+Options world_options(const TrainOptions& options) {
+  Options world;
+  world.device = options.device == ComputeDevice::cpu ? "cpu" : "cuda";
+  if (options.device == ComputeDevice::emulated) world.device_runtime = device::emulated_runtime();
+  return world;
 }
 
 std::unique_ptr<models::Classifier> make_device_classifier(const TrainOptions& options,

@@ -5,6 +5,7 @@
 #include "cli/train/tasks/task.hpp"
 #include "trireme/data/labelled_images.hpp"
 #include "trireme/models/classifier.hpp"
+#include "trireme/world/world.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -14,6 +15,9 @@ namespace trireme::cli {
 /// Before there is a world: whether what --device names can be trained on.
 /// Errors: unsupported, saying what is missing.
 void check_device(const TrainOptions& options);
+
+/// The world that --device asks for: with a device for each rank, or without.
+Options world_options(const TrainOptions& options);
 
 /// The model that was asked for, on a device: its parameters and gradients are views of device memory.
 /// Errors: invalid_argument for a model that has no twin there; device.

@@ -33,7 +33,7 @@ void check_model_dir(Communicator communicator, const TrainOptions& options) {
 bool export_result(const TrainOptions& options, const Trainer& trainer, const TrainResult& result) {
   if (!options.model_dir) return true;
   const Task& task = trainer.task();
-  const std::vector<Parameter>& parameters = trainer.weights().parameters();
+  const std::vector<Parameter>& parameters = trainer.result();
   try {
     const std::string config = with_provenance(task.config(), {.dtype = parameters.front().value.dtype,
                                                                .steps = result.steps,

@@ -97,14 +97,14 @@ ValidationOptions validation_of(const Typed& typed) {
 
 ComputeDevice device_of(const Arguments& flags, const Typed& typed, const std::string& model, DatasetKind dataset) {
   if (typed.device == "cpu") return ComputeDevice::cpu;
-  const std::string trains = "--device cuda trains mlp in this version";
+  const std::string trains = "--device " + typed.device + " trains mlp in this version";
   if (model != "mlp") refuse(trains + ": --model " + model + " needs --device cpu");
   if (dataset != DatasetKind::images) refuse(trains + ", on images: tables need --device cpu");
   if (typed.precision != "f32") refuse(trains + ", in f32: --precision " + typed.precision + " needs --device cpu");
   for (const char* flag : {"--ema", "--swa-from"}) {
     if (flags.given(flag)) refuse(trains + ", without averages of the weights: " + flag + " needs --device cpu");
   }
-  return ComputeDevice::cuda;
+  return typed.device == "cuda" ? ComputeDevice::cuda : ComputeDevice::emulated;
 }
 
 TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,

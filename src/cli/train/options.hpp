@@ -27,8 +27,11 @@ enum class LossKind : unsigned char { cross_entropy, squared };
 /// What parameters and gradients are kept as. Sums are f32 in any case, and so are the products of the models.
 enum class Precision : unsigned char { f32, bf16, f16 };
 
-/// What a model computes on.
-enum class ComputeDevice : unsigned char { cpu, cuda };
+/// What a model computes on. Emulated: devices that threads of the process play.
+enum class ComputeDevice : unsigned char { cpu, cuda, emulated };
+constexpr const char* name_of(ComputeDevice device) {
+  return device == ComputeDevice::cpu ? "cpu" : device == ComputeDevice::cuda ? "cuda" : "emulated";
+}
 
 /// Averages of the weights over training, which are what is evaluated and what is left in the end.
 struct AverageChoice {

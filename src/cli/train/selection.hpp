@@ -18,6 +18,8 @@ class Selection {
  public:
   explicit Selection(const ValidationOptions& options) : options_(options) {}
 
+  /// Whether note() may copy values.
+  bool copies() const { return options_.keep_best; }
   /// An evaluation behind `step` steps found this. With keep_best a better one's values are copied.
   void note(std::uint64_t step, const Score& score, std::span<const Parameter> parameters,
             std::span<const Parameter> buffers);

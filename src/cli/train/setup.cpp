@@ -46,15 +46,17 @@ void check_against_world(const TrainOptions& options, Communicator communicator)
   }
 }
 
-TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data) {
+TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data,
+                     const std::optional<TaskDevice>& device) {
   const auto leaves = static_cast<std::size_t>(leaves_of(options, world.size()));
   return {.communicator = communicator,
           .local_ranks = world.local_size(),
-          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1};
+          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1,
+          .device = device};
 }
 
 DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
-                                     telemetry::SpanRecorder* trace) {
+                                     Stream stream, telemetry::SpanRecorder* trace) {
   return {.bucket_bytes = options.bucket_bytes,
           .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
           .logical_shards = options.logical_shards,
@@ -63,7 +65,8 @@ DataParallelOptions parallel_options(const TrainOptions& options, const Task& ta
           .order = options.order,
           .gradients_as_bucket_views = !weights.is_narrow(),
           .row_sparse = task.row_sparse(),
-          .trace = trace};
+          .trace = trace,
+          .stream = stream};
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {

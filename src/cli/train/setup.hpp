@@ -11,6 +11,7 @@
 #include "trireme/world/world.hpp"
 
 #include <memory>
+#include <optional>
 
 namespace trireme::cli {
 
@@ -19,9 +20,11 @@ namespace trireme::cli {
 void check_against_world(const TrainOptions& options, Communicator communicator);
 
 /// What a trainer is made of, from what was asked for.
-TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data);
+/// `device`, `stream`: where the model computes, if not on the host.
+TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data,
+                     const std::optional<TaskDevice>& device);
 DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
-                                     telemetry::SpanRecorder* trace);
+                                     Stream stream, telemetry::SpanRecorder* trace);
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task);
 
 /// Errors: invalid_argument when something is to be chosen by samples that there are none of.

@@ -28,9 +28,14 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
     : world_(world),
       options_(options),
       communicator_(world.communicator()),
-      task_(data.make_task(task_place(world, communicator_, options, data))),
+      stream_(world.device() ? device::OwnedStream(world.device_runtime(), world.device()->index)
+                             : device::OwnedStream()),
+      device_(world.device() ? std::optional(TaskDevice{world.device_runtime(), stream_.get()}) : std::nullopt),
+      task_(data.make_task(task_place(world, communicator_, options, data, device_))),
       weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
-      data_parallel_(communicator_, weights_.parameters(), parallel_options(options, *task_, weights_, trace)),
+      host_copy_(weights_.parameters(), device_),
+      data_parallel_(communicator_, weights_.parameters(),
+                     parallel_options(options, *task_, weights_, stream_.get(), trace)),
       own_(own_block(data_parallel_, world)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options.optimizer, *task_)),
@@ -55,6 +60,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
                  .own = own_}),
       selection_state_(selection_) {
   check_validation(options.validation, *task_);
+  if (device_) optimizer_->use_device(device_->runtime, device_->stream);
   note_selection();
   if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
@@ -68,6 +74,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
 }
 
 void Trainer::resume() {
+  if (device_) checkpoints_->use_devices({device_->runtime, device_->stream});
   checkpoints_->add("model", weights_state_);
   checkpoints_->add("buffers", buffers_state_);
   checkpoints_->add("optimizer", optimizer_state_);
@@ -133,7 +140,7 @@ TrainResult Trainer::run(JobSignals& signals) {
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  if (has_result) agree_on_ends(world_, weights_.parameters(), task_->buffers(), result_);
+  if (has_result) agree_on_ends(world_, host_copy_.fetch(), task_->buffers(), result_);
   warn_of_skipped_steps();
   return result_;
 }
@@ -147,7 +154,7 @@ TrainResult Trainer::interrupted_result(const JobSignals& signals) {
   result_.test.loss = std::numeric_limits<double>::quiet_NaN();
   if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  agree_on_ends(world_, weights_.parameters(), task_->buffers(), result_);
+  agree_on_ends(world_, host_copy_.fetch(), task_->buffers(), result_);
   return result_;
 }
 
@@ -356,7 +363,8 @@ void Trainer::validate() {
   validation_ = evaluate(*task_, Part::validation, communicator_, metric_options_);
   validated_at_ = step_;
   if (std::isfinite(validation_.loss)) {
-    selection_.note(step_, validation_, weights_.parameters(), task_->buffers());
+    selection_.note(step_, validation_, selection_.copies() ? host_copy_.fetch() : host_copy_.parameters(),
+                    task_->buffers());
     if (selection_.is_exhausted() && !at_last_step()) result_.stopped_early_at = step_;
   } else {
     result_.diverged_at = step_;
@@ -368,7 +376,8 @@ void Trainer::validate() {
 void Trainer::keep_final_weights() {
   const bool keep_best = options_.validation.keep_best && selection_.best_step() != 0;
   if (keep_best) {
-    selection_.restore(weights_.parameters(), task_->buffers());
+    selection_.restore(host_copy_.parameters(), task_->buffers());
+    host_copy_.put();
     weights_.settle();
     result_.best_step = selection_.best_step();
   } else {

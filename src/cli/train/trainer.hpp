@@ -3,6 +3,7 @@
 
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/evaluator.hpp"
+#include "cli/train/host_copy.hpp"
 #include "cli/train/job_signals.hpp"
 #include "cli/train/loss_meter.hpp"
 #include "cli/train/options.hpp"
@@ -50,8 +51,8 @@ class Trainer {
   /// What the trained model has to show beside numbers. Not collective.
   std::optional<std::string> sample() { return task_->sample(); }
   const Task& task() const { return *task_; }
-  /// Once it has run: those that are the result.
-  const Weights& weights() const { return weights_; }
+  /// Once it has run: the weights that are the result, in host memory.
+  const std::vector<Parameter>& result() const { return host_copy_.parameters(); }
   /// What the gradients are reduced on.
   const Communicator& reductions() const { return data_parallel_.communicator(); }
 
@@ -88,8 +89,11 @@ class Trainer {
   World& world_;
   const TrainOptions& options_;
   Communicator communicator_;
+  device::OwnedStream stream_;        ///< where a device computes
+  std::optional<TaskDevice> device_;  ///< unset: the host does
   std::unique_ptr<Task> task_;
   Weights weights_;
+  HostCopy host_copy_;
   DataParallel data_parallel_;
   layout::LeafBlock own_;
   CallOptions metric_options_;

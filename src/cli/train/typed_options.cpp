@@ -180,8 +180,9 @@ void describe(Arguments& flags, Typed& typed) {
       .one_of({"f32", "bf16", "f16"});
   flags
       .option("--device", typed.device,
-              "cpu (default), or cuda: parameters, gradients and all arithmetic on GPUs; trains mlp on images, in f32")
-      .one_of({"cpu", "cuda"});
+              "cpu (default), or cuda: parameters, gradients and all arithmetic on GPUs; trains mlp on images, in f32; "
+              "emulated: the same on devices that threads play, slowly, to try it where there is no GPU")
+      .one_of({"cpu", "cuda", "emulated"});
   flags
       .option("--ema", typed.ema,
               "take the exponential moving average of the weights with this decay, below 1, for evaluation and result; "
