@@ -2,8 +2,8 @@
 #define TRIREME_KERNELS_ISA device_arithmetic
 #include "kernels/causal_softmax/causal_softmax_device.hpp"
 #include "kernels/dense/exponential_of.hpp"
-#include "kernels/device_loops.hpp"
 #include "kernels/device_lane_sum.hpp"
+#include "kernels/device_loops.hpp"
 
 namespace trireme::kernels {
 namespace {

@@ -3,8 +3,8 @@
 #include "device/kernel.hpp"
 #include "kernels/dense/dense_device.hpp"
 #include "kernels/dense/exponential.hpp"
-#include "kernels/device_loops.hpp"
 #include "kernels/device_lane_sum.hpp"
+#include "kernels/device_loops.hpp"
 #include "kernels/device_tree_sum.hpp"
 
 namespace trireme::kernels {

@@ -147,14 +147,14 @@ TEST_CASE("training on devices gives the host's weights, on any number of ranks,
 TEST_CASE("device parameters without a stream, or row-sparse, are refused") {
   const auto runtime = device::emulated_runtime();
   const auto refusal = [&](DataParallelOptions options, bool with_stream) {
-    const auto thrown = run_ranks_collecting(
-        1,
-        [&](World& world) {
-          DeviceField model(runtime, 0, 1);
-          if (with_stream) options.stream = model.stream();
-          DataParallel(world.communicator(), model.parameters(), options);
-        },
-        {.devices = {.runtime = runtime, .make_engine = engines::device::factory()}});
+    const auto thrown =
+        run_ranks_collecting(1,
+                             [&](World& world) {
+                               DeviceField model(runtime, 0, 1);
+                               if (with_stream) options.stream = model.stream();
+                               DataParallel(world.communicator(), model.parameters(), options);
+                             },
+                             {.devices = {.runtime = runtime, .make_engine = engines::device::factory()}});
     return error_of(thrown[0]).message;
   };
   CHECK_THAT(refusal({}, false), Catch::Contains("DataParallelOptions::stream"));

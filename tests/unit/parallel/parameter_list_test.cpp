@@ -173,8 +173,7 @@ TEST_CASE("lists nobody could train with are refused by name") {
   refused(invalid, "'bias' f32 {3}: all values and gradients must lie in host memory, or all on one device",
           [](Lists& lists) { lists.parameters[1].value.device.kind = DeviceKind::cuda; });
   refused(unsupported, "is in device memory, but this world has no device", [](Lists& lists) {
-    for (Parameter& each : lists.parameters)
-      each.value.device.kind = each.gradient.device.kind = DeviceKind::cuda;
+    for (Parameter& each : lists.parameters) each.value.device.kind = each.gradient.device.kind = DeviceKind::cuda;
   });
 }
 
