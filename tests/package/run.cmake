@@ -70,6 +70,15 @@ if(NOT output MATCHES "goes on from step 42" OR NOT weight STREQUAL expected)
   message(FATAL_ERROR "04_checkpoint does not go on from step 42 to '${expected}':\n${output}")
 endif()
 
+run("run 05_device on one rank" ${WORK}/build/05_device)
+string(REGEX MATCH "weight\\[0\\] [0-9.]+" expected "${output}")
+run("run 05_device on three ranks" ${prefix}/bin/trireme run -n 3 -- ${WORK}/build/05_device)
+message(STATUS "${output}")
+string(REGEX MATCH "weight\\[0\\] [0-9.]+" weight "${output}")
+if(expected STREQUAL "" OR NOT weight STREQUAL expected)
+  message(FATAL_ERROR "05_device on three ranks ends with '${weight}', on one with '${expected}'")
+endif()
+
 run("run 03_language_model on two ranks" ${prefix}/bin/trireme run -n 2 -- ${WORK}/build/03_language_model 2
     ${SOURCE}/CHANGELOG.md)
 message(STATUS "${output}")
