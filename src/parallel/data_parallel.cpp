@@ -119,12 +119,10 @@ void DataParallelState::connect() {
   synchronizer_ = std::make_unique<AllReduceSynchronizer>(
       *communicator_, parameters_, row_sparse_, options_, leaves_, block.count,
       device_views_.size_bytes() != 0 ? std::span(device_views_.data(), device_views_.size_bytes()) : views_.bytes());
-  StepState::NormOf norm_of = global_norm;
-  if (parameters_.front().value.device.kind != DeviceKind::cpu) {
-    norm_of = [norm = std::make_shared<DeviceNorm>(*communicator_, options_.stream)](
-                  std::span<const TensorView> gradients) { return (*norm)(gradients); };
-  }
-  step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, std::move(norm_of),
+  std::shared_ptr<DeviceNorm> device_norm;
+  if (parameters_.front().value.device.kind != DeviceKind::cpu)
+    device_norm = std::make_shared<DeviceNorm>(*communicator_, options_.stream);
+  step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, std::move(device_norm),
                                             leaves_, block.first, block.count);
   step_ = Step(step_state_.get());
 }
@@ -162,6 +160,7 @@ void StepState::begin(data::DistributedSampler* sampler, std::uint64_t number) {
   started_ = in_shard_ = reduced_ = applied_ = false;
   outcome_ = StepOutcome::ready;
   norm_ = 0.0;
+  norm_on_device_ = false;
   synchronizer_.begin_step();
 }
 
@@ -218,13 +217,22 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
   if (synchronizer_.total_weight() == 0.0) return ApplyOutcome::empty;
   double scale = options.loss_scaler != nullptr ? 1.0 / options.loss_scaler->scale() : 1.0;
   const bool checks = options.loss_scaler != nullptr || options.skip_nonfinite;
-  if (options.clip_norm > 0 || checks) norm_ = norm_of_gradients() * scale;
+  // Nobody waits for a norm that only the device wants to know.
+  const bool clips_on_device = device_norm_ && options.clip_norm > 0 && !checks;
+  if ((options.clip_norm > 0 || checks) && !clips_on_device) norm_ = norm_of_gradients() * scale;
   if (checks) {
     const bool finite = std::isfinite(norm_);
     if (options.loss_scaler != nullptr) options.loss_scaler->update(finite);
     if (!finite) return ApplyOutcome::nonfinite;
   }
-  if (options.clip_norm > 0) scale *= clip_scale(norm_, options.clip_norm);
+  DeviceStepScale device_scale;
+  if (clips_on_device) {
+    const auto norm_span = trace_.on_steps("clip norm");
+    device_scale = device_norm_->give(used_gradients(), scale, options.clip_norm);
+    norm_on_device_ = true;
+  } else if (options.clip_norm > 0) {
+    scale *= clip_scale(norm_, options.clip_norm);
+  }
   const auto span = trace_.on_steps("optimizer");
   updates_.clear();
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
@@ -232,8 +240,8 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
     if (synchronizer_.used(p))
       updates_.push_back({parameter.name, parameter.value, synchronizer_.gradient(p), parameter.shape});
   }
-  optimizer.apply(updates_, scale,
-                  options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity());
+  const double clip_value = options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity();
+  clips_on_device ? optimizer.apply(updates_, device_scale, clip_value) : optimizer.apply(updates_, scale, clip_value);
   return ApplyOutcome::applied;
 }
 
@@ -241,13 +249,22 @@ void StepState::done() {
   if (auto* const sampler = std::exchange(sampler_, nullptr)) sampler->advance();
 }
 
-double StepState::norm_of_gradients() {
-  const auto span = trace_.on_steps("clip norm");
+std::span<const TensorView> StepState::used_gradients() {
   gradients_.clear();
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
   }
-  return norm_of_(gradients_);
+  return gradients_;
+}
+
+double StepState::norm_of_gradients() {
+  const auto span = trace_.on_steps("clip norm");
+  return device_norm_ ? (*device_norm_)(used_gradients()) : global_norm(used_gradients());
+}
+
+double StepState::norm() {
+  if (std::exchange(norm_on_device_, false)) norm_ = device_norm_->norm();
+  return norm_;
 }
 
 void StepState::conclude() {

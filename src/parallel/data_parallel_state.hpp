@@ -2,10 +2,10 @@
 #pragma once
 
 #include "parallel/all_reduce_synchronizer.hpp"
+#include "parallel/device_norm.hpp"
 #include "trireme/device/owned.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,14 +17,12 @@ namespace trireme::parallel {
 /// What the handles Step, Shards and Shard point to: the step under way.
 class StepState {
  public:
-  /// The global norm of gradients where this step's lie.
-  using NormOf = std::function<double(std::span<const TensorView>)>;
   StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
-            NormOf norm_of, int leaves, int first_leaf, int own_leaves)
+            std::shared_ptr<DeviceNorm> device_norm, int leaves, int first_leaf, int own_leaves)
       : synchronizer_(synchronizer),
         trace_(trace),
         parameters_(parameters),
-        norm_of_(std::move(norm_of)),
+        device_norm_(std::move(device_norm)),
         leaves_(leaves),
         first_leaf_(first_leaf),
         own_leaves_(own_leaves) {
@@ -55,15 +53,17 @@ class StepState {
   data::SamplerCursor cursor() const { return cursor_; }
   std::size_t batch_size() const { return batch_.size(); }
   StepOutcome outcome() const { return outcome_; }
-  double norm() const { return norm_; }
+  /// On a device it is asked for now.
+  double norm();
 
  private:
+  std::span<const TensorView> used_gradients();
   double norm_of_gradients();
   void pass_empty_leaves();
   GradientSynchronizer& synchronizer_;
   const StepTrace& trace_;
   const std::vector<Parameter>& parameters_;
-  NormOf norm_of_;
+  std::shared_ptr<DeviceNorm> device_norm_;  ///< null: gradients lie on the host
   int leaves_;
   int first_leaf_;
   int own_leaves_;
@@ -79,6 +79,7 @@ class StepState {
   bool applied_ = false;
   StepOutcome outcome_ = StepOutcome::ready;
   double norm_ = 0.0;
+  bool norm_on_device_ = false;                   ///< norm_ is not known here yet
   std::vector<TensorView> gradients_;             // working memory of apply()
   std::vector<Optimizer::TensorUpdate> updates_;  // the same
 };

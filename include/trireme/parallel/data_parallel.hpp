@@ -69,8 +69,8 @@ struct DataParallelOptions {
   /// costs a comparison per event. Changes no bit.
   telemetry::SpanRecorder* trace = nullptr;
   /// Of parameters in device memory: the stream on which backward writes gradients. What ready() and apply() give to the device
-  /// goes there, behind what it holds; the host waits for the device in reduce(), and in apply() for a norm. Give the
-  /// optimizer the same (Optimizer::use_device()).
+  /// goes there, behind what it holds. The host waits for the device in reduce(), in apply() where it has to know whether the gradients
+  /// are finite, and in gradient_norm(). Give the optimizer the same stream (Optimizer::use_device()).
   Stream stream{};
 };
 
