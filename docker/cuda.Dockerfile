@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Trireme for hosts with NVIDIA GPUs: compiled with CUDA, on a CUDA run-time image, with NCCL. The driver is the host's; its
-# container runtime brings it in. Where there is none the program starts too, says so and computes on processors.
+# container runtime brings it in. `train` computes on GPUs with --device cuda (TRIREME_HP_DEVICE=cuda), otherwise on processors; where
+# there is no GPU the program starts too.
 #
 #   docker build -f docker/cuda.Dockerfile -t trireme-cuda .
 #
@@ -9,7 +10,7 @@
 # PROGRAM        source: compiles what is in the context. installed: takes the folder `installed` of the context, as
 #                docker/cpu.Dockerfile does; BUILD needs no nvcc then
 # ARCHITECTURES  GPUs to compile kernels for, as CMAKE_CUDA_ARCHITECTURES
-# NCCL           the package of NCCL in the repositories of BASE; empty: none is wanted, or BASE has it
+# NCCL           the package of NCCL in the repositories of BASE; empty (default): none is wanted, or BASE has it, as NVIDIA's do
 #
 # The target efa (--target efa) adds what AWS's Elastic Fabric Adapter wants, for p4d, p5 and their like: libfabric of the
 # EFA installer and the plug-in aws-ofi-nccl. Which versions is the builder's to say, with their checksums:
@@ -45,7 +46,7 @@ RUN if [ "${PROGRAM}" = installed ]; then \
     install -D --mode=644 /source/LICENSE /installed/share/doc/Trireme/LICENSE
 
 FROM ${BASE} AS run-time
-ARG NCCL=libnccl2
+ARG NCCL=
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
       bash ca-certificates libcurl4 libprotobuf-lite32 libssl3 libstdc++6 zlib1g ${NCCL} && \

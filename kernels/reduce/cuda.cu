@@ -3,6 +3,7 @@
 #include "kernels/device_runs.hpp"
 #include "kernels/reduce/reduce_device.hpp"
 
+#include <bitset>
 #include <string>
 #include <type_traits>
 
@@ -11,7 +12,8 @@ namespace {
 
 using namespace on_device;
 
-constexpr unsigned most_sources = 64;
+constexpr unsigned most_sources = 1024;
+constexpr unsigned deepest = 64;  // values that wait while a program runs
 
 // --- plain: interprets the program for every element ------------------------------------------------------------------
 
@@ -74,7 +76,7 @@ struct PlainReduce {
   }
 
   TRIREME_DEVICE T evaluate(std::size_t i) const {
-    T waiting[most_sources];  // below `value`, which is the top of the stack; a program begins with a source
+    T waiting[deepest];  // below `value`, which is the top of the stack; a program begins with a source
     unsigned depth = 0;
     T value = load(static_cast<unsigned>(program[0]), i);
     for (unsigned k = 1; k < program_size; ++k) {
@@ -195,17 +197,18 @@ struct SumOfFew {
 void check(const ReduceCall& call) {
   const std::size_t sources = call.sources.size();
   if (sources == 0 || sources > most_sources || call.program.size() != 2 * sources - 1) {
-    fail(ErrorCode::invalid_argument, "reduce on a device takes 1 to 64 sources, each once, not " +
+    fail(ErrorCode::invalid_argument, "reduce on a device takes 1 to 1024 sources, each once, not " +
                                           std::to_string(sources) + " with a program of " +
                                           std::to_string(call.program.size()));
   }
   std::size_t depth = 0;
-  std::uint64_t seen = 0;
+  std::bitset<most_sources> seen;
   for (const std::int16_t token : call.program) {
-    const bool known = token < 0 ? depth >= 2 : static_cast<std::size_t>(token) < sources && (seen >> token & 1) == 0;
+    const bool known = token < 0 ? depth >= 2 : static_cast<std::size_t>(token) < sources && !seen.test(token);
     if (!known) fail(ErrorCode::invalid_argument, "reduce on a device: the program is not one of its sources");
-    if (token >= 0) seen |= std::uint64_t{1} << token;
+    if (token >= 0) seen.set(token);
     depth = token < 0 ? depth - 1 : depth + 1;
+    if (depth > deepest) fail(ErrorCode::invalid_argument, "reduce on a device: the program nests too deep");
   }
 }
 

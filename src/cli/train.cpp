@@ -104,7 +104,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   const interruption::WatchOptions watched =
       watch_options(invocation.environment, cluster.platform);  // refused before there is a world
-  World world = World::open(world_options(options));
+  World world = World::open(world_options(options, invocation.environment));
   signals.watch(world.communicator());
   // One rank of every host asks.
   auto watch = world.local_rank() == 0 ? interruption::start_watch(watched) : nullptr;
@@ -226,7 +226,6 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   warn_without_srun(environment, cluster);
   scrub_tracking_secrets();  // before what takes long
   const platform::Role role = checked_role(cluster.role, *options);
-  check_device(*options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 
@@ -236,6 +235,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   JobSignals signals(options->checkpoints.folder.has_value());  // before any thread: all of them inherit the mask
   std::optional<JsonLog> json_log;
   if (options->logs_json) json_log.emplace();
+  if (role != platform::Role::evaluator) check_device(*options, environment);  // scores are found on the host
   if (role == platform::Role::evaluator) {
     platform::scrub_variable("TRIREME_JOB_KEY");  // a rank's is taken by its world
     return score_checkpoints(*options, *loaded.data, signals);

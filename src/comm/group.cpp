@@ -13,6 +13,8 @@ namespace trireme::comm {
 namespace {
 
 constexpr std::size_t operations_at_start = 16;
+/// Times its deadline that an operation waits for its own stream.
+constexpr int patience_with_streams = 10;
 
 /// Some tens of microseconds: longer than small operations take, shorter than anybody's patience.
 constexpr unsigned rounds_to_linger = 1000;
@@ -287,9 +289,16 @@ bool Group::linger(Operation& operation) noexcept {
 bool Group::drive(Operation& operation, Deadline until) noexcept { return context_->drive(operation, until); }
 
 void Group::order(Operation& operation, Stream stream) noexcept {
-  {
-    const Locked locked(*context_);
-    if (operation.engine->order(operation, stream)) return;
+  // How long the host helps an operation on until all of it has been given to the device, between two attempts.
+  constexpr std::chrono::microseconds a_moment(50);
+  bool later = true;
+  while (later) {
+    {
+      const Locked locked(*context_);
+      if (operation.engine->order(operation, stream)) return;
+      later = operation.engine->can_order(operation);
+    }
+    if (later && drive(operation, Deadline::after(a_moment))) return;
   }
   drive(operation, Deadline::never());
 }
@@ -375,7 +384,13 @@ void Group::check_time(Deadline::Clock::time_point now) {
 
 void Group::check_time(Operation& head, Deadline::Clock::time_point now) {
   if (head.head_since == Deadline::Clock::time_point{}) {
-    if (!head.engine->has_begun(head)) return warn_of_stream(head);
+    if (!head.engine->has_begun(head)) {
+      // Every wait is bounded: also one for a stream that never comes to the operation, on every rank.
+      if (elapsed(head) < patience_with_streams * head.request.timeout) return warn_of_stream(head);
+      return raise(head, ErrorCode::timeout, context_->options().rank,
+                   head.title() + " has not begun after " + seconds_text(elapsed(head)) +
+                       ": its stream is busy with what it was given before");
+    }
     head.head_since = now;
     head.warned = false;
   }

@@ -248,6 +248,11 @@ void check_places(const Request& request, std::optional<Device> device) {
         request, ErrorCode::invalid_argument,
         "the stream is on " + name_of(request.stream.device) + ", but the device of this rank is " + name_of(*device));
   }
+  if (request.stream.device.kind != DeviceKind::cpu && request.stream.pointer == nullptr) {
+    refuse(request, ErrorCode::invalid_argument,
+           "the stream is null, and there is no default one: make a stream, or give cudaStreamLegacy or "
+           "cudaStreamPerThread");
+  }
   for (const TensorView& piece : request.pieces) check(piece, "a tensor of the group");
   if (!request.pieces.empty()) return;
   check(request.input, "input");

@@ -86,6 +86,7 @@ DeviceMlp::DeviceMlp(const MlpOptions& options, DeviceMlpPlace place)
     runtime_->copy(parameters_.back().value.data, parameter.value.data, parameter.value.size_bytes(), stream_);
     offset += padded(parameter.value.size_bytes());
   }
+  runtime_->synchronize(stream_);  // `host` goes
   for (Slot& slot : slots_) {
     slot.copied = device::OwnedEvent(runtime_, device);
     slot.used = device::OwnedEvent(runtime_, device);
@@ -121,6 +122,7 @@ void DeviceMlp::make_room(std::size_t rows) {
   runtime_->synchronize(stream_);
   const int device = stream_.device.index;
   const auto buffer = [&](std::size_t bytes) { return device::Buffer(runtime_, device, bytes); };
+  room_ = 0;  // until all of it is there
   activations_.clear();
   for (std::size_t l = 0; l < layers(); ++l) activations_.push_back(buffer(rows * sizes_[l + 1] * sizeof(float)));
   const std::size_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
@@ -213,6 +215,7 @@ void DeviceMlp::measure(Slot& slot, float* gradient, bool wants_hits) {
 
 void DeviceMlp::give(ConstTensorView features, std::span<const std::uint8_t> labels, const Listener& listener) {
   check(features, labels);
+  kept_loss_.reset();
   const std::size_t rows = labels.size();
   Slot& slot = next_slot(rows);
   if (rows == 0) {
@@ -252,9 +255,10 @@ double DeviceMlp::run(ConstTensorView features, std::span<const std::uint8_t> la
   return loss();
 }
 
-bool DeviceMlp::loss_is_known() const { return slots_[turn_].found.passed(); }
+bool DeviceMlp::loss_is_known() const { return kept_loss_ || slots_[turn_].found.passed(); }
 
 double DeviceMlp::loss() const {
+  if (kept_loss_) return *kept_loss_;
   const Slot& slot = slots_[turn_];
   runtime_->await(slot.found.get());
   if (slot.rows == 0) return 0.0;
@@ -275,6 +279,7 @@ Evaluation DeviceMlp::evaluate_rows(ConstTensorView features, std::span<const st
                                     std::span<double> losses) {
   check_losses(losses, labels.size());
   check(features, labels);
+  if (!kept_loss_) kept_loss_ = loss();  // an evaluation takes its place
   const kernels::FloatEnvironment environment;
   Evaluation result{.samples = labels.size()};
   kernels::TreeSum loss_sum;

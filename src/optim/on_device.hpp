@@ -24,6 +24,7 @@ class OnDevice {
 
   const std::shared_ptr<device::Runtime>& runtime() const { return runtime_; }
   Device device() const { return stream_.device; }
+  Stream stream() const { return stream_; }
   device::Queue queue() const { return {*runtime_, stream_}; }
   void copy(void* to, const void* from, std::size_t bytes) { runtime_->copy(to, from, bytes, stream_); }
   void synchronize() { runtime_->synchronize(stream_); }

@@ -366,6 +366,10 @@ void Optimizer::take_back_step() const {
   }
 }
 
+std::optional<Stream> Optimizer::device_stream() const {
+  return on_device_ ? std::optional(on_device_->stream()) : std::nullopt;
+}
+
 void Optimizer::use_device(std::shared_ptr<device::Runtime> runtime, Stream stream) {
   const std::string where = std::string(name()) + ": use_device()";
   if (!runtime || !on_a_device(stream.device) || stream.pointer == nullptr)
@@ -446,6 +450,7 @@ void Optimizer::restore(const std::string& parameter, const SavedState& saved) {
   settle();
   const auto where = [&] { return std::string(name()) + ": state of parameter '" + parameter + "'"; };
   State state = state_like(parameter, saved);
+  if (on_device_) on_device_->synchronize();  // what follows may refuse, and give the memory back
   const auto wanted = named_tensors(state);
   for (const auto& [name, tensor] : saved.tensors) {
     if (std::none_of(wanted.begin(), wanted.end(), [&](const auto& each) { return each.first == name; }))

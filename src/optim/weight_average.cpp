@@ -90,6 +90,10 @@ void WeightAverage::move_to(Kept& kept, Device device) const {
 void WeightAverage::update(std::span<const Parameter> parameters) {
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: update() between put() and take_back()");
   check(parameters);
+  if (updates_ == 0 && !kept_.empty()) {  // of an attempt that failed
+    if (on_device_) on_device_->synchronize();
+    kept_.clear();
+  }
   const kernels::FloatEnvironment environment;
   const auto n = static_cast<double>(updates_);
   double weight = 1.0 / (n + 1.0);
@@ -132,14 +136,20 @@ void WeightAverage::put(std::span<const Parameter> parameters) {
   if (updates_ == 0) fail(ErrorCode::invalid_argument, "weight average: put() before the first update()");
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: put() twice without take_back()");
   check(parameters);
-  std::vector<kernels::UpdateSpan> rounded;  // on the device
-  for (const Parameter& each : parameters) {
+  for (const Parameter& each : parameters) {  // all room is there before any value is replaced
     Kept& kept = kept_.find(each.name)->second;
     move_to(kept, each.value.device);
     const std::size_t bytes = each.value.size_bytes();
+    if (!is_on_a_device(kept.device))
+      kept.values.resize(bytes);
+    else if (kept.value_memory.size_bytes() != bytes)
+      kept.value_memory = device::Buffer(on_device_->runtime(), kept.device.index, bytes);
+  }
+  std::vector<kernels::UpdateSpan> rounded;  // on the device
+  for (const Parameter& each : parameters) {
+    Kept& kept = kept_.find(each.name)->second;
+    const std::size_t bytes = each.value.size_bytes();
     if (is_on_a_device(kept.device)) {
-      if (kept.value_memory.size_bytes() != bytes)
-        kept.value_memory = device::Buffer(on_device_->runtime(), kept.device.index, bytes);
       on_device_->copy(kept.value_memory.data(), each.value.data, bytes);
       if (kept.dtype == each.value.dtype) {
         on_device_->copy(each.value.data, kept.data(), bytes);
@@ -154,7 +164,6 @@ void WeightAverage::put(std::span<const Parameter> parameters) {
       }
       continue;
     }
-    kept.values.resize(bytes);
     if (kept.count == 0) continue;
     std::memcpy(kept.values.data(), each.value.data, kept.values.size());
     kernels::cast(each.value.data, each.value.dtype, kept.data(), kept.dtype, kept.count);

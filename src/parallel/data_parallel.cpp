@@ -69,7 +69,7 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
       row_sparse_(row_sparse_parameters(parameters_, options.row_sparse)) {
   check_parameters(parameters_, row_sparse_, !options.gradients_as_bucket_views, communicator.device());
   const bool on_device = parameters_.front().value.device.kind != DeviceKind::cpu;
-  if (on_device && options_.stream.device != parameters_.front().value.device) {
+  if (on_device && (options_.stream.device != parameters_.front().value.device || options_.stream.pointer == nullptr)) {
     fail(ErrorCode::invalid_argument,
          "DataParallelOptions::stream: parameters in device memory need a stream of their device");
   }
@@ -100,6 +100,7 @@ void DataParallelState::place_gradients_on_device(const Communicator& communicat
   const auto runtime = communicator.device_runtime();
   device_views_ = device::Buffer(runtime, communicator.device()->index, plan.size_bytes);
   runtime->fill(device_views_.data(), std::byte{0}, plan.size_bytes, options_.stream);  // between gradients, too
+  runtime->synchronize(options_.stream);  // what comes next may be refused, and the memory given back
   place_gradients(parameters_, plan, {device_views_.data(), plan.size_bytes});
 }
 
@@ -211,6 +212,14 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
        {std::pair("clip_norm", options.clip_norm), std::pair("clip_value", options.clip_value)}) {
     if (!std::isfinite(value) || value < 0)
       fail(ErrorCode::invalid_argument, std::string(name) + " must be finite and at least 0");
+  }
+  if (device_norm_) {
+    const auto theirs = optimizer.device_stream();
+    if (theirs && theirs->pointer != device_norm_->stream().pointer) {
+      fail(
+          ErrorCode::invalid_argument,
+          "apply(): the optimizer works on another stream than DataParallelOptions::stream; give use_device() the same");
+    }
   }
   applied_ = true;
   done();

@@ -7,6 +7,13 @@
 
 namespace trireme::parallel {
 
+DeviceNorm::~DeviceNorm() {
+  try {
+    runtime_->synchronize(stream_);
+  } catch (...) {  // the device has failed: nothing runs there any more
+  }
+}
+
 DeviceStepScale DeviceNorm::give(std::span<const TensorView> gradients, double scale, double clip_norm) {
   static_assert(sizeof(kernels::StepNorm) <= slot_bytes && offsetof(kernels::StepNorm, step) == 0);
   const std::size_t bytes = 2 * slot_bytes + kernels::norm_workspace_bytes(gradients);

@@ -19,6 +19,12 @@ class DeviceNorm {
   DeviceNorm(const Communicator& communicator, Stream stream)
       : runtime_(communicator.device_runtime()), stream_(stream), result_(runtime_, sizeof(double)) {}
 
+  /// Waits for the stream, which may still work here.
+  ~DeviceNorm();
+  DeviceNorm(const DeviceNorm&) = delete;
+  DeviceNorm& operator=(const DeviceNorm&) = delete;
+
+  Stream stream() const { return stream_; }
   /// Gives the norm of gradients times `scale` to the stream, and what clipping it at `clip_norm` (0: not) makes of the scale; that stays
   /// until the call after the next.  Errors: device.
   DeviceStepScale give(std::span<const TensorView> gradients, double scale, double clip_norm);

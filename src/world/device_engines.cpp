@@ -51,6 +51,10 @@ DeviceChoice devices_of(const Settings& settings, std::span<const PeerCard> card
   if (devices.make_engine) return choice;
   if (settings.device_engine == "nccl" && settings.engine == "mpi")
     fail(ErrorCode::unsupported, "the device engine nccl does not go with the engine mpi: give TRIREME_ENGINE=host");
+  if (settings.device_engine == "nccl" && devices.runtime->name() != "cuda") {
+    fail(ErrorCode::unsupported, "the device engine nccl serves CUDA devices, not " +
+                                     std::string(devices.runtime->name()) + " ones: give TRIREME_DEVICE_ENGINE=device");
+  }
   if (settings.device_engine == "nccl" || (wants_nccl(settings) && suits_nccl(cards))) {
     devices.make_engine = engines::nccl::factory(engines::nccl::load(settings.nccl_library));
     choice.rings = false;

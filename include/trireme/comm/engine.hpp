@@ -62,6 +62,8 @@ class Engine {
   /// Device engines: whether collectives wait in this one for their turn in the host's. One on host memory that is issued
   /// meanwhile is given to this engine too, or it would overtake them.
   virtual bool holds_back() const noexcept { return false; }
+  /// Device engines: whether order() will succeed before the operation has ended, once all of it has been given to the device.
+  virtual bool can_order(const Operation&) const noexcept { return false; }
   /// Device engines: what is given to `stream` from now on runs behind the end of the operation, which is active or done.
   /// False: it must be waited for on the host. Under the lock.
   virtual bool order(Operation&, Stream) noexcept { return false; }

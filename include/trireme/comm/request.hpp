@@ -50,7 +50,10 @@ struct Request {
   /// Whether it is about device memory.
   bool on_device() const {
     return output.device.kind != DeviceKind::cpu || input.device.kind != DeviceKind::cpu ||
-           (!pieces.empty() && pieces.front().device.kind != DeviceKind::cpu);
+           (!pieces.empty() && pieces.front().device.kind != DeviceKind::cpu) ||
+           // An empty block says nothing of where it would lie: the stream does.
+           (stream.device.kind != DeviceKind::cpu && input.count == 0 && output.count == 0 && pieces.empty() &&
+            collective != plan::Collective::barrier);
   }
 
   /// The count as the caller gave it: per rank where there are blocks; 0 of an uneven all_to_all.

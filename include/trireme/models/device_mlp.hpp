@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -123,7 +124,8 @@ class DeviceMlp final : public Classifier {
   device::Buffer losses_;                    // of every row
   device::Buffer hits_;
   std::array<Slot, 2> slots_;
-  std::size_t turn_ = 0;  // of the latest call
+  std::size_t turn_ = 0;             // of the latest call
+  std::optional<double> kept_loss_;  // of the latest start(), once evaluations have come behind it
 };
 
 }  // namespace trireme::models

@@ -113,6 +113,8 @@ class Optimizer {
   /// gradients or reads values elsewhere orders it with events. Loads the kernels.
   /// Errors: invalid_argument for a stream that is none of a device, or when state lies on another device or runtime.
   void use_device(std::shared_ptr<device::Runtime> runtime, Stream stream);
+  /// What use_device() was given; none: it was not called.
+  std::optional<Stream> device_stream() const;
 
   /// One tensor of a step. Shape: value f32, f64, f16 or bf16; the gradient of that dtype, or of the state's.
   struct TensorUpdate {

@@ -48,12 +48,13 @@ Report examine(const platform::Environment& environment) {
   report.interface = find_interface(environment, report.cluster.interface);
   report.machine = describe_machine();
   report.cuda = find_cuda();
-  report.nccl = find_nccl();
+  const std::string nccl = environment.find("TRIREME_NCCL_LIBRARY").value_or("");
+  report.nccl = nccl.empty() ? find_nccl() : find_nccl(nccl);
   report.gpus = find_gpus(environment);
   // What is pretended, or lies below another root, is not this machine's.
   if (!environment.has("TRIREME_GPU_COUNT") && environment.find("TRIREME_ROOT").value_or("").empty())
     report.gpus = with_devices(std::move(report.gpus), report.cuda.devices);
-  report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""));
+  report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""), nccl);
   report.transports = probe_transports();
   report.warnings = find_warnings(report, environment);
   return report;

@@ -52,8 +52,9 @@ Json say_engines(const Report& report) {
   Json json = availabilities(report.engines);
   Json cuda{{"available", report.cuda.reason.empty()}};
   if (!report.cuda.reason.empty()) cuda["reason"] = report.cuda.reason;
-  cuda["driver"] = cuda_version(report.cuda.versions.driver);
-  cuda["runtime"] = cuda_version(report.cuda.versions.runtime);
+  const auto version = [](int number) { return number == 0 ? Json() : Json(cuda_version(number)); };
+  cuda["driver"] = version(report.cuda.versions.driver);
+  cuda["runtime"] = version(report.cuda.versions.runtime);
   cuda["devices"] = report.cuda.devices.size();
   json["cuda"] = std::move(cuda);
   if (json.contains("nccl"))

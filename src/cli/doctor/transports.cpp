@@ -3,7 +3,9 @@
 
 #include "cli/run/descriptor.hpp"
 #include "engines/mpi/module.hpp"
+#include "engines/nccl/library.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/device/cuda.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <cerrno>
@@ -48,11 +50,12 @@ std::vector<Availability> probe_transports() {
   return {{"mem", true, {}}, attempt("shm", use_shared_memory), attempt("tcp", use_loopback)};
 }
 
-std::vector<Availability> list_engines(const std::string& mpi_module) {
+std::vector<Availability> list_engines(const std::string& mpi_module, const std::string& nccl_library) {
   std::string no_mpi = engines::mpi::why_no_module(mpi_module);
-  return {{"host", true, {}},
-          {"mpi", no_mpi.empty(), std::move(no_mpi)},
-          {"nccl", false, "this version has no NCCL engine"}};
+  std::string no_nccl = engines::nccl::why_not(nccl_library);
+  if (const std::string no_cuda = device::why_no_cuda(); no_nccl.empty()) no_nccl = no_cuda;
+  return {
+      {"host", true, {}}, {"mpi", no_mpi.empty(), std::move(no_mpi)}, {"nccl", no_nccl.empty(), std::move(no_nccl)}};
 }
 
 }  // namespace trireme::cli

@@ -17,7 +17,7 @@ struct Availability {
 std::vector<Availability> probe_transports();
 
 /// The engines of this build.
-/// `mpi_module`: TRIREME_MPI_MODULE, empty if not set.
-std::vector<Availability> list_engines(const std::string& mpi_module);
+/// `mpi_module`: TRIREME_MPI_MODULE, `nccl_library`: TRIREME_NCCL_LIBRARY, empty if not set.
+std::vector<Availability> list_engines(const std::string& mpi_module, const std::string& nccl_library);
 
 }  // namespace trireme::cli

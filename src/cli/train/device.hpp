@@ -5,19 +5,24 @@
 #include "cli/train/tasks/task.hpp"
 #include "trireme/data/labelled_images.hpp"
 #include "trireme/models/classifier.hpp"
+#include "trireme/platform/environment.hpp"
 #include "trireme/world/world.hpp"
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 namespace trireme::cli {
 
 /// Before there is a world: whether what --device names can be trained on.
-/// Errors: unsupported, saying what is missing.
-void check_device(const TrainOptions& options);
+/// Errors: unsupported, saying what is missing; invalid_argument when TRIREME_DEVICE asks for a device and no flag does.
+void check_device(const TrainOptions& options, const platform::Environment& environment);
 
 /// The world that --device asks for: with a device for each rank, or without.
-Options world_options(const TrainOptions& options);
+Options world_options(const TrainOptions& options, const platform::Environment& environment);
+
+/// "cuda:0 (NVIDIA H200)": for the start of a log; empty on the host.
+std::string describe_device(const World& world);
 
 /// The model that was asked for, on a device: its parameters and gradients are views of device memory.
 /// Errors: invalid_argument for a model that has no twin there; device.

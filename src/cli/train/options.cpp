@@ -130,6 +130,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.loss = loss_of(flags, typed, model, dataset.kind);
   options.precision = precision_of(typed);
   options.device = device_of(flags, typed, model, dataset.kind);
+  options.device_given = flags.given("--device");
   options.average = average_of(flags, typed);
   options.validation = validation_of(typed);
   if (given("--data-dir")) {

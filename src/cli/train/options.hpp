@@ -76,6 +76,7 @@ struct TrainOptions {
   ReductionOrder order = ReductionOrder::canonical;
   Precision precision = Precision::f32;
   ComputeDevice device = ComputeDevice::cpu;
+  bool device_given = false;  ///< by a flag
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
   CheckpointChoice checkpoints{};

@@ -82,6 +82,7 @@ struct Start {
   int world = 1;
   std::string transport{};  ///< to the next rank; empty in a world of one
   int logical_shards = 1;
+  std::string device{};  ///< "cuda:0 (NVIDIA H200)"; empty: the host
 };
 std::string start_line(const Start& start);
 

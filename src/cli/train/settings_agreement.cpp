@@ -85,7 +85,7 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--no-overlap", !options.overlap);
   add("--order", options.order);
   add("--precision", options.precision);
-  if (options.device != ComputeDevice::cpu) add("--device", std::string(name_of(options.device)));
+  add("--device", std::string(name_of(options.device)));
   add("--ema, --swa-from", options.average.has_value());
   if (options.average) {
     add("--ema", options.average->rule.decay);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/trainer.hpp"
 
+#include "cli/train/device.hpp"
 #include "cli/train/end_agreement.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/shard_listener.hpp"
@@ -412,7 +413,8 @@ Start Trainer::start() const {
               .batch = sampler_.options().global_batch,
               .world = world_.size(),
               .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
-              .logical_shards = data_parallel_.logical_shards()};
+              .logical_shards = data_parallel_.logical_shards(),
+              .device = describe_device(world_)};
   for (const Parameter& parameter : task_->parameters()) start.parameters += parameter.value.count;
   return start;
 }

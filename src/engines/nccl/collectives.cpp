@@ -54,8 +54,8 @@ void Collectives::receive(void* data, std::size_t bytes, std::size_t peer) {
       "ncclRecv");
 }
 
-void Collectives::begin(const Request& request, bool idle) {
-  scratch_.begin(idle);
+void Collectives::begin(const Request& request) {
+  scratch_.begin();
   switch (request.collective) {
     case Collective::all_reduce:
     case Collective::reduce:
@@ -80,7 +80,7 @@ void Collectives::go_on(const Request& request) {
 }
 
 void Collectives::connect() {
-  scratch_.begin(false);
+  scratch_.begin();
   std::byte* from = scratch_.take(ranks() * sizeof(float));
   std::byte* to = scratch_.take(ranks() * sizeof(float));
   queue_.runtime.fill(from, std::byte{0}, ranks() * sizeof(float), queue_.stream);

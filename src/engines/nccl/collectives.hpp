@@ -35,7 +35,7 @@ class Collectives {
         sources_(surroundings.ranks()) {}
 
   /// `idle`: all that was given to the stream has run.
-  void begin(const comm::Request& request, bool idle);
+  void begin(const comm::Request& request);
   void go_on(const comm::Request& request);
   /// Every pair of ranks and NCCL's own algorithms, once, so that later calls find them connected.
   void connect();

@@ -186,7 +186,7 @@ bool Engine::advance_collectives() {
         // What goes between two ranks only the two know: NCCL would not find that they differ.
         if (is_uneven_exchange(operation.request) && !state.handshake.heard()) return moved;
         if (state.ordered) state.before.hold(stream_.get());
-        collectives_->begin(operation.request, active_ == 1);
+        collectives_->begin(operation.request);
         state.stage = Stage::begun;
         break;
       case Stage::begun:

@@ -36,6 +36,7 @@ class Engine final : public comm::Engine {
   bool order(comm::Operation& operation, Stream stream) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
   bool has_begun(const comm::Operation& operation) const noexcept override;
+  bool can_order(const comm::Operation&) const noexcept override { return true; }
   void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
   comm::Capabilities capabilities() const override {
     return {.name = "nccl", .device = DeviceKind::cuda, .canonical = true};

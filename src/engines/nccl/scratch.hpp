@@ -11,17 +11,14 @@
 
 namespace trireme::engines::nccl {
 
-/// Working memory of the operations of one stream. They run one behind the other, so all use the same: it only grows, and
-/// what it has outgrown stays until nothing runs any more.
+/// Working memory of the operations of one stream. They run one behind the other, so all use the same. It only grows, to twice the
+/// most that was needed at most: giving back what it has outgrown would wait for all that runs on the device.
 class Scratch {
  public:
   Scratch(std::shared_ptr<device::Runtime> runtime, int device) : runtime_(std::move(runtime)), device_(device) {}
 
-  /// The next operation begins; `idle`: nothing is given to the stream that has not run.
-  void begin(bool idle) {
-    used_ = 0;
-    if (idle && chunks_.size() > 1) chunks_.erase(chunks_.begin(), chunks_.end() - 1);
-  }
+  /// The next operation begins.
+  void begin() { used_ = 0; }
   /// Until the next begin(), for what is given to the stream meanwhile. Errors: device.
   std::byte* take(std::size_t bytes) {
     const std::size_t rounded = (bytes + line - 1) / line * line;

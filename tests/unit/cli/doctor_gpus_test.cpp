@@ -26,7 +26,7 @@ cli::Report report_on_gpus(std::vector<cli::Gpu> listed, cli::Cuda cuda) {
   cli::Report report;
   report.cluster = platform::detect(platform::Environment{});
   report.machine = {4, 1u << 30};
-  report.engines = cli::list_engines("/nonexistent/module.so");
+  report.engines = cli::list_engines("/nonexistent/module.so", "/nonexistent/libnccl.so");
   report.cuda = std::move(cuda);
   report.gpus = cli::with_devices(std::move(listed), report.cuda.devices);
   return report;

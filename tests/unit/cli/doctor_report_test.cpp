@@ -16,7 +16,7 @@ Report report_on(const Environment& environment) {
   Report report;
   report.cluster = trireme::platform::detect(environment);
   report.machine = {4, 1u << 30};
-  report.engines = trireme::cli::list_engines("/nonexistent/module.so");
+  report.engines = trireme::cli::list_engines("/nonexistent/module.so", "/nonexistent/libnccl.so");
   report.transports = trireme::cli::probe_transports();
   return report;
 }

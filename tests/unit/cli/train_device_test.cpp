@@ -15,17 +15,24 @@ using namespace trireme::cli;
 using testing::error_of;
 
 TEST_CASE("training on a device is refused in one line that says what is missing") {
-  CHECK_NOTHROW(check_device({}));
+  CHECK_NOTHROW(check_device({}, {}));
   TrainOptions asked;
   asked.device = ComputeDevice::cuda;
-  const Error refused = error_of([&] { check_device(asked); });
+  const Error refused = error_of([&] { check_device(asked, {}); });
   CHECK(refused.code == ErrorCode::unsupported);
   CHECK_THAT(refused.message, Catch::Matchers::StartsWith("--device cuda: "));
   CHECK(refused.message.find('\n') == std::string::npos);
+  // A device that nobody would train on is no reason to be silent.
+  const platform::Environment environment({{"TRIREME_DEVICE", "cuda"}});
+  CHECK_THAT(error_of([&] { check_device({}, environment); }).message, Catch::Contains("TRIREME_DEVICE is 'cuda'"));
+  TrainOptions host;
+  host.device_given = true;
+  CHECK_NOTHROW(check_device(host, environment));
 }
 
 TEST_CASE("the classifier of a device is the host's, elsewhere") {
   TrainOptions options;
+  options.device = ComputeDevice::cuda;
   options.hidden = {6};
   data::LabelledImages images;
   images.rows = 3;

@@ -205,13 +205,18 @@ TEST_CASE("The destinations of a reduction on a device may be two of its sources
 TEST_CASE("A reduction on a device refuses what is no program of its sources") {
   const auto runtime = device::emulated_runtime();
   const device::OwnedStream stream(runtime, 0);
-  const std::vector<ReduceSource> two(2), many(65);
+  const std::vector<ReduceSource> two(2), many(1025), deep(100);
   const auto refused = [&](const std::vector<ReduceSource>& sources, const Tokens& program) {
     const ReduceCall call{.sources = sources, .program = program};
     return testing::code_of([&] { kernels::reduce(call, stream.queue()); }) == ErrorCode::invalid_argument;
   };
   CHECK(refused({}, {}));
-  CHECK(refused(many, tokens_of(128, 65)));
+  Tokens one_by_one{0}, all_at_once;
+  for (std::int16_t k = 1; k < 1025; ++k) one_by_one.insert(one_by_one.end(), {k, -1});
+  CHECK(refused(many, one_by_one));
+  for (std::int16_t k = 0; k < 100; ++k) all_at_once.push_back(k);
+  all_at_once.insert(all_at_once.end(), 99, -1);
+  CHECK(refused(deep, all_at_once));  // 100 values would wait
   CHECK(refused(two, {0, 1}));
   CHECK(refused(two, {0, 2, -1}));
   CHECK(refused(two, {0, 0, -1}));
@@ -222,4 +227,31 @@ TEST_CASE("A reduction on a device refuses what is no program of its sources") {
       kernels::reduce({.accumulator = DType::f16, .output = DType::bf16, .sources = halves, .program = program},
                       stream.queue()),
       Exception);
+}
+
+TEST_CASE("A reduction on a device takes as many sources as the host's") {
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    for (const int count : {65, 1024}) {
+      std::vector<std::vector<float>> host;
+      std::vector<device::Buffer> arrays;
+      std::vector<ReduceSource> host_views, device_views;
+      Tokens program{0};
+      for (std::int16_t k = 0; k < count; ++k) {
+        host.push_back({1.0f / static_cast<float>(k + 1), static_cast<float>(k) * 0.3f, -0.7f});
+        arrays.push_back(testing::on_device<float>(runtime, host.back()));
+        device_views.push_back({arrays.back().data(), DType::f32});
+        if (k > 0) program.insert(program.end(), {k, -1});
+      }
+      for (const auto& each : host) host_views.push_back({each.data(), DType::f32});
+      std::vector<float> expected(3);
+      const device::Buffer found(runtime, 0, 3 * sizeof(float));
+      ReduceCall call{.destination = expected.data(), .count = 3, .sources = host_views, .program = program};
+      kernels::reduce(call);
+      call.sources = device_views;
+      call.destination = found.data();
+      kernels::reduce(call, stream.queue());
+      CHECK(testing::to_host<float>(*runtime, found.data(), 3, stream.get()) == expected);
+    }
+  }
 }

@@ -160,3 +160,45 @@ TEST_CASE("device parameters without a stream, or row-sparse, are refused") {
   CHECK_THAT(refusal({}, false), Catch::Contains("DataParallelOptions::stream"));
   CHECK_THAT(refusal({.row_sparse = {"parameter0"}}, true), Catch::Contains("no row-sparse gradients"));
 }
+
+TEST_CASE(
+    "what a device still does with a step's norm is waited for when the data-parallel goes before its optimizer") {
+  const auto runtime = device::emulated_runtime({.delay = std::chrono::microseconds(300)});
+  run_ranks(1,
+            [&](World& world) {
+              DeviceField model(runtime, 0, 1);
+              Sgd optimizer({.learning_rate = 0.1});
+              optimizer.use_device(runtime, model.stream());
+              {
+                DataParallel data_parallel(world.communicator(), model.parameters(), {.stream = model.stream()});
+                DistributedSampler sampler({.count = 10, .global_batch = 10, .seed = 5});
+                for (auto& step : data_parallel.steps(sampler)) {
+                  for (auto& shard : step.shards())
+                    model.backward(shard.samples(), [&](std::size_t p) { shard.ready(p); });
+                  if (step.reduce() == StepOutcome::ready) step.apply(optimizer, {.clip_norm = 0.1});
+                }
+              }
+              if (model.bytes().empty()) throw std::logic_error("no weights");
+            },
+            {.devices = {.runtime = runtime, .make_engine = engines::device::factory()}});
+}
+
+TEST_CASE("an optimizer on another stream than its gradients is refused") {
+  const auto runtime = device::emulated_runtime();
+  const auto thrown = run_ranks_collecting(
+      1,
+      [&](World& world) {
+        DeviceField model(runtime, 0, 1);
+        const device::OwnedStream other(runtime, 0);
+        Sgd optimizer({.learning_rate = 0.1});
+        optimizer.use_device(runtime, other.get());
+        DataParallel data_parallel(world.communicator(), model.parameters(), {.stream = model.stream()});
+        DistributedSampler sampler({.count = 10, .global_batch = 10, .seed = 5});
+        for (auto& step : data_parallel.steps(sampler)) {
+          for (auto& shard : step.shards()) model.backward(shard.samples(), [&](std::size_t p) { shard.ready(p); });
+          if (step.reduce() == StepOutcome::ready) step.apply(optimizer);
+        }
+      },
+      {.devices = {.runtime = runtime, .make_engine = engines::device::factory()}});
+  CHECK_THAT(error_of(thrown[0]).message, Catch::Contains("another stream"));
+}

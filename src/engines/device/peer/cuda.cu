@@ -284,6 +284,8 @@ TRIREME_DEVICE bool meet(const Round& round, Place place, std::uint32_t sequence
     bool same = true;
     for (unsigned i = 0; i < 6; ++i) same = same && posts[peer].stamp[i] == round.stamp[i];
     if (same) continue;
+    // One block reports, before all are told to leave: the first, which meets the same.
+    while (place.block != 0 && load_acquire(&round.control->abort) == 0) trireme::device::relax();
     if (place.block == 0 && load_acquire(&report.state) == Report::fine) {
       for (unsigned i = 0; i < 6; ++i) report.stamp[i] = posts[peer].stamp[i];
       report.operation = round.operation;
@@ -304,7 +306,7 @@ struct RoundBody {
   static constexpr unsigned phases = 7;
   struct Shared {
     std::uint32_t sequence;  // of the first meeting
-    bool going;
+    bool going[3];  // at the begin, behind the first meeting, behind the second: none is written where it is read
   };
   Round round;
 
@@ -316,10 +318,10 @@ struct RoundBody {
       if (thread != 0) return;
       const bool after = !round.stages && !round.meets;
       shared.sequence = *word_at(own, WindowLayout::counters) + 1 - (after ? (round.second ? 2 : 1) : 0);
-      shared.going = load_acquire(&round.control->abort) == 0;
+      shared.going[0] = load_acquire(&round.control->abort) == 0;
       return;
     } else {
-      if (!shared.going) return;
+      if (!shared.going[0] || (phase > 2 && !shared.going[1]) || (phase > 4 && !shared.going[2])) return;
     }
     if constexpr (phase == 1) {
       if (!round.stages) return;
@@ -327,7 +329,7 @@ struct RoundBody {
       for (std::uint32_t k = 0; k < round.staged; ++k) stage(round.stage[k], place, slot);
     }
     if constexpr (phase == 2) {
-      if (thread == 0 && round.meets) shared.going = meet(round, place, shared.sequence);
+      if (thread == 0) shared.going[1] = !round.meets || meet(round, place, shared.sequence);
     }
     if constexpr (phase == 3) {
       const Slots slots(round, shared.sequence);
@@ -341,7 +343,7 @@ struct RoundBody {
       for (std::uint32_t k = 0; k < round.brought; ++k) bring(round.bring[k], place, slots);
     }
     if constexpr (phase == 4) {
-      if (thread == 0 && round.meets && round.second) shared.going = meet(round, place, shared.sequence + 1);
+      if (thread == 0) shared.going[2] = !(round.meets && round.second) || meet(round, place, shared.sequence + 1);
     }
     if constexpr (phase == 5) {
       if (!round.second || !round.brings) return;

@@ -61,8 +61,8 @@ struct PeerEngine::Parts {
   const Program& known(int leaves);
   const std::vector<peer::Piece>& pieces_within(std::span<const TensorView> tensors, std::uint64_t size,
                                                 peer::Itinerary::Range range);
-  /// Why kernels have been told to leave, if captured ones have told it.
-  Error graph_failure() const;
+  /// Why kernels have been told to leave, if those of the channel have told it.
+  Error failure_of(std::size_t channel) const;
   void ring_after(const trireme::device::OwnedEvent& end);
   bool drained() noexcept;
   bool read_by_all(trireme::device::OwnedEvent& copied);
@@ -81,7 +81,8 @@ struct PeerEngine::Parts {
   std::array<peer::Round, peer::Windows::channels> rounds{};  ///< what is alike in all launches stays in them
   std::vector<Program> programs;
   std::vector<peer::Piece> pieces;
-  std::vector<comm::Operation*> line;  ///< not launched to their ends, oldest first
+  std::vector<comm::Operation*> line;    ///< not launched to their ends, oldest first
+  std::vector<comm::Operation*> flying;  ///< launched to their ends, which have not been seen to pass
   bool disputed = false;
   bool abandoned = false;  ///< a kernel did not leave
 };

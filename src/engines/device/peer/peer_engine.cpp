@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -48,6 +49,7 @@ struct PeerState final : comm::EngineState {
   bool launched = false;   // some of it
   bool recorded = false;   // into a graph
   unsigned looks = 0;
+  bool rung = false;  // behind the launches so far
   bool all_launched() const { return next == itinerary.rounds(); }
 };
 
@@ -95,7 +97,7 @@ void PeerEngine::start(Operation& operation) {
   const auto& request = operation.request;
   if (!takes(request)) fail(ErrorCode::unsupported, "the peer engine does not serve this operation");
   if (load_acquire(&parts.control->abort) != 0) {
-    operation.failure = parts.graph_failure();
+    operation.failure = parts.failure_of(graph_channel);
     fail(operation.failure.code, operation.failure.message);
   }
   if (comm::reduces(request.collective)) {
@@ -110,6 +112,7 @@ void PeerEngine::start(Operation& operation) {
                                         .blocks = parts.layout.blocks});
   state.next = 0;
   state.looks = 0;
+  state.rung = false;
   state.launched = false;
   auto& runtime = *parts.room.runtime;
   state.recorded = request.stream.pointer != nullptr && runtime.capturing(request.stream);
@@ -142,13 +145,17 @@ bool PeerEngine::advance() {
     Operation& operation = *parts.line.front();
     auto& state = state_of(operation);
     if (state.launched && !state.end.passed()) break;
+    std::erase_if(parts.flying, [](Operation* each) { return state_of(*each).end.passed(); });
+    if (parts.flying.size() >= rounds_ahead) break;
     const Stream stream = parts.stream.get();
     if (!state.launched && operation.request.stream.pointer != nullptr) state.before.hold(stream);
     state.launched = true;
     moved = true;
     launch(operation, stream, host_channel, rounds_ahead);
     state.end.record(stream);
+    state.rung = false;
     if (!state.all_launched()) break;
+    parts.flying.push_back(&operation);
     parts.line.erase(parts.line.begin());
   }
   return moved;
@@ -162,8 +169,13 @@ void PeerEngine::launch(Operation& operation, Stream stream, std::size_t channel
   static_assert(sizeof round.stamp == sizeof operation.stamp.words);
   std::memcpy(round.stamp, operation.stamp.words.data(), sizeof round.stamp);
   round.operation = static_cast<std::uint32_t>(operation.sequence);
-  if (channel == graph_channel)
-    round.patience_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(request.timeout.count(), 1));
+  // Of an operation that somebody waits for, the host finds out first, and who it was; a kernel that is waited for on a stream alone
+  // must let go by itself.
+  const std::int64_t margin = channel == graph_channel ? 0 : std::chrono::nanoseconds(patience_with_kernels).count();
+  constexpr auto most_patience = std::numeric_limits<std::int64_t>::max();
+  round.patience_ns = static_cast<std::uint64_t>(request.timeout.count() > most_patience - margin
+                                                     ? most_patience
+                                                     : std::max<std::int64_t>(request.timeout.count() + margin, 1));
   round.input = static_cast<const std::byte*>(request.input.data);
   round.output = static_cast<std::byte*>(request.output.data);
   if (comm::reduces(request.collective)) {
@@ -228,7 +240,8 @@ Progress PeerEngine::poll(Operation& operation) noexcept {
     const bool passed = state.launched && state.all_launched() && state.end.passed();
     if (load_acquire(&parts.control->abort) != 0) return look_into(operation, passed);
     if (passed) return Progress::done;
-    if (++state.looks == looks_until_bell && state.all_launched()) parts.ring_after(state.end);
+    if (++state.looks >= looks_until_bell && state.launched && !std::exchange(state.rung, true))
+      parts.ring_after(state.end);
     return moved ? Progress::advanced : Progress::idle;
   } catch (const Exception& exception) {
     operation.failure = exception.error();
@@ -256,8 +269,12 @@ Progress PeerEngine::look_into(Operation& operation, bool passed) noexcept {
     }
     return Progress::idle;
   }
+  if (load_acquire(&report.state) == Report::late) {
+    operation.failure = parts.failure_of(host_channel);
+    return Progress::failed;
+  }
   if (load_acquire(&parts.control->reports[graph_channel].state) == Report::fine) return Progress::idle;
-  operation.failure = parts.graph_failure();
+  operation.failure = parts.failure_of(graph_channel);
   return Progress::failed;
 }
 
@@ -288,11 +305,14 @@ void PeerEngine::finish(Operation& operation) noexcept {
   auto& state = state_of(operation);
   if (state.recorded) return;
   std::erase(parts.line, &operation);
+  std::erase(parts.flying, &operation);
   if (!state.launched) return;
   try {
     if (state.end.passed()) return;
     store_release(&parts.control->abort, 1);
-    if (!waits([&] { return state.end.passed(); }, patience_with_kernels)) parts.abandoned = true;
+    // They share a stream: where one did not leave, none behind it will.
+    const auto patience = parts.abandoned ? std::chrono::seconds(0) : patience_with_kernels;
+    if (!waits([&] { return state.end.passed(); }, patience)) parts.abandoned = true;
   } catch (...) {
     parts.abandoned = true;
   }
@@ -360,8 +380,8 @@ const std::vector<peer::Piece>& PeerEngine::Parts::pieces_within(std::span<const
   return pieces;
 }
 
-Error PeerEngine::Parts::graph_failure() const {
-  const Report& report = control->reports[graph_channel];
+Error PeerEngine::Parts::failure_of(std::size_t channel) const {
+  const Report& report = control->reports[channel];
   Error error;
   error.code = ErrorCode::closed;
   error.message = "the device engine of this communicator has failed";
@@ -376,7 +396,8 @@ Error PeerEngine::Parts::graph_failure() const {
       if (who.empty()) error.peer_rank = room.room.members[r];
       who += (who.empty() ? "rank " : ", ") + std::to_string(room.room.members[r]);
     }
-    error.message = "an operation of a captured graph waited longer than its deadline for " + who;
+    error.message = std::string(channel == graph_channel ? "an operation of a captured graph" : "its kernel") +
+                    " waited longer than its deadline for " + who;
   }
   if (state == Report::mismatch) {
     error.code = ErrorCode::mismatch;

@@ -45,6 +45,7 @@ class PeerEngine final : public comm::Engine {
   void start(comm::Operation& operation) override;
   comm::Progress poll(comm::Operation& operation) noexcept override;
   bool has_begun(const comm::Operation& operation) const noexcept override;
+  bool can_order(const comm::Operation&) const noexcept override { return true; }
   bool order(comm::Operation& operation, Stream stream) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
   void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
