@@ -7,9 +7,16 @@
 #include "trireme/device/emulated.hpp"
 #include "trireme/models/device_mlp.hpp"
 
+#include <cstdlib>
 #include <string>
 
 namespace trireme::cli {
+
+void prepare_device(const TrainOptions& options) {
+  if (options.device != ComputeDevice::cuda) return;
+  ::setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+}
 
 void check_device(const TrainOptions& options, const platform::Environment& environment) {
   const std::string named = environment.find("TRIREME_DEVICE").value_or("");

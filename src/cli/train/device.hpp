@@ -14,6 +14,10 @@
 
 namespace trireme::cli {
 
+/// What CUDA reads of the environment when it starts, unless somebody has set it: kernels are loaded at once, and streams have
+/// queues of their own, so that several ranks may share a GPU. Before there are threads.
+void prepare_device(const TrainOptions& options);
+
 /// Before there is a world: whether what --device names can be trained on.
 /// Errors: unsupported, saying what is missing; invalid_argument when TRIREME_DEVICE asks for a device and no flag does.
 void check_device(const TrainOptions& options, const platform::Environment& environment);

@@ -20,6 +20,19 @@ cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream.
 cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
 cudaGraphExec_t graph_of(void* graph) { return static_cast<cudaGraphExec_t>(graph); }
 
+/// While it lives the calling thread may ask for events although a stream is being captured, by it or, in CUDA's global mode, by
+/// another: what is asked for is no part of the capture, which would end as invalid.
+class Uncaptured {
+ public:
+  Uncaptured() { ignore(::cudaThreadExchangeStreamCaptureMode(&mode_)); }
+  ~Uncaptured() { ignore(::cudaThreadExchangeStreamCaptureMode(&mode_)); }
+  Uncaptured(const Uncaptured&) = delete;
+  Uncaptured& operator=(const Uncaptured&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
 class CudaRuntime final : public Runtime {
  public:
   CudaRuntime(int devices, Versions versions) : versions_(versions), contexts_(devices) {}
@@ -166,6 +179,7 @@ class CudaRuntime final : public Runtime {
   bool passed(void* event) override {
     const int device = some_device();  // of which the event need not be
     const OnDevice here(contexts_, device);
+    const Uncaptured beside;
     const cudaError_t error = ::cudaEventQuery(event_of(event));
     if (error == cudaErrorNotReady) {
       ignore(error);
@@ -177,6 +191,7 @@ class CudaRuntime final : public Runtime {
   void await(void* event) override {
     const int device = some_device();
     const OnDevice here(contexts_, device);
+    const Uncaptured beside;
     check(::cudaEventSynchronize(event_of(event)), "await (cudaEventSynchronize)", device);
   }
   void wait(Stream stream, void* event) override {

@@ -6,8 +6,10 @@
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <new>
+#include <thread>
 #include <utility>
 
 namespace trireme::engines::device {
@@ -17,6 +19,11 @@ using comm::Progress;
 using comm::Request;
 using plan::Collective;
 using trireme::device::OwnedEvent;
+
+namespace {
+/// Far longer than a copy takes; then its pinned memory is left behind.
+constexpr std::chrono::seconds patience_with_copies{5};
+}  // namespace
 
 struct StagedEngine::State final : comm::EngineState {
   enum class Moment : std::uint8_t { none, called, arriving, ready, moving, leaving };
@@ -296,15 +303,24 @@ bool StagedEngine::order(Operation& operation, Stream stream) noexcept {
   }
 }
 
-/// Copies under way are waited for: they wait for nothing themselves.
+/// Copies under way are waited for: they wait for nothing themselves, unless for a queue of the hardware that they share with what
+/// does; not for ever, then.
 void StagedEngine::finish(Operation& operation) noexcept {
   State& state = state_of(operation);
   std::erase(queue_, &operation);
   if (std::exchange(state.started, false)) host_.finish(state.on_host ? operation : state.shadow);
   bool idle = true;
   try {
-    if (state.moment == State::Moment::arriving) area_->runtime->await(state.arrived.get());
-    if (state.moment == State::Moment::leaving) area_->runtime->await(state.left.get());
+    const Deadline patience = Deadline::after(patience_with_copies);
+    const auto ended = [&](const trireme::device::OwnedEvent& event) {
+      while (!event.passed()) {
+        if (patience.passed()) return false;
+        std::this_thread::yield();
+      }
+      return true;
+    };
+    if (state.moment == State::Moment::arriving) idle = ended(state.arrived);
+    if (state.moment == State::Moment::leaving) idle = ended(state.left);
   } catch (const Exception&) {
     idle = false;
   }

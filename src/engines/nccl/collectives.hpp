@@ -34,10 +34,10 @@ class Collectives {
         scratch_(surroundings.runtime, surroundings.device),
         sources_(surroundings.ranks()) {}
 
-  /// `idle`: all that was given to the stream has run.
   void begin(const comm::Request& request);
   void go_on(const comm::Request& request);
-  /// Every pair of ranks and NCCL's own algorithms, once, so that later calls find them connected.
+  /// Every pair of ranks once, so that later calls find them connected. What NCCL's own algorithms (rings, trees) want beside that, some
+  /// versions make at the first collective of a kind.
   void connect();
   std::vector<device::Buffer> release() { return scratch_.release(); }
 
