@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -136,10 +137,22 @@ Result state_of(const Shared& comm, bool ask) {
   return split_done(*comm) ? api::success : api::in_progress;
 }
 
-thread_local int depth = 0;
-thread_local std::vector<std::pair<Shared, FakeCall>> grouped;
+/// What a thread has opened and put into it. Not thread-local: the thread sanitizer takes the end of a thread in a library that was
+/// loaded at run time for a race.
+struct Grouping {
+  int depth = 0;
+  std::vector<std::pair<Shared, FakeCall>> calls;
+};
+
+Grouping& grouping() {
+  static std::mutex mutex;
+  static std::map<std::thread::id, Grouping> of_threads;
+  const std::lock_guard lock(mutex);
+  return of_threads[std::this_thread::get_id()];
+}
 
 Result give_group() {
+  auto& grouped = grouping().calls;
   Result result = api::success;
   while (!grouped.empty()) {
     const Shared comm = grouped.front().first;
@@ -180,8 +193,9 @@ Result take(api::Comm handle, FakeCall call) {
     if (state != api::success) return state;
     if (call.op >= 5) call.scalar = comm->scalars.at(static_cast<std::size_t>(call.op - 5));
   }
-  grouped.emplace_back(comm, call);
-  return depth == 0 ? give_group() : api::success;
+  Grouping& own = grouping();
+  own.calls.emplace_back(comm, call);
+  return own.depth == 0 ? give_group() : api::success;
 }
 
 }  // namespace
@@ -322,11 +336,11 @@ Result ncclCommGetAsyncError(api::Comm comm, Result* result) {
 }
 
 Result ncclGroupStart() {
-  ++depth;
+  ++grouping().depth;
   return api::success;
 }
 
-Result ncclGroupEnd() { return --depth == 0 ? give_group() : api::success; }
+Result ncclGroupEnd() { return --grouping().depth == 0 ? give_group() : api::success; }
 
 Result ncclAllReduce(const void* in, void* out, std::size_t count, api::DataType type, api::Op op, api::Comm comm,
                      void* stream) {
