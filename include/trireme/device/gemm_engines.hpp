@@ -20,7 +20,7 @@ void own_gemm_kernels(std::vector<const KernelEntry*>& kernels);
 
 struct CublasLtOptions {
   std::size_t workspace_bytes = std::size_t{32} << 20;
-  std::string library{};  ///< a file; empty: libcublasLt.so.13, then .12, where the loader looks
+  std::string file{};  ///< of the library; empty: libcublasLt.so.13, then .12, where the loader looks
 };
 
 /// NVIDIA's cublasLt, loaded now. For each shape it is asked once which algorithm it holds for the fastest, and that is

@@ -58,7 +58,7 @@ struct Recipe {
 class CublasLtProduct final : public MatrixProduct {
  public:
   CublasLtProduct(std::shared_ptr<Runtime> runtime, int device, const CublasLtOptions& options)
-      : library_(load_library(options.library)), device_(device), workspace_(runtime, device, options.workspace_bytes) {
+      : library_(load_library(options.file)), device_(device), workspace_(runtime, device, options.workspace_bytes) {
     runtime->make_current(device_);
     expect(library_.functions.create(&handle_), "cublasLtCreate");
   }

@@ -36,7 +36,7 @@ std::string find_functions(void* handle, Functions& f) {
 }
 
 struct Attempt {
-  Library library{};
+  Library loaded{};
   std::string failure{};
 };
 
@@ -52,11 +52,11 @@ Attempt attempt(const std::string& file) {
       made.failure += (made.failure.empty() ? "" : "; ") + std::string(said == nullptr ? each.c_str() : said);
       continue;
     }
-    made.library.handle = std::shared_ptr<void>(handle, [](void* opened) { ::dlclose(opened); });
-    const std::string missing = find_functions(handle, made.library.functions);
+    made.loaded.handle = std::shared_ptr<void>(handle, [](void* opened) { ::dlclose(opened); });
+    const std::string missing = find_functions(handle, made.loaded.functions);
     made.failure = missing.empty() ? "" : each + " has no " + missing;
     if (missing.empty()) return made;
-    made.library = {};
+    made.loaded = {};
   }
   return made;
 }
@@ -73,7 +73,7 @@ std::string why_not(const std::string& file) {
 Library load_library(const std::string& file) {
   Attempt made = attempt(file);
   if (!made.failure.empty()) fail(ErrorCode::unsupported, why_not(file));
-  return std::move(made.library);
+  return std::move(made.loaded);
 }
 
 }  // namespace trireme::device::cublas_lt

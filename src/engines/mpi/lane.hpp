@@ -2,10 +2,10 @@
 #pragma once
 
 #include "comm/operation.hpp"
+#include "comm/programs.hpp"
 #include "engines/mpi/blocks.hpp"
 #include "engines/mpi/memory.hpp"
 #include "engines/mpi/native.hpp"
-#include "engines/mpi/programs.hpp"
 #include "engines/mpi/session.hpp"
 #include "kernels/reduce/reduce.hpp"
 #include "trireme/comm/engine.hpp"
@@ -25,7 +25,7 @@ struct Surroundings {
       : session(std::move(session_)), room(std::move(room_)), programs(static_cast<int>(room.members.size())) {}
   std::shared_ptr<Session> session;
   comm::EngineRoom room;
-  Programs programs;
+  comm::Programs programs;
 };
 
 /// One MPI communicator and the one operation that runs on it. Nonblocking collectives of a communicator must be begun in

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "comm/programs.hpp"
 #include "engines/nccl/library.hpp"
-#include "engines/nccl/programs.hpp"
 #include "trireme/comm/device_engine.hpp"
 
 #include <memory>
@@ -25,7 +25,7 @@ struct Surroundings {
   std::shared_ptr<device::Runtime> runtime;
   int device;
   comm::EngineRoom room;
-  Programs programs;
+  comm::Programs programs;
 };
 
 }  // namespace trireme::engines::nccl

@@ -57,8 +57,7 @@ TEST_CASE("cublasLt computes row-major products of every form, and is asked once
   const auto own = device::own_matrix_product();
   const int open_before = counter("fake_open_objects");
   {
-    const auto product =
-        device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 4096, .library = fake_library});
+    const auto product = device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 4096, .file = fake_library});
     CHECK(product->name() == "cublasLt");
     for (const bool a_transposed : {false, true}) {
       for (const bool b_transposed : {false, true}) {
@@ -92,7 +91,7 @@ TEST_CASE("cublasLt computes row-major products of every form, and is asked once
 TEST_CASE("a product without terms asks cublasLt nothing") {
   const auto runtime = device::emulated_runtime();
   const device::OwnedStream stream(runtime, 0);
-  const auto product = device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 64, .library = fake_library});
+  const auto product = device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 64, .file = fake_library});
   const Operands on(runtime, 16);
   const int asked = counter("fake_heuristic_calls");
   product->run({.m = 4, .n = 4, .k = 0, .c = reinterpret_cast<float*>(on.c.data()), .c_stride = 4}, stream.queue());
@@ -103,7 +102,7 @@ TEST_CASE("a product without terms asks cublasLt nothing") {
 TEST_CASE("what cublasLt refuses is an error that names the call, and the shape") {
   const auto runtime = device::emulated_runtime();
   const device::OwnedStream stream(runtime, 0);
-  const auto product = device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 64, .library = fake_library});
+  const auto product = device::cublas_lt_matrix_product(runtime, 0, {.workspace_bytes = 64, .file = fake_library});
   const Operands on(runtime, 64);
   const device::GemmCall call{.m = 2,
                               .n = 4,
@@ -127,10 +126,10 @@ TEST_CASE("what cublasLt refuses is an error that names the call, and the shape"
 TEST_CASE("a cublasLt that is not there, or is something else, is refused with what to install") {
   const auto runtime = device::emulated_runtime();
   const std::string missing =
-      refusal_of([&] { device::cublas_lt_matrix_product(runtime, 0, {.library = "/nowhere/libcublasLt.so"}); });
+      refusal_of([&] { device::cublas_lt_matrix_product(runtime, 0, {.file = "/nowhere/libcublasLt.so"}); });
   CHECK_THAT(missing, Catch::Matchers::StartsWith("cublasLt cannot be loaded (/nowhere/libcublasLt.so"));
   CHECK_THAT(missing, Catch::Matchers::Contains("install cuBLAS"));
-  const std::string other = refusal_of([&] { device::cublas_lt_matrix_product(runtime, 0, {.library = "libm.so.6"}); });
+  const std::string other = refusal_of([&] { device::cublas_lt_matrix_product(runtime, 0, {.file = "libm.so.6"}); });
   CHECK_THAT(other, Catch::Matchers::Contains("libm.so.6 has no cublasLtCreate"));
   CHECK(device::matrix_product(runtime, 0)->name() == "own");
 }

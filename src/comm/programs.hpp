@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-namespace trireme::engines::nccl {
+namespace trireme::comm {
 
 /// The canonical brackets over the ranks of one communicator, per number of leaves; made once, then looked up.
 class Programs {
@@ -31,4 +31,4 @@ class Programs {
   std::vector<Known> known_;
 };
 
-}  // namespace trireme::engines::nccl
+}  // namespace trireme::comm
