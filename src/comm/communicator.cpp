@@ -66,6 +66,14 @@ Work Communicator::reduce_scatter_async(ConstTensorView input, TensorView output
                                         const CallOptions& options) {
   return start(requests_of(*group_).reduce_scatter(input, output, op, options));
 }
+void Communicator::reduce_scatter(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
+                                  ReduceOp op, const CallOptions& options) {
+  run(Requests::uneven(requests_of(*group_).reduce_scatter(input, output, op, options), counts, counts));
+}
+Work Communicator::reduce_scatter_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
+                                        ReduceOp op, const CallOptions& options) {
+  return start(Requests::uneven(requests_of(*group_).reduce_scatter(input, output, op, options), counts, counts));
+}
 void Communicator::reduce(ConstTensorView input, TensorView output, int root, ReduceOp op, const CallOptions& options) {
   run(requests_of(*group_).reduce(input, output, root, op, options));
 }

@@ -323,7 +323,7 @@ bool Execution::sends_to(int peer) const {
   const auto& all = setup_.plan->plan.mine.steps;
   for (const auto& each : all) {
     if (each.kind == StepKind::send && each.peer == peer &&
-        (sends_empty(setup_.request) || elements(space_of(each), each.blocks, 0).size() != 0)) {
+        (sends_empty(setup_.request) || whole(space_of(each), each.blocks).size() != 0)) {
       return true;
     }
   }

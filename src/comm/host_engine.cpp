@@ -4,6 +4,7 @@
 #include "comm/choose.hpp"
 #include "comm/message_space.hpp"
 #include "comm/operation.hpp"
+#include "comm/signature.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -68,7 +69,11 @@ void HostEngine::group_by_caches() {
 
 bool HostEngine::through_tier(const Request& request) const {
   if (!tier_ || is_transfer(request)) return false;
-  if (request.uneven) return false;  // only the two ends of a message know its size
+  // Of the others with blocks of unequal sizes not every rank knows all sizes.
+  if (request.uneven && request.collective != plan::Collective::reduce_scatter &&
+      request.collective != plan::Collective::all_gather) {
+    return false;
+  }
   return request.collective != plan::Collective::all_reduce || !settings_.algorithm;
 }
 
@@ -96,9 +101,11 @@ const ExecutablePlan& HostEngine::plan_for(plan::Algorithm algorithm, const plan
 
 const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
   const std::size_t count = request.logical_count();
+  const bool by_sizes = request.uneven && request.collective == plan::Collective::reduce_scatter;
+  const std::uint64_t sizes = by_sizes ? digest_of(request.input_blocks) : 0;
   const auto fits = [&](const Recipe& each) {
     return each.collective == request.collective && each.order == request.order && each.leaves == request.leaves &&
-           each.root == request.root && each.uneven == request.uneven && each.count == count &&
+           each.root == request.root && each.uneven == request.uneven && each.sizes == sizes && each.count == count &&
            each.input == request.input.dtype && each.output == request.output.dtype;
   };
   if (last_recipe_ < recipes_.size() && fits(recipes_[last_recipe_])) return recipes_[last_recipe_];
@@ -128,7 +135,7 @@ const HostEngine::Recipe& HostEngine::recipe_for(const Request& request) {
   pool_.prepare(Execution::scratch_bytes(plan, request), Execution::instance_bytes(plan, static_cast<int>(segments)),
                 operations_ahead);
   if (recipes_.size() == most_recipes) recipes_.clear();  // a program of endlessly many shapes: start afresh
-  recipes_.push_back({request.collective, request.order, request.leaves, request.root, request.uneven, count,
+  recipes_.push_back({request.collective, request.order, request.leaves, request.root, request.uneven, sizes, count,
                       request.input.dtype, request.output.dtype, &plan, static_cast<int>(segments)});
   last_recipe_ = recipes_.size() - 1;
   return recipes_.back();

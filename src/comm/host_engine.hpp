@@ -49,6 +49,7 @@ class HostEngine final : public Engine {
     int leaves;
     int root;
     bool uneven;
+    std::uint64_t sizes;  ///< of an uneven reduce_scatter: a digest of them; its scratch follows from this rank's
     std::size_t count;
     DType input;
     DType output;

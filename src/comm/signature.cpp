@@ -6,9 +6,10 @@
 
 namespace trireme::comm {
 
-std::uint64_t digest_of(std::span<const std::size_t> blocks) {
+std::uint64_t digest_of(std::span<const std::size_t> blocks, std::uint64_t more) {
   std::uint64_t digest = 0xcbf29ce484222325u;  // FNV-1a, by words
   for (const std::size_t block : blocks) digest = (digest ^ block) * 0x100000001b3u;
+  if (more != 0) digest = (digest ^ more) * 0x100000001b3u;
   return digest;
 }
 
@@ -44,7 +45,10 @@ std::string describe(const transport::Stamp& stamp) {
   } else if (uneven) {
     char digest[20];
     std::snprintf(digest, sizeof digest, "%016llx", static_cast<unsigned long long>(stamp.words[2]));
-    text += "(uneven, count " + std::to_string(stamp.words[1]) + " in all, counts' digest " + digest + ", ";
+    const bool divides = reduces(which) && field(24, 0xf) == static_cast<unsigned>(ReduceKind::average);
+    text += "(uneven, count " + std::to_string(stamp.words[1]) + " in all, ";
+    text += divides ? "digest of counts and divisor " : "counts' digest ";
+    text += digest + std::string(", ");
   } else {
     text += "(count " + std::to_string(stamp.words[1]) + (blocks ? " per rank, " : ", ");
   }
@@ -54,7 +58,7 @@ std::string describe(const transport::Stamp& stamp) {
     const unsigned kind = field(24, 0xf);
     text += ", ";
     text += kind < static_cast<unsigned>(reduce_kind_count) ? name_of(static_cast<ReduceKind>(kind)) : "?";
-    if (const double scalar = std::bit_cast<double>(stamp.words[2]); scalar != 0.0) {
+    if (const double scalar = std::bit_cast<double>(stamp.words[2]); scalar != 0.0 && !uneven) {
       char number[40];
       std::snprintf(number, sizeof number, " over %.9g", scalar);
       text += number;

@@ -166,6 +166,20 @@ void check_all_gather(const Request& request, int rank) {
   check_overlap(request, block_offset(request, request.output_blocks, rank, request.input.count, request.output.dtype));
 }
 
+void check_reduce_scatter(const Request& request, int rank) {
+  check_buffer(request, request.input, "input");
+  check_buffer(request, request.output, "output");
+  check_op(request);
+  if (request.uneven) {
+    check_blocks(request, request.input_blocks, "counts", request.input.count, "input");
+    check_own_block(request, request.input_blocks, rank, request.output, "output");
+  } else {
+    check_multiple(request, request.input, "input", request.output, "output");
+  }
+  check_overlap(request,
+                -block_offset(request, request.input_blocks, rank, request.output.count, request.output.dtype));
+}
+
 void check_gather(const Request& request, int rank) {
   check_buffer(request, request.input, "input");
   check_root(request, "root");
@@ -277,13 +291,7 @@ void validate(const Request& request, int rank, std::optional<Device> device) {
       }
       check_overlap(request, 0);
       break;
-    case Collective::reduce_scatter:
-      check_buffer(request, request.input, "input");
-      check_buffer(request, request.output, "output");
-      check_op(request);
-      check_multiple(request, request.input, "input", request.output, "output");
-      check_overlap(request, -static_cast<std::ptrdiff_t>(request.output.size_bytes()) * rank);
-      break;
+    case Collective::reduce_scatter: check_reduce_scatter(request, rank); break;
     case Collective::reduce:
       check_buffer(request, request.input, "input");
       check_root(request, "root");

@@ -128,6 +128,39 @@ TEST_CASE("ranks that disagree on an operation both learn what each called") {
          std::vector<float> in(rank == 0 ? 4 : 5), out(10);
          c.all_gather(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts);
        }},
+      {"counts of a reduce_scatter", "reduce_scatter(uneven, count 10 in all, counts' digest",
+       "reduce_scatter(uneven, count 10 in all, counts' digest",
+       [](Communicator& c, int rank) {
+         const std::array<std::size_t, 2> counts{rank == 0 ? 4u : 5u, rank == 0 ? 6u : 5u};
+         std::vector<float> in(10), out(rank == 0 ? 4 : 5);
+         c.reduce_scatter(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts);
+         c.barrier();
+       }},
+      {"all of a reduce_scatter for everybody", "counts' digest", "counts' digest",
+       [](Communicator& c, int rank) {  // no element goes anywhere
+         const std::array<std::size_t, 2> counts{rank == 0 ? 10u : 0u, rank == 0 ? 0u : 10u};
+         std::vector<float> in(10), out(10);
+         c.reduce_scatter(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts);
+         c.barrier();
+       }},
+      {"divisor beside counts", "digest of counts and divisor", "digest of counts and divisor",
+       [](Communicator& c, int rank) {
+         const std::array<std::size_t, 2> counts{4, 6};
+         std::vector<float> in(10), out(rank == 0 ? 4 : 6);
+         c.reduce_scatter(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts, average_over(3 + rank));
+         c.barrier();
+       }},
+      {"with counts and without", "count 10 in all", "count 5 per rank",
+       [](Communicator& c, int rank) {
+         const std::array<std::size_t, 2> counts{5, 5};
+         std::vector<float> in(10), out(5);
+         if (rank == 0) {
+           c.reduce_scatter(ConstTensorView(std::span(in)), TensorView(std::span(out)), counts);
+         } else {
+           c.reduce_scatter(ConstTensorView(std::span(in)), TensorView(std::span(out)));
+         }
+         c.barrier();
+       }},
   };
   for (const auto& each : disagreements) {
     CAPTURE(transport, each.name);

@@ -43,10 +43,11 @@ struct Call {
     all_to_all,
     uneven_all_gather,
     uneven_all_to_all,
+    uneven_reduce_scatter,
     group,
     premultiplied
   } kind;
-  static constexpr std::uint64_t kinds = 13;
+  static constexpr std::uint64_t kinds = 14;
   std::size_t count;
   int root;
 };
@@ -136,6 +137,12 @@ class Program {
         inner = before(each.send_counts, rank);
         out = before(each.send_counts, p);
         break;
+      case Call::Kind::uneven_reduce_scatter:
+        for (std::size_t r = 0; r < p; ++r) each.send_counts.push_back(uneven(dice, r, 0, each.call.count));
+        in = before(each.send_counts, p);
+        inner = before(each.send_counts, rank);
+        out = each.send_counts[rank];
+        break;
       case Call::Kind::uneven_all_to_all:
         for (std::size_t r = 0; r < p; ++r) {
           each.send_counts.push_back(uneven(dice, rank, r, each.call.count));
@@ -177,6 +184,9 @@ class Program {
       case Call::Kind::all_to_all: each.work = communicator_.all_to_all_async(input, each.output); return;
       case Call::Kind::uneven_all_gather:
         each.work = communicator_.all_gather_async(input, each.output, each.send_counts);
+        return;
+      case Call::Kind::uneven_reduce_scatter:
+        each.work = communicator_.reduce_scatter_async(input, each.output, each.send_counts);
         return;
       case Call::Kind::uneven_all_to_all:
         each.work = communicator_.all_to_all_async(input, each.send_counts, each.output, each.receive_counts);
@@ -228,6 +238,9 @@ class Program {
           expected = to_double(value(each.number, static_cast<int>(r), e - before(each.send_counts, r)));
           break;
         }
+        case Call::Kind::uneven_reduce_scatter:
+          expected = total(each.number, before(each.send_counts, static_cast<std::size_t>(world_.rank())) + e);
+          break;
         case Call::Kind::uneven_all_to_all: {
           const auto r = giver(each.receive_counts, e);
           const std::uint64_t dice = mix(seed_ * 1000003 + each.number);

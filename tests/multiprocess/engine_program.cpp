@@ -105,6 +105,19 @@ void reduce_all_ways(Communicator& communicator, Results& results, const std::st
         const auto own = blocks.all().subspan(static_cast<std::size_t>(communicator.rank()) * count, count);
         communicator.reduce_scatter(blocks.read(), own, op, options);
         results.add("reduce_scatter in place " + what, std::span<const T>(own));
+
+        std::vector<std::size_t> counts(p);  // of unequal blocks, rank 0's empty
+        for (std::size_t r = 0; r < p; ++r) counts[r] = r % 3 * count;
+        const auto self = static_cast<std::size_t>(communicator.rank());
+        auto uneven =
+            filled<T>(std::accumulate(counts.begin(), counts.end(), std::size_t{0}), communicator.rank(), values);
+        Buffer<T> kept(counts[self]);
+        communicator.reduce_scatter(ConstTensorView(uneven.read()), TensorView(kept.all()), counts, op, options);
+        results.add("reduce_scatter uneven " + what, kept.read());
+        const auto place = uneven.all().subspan(
+            std::accumulate(counts.begin(), counts.begin() + communicator.rank(), std::size_t{0}), counts[self]);
+        communicator.reduce_scatter(ConstTensorView(uneven.read()), TensorView(place), counts, op, options);
+        results.add("reduce_scatter uneven in place " + what, std::span<const T>(place));
       }
     }
   }
@@ -150,6 +163,10 @@ void move_unevenly(Communicator& communicator, Results& results, const std::stri
   Buffer<std::int32_t> whole(total), part(counts[self]);
   communicator.all_gather(ConstTensorView(mine.read()), TensorView(whole.all()), counts);
   results.add("all_gather " + what, whole.read());
+  const auto own = whole.all().subspan(
+      std::accumulate(counts.begin(), counts.begin() + communicator.rank(), std::size_t{0}), counts[self]);
+  communicator.all_gather(ConstTensorView(std::span<const std::int32_t>(own)), TensorView(whole.all()), counts);
+  results.add("all_gather in place " + what, whole.read());
   communicator.gather(ConstTensorView(mine.read()), TensorView(whole.all()), counts, 0);
   if (self == 0) results.add("gather " + what, whole.read());
   communicator.scatter(ConstTensorView(all.read()), TensorView(part.all()), counts, 0);
@@ -226,6 +243,13 @@ Results all_calls(World& world) {
     Buffer<float> mine(block);
     everybody.reduce_scatter(blocks.read(), mine.all());
     results.add("reduce_scatter large", mine.read());
+    if (world.size() == 4) {
+      const std::array<std::size_t, 4> counts{0, 2 * block, 3,
+                                              2 * block - 3};  // rounds in which some have nothing left
+      Buffer<float> kept(counts[static_cast<std::size_t>(world.rank())]);
+      everybody.reduce_scatter(ConstTensorView(blocks.read()), TensorView(kept.all()), counts);
+      results.add("reduce_scatter large uneven", kept.read());
+    }
     move_all_ways<std::int32_t>(everybody, results, "large ", block);
     move_unevenly(everybody, results, "large ", block / 2);
   }

@@ -86,6 +86,15 @@ class Communicator {
   Work reduce_scatter_async(ConstTensorView input, TensorView output, ReduceOp op = sum,
                             const CallOptions& options = {});
 
+  /// With blocks of unequal sizes: rank r gets elements [s(r), s(r) + counts[r]) of the combination, s(r) = sum of
+  /// counts[q] over q < r: the bits of an all_reduce with the same leaves.
+  /// Shape: counts has P entries, which may be 0, the same on all ranks; input their sum n, output counts[rank]; in place
+  ///        when output is that part of input.  Cost: direct: n - counts[rank] elements sent.
+  void reduce_scatter(ConstTensorView input, TensorView output, std::span<const std::size_t> counts, ReduceOp op = sum,
+                      const CallOptions& options = {});
+  Work reduce_scatter_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
+                            ReduceOp op = sum, const CallOptions& options = {});
+
   /// The combination of all ranks' `input` by `op`, on `root` alone; nobody else's `output` is looked at (its dtype counts
   /// when it is not empty).
   /// Shape: n elements; in place on the root when output is input.  Cost: tree: n per hop; rooted: n to the root.
@@ -109,7 +118,8 @@ class Communicator {
   Work all_gather_async(ConstTensorView input, TensorView output, const CallOptions& options = {});
 
   /// With blocks of unequal sizes: rank r gives counts[r] elements, which stand behind those of the ranks before it.
-  /// Shape: counts has P entries, the same on all ranks; output their sum.
+  /// Shape: counts has P entries, which may be 0, the same on all ranks; output their sum; in place when input is that part
+  ///        of output.
   void all_gather(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,
                   const CallOptions& options = {});
   Work all_gather_async(ConstTensorView input, TensorView output, std::span<const std::size_t> counts,

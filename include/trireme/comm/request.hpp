@@ -56,11 +56,13 @@ struct Request {
             collective != plan::Collective::barrier);
   }
 
-  /// The count as the caller gave it: per rank where there are blocks; 0 of an uneven all_to_all.
+  /// The count as the caller gave it: per rank where there are blocks, of all of them where their sizes differ; 0 of an
+  /// uneven all_to_all.
   std::size_t count() const {
     switch (collective) {
       case plan::Collective::all_gather:
       case plan::Collective::gather: return uneven ? logical_count() : input.count;
+      case plan::Collective::reduce_scatter:
       case plan::Collective::scatter: return uneven ? logical_count() : output.count;
       case plan::Collective::all_to_all: return uneven ? 0 : input.count / static_cast<std::size_t>(ranks);
       default: return logical_count_of_one();

@@ -11,7 +11,7 @@
 
 namespace trireme::comm::shared {
 
-/// Bytes of the contribution that a rank shows the others; the same on all ranks.
+/// Bytes of the contribution that a rank shows the others; the same on all ranks: of the largest, where sizes differ.
 inline std::size_t contribution_bytes(const Request& request) {
   const auto ranks = static_cast<std::size_t>(request.ranks);
   switch (request.collective) {
@@ -19,8 +19,18 @@ inline std::size_t contribution_bytes(const Request& request) {
     case plan::Collective::scatter: return request.output.size_bytes() * ranks;
     case plan::Collective::barrier:
     case plan::Collective::send_recv: return 0;
-    default: return request.input.size_bytes();
+    case plan::Collective::all_gather:
+      if (request.uneven) return elements_of_block(request) * size_of(request.input.dtype);
+      break;
+    default: break;
   }
+  return request.input.size_bytes();
+}
+
+/// Those that `rank` has.
+inline std::size_t contribution_bytes(const Request& request, std::size_t rank) {
+  const bool own_size = request.uneven && request.collective == plan::Collective::all_gather;
+  return own_size ? block_of(request, rank).size() * size_of(request.input.dtype) : contribution_bytes(request);
 }
 
 inline const std::byte* contribution(const Request& request) {
@@ -37,6 +47,7 @@ inline std::size_t input_size(const Request& request) {
 inline bool shows_memory(const Request& request, std::size_t rank) {
   const bool root_alone =
       request.collective == plan::Collective::broadcast || request.collective == plan::Collective::scatter;
+  if (request.uneven) return contribution_bytes(request, rank) != 0;  // an empty block may lie anywhere
   return !root_alone || static_cast<std::size_t>(request.root) == rank;
 }
 

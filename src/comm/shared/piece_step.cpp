@@ -32,13 +32,13 @@ Sight Tier::sight(std::size_t rank, const Run& run, std::uint64_t piece) noexcep
     const std::size_t behind = in != out ? round_up(run.piece_count * in, 64) : 0;
     return {staging + (blocks ? rank_ * range.size() * in : 0), written ? staging + behind : nullptr};
   }
-  const std::size_t block = blocks ? rank_ * elements_of_block(request) : 0;
+  const std::size_t block = blocks ? block_of(request, rank_).begin : 0;
   const auto base = [&](std::uint64_t offset, std::size_t bytes) -> std::byte* {
     if (offset == foreign) return nullptr;
     return rank == rank_ ? cells_->arena().base() + offset : endpoint_.peer_memory(members_[rank], offset, bytes);
   };
   Sight sight;
-  if (const auto* memory = base(slot.word[0], contribution_bytes(request)))
+  if (const auto* memory = base(slot.word[0], contribution_bytes(request, rank)))
     sight.input = memory + (block + range.begin) * in;
   if (written) {
     if (auto* memory = base(slot.word[1], written_bytes(request))) sight.output = memory + range.begin * out;
@@ -50,7 +50,7 @@ Sight Tier::own_sight(const Run& run, std::uint64_t piece) const noexcept {
   const Request& request = run.operation->request;
   const auto range = range_of(run, piece);
   if (!shows_memory(request, rank_)) return {};
-  const std::size_t block = has_blocks(request) ? rank_ * elements_of_block(request) : 0;
+  const std::size_t block = has_blocks(request) ? block_of(request, rank_).begin : 0;
   Sight sight{contribution(request) + (block + range.begin) * input_size(request), nullptr};
   if (is_written(request, rank_))
     sight.output = static_cast<std::byte*>(request.output.data) + range.begin * size_of(request.output.dtype);
@@ -86,11 +86,16 @@ struct Tier::PieceJob {
       case Collective::all_to_all:
         for (std::size_t b = 0; b < tier.members_.size(); ++b) {
           if (b == tier.rank_) continue;
-          std::memcpy(staging + b * range.size() * in, source + (b * elements_of_block(request) + range.begin) * in,
-                      range.size() * in);
+          const auto part = part_of_block(request, b, range);
+          if (part.size() == 0) continue;
+          std::memcpy(staging + b * range.size() * in, source + (block_of(request, b).begin + part.begin) * in,
+                      part.size() * in);
         }
         return;
-      default: std::memcpy(staging, source + range.begin * in, range.size() * in);
+      default: {
+        const auto part = part_of_block(request, tier.rank_, range);
+        if (part.size() != 0) std::memcpy(staging, source + part.begin * in, part.size() * in);
+      }
     }
   }
   void combine(std::uint64_t piece) const noexcept {

@@ -129,12 +129,13 @@ bool Tier::announce(Run& run) noexcept {
   slot.identity = identity_of(key_, run.operation->sequence);
   slot.stamp = run.operation->stamp.words;
   const std::size_t bytes = shows_memory(request, rank_) ? contribution_bytes(request) : 0;
+  const std::size_t own = bytes != 0 ? contribution_bytes(request, rank_) : 0;
   if (bytes > always_copied(members_.size())) {
     const auto offset = [&](const void* data, std::size_t size) {
       std::uint64_t at = 0;
       return cells_->arena().contains(data, size, at) ? at : foreign;
     };
-    slot.word[0] = offset(contribution(request), bytes);
+    slot.word[0] = offset(contribution(request), own);
     slot.word[1] = offset(request.output.data, request.output.size_bytes());
     // An output that the others write must lie in the arena too; any other may lie anywhere.
     if (is_written(request, rank_) && (slot.word[0] == foreign || slot.word[1] == foreign))
@@ -143,7 +144,7 @@ bool Tier::announce(Run& run) noexcept {
   if (bytes != 0 && (bytes <= always_copied(members_.size()) ||
                      (bytes <= copied_if_foreign(members_.size()) && slot.word[0] == foreign))) {
     std::memcpy(bytes <= sizeof slot.word ? static_cast<void*>(slot.word.data()) : slot.payload.data(),
-                contribution(request), bytes);
+                contribution(request), own);
   }
   if (contribution_bytes(request) > always_copied(members_.size())) {
     const bool in_arena = bytes == 0 || slot.word[0] != foreign;
@@ -194,7 +195,7 @@ bool Tier::settle(Run& run) noexcept {
     all_staged &= staged;
     if (r == rank_) {
       run.staged = staged;
-    } else if (!staged && (endpoint_.peer_memory(members_[r], word[0], bytes) == nullptr ||
+    } else if (!staged && (endpoint_.peer_memory(members_[r], word[0], contribution_bytes(request, r)) == nullptr ||
                            (is_written(request, r) &&
                             endpoint_.peer_memory(members_[r], word[1], written_bytes(request)) == nullptr))) {
       run.disputed = true;
@@ -256,7 +257,7 @@ bool Tier::small_step(Run& run) noexcept {
   const Request& request = run.operation->request;
   const std::size_t bytes = contribution_bytes(request);
   if (bytes != 0) {
-    const std::size_t block = has_blocks(request) ? rank_ * elements_of_block(request) * input_size(request) : 0;
+    const std::size_t block = has_blocks(request) ? block_of(request, rank_).begin * input_size(request) : 0;
     for (std::size_t r = 0; r < members_.size(); ++r) {
       const Slot& slot = flags_->slot(r, run.number);
       const auto* payload =

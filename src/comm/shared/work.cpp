@@ -24,6 +24,12 @@ void copy(std::byte* destination, const std::byte* source, std::size_t bytes) {
 }  // namespace
 
 std::size_t elements_of_block(const Request& request) {
+  if (request.uneven) {
+    std::size_t largest = 0;
+    for (std::size_t r = 0; r < static_cast<std::size_t>(request.ranks); ++r)
+      largest = std::max(largest, block_of(request, r).size());
+    return largest;
+  }
   switch (request.collective) {
     case Collective::all_gather:
     case Collective::gather:
@@ -31,6 +37,18 @@ std::size_t elements_of_block(const Request& request) {
     case Collective::all_to_all: return request.input.count / static_cast<std::size_t>(request.ranks);
     default: return request.output.count;
   }
+}
+
+layout::Interval block_of(const Request& request, std::size_t rank) {
+  if (request.uneven) return {request.output_blocks[rank], request.output_blocks[rank + 1]};
+  const std::size_t count = elements_of_block(request);
+  return {rank * count, (rank + 1) * count};
+}
+
+layout::Interval part_of_block(const Request& request, std::size_t rank, layout::Interval range) {
+  if (!request.uneven) return range;
+  const std::size_t size = block_of(request, rank).size();
+  return {std::min(range.begin, size), std::min(range.end, size)};
 }
 
 layout::Interval part_of(std::size_t count, std::size_t element, std::size_t ranks, std::size_t rank) {
@@ -106,18 +124,20 @@ void Work::piece(const Request& request, std::span<const Sight> sights, std::siz
       combine_part(request, sights, rank, part, divisor);
       return;
     }
-    case Collective::reduce_scatter:
+    case Collective::reduce_scatter: {
+      const auto mine = part_of_block(request, rank, range);
+      if (mine.size() == 0) return;
       for (std::size_t r = 0; r < sights.size(); ++r) sources_[r] = {sights[r].input, request.input.dtype};
-      combine(request, own_output + range.begin * out, count, divisor);
-      return;
-    case Collective::all_gather: {
-      const std::size_t block = request.input.count * out;
-      for (std::size_t distance = 0; distance < sights.size(); ++distance) {
-        const std::size_t r = (rank + distance) % sights.size();  // not all from one rank at a time
-        copy(own_output + r * block + range.begin * out, sights[r].input, count * out);
-      }
+      combine(request, own_output + mine.begin * out, mine.size(), divisor);
       return;
     }
+    case Collective::all_gather:
+      for (std::size_t distance = 0; distance < sights.size(); ++distance) {
+        const std::size_t r = (rank + distance) % sights.size();  // not all from one rank at a time
+        const auto theirs = part_of_block(request, r, range);
+        copy(own_output + (block_of(request, r).begin + theirs.begin) * out, sights[r].input, theirs.size() * out);
+      }
+      return;
     case Collective::gather:
       if (static_cast<std::size_t>(request.root) != rank) return;
       for (std::size_t r = 0; r < sights.size(); ++r) {

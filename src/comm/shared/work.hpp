@@ -19,8 +19,14 @@ struct Sight {
   std::byte* output = nullptr;
 };
 
-/// Elements over which pieces are counted: of one block, where there are several.
+/// Elements over which pieces are counted: of one block, where there are several; of the largest, where sizes differ.
 std::size_t elements_of_block(const Request& request);
+
+/// The elements of block `rank` in the vector of all blocks.
+layout::Interval block_of(const Request& request, std::size_t rank);
+
+/// What of `range`, counted from the beginning of a block, block `rank` has: less than all where sizes differ.
+layout::Interval part_of_block(const Request& request, std::size_t rank, layout::Interval range);
 
 /// The part of `count` elements that `rank` combines in an all_reduce: whole cache lines, so that no line has two writers.
 layout::Interval part_of(std::size_t count, std::size_t element, std::size_t ranks, std::size_t rank);

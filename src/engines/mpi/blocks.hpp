@@ -16,7 +16,7 @@ namespace trireme::engines::mpi {
 /// one round moves: counts and places of a contiguous message in bytes, as MPI takes them.
 class Blocks {
  public:
-  explicit Blocks(std::size_t ranks) : begin_(ranks + 1), counts_(ranks), places_(ranks) {}
+  explicit Blocks(std::size_t ranks) : begin_(ranks + 1), counts_(ranks), places_(ranks), elements_(ranks) {}
 
   /// Blocks of `count` elements each.
   void equal(std::size_t count, std::size_t element) {
@@ -60,6 +60,12 @@ class Blocks {
     return bytes;
   }
   const int* counts() const { return counts_.data(); }
+  /// After message(): the same in elements.
+  const int* elements() {
+    const int size = static_cast<int>(element_);
+    std::transform(counts_.begin(), counts_.end(), elements_.begin(), [size](int bytes) { return bytes / size; });
+    return elements_.data();
+  }
   const int* places() const { return places_.data(); }
   std::size_t place(std::size_t rank) const { return static_cast<std::size_t>(places_[rank]); }
 
@@ -84,6 +90,7 @@ class Blocks {
   std::vector<std::size_t> begin_;
   std::vector<int> counts_;
   std::vector<int> places_;
+  std::vector<int> elements_;
 };
 
 }  // namespace trireme::engines::mpi

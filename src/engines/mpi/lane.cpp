@@ -185,7 +185,7 @@ void Lane::lay_out(const Request& request) {
     extent_ = which.largest();
   };
   switch (request.collective) {
-    case Collective::reduce_scatter: blocks(send_, {}, request.output.count, size_in(request)); break;
+    case Collective::reduce_scatter: blocks(send_, request.input_blocks, request.output.count, size_in(request)); break;
     case Collective::all_gather:
     case Collective::gather: blocks(receive_, request.output_blocks, request.input.count, size_in(request)); break;
     case Collective::scatter: blocks(send_, request.input_blocks, request.output.count, size_out(request)); break;
@@ -257,10 +257,15 @@ void Lane::begin_round(const Request& request) {
 void Lane::begin_reduction(const Request& request) {
   const std::size_t in = size_in(request), out = size_out(request), count = range_.size();
   const bool scatters = request.collective == Collective::reduce_scatter;
+  const std::size_t kept = scatters ? send_.part(self(), range_).size() : count;
   const std::byte* message = scatters ? packed(input_of(request)) : input_of(request) + range_.begin * in;
   const int elements = static_cast<int>(count);
   if (way_ == Way::native) {
-    std::byte* landing = landing_.reserve(count * out);
+    std::byte* landing = landing_.reserve(kept * out);
+    if (scatters && request.uneven) {
+      return begun(calls().ireduce_scatter(message, landing, send_.elements(), native_->type, native_->op,
+                                           communicator_, &request_));
+    }
     if (scatters) {
       return begun(calls().ireduce_scatter_block(message, landing, elements, native_->type, native_->op, communicator_,
                                                  &request_));
@@ -280,7 +285,7 @@ void Lane::begin_reduction(const Request& request) {
     send_.cut(count, in);
     send_.message({0, count});
   }
-  const std::size_t mine = send_.part(self(), scatters ? range_ : layout::Interval{0, count}).size();
+  const std::size_t mine = scatters ? kept : send_.size(self());
   receive_.equal(mine, in);
   std::byte* contributions = exchanged_.reserve(receive_.message({0, mine}));
   begun(calls().ialltoallv(message, send_.counts(), send_.places(), contributions, receive_.counts(), receive_.places(),
@@ -313,9 +318,11 @@ void Lane::end_exchange(const Request& request) {
 }
 
 void Lane::end_reduction(const Request& request) {
-  const std::size_t in = size_in(request), out = size_out(request), count = range_.size();
+  const bool scatters = request.collective == Collective::reduce_scatter;
+  const layout::Interval kept = scatters ? send_.part(self(), range_) : range_;
+  const std::size_t in = size_in(request), out = size_out(request), count = kept.size();
   const bool wanted = request.collective != Collective::reduce || is_root(request);
-  std::byte* destination = wanted ? output_of(request) + range_.begin * out : nullptr;
+  std::byte* destination = wanted ? output_of(request) + kept.begin * out : nullptr;
   if (way_ == Way::native) {
     if (wanted) bring(request, count, destination);
     return begin_round(request);
@@ -324,7 +331,7 @@ void Lane::end_reduction(const Request& request) {
     if (wanted) combine(request, exchanged_.data(), count * in, count, destination);
     return begin_round(request);
   }
-  if (request.collective == Collective::reduce_scatter) {
+  if (scatters) {
     combine(request, exchanged_.data(), count * in, count, destination);
     return begin_round(request);
   }

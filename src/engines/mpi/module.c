@@ -206,6 +206,13 @@ static int ireduce_scatter_block(const void* input, void* output, int count, enu
   return request_to(handle, request, code);
 }
 
+static int ireduce_scatter(const void* input, void* output, const int* counts, enum trireme_mpi_type type,
+                           enum trireme_mpi_op op, trireme_mpi_comm comm, trireme_mpi_request* handle) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  int code = MPI_Ireduce_scatter(input, output, counts, type_of(type), op_of(op), comm_from(comm), &request);
+  return request_to(handle, request, code);
+}
+
 static int test(trireme_mpi_request* handle, int* done) {
   MPI_Request request;
   memcpy(&request, handle, sizeof request);
@@ -237,6 +244,7 @@ static const struct trireme_mpi_table table = {
     .iallreduce = iallreduce,
     .ireduce = ireduce,
     .ireduce_scatter_block = ireduce_scatter_block,
+    .ireduce_scatter = ireduce_scatter,
     .test = test,
 };
 

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define TRIREME_MPI_TABLE_VERSION 1u
+#define TRIREME_MPI_TABLE_VERSION 2u
 #define TRIREME_MPI_TABLE_SYMBOL "trireme_mpi_table"
 
 /* Element types and operations of the native reductions. */
@@ -66,5 +66,7 @@ struct trireme_mpi_table {
                  int root, trireme_mpi_comm comm, trireme_mpi_request* request);
   int (*ireduce_scatter_block)(const void* input, void* output, int count, enum trireme_mpi_type type,
                                enum trireme_mpi_op op, trireme_mpi_comm comm, trireme_mpi_request* request);
+  int (*ireduce_scatter)(const void* input, void* output, const int* counts, enum trireme_mpi_type type,
+                         enum trireme_mpi_op op, trireme_mpi_comm comm, trireme_mpi_request* request);
   int (*test)(trireme_mpi_request* request, int* done);
 };

@@ -165,6 +165,19 @@ void Collectives::begin_native(const Request& request) {
                     "ncclReduce");
       break;
     default:
+      if (request
+              .uneven) {  // NCCL's own has blocks of one size only: a reduction to each block's owner, all in one group
+        cut_at(request.input_blocks);
+        for (std::size_t r = 0; r < ranks(); ++r) {
+          const layout::Interval to = block(r);
+          if (to.size() == 0) continue;
+          clique_.check(
+              calls.reduce(input_of(request) + to.begin * element, r == self() ? output_of(request) : nullptr,
+                           to.size(), native_->type, op, static_cast<int>(r), clique_.get(), queue_.stream.pointer),
+              "ncclReduce");
+        }
+        break;
+      }
       clique_.check(calls.reduce_scatter(input_of(request), output_of(request), request.output.count, native_->type, op,
                                          clique_.get(), queue_.stream.pointer),
                     "ncclReduceScatter");
@@ -236,7 +249,11 @@ void Collectives::end_whole(const Request& request) {
 
 /// Everybody gets everybody's contribution to its own block.
 void Collectives::begin_blocks(const Request& request) {
-  request.collective == Collective::reduce_scatter ? cut_equal(request.output.count) : cut(request.logical_count());
+  if (request.collective != Collective::reduce_scatter) {
+    cut(request.logical_count());
+  } else {
+    request.uneven ? cut_at(request.input_blocks) : cut_equal(request.output.count);
+  }
   const layout::Interval mine = block(self());
   const std::size_t bytes = mine.size() * input_.element();
   std::byte* contributions = scratch_.take(bytes * ranks());

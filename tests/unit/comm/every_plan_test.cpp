@@ -21,7 +21,16 @@ struct PlanCase {
   std::size_t count;  // per rank where there are blocks
   bool in_place;
   int segments;
+  bool uneven = false;  // reduce_scatter, all_gather: blocks of unequal sizes
 };
+
+/// Where block `rank` begins; some are empty.
+std::size_t edge(const PlanCase& which, std::size_t rank) {
+  if (!which.uneven) return rank * which.count;
+  std::size_t at = 0;
+  for (std::size_t r = 0; r < rank; ++r) at += (7 * r + 3) % 5 * which.count / 2;
+  return at;
+}
 
 struct Sizes {
   std::size_t in, out;
@@ -30,11 +39,13 @@ struct Sizes {
 
 Sizes sizes_of(const PlanCase& which, int rank) {
   const auto p = static_cast<std::size_t>(which.shape.ranks);
-  const std::size_t n = which.count, mine = static_cast<std::size_t>(rank) * n;
+  const auto self = static_cast<std::size_t>(rank);
+  const std::size_t n = which.count, mine = edge(which, self);
+  const std::size_t block = edge(which, self + 1) - mine, all = edge(which, p);
   const bool is_root = which.shape.root == rank;
   switch (which.shape.collective) {
-    case Collective::reduce_scatter: return {n * p, n, mine};
-    case Collective::all_gather: return {n, n * p, mine};
+    case Collective::reduce_scatter: return {all, block, mine};
+    case Collective::all_gather: return {block, all, mine};
     case Collective::reduce: return {n, is_root ? n : 0};
     case Collective::gather: return {n, is_root ? n * p : 0, mine};
     case Collective::scatter: return {is_root ? n * p : 0, n, mine};
@@ -44,7 +55,7 @@ Sizes sizes_of(const PlanCase& which, int rank) {
 }
 
 double expected(const PlanCase& which, int rank, std::size_t element) {
-  const std::size_t n = which.count, mine = static_cast<std::size_t>(rank) * n;
+  const std::size_t n = which.count, mine = edge(which, static_cast<std::size_t>(rank));
   const auto given = [](int from, std::size_t at) { return testing::to_double(testing::exact_value<float>(from, at)); };
   const auto total = [&](std::size_t at) {
     double sum = 0;
@@ -55,7 +66,11 @@ double expected(const PlanCase& which, int rank, std::size_t element) {
     case Collective::all_reduce:
     case Collective::reduce: return total(element);
     case Collective::reduce_scatter: return total(mine + element);
-    case Collective::all_gather:
+    case Collective::all_gather: {
+      std::size_t r = 0;
+      while (element >= edge(which, r + 1)) ++r;
+      return given(static_cast<int>(r), element - edge(which, r));
+    }
     case Collective::gather: return given(static_cast<int>(element / n), element % n);
     case Collective::scatter: return given(which.shape.root, mine + element);
     case Collective::all_to_all: return given(static_cast<int>(element / n), mine + element % n);
@@ -74,6 +89,8 @@ std::string run_on_all(const PlanCase& which, const std::string& transport) {
   std::vector<std::unique_ptr<Execution>> executions;
   std::vector<std::vector<float>> memory(size);
   std::vector<std::span<float>> outputs(size);
+  std::vector<std::size_t> edges;
+  for (std::size_t r = 0; r <= size; ++r) edges.push_back(edge(which, r));
   for (int rank = 0; rank < ranks; ++rank) {
     members.push_back(rank);
     plans.emplace_back(plan::make_plan(which.algorithm, which.shape, rank));
@@ -95,6 +112,8 @@ std::string run_on_all(const PlanCase& which, const std::string& transport) {
     request.ranks = ranks;
     request.leaves = which.shape.leaves;
     request.root = which.shape.root;
+    request.uneven = which.uneven;
+    request.input_blocks = request.output_blocks = edges;
     request.input = ConstTensorView(input);
     request.output = TensorView(outputs[r]);
     if (which.shape.collective == Collective::broadcast) request.output = TensorView(input), outputs[r] = input;
@@ -151,6 +170,23 @@ TEST_CASE("every plan of every collective, run by the executor, gives every rank
             if (in_place && collective == Collective::all_to_all) continue;  // it is given a copy
             CAPTURE(plan::name_of(collective), plan::name_of(algorithm), ranks, root, count, in_place);
             REQUIRE(run_on_all({algorithm, shape, count, in_place, count > 5 ? 3 : 1}, "mem") == "");
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("every plan of what every rank knows the sizes of serves blocks of unequal sizes, empty ones too") {
+  const int ranks = GENERATE(1, 2, 3, 4, 5, 8);
+  for (const auto collective : {Collective::reduce_scatter, Collective::all_gather}) {
+    const plan::Shape shape{.collective = collective, .ranks = ranks, .leaves = ranks};
+    for (const auto algorithm : plan::defined_algorithms(shape, false)) {
+      for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{5}, std::size_t{3001}}) {
+        for (const bool in_place : {false, true}) {
+          for (const int segments : {1, 7}) {  // of which a small block has none in some
+            CAPTURE(plan::name_of(collective), plan::name_of(algorithm), ranks, count, in_place, segments);
+            REQUIRE(run_on_all({algorithm, shape, count, in_place, segments, true}, "mem") == "");
           }
         }
       }

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <functional>
 #include <random>
 #include <set>
@@ -74,6 +75,25 @@ TEST_CASE("whatever the ranks must agree on changes the signature") {
   REQUIRE(all.size() == 6);
 }
 
+TEST_CASE("the sizes of a reduce_scatter's blocks and its divisor are in the signature, and its own size is not") {
+  const std::array<std::size_t, 2> counts{4, 6}, others{6, 4};
+  const auto call = [](std::span<const std::size_t> blocks, ReduceOp op, std::size_t own) {
+    Request request = request_of(Collective::reduce_scatter);
+    request.ranks = 2;
+    request.output.count = own;
+    request.op = op;
+    request.uneven = true;
+    request.input_blocks = request.output_blocks = blocks;
+    return signature_of(request, 0);
+  };
+  REQUIRE(call(counts, sum, 4) == call(counts, sum, 6));
+  REQUIRE(call(counts, sum, 4) != call(others, sum, 6));
+  REQUIRE(call(counts, average_over(3), 4) != call(counts, average_over(5), 4));
+  REQUIRE(call(counts, average_over(3), 4) != call(counts, average, 4));
+  REQUIRE(call(counts, premultiplied_sum(3), 4) == call(counts, premultiplied_sum(5), 4));  // each rank has its own
+  REQUIRE(describe(call(counts, average_over(3), 4)).find("digest of counts and divisor ") != std::string::npos);
+}
+
 TEST_CASE("the forced algorithm is part of an all_reduce's signature and of no other's") {
   std::set<std::array<std::uint64_t, 3>> seen;
   for (int algorithm = 0; algorithm <= 4; ++algorithm)
@@ -130,6 +150,14 @@ TEST_CASE("a signature in words says what was called") {
   Request gather = request_of(Collective::all_gather);
   gather.output.count = 4 * gather.input.count;
   REQUIRE(describe(signature_of(gather, 0)) == "all_gather(count 10 per rank, f32)");
+  // With counts: of all blocks, and their digest.
+  const std::array<std::size_t, 4> counts{0, 25, 10, 5};
+  scatter.ranks = 4;
+  scatter.uneven = true;
+  scatter.input_blocks = scatter.output_blocks = counts;
+  const std::string uneven = describe(signature_of(scatter, 0));
+  REQUIRE(uneven.find("reduce_scatter(uneven, count 40 in all, counts' digest ") == 0);
+  REQUIRE(uneven.find(", f32, sum, canonical, 4 leaves)") != std::string::npos);
   REQUIRE(describe({{0xff, 0, 0}}) == "an unknown operation");
 }
 

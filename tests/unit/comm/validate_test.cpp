@@ -151,6 +151,41 @@ TEST_CASE("buffers may be the same, or next to each other") {
   }
 }
 
+TEST_CASE("counts of a reduce_scatter are one for each rank, add up to the input and fit the output") {
+  const auto call = [](const std::vector<std::size_t>& counts, int rank) {
+    Request request = call_of(Collective::reduce_scatter);  // of 16 elements
+    request.uneven = true;
+    request.input_blocks = request.output_blocks = counts;
+    request.output.count = counts[static_cast<std::size_t>(rank)];
+    return request;
+  };
+  const std::vector<std::size_t> counts{3, 0, 9, 4};
+  std::size_t begin = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    Request right = call(counts, rank);
+    REQUIRE(!refusal(right, rank));
+    right.output.data = values.data() + begin;  // in place
+    REQUIRE(!refusal(right, rank));
+    right.output.data = values.data() + begin + 1;
+    REQUIRE(!refusal(right, rank) == (right.output.count == 0));
+    begin += right.output.count;
+  }
+  REQUIRE(refusal(call({3, 9, 4}, 1)).message.find("counts has 3 entries; give one for each of the 4 ranks") !=
+          std::string::npos);
+  REQUIRE(refusal(call({3, 1, 9, 4}, 1)).message.find("counts add up to 17 elements, input has 16") !=
+          std::string::npos);
+  Request wrong = call(counts, 2);
+  REQUIRE(refusal(wrong, 3).message.find("output has 9 elements, but counts gives rank 3 4") != std::string::npos);
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 16;
+  const std::vector<std::size_t> impossible{most, 4, most, 0};
+  REQUIRE(refusal(call(impossible, 1)).message.find("impossible count") != std::string::npos);
+  const std::vector<std::size_t> nothing(ranks, 0);
+  Request empty = call(nothing, 1);
+  empty.input = ConstTensorView(nullptr, 0, DType::f32);
+  empty.output = TensorView(nullptr, 0, DType::f32);
+  REQUIRE(!refusal(empty));
+}
+
 TEST_CASE("nothing is a legal amount, wherever it lies") {
   for (const auto collective : {Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather,
                                 Collective::broadcast, Collective::send_recv}) {

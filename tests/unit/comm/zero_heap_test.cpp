@@ -15,6 +15,7 @@
 #include <functional>
 #include <iterator>
 #include <mutex>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,6 +52,13 @@ std::pair<std::array<std::size_t, ranks>, std::array<std::size_t, ranks>> uneven
   return {send, receive};
 }
 
+/// An empty block, a large and a small one.
+std::array<std::size_t, ranks> block_counts(std::size_t n) { return {0, 2 * n, n / 2}; }
+std::span<float> own_block(int rank, std::span<float> whole, const std::array<std::size_t, ranks>& counts) {
+  const auto own = static_cast<std::size_t>(rank);
+  return whole.subspan(std::accumulate(counts.begin(), counts.begin() + rank, std::size_t{0}), counts[own]);
+}
+
 std::vector<Shape> shapes_of(std::size_t count) {
   const CallOptions fastest{.order = ReductionOrder::fastest, .label = "a label of more than fifteen characters"};
   return {
@@ -77,6 +85,28 @@ std::vector<Shape> shapes_of(std::size_t count) {
        },
        [](auto& c, auto& b, auto n) {
          c.reduce_scatter(ConstTensorView(b.in.first(ranks * n)), TensorView(b.out.first(n)));
+       }},
+      {"all_gather with counts, in place", count,
+       [](auto& c, auto& b, auto n) {
+         const auto counts = block_counts(n);
+         return c.all_gather_async(ConstTensorView(own_block(c.rank(), b.out, counts)),
+                                   TensorView(b.out.first(2 * n + n / 2)), counts);
+       },
+       [](auto& c, auto& b, auto n) {
+         const auto counts = block_counts(n);
+         c.all_gather(ConstTensorView(own_block(c.rank(), b.out, counts)), TensorView(b.out.first(2 * n + n / 2)),
+                      counts);
+       }},
+      {"reduce_scatter with counts", count,
+       [](auto& c, auto& b, auto n) {
+         const auto counts = block_counts(n);
+         return c.reduce_scatter_async(ConstTensorView(b.in.first(2 * n + n / 2)),
+                                       TensorView(own_block(c.rank(), b.out, counts)), counts, average_over(3));
+       },
+       [](auto& c, auto& b, auto n) {
+         const auto counts = block_counts(n);
+         c.reduce_scatter(ConstTensorView(b.in.first(2 * n + n / 2)), TensorView(own_block(c.rank(), b.out, counts)),
+                          counts, average_over(3));
        }},
       {"reduce", count,
        [](auto& c, auto& b, auto n) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trireme::testing {
@@ -38,6 +39,12 @@ inline std::vector<std::size_t> uneven(int ranks, std::size_t all) {
   std::vector<std::size_t> counts(p);
   for (std::size_t r = 0; r < p; ++r) counts[r] = all / (p * (p + 1) / 2) * (r + 1);
   counts.back() += all - std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+  return counts;
+}
+/// The same, but rank 0 has nothing: its part is rank 1's.
+inline std::vector<std::size_t> with_none(int ranks, std::size_t all) {
+  auto counts = uneven(ranks, all);
+  if (ranks > 1) counts[1] += std::exchange(counts[0], 0);
   return counts;
 }
 inline std::vector<TensorView> pieces(const TensorView& whole) {
@@ -85,6 +92,19 @@ inline std::vector<DeviceOperation> device_operations(int ranks, std::size_t n) 
        }},
       {"reduce_scatter premultiplied", p * n, n, true, true, false,
        [](C& c, In i, Out o, const O& k) { c.reduce_scatter(i, o, premultiplied_sum(2.5), k); }},
+      {"reduce_scatter uneven", p * n, p * n, true, false, false,
+       [](C& c, In i, Out o, const O& k) {
+         const auto counts = with_none(c.size(), i.count);
+         c.reduce_scatter(i, part(o, 0, counts[static_cast<std::size_t>(c.rank())]), counts, sum, k);
+       }},
+      {"reduce_scatter uneven in place", p * n, 0, true, true, false,
+       [](C& c, In, Out o, const O& k) {
+         const auto counts = with_none(c.size(), o.count);
+         const auto own = static_cast<std::size_t>(c.rank());
+         c.reduce_scatter(
+             o, part(o, std::accumulate(counts.begin(), counts.begin() + c.rank(), std::size_t{0}), counts[own]),
+             counts, average_over(3.5), k);
+       }},
       {"reduce", n, n, true, false, false, [](C& c, In i, Out o, const O& k) { c.reduce(i, o, c.size() - 1, sum, k); }},
       {"reduce in place", n, 0, true, false, false, [](C& c, In, Out o, const O& k) { c.reduce(o, o, 0, maximum, k); }},
       {"all_gather", n, p * n, false, false, false, [](C& c, In i, Out o, const O& k) { c.all_gather(i, o, k); }},
@@ -97,6 +117,13 @@ inline std::vector<DeviceOperation> device_operations(int ranks, std::size_t n) 
        [](C& c, In i, Out o, const O& k) {
          const auto counts = uneven(c.size(), o.count);
          c.all_gather(part(i, 0, counts[static_cast<std::size_t>(c.rank())]), o, counts, k);
+       }},
+      {"all_gather uneven in place", n, 0, false, false, false,
+       [](C& c, In, Out o, const O& k) {
+         const auto counts = with_none(c.size(), o.count);
+         const auto own = static_cast<std::size_t>(c.rank());
+         c.all_gather(part(o, std::accumulate(counts.begin(), counts.begin() + c.rank(), std::size_t{0}), counts[own]),
+                      o, counts, k);
        }},
       {"gather", n, p * n, false, false, false, [](C& c, In i, Out o, const O& k) { c.gather(i, o, 0, k); }},
       {"gather uneven", n, n, false, false, false,

@@ -110,6 +110,20 @@ void compare_reductions(World& world, const std::shared_ptr<device::Runtime>& ru
   communicator.reduce_scatter(on(device_input, call.input, whole),
                               TensorView(output.data(), block, call.output, output.device()), call.op, options);
   require(here.back<std::byte>(output, block * out) == expected, "reduce_scatter: " + what);
+
+  // Blocks of unequal sizes: rank r has r parts, the last one the rest.
+  std::vector<std::size_t> counts(static_cast<std::size_t>(ranks));
+  const std::size_t unit = count / static_cast<std::size_t>(ranks * ranks);
+  for (std::size_t r = 0; r < counts.size(); ++r) counts[r] = r * unit;
+  counts.back() += count - std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+  const std::size_t kept = counts[static_cast<std::size_t>(rank)];
+  std::vector<std::byte> mine(kept * out);
+  communicator.reduce_scatter(ConstTensorView(TensorView(input.data(), count, call.input)),
+                              TensorView(mine.data(), kept, call.output), counts, call.op, host_options);
+  const auto room = here.bytes(kept * out);
+  communicator.reduce_scatter(on(device_input, call.input, count),
+                              TensorView(room.data(), kept, call.output, room.device()), counts, call.op, options);
+  require(here.back<std::byte>(room, kept * out) == mine, "reduce_scatter with counts: " + what);
 }
 
 }  // namespace

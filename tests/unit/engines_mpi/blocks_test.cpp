@@ -45,6 +45,7 @@ TEST_CASE("what rounds pack and unpack is every block once, of equal and unequal
         REQUIRE(blocks.place(r) == place);
         place += static_cast<std::size_t>(blocks.counts()[r]);
         REQUIRE(place <= bytes);
+        REQUIRE(blocks.elements()[r] * static_cast<int>(sizeof(std::uint16_t)) == blocks.counts()[r]);
       }
       blocks.pack(bytes_of(values), range, bytes_of(message));
       blocks.unpack(bytes_of(message), range, bytes_of(result));

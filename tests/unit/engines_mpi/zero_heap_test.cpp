@@ -25,6 +25,7 @@ TEST_CASE("from the 2nd operation of a shape on the MPI engine makes no heap cal
   const std::vector<std::function<void()>> calls{
       [&] { communicator.all_reduce(in, out, average, options); },
       [&] { communicator.reduce_scatter(in, out, maximum, options); },
+      [&] { communicator.reduce_scatter(ConstTensorView(in), TensorView(out), counts, average, options); },
       [&] { communicator.reduce(in, out, 0, minimum, options); },
       [&] { communicator.all_gather(in, out, options); },
       [&] { communicator.all_gather(ConstTensorView(in), TensorView(out), counts, options); },

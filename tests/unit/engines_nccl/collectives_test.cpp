@@ -4,7 +4,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -81,6 +83,25 @@ void reduce_everything(World& world, const testing::RunRanksOptions& options, Re
         communicator.reduce_scatter(view(long_input, dtype), view(output, dtype), op, on_host);
         communicator.reduce_scatter(whole.view(dtype, count * ranks), out.view(dtype, count), op, on_device);
         findings.compare(output, here.down(out));
+
+        // Blocks of unequal sizes: some for the first rank, the rest for the last one, nothing between them.
+        std::vector<std::size_t> counts(ranks, 0);
+        counts.front() = count / 3;
+        counts.back() += count * ranks - count / 3;
+        const std::size_t own = counts[static_cast<std::size_t>(rank)];
+        const std::size_t begin = std::accumulate(counts.begin(), counts.begin() + rank, std::size_t{0});
+        ByteVector kept(own * size_of(dtype));
+        const auto d_kept = here.up(kept);
+        communicator.reduce_scatter(view(long_input, dtype), view(kept, dtype), counts, op, on_host);
+        communicator.reduce_scatter(whole.view(dtype, count * ranks), d_kept.view(dtype, own), counts, op, on_device);
+        findings.compare(kept, here.down(d_kept));
+        const TensorView all = whole.view(dtype, count * ranks);
+        const TensorView part(static_cast<std::byte*>(all.data) + begin * size_of(dtype), own, dtype, all.device);
+        communicator.reduce_scatter(all, part, counts, op, on_device);
+        ByteVector in_place = here.down(whole);
+        in_place.erase(in_place.begin(), in_place.begin() + static_cast<std::ptrdiff_t>(begin * size_of(dtype)));
+        in_place.resize(own * size_of(dtype));
+        findings.compare(kept, in_place);
       }
     }
   }
@@ -133,6 +154,16 @@ void move_everything(World& world, const testing::RunRanksOptions& options, Find
     communicator.all_gather(view(mine, dtype), view(together, dtype), counts);
     communicator.all_gather(d_mine.view(dtype, counts[self]), d_together.view(dtype, sum_of_counts), counts, on_device);
     findings.compare(together, here.down(d_together));
+    // In place.
+    const std::size_t before = std::accumulate(counts.begin(), counts.begin() + communicator.rank(), std::size_t{0});
+    ByteVector placed(together.size());
+    std::copy(mine.begin(), mine.end(), placed.begin() + static_cast<std::ptrdiff_t>(before * size_of(dtype)));
+    const auto d_placed = here.up(placed);
+    const TensorView whole = d_placed.view(dtype, sum_of_counts);
+    const TensorView own(static_cast<std::byte*>(whole.data) + before * size_of(dtype), counts[self], dtype,
+                         whole.device);
+    communicator.all_gather(own, whole, counts, on_device);
+    findings.compare(together, here.down(d_placed));
     communicator.gather(view(mine, dtype), view(together, dtype), counts, root);
     communicator.gather(d_mine.view(dtype, counts[self]), d_together.view(dtype, sum_of_counts), counts, root,
                         on_device);

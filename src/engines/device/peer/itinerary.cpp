@@ -20,6 +20,7 @@ Itinerary::Itinerary(const comm::Request& request, Place place) : request_(reque
     const std::uint64_t bytes = request.input.count * size_of(staged_);
     if (request.collective == Collective::reduce_scatter) {
       extent_ = block_ = request.output.count;
+      if (request.uneven) extent_ = largest(request.input_blocks);
       shared = ranks;
     } else {
       extent_ = request.input.count;
@@ -48,8 +49,7 @@ Itinerary::Itinerary(const comm::Request& request, Place place) : request_(reque
     if (request.collective == Collective::broadcast) extent_ = request.output.count * element_;
     if (request.uneven) {
       const auto edges = from_root ? request.input_blocks : request.output_blocks;
-      extent_ = 0;
-      for (std::uint64_t r = 0; r < ranks; ++r) extent_ = std::max(extent_, edge(edges, r + 1) - edge(edges, r));
+      extent_ = largest(edges);
     }
   }
   rounds_ = std::max<std::uint64_t>((extent_ + step_ - 1) / step_, 1);
@@ -62,6 +62,13 @@ Itinerary::Itinerary(const comm::Request& request, Place place) : request_(reque
 /// Where block `rank` begins.
 std::uint64_t Itinerary::edge(std::span<const std::size_t> edges, std::uint64_t rank) const {
   return request_.uneven ? edges[rank] * element_ : rank * block_;
+}
+
+std::uint64_t Itinerary::largest(std::span<const std::size_t> edges) const {
+  std::uint64_t size = 0;
+  for (std::uint64_t r = 0; r < static_cast<std::uint64_t>(place_.ranks); ++r)
+    size = std::max(size, edge(edges, r + 1) - edge(edges, r));
+  return size;
 }
 
 /// How much of [begin, end) block `rank` has.
@@ -91,9 +98,10 @@ void Itinerary::fill_reduction(Round& round, std::uint64_t begin, std::uint64_t 
   if (two_shot_) return fill_two_shot(round, begin, end);
   const auto self = static_cast<std::uint64_t>(place_.rank);
   if (request_.collective == Collective::reduce_scatter) {
+    const auto blocks = request_.input_blocks;
     for (std::uint64_t r = 0; r < static_cast<std::uint64_t>(place_.ranks); ++r)
-      round.stage[round.staged++] = {r * block_ + begin, end - begin, r * stride_, 0};
-    round.reduce = {begin, end - begin, self * stride_, 0};
+      round.stage[round.staged++] = {edge(blocks, r) + begin, part(blocks, r, begin, end), r * stride_, 0};
+    round.reduce = {begin, part(blocks, self, begin, end), self * stride_, 0};
     return;
   }
   round.stage[round.staged++] = {begin, end - begin, 0, 0};

@@ -47,6 +47,7 @@ class Itinerary {
   using Collective = plan::Collective;
   bool is_root() const { return request_.root == place_.rank; }
   std::uint64_t edge(std::span<const std::size_t> edges, std::uint64_t rank) const;
+  std::uint64_t largest(std::span<const std::size_t> edges) const;
   std::uint64_t part(std::span<const std::size_t> edges, std::uint64_t rank, std::uint64_t begin,
                      std::uint64_t end) const;
   void fill_reduction(Round& round, std::uint64_t begin, std::uint64_t end) const;
@@ -56,7 +57,7 @@ class Itinerary {
   Place place_{};
   DType staged_ = DType::u8;
   DType output_ = DType::u8;
-  std::uint64_t element_ = 1;  ///< bytes of what is counted, where nothing is reduced
+  std::uint64_t element_ = 1;  ///< bytes of what is counted, where nothing is reduced; elements count as 1
   std::uint64_t block_ = 0;    ///< of even blocks
   std::uint64_t extent_ = 0;   ///< what the rounds go through: of the vector or of the largest block
   std::uint64_t step_ = 1;
