@@ -27,6 +27,12 @@ MemberId Communicator::member(int rank) const {
     fail(ErrorCode::invalid_argument, "member: " + std::to_string(rank) + " is not a rank of this communicator");
   return static_cast<MemberId>(group_->members()[static_cast<std::size_t>(rank)]);
 }
+Location Communicator::location(int rank) const {
+  const auto world_rank = static_cast<std::size_t>(member(rank));
+  const auto& options = group_->context()->options();
+  const auto number = [&](const std::vector<int>& of) { return world_rank < of.size() ? of[world_rank] : -1; };
+  return {number(options.host_of), number(options.cache_groups.domain_of)};
+}
 Memory Communicator::memory() const { return Memory(group_->context()->arena()); }
 std::optional<Device> Communicator::device() const { return group_->device(); }
 std::shared_ptr<device::Runtime> Communicator::device_runtime() const {
@@ -179,6 +185,17 @@ Explanation Communicator::explain(std::size_t count, DType dtype, const CallOpti
     return group_->device_engine()->explain(requests_of(*group_).all_reduce(data, data, sum, options));
   }
   return group_->engine().explain(requests_of(*group_).all_reduce(data, data, sum, options));
+}
+
+Explanation Communicator::explain(plan::Collective collective, std::size_t count, DType dtype,
+                                  const CallOptions& options) const {
+  const std::size_t share = count / static_cast<std::size_t>(size());
+  const bool gives_share = collective == plan::Collective::all_gather || collective == plan::Collective::gather;
+  const bool gets_share = collective == plan::Collective::reduce_scatter || collective == plan::Collective::scatter;
+  Request request = requests_of(*group_).all_reduce(TensorView(nullptr, gives_share ? share : count, dtype),
+                                                    TensorView(nullptr, gets_share ? share : count, dtype), sum, options);
+  request.collective = collective;
+  return group_->engine().explain(request);
 }
 
 std::string Communicator::flight_recorder_json() const {

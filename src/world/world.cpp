@@ -110,6 +110,18 @@ std::vector<int> cache_domains(const std::vector<PeerCard>& cards) {
   return domains;
 }
 
+/// Numbers for the hosts of the ranks, the same on all ranks.
+std::vector<int> host_numbers(const std::vector<PeerCard>& cards) {
+  std::vector<std::string_view> hosts;
+  std::vector<int> numbers;
+  for (const auto& card : cards) {
+    const auto known = std::find(hosts.begin(), hosts.end(), card.host_identity);
+    numbers.push_back(static_cast<int>(known - hosts.begin()));
+    if (known == hosts.end()) hosts.push_back(card.host_identity);
+  }
+  return numbers;
+}
+
 /// A refusal of the interface or the ports names what chose them, which the transport does not know.
 std::unique_ptr<transport::Transport> tcp_transport(const transport::Membership& self, const Settings& settings) {
   try {
@@ -142,6 +154,7 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
   const DeviceChoice devices = devices_of(settings, std::array{card_of(settings)});
   contents->devices = devices.options;
   contents->context = comm::open_context({.hosts = contents->hosts,
+                                          .host_of = {0},
                                           .transports = contents->transports,
                                           .timeout = settings.timeout,
                                           .algorithm = settings.algorithm,
@@ -221,6 +234,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .world_size = cluster.world,
        .epoch = first_epoch,
        .hosts = contents.hosts,
+       .host_of = host_numbers(cards),
        .transports = links.transports,
        .crosses_network = crosses_network,
        .crosses_hosts = !one_host,

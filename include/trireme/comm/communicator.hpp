@@ -5,7 +5,9 @@
 #include "trireme/base/work.hpp"
 #include "trireme/comm/call_options.hpp"
 #include "trireme/comm/explanation.hpp"
+#include "trireme/comm/location.hpp"
 #include "trireme/comm/memory.hpp"
+#include "trireme/plan/graph.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +51,8 @@ class Communicator {
   int rank() const;
   int size() const;
   MemberId member(int rank) const;
+  /// Where `rank` runs: which ranks are close to each other.
+  Location location(int rank) const;
 
   /// Combines `data` of all ranks by `op`; every rank gets the result.
   /// Cost: direct: 2n - b(r) - b(r+1) elements sent by rank r (b: its block, n/P); recursive doubling: n log2 P;
@@ -232,6 +236,9 @@ class Communicator {
 
   /// Which algorithm an all_reduce of `count` elements would take, and why; with a stream of a device: on its memory.
   Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
+  /// The same of another collective; `count` is that of the whole vector, as in plan::cost_of.
+  Explanation explain(plan::Collective collective, std::size_t count, DType dtype = DType::f32,
+                      const CallOptions& options = {}) const;
 
   /// Moves what can move, without blocking: for loops that compute while operations are under way.
   void progress();
