@@ -192,8 +192,9 @@ Explanation Communicator::explain(plan::Collective collective, std::size_t count
   const std::size_t share = count / static_cast<std::size_t>(size());
   const bool gives_share = collective == plan::Collective::all_gather || collective == plan::Collective::gather;
   const bool gets_share = collective == plan::Collective::reduce_scatter || collective == plan::Collective::scatter;
-  Request request = requests_of(*group_).all_reduce(TensorView(nullptr, gives_share ? share : count, dtype),
-                                                    TensorView(nullptr, gets_share ? share : count, dtype), sum, options);
+  Request request =
+      requests_of(*group_).all_reduce(TensorView(nullptr, gives_share ? share : count, dtype),
+                                      TensorView(nullptr, gets_share ? share : count, dtype), sum, options);
   request.collective = collective;
   return group_->engine().explain(request);
 }

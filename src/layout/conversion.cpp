@@ -69,6 +69,18 @@ ConversionKind kind_of(const Placement& from, const Placement& to, int ranks) {
   return to.kind == PlacementKind::replicated ? ConversionKind::all_gather : ConversionKind::all_to_all;
 }
 
+/// From one uncut dimension to another, both of extents (of what the group holds together) that the ranks divide.
+bool equal_blocks(const TensorLayout& before, const TensorLayout& after, std::size_t axis, int rank,
+                  std::size_t ranks) {
+  const auto& a = before.placements()[axis];
+  const auto& b = after.placements()[axis];
+  if (a.kind != PlacementKind::sharded || b.kind != PlacementKind::sharded || a.dimension == b.dimension) return false;
+  if (!a.segments.empty() || !b.segments.empty()) return false;
+  const auto together = before.with(axis, Placement::replicated()).local_shape(rank);
+  const auto divides = [&](std::size_t d) { return static_cast<std::size_t>(together[d]) % ranks == 0; };
+  return divides(a.dimension) && divides(b.dimension);
+}
+
 }  // namespace
 
 std::string_view name_of(ConversionKind kind) noexcept {
@@ -141,6 +153,7 @@ ConversionStep Conversion::step(std::size_t index, int rank) const {
       step.sent = step.input_count - step.counts[own];
       break;
     case ConversionKind::all_to_all:
+      step.equal_blocks = equal_blocks(before, after, step.axis, rank, ranks);
       for (std::size_t i = 0; i < ranks; ++i) {
         step.counts.push_back(add_here(common(held, after.ranges(group[i])), step.pack));
         step.receive_counts.push_back(add_there(common(before.ranges(group[i]), wanted), step.unpack));

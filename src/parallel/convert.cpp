@@ -139,7 +139,11 @@ void collective(Communicator communicator, const ConversionStep& step, ConstTens
       }
       break;
     case ConversionKind::all_to_all:
-      communicator.all_to_all(given, step.counts, taken, step.receive_counts, options);
+      if (step.equal_blocks) {
+        communicator.all_to_all(given, taken, options);
+      } else {
+        communicator.all_to_all(given, step.counts, taken, step.receive_counts, options);
+      }
       break;
     case ConversionKind::local: break;
   }
@@ -151,7 +155,8 @@ void run_step(const Communicator& communicator, const ConversionStep& step, DTyp
     local_step(step, dtype, in, out);
     return;
   }
-  if (step.kind != ConversionKind::all_to_all && moved(step) == 0) return;  // the same on all ranks of the group
+  const bool group_knows_counts = step.kind != ConversionKind::all_to_all || step.equal_blocks;
+  if (group_knows_counts && moved(step) == 0) return;  // the same on all ranks of the group
   const std::size_t element = size_of(dtype);
   const std::size_t given_count = total_size(step.pack), taken_count = total_size(step.unpack);
   ConstTensorView given(in, given_count, dtype);
@@ -229,7 +234,10 @@ std::uint64_t bytes_of_step(const Communicator& communicator, const ConversionSt
   plan::Collective collective = plan::Collective::all_reduce;
   switch (step.kind) {
     case ConversionKind::local: return 0;
-    case ConversionKind::all_to_all: return direct;
+    case ConversionKind::all_to_all:
+      if (!step.equal_blocks) return direct;
+      collective = plan::Collective::all_to_all;
+      break;
     case ConversionKind::all_reduce: break;
     case ConversionKind::all_gather: collective = plan::Collective::all_gather; break;
     case ConversionKind::reduce_scatter: collective = plan::Collective::reduce_scatter; break;
@@ -238,6 +246,7 @@ std::uint64_t bytes_of_step(const Communicator& communicator, const ConversionSt
   if (count == 0) return 0;
   const auto explanation = communicator.explain(collective, count, dtype);
   if (explanation.algorithm == "shared_memory") return 0;
+  if (step.kind == ConversionKind::all_to_all) return direct;
   plan::Algorithm algorithm{};
   if (!plan::parse_algorithm(explanation.algorithm, algorithm)) return direct;
   const auto plan = plan::make_plan(

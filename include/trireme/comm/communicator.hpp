@@ -236,7 +236,7 @@ class Communicator {
 
   /// Which algorithm an all_reduce of `count` elements would take, and why; with a stream of a device: on its memory.
   Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;
-  /// The same of another collective; `count` is that of the whole vector, as in plan::cost_of.
+  /// The same of another collective of host memory; `count` is that of the whole vector, as in plan::cost_of.
   Explanation explain(plan::Collective collective, std::size_t count, DType dtype = DType::f32,
                       const CallOptions& options = {}) const;
 

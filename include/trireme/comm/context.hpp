@@ -33,8 +33,8 @@ struct ContextOptions {
   int rank = 0;
   int world_size = 1;
   std::uint64_t epoch = 0;
-  std::vector<std::string> hosts{};       ///< per rank, for messages
-  std::vector<int> host_of{};             ///< per rank, equal numbers for one host, the same on all ranks; empty: unknown
+  std::vector<std::string> hosts{};  ///< per rank, for messages
+  std::vector<int> host_of{};        ///< per rank, equal numbers for one host, the same on all ranks; empty: unknown
   std::vector<std::string> transports{};  ///< per rank: how it is reached ("shm", "tcp", "mem"; own: "self")
   bool crosses_network = false;           ///< whether any two ranks of the world use tcp: the same on all ranks
   bool crosses_hosts = false;             ///< whether ranks are on different hosts

@@ -35,7 +35,9 @@ struct ConversionStep {
   /// reduce_scatter: the parts of the packed tensor; all_gather: what each rank gives; all_to_all: what goes to each.
   std::vector<std::size_t> counts{};
   std::vector<std::size_t> receive_counts{};  ///< all_to_all: what comes from each
-  bool fill_rest = false;                     ///< what `unpack` leaves out becomes the identity of the sum, -0
+  /// all_to_all: every rank of the group sends and receives blocks of one size, and all of them know it.
+  bool equal_blocks = false;
+  bool fill_rest = false;  ///< what `unpack` leaves out becomes the identity of the sum, -0
   /// Elements that this rank sends: 0; all_gather: (P-1) times its own; all_reduce: 2n - b(r) - b(r+1), b(i) the i-th of P
   /// pieces of n; reduce_scatter: n - its own; all_to_all: all but those for itself.
   std::size_t sent = 0;

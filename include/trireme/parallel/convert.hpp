@@ -41,8 +41,8 @@ void convert(Communicator communicator, ConstTensorView local_in, const Placemen
              const Placement& to, std::span<const std::int64_t> shape, const CallOptions& options = {});
 
 /// The payload bytes that this rank sends in convert(), exactly: what Communicator::payload_bytes_sent() grows by. An all_reduce sends
-/// what its algorithm needs (Communicator::explain()). Ranks that share memory send messages only in steps whose blocks
-/// differ in size.
+/// what its algorithm needs (Communicator::explain()). Ranks that share memory send messages only in an all_to_all
+/// whose blocks differ in size.
 std::uint64_t predicted_bytes(const Mesh& mesh, const Conversion& conversion, DType dtype);
 std::uint64_t predicted_bytes(const Communicator& communicator, const Conversion& conversion, DType dtype);
 

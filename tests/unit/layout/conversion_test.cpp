@@ -110,8 +110,10 @@ Outcome collective(const std::vector<ConversionStep>& steps, const Tensors& give
         sent = added.size() - taken.size();
         break;
       case ConversionKind::all_to_all:
+        expect(step.equal_blocks == steps[0].equal_blocks, "ranks differ in whether blocks are equal");
         for (std::size_t from = 0; from < ranks; ++from) {
           expect(step.receive_counts[from] == steps[from].counts[r], "counts of an all_to_all");
+          expect(!step.equal_blocks || step.receive_counts[from] == steps[0].counts[0], "blocks are not equal");
           const auto block = part(given[from], steps[from].counts, r);
           taken.insert(taken.end(), block.begin(), block.end());
           if (from != r) sent += step.counts[from];
@@ -229,6 +231,16 @@ TEST_CASE("Every change of placement is the collective that is made for it") {
   REQUIRE(text(Placement::replicated(), Placement::sharded(1)) == "tensor: local replicated -> sharded(1)");
   REQUIRE(text(Placement::sharded(1), Placement::partial()) == "tensor: local sharded(1) -> partial");
   REQUIRE(text(Placement::sharded(1), Placement::sharded(1)) == "nothing");
+}
+
+TEST_CASE("Where the ranks divide both dimensions an all_to_all has equal blocks, and says so") {
+  const MeshShape four({{"tensor", 4}}, 4);
+  const auto conversion = [&](std::vector<std::int64_t> shape) {
+    return between(four, std::move(shape), {Placement::sharded(0)}, {Placement::sharded(1)});
+  };
+  REQUIRE(conversion({8, 4, 3}).step(0, 2).equal_blocks);
+  REQUIRE(conversion({8, 4, 3}).step(0, 2).counts == std::vector<std::size_t>{6, 6, 6, 6});
+  REQUIRE_FALSE(conversion({8, 6, 3}).step(0, 2).equal_blocks);
 }
 
 TEST_CASE("Steps go in the order that sends least") {
