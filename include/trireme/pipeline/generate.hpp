@@ -25,7 +25,7 @@ Schedule gpipe(int ranks, int micro_batches);
 Schedule one_forward_one_backward(int ranks, int micro_batches);
 
 /// The same with v chunks: stage s on rank s mod p; F, B, W are those of a rank's v chunks together.
-/// Cost: bubble (p-1)(F+B+W)/v when p divides m, at most that of the next such m otherwise; v times the messages.
+/// Cost: bubble (p-1)(F+B+W)/v when p divides m, else no longer than with the next such m; about v times the messages.
 /// Source: Narayanan et al., SC 2021.
 Schedule interleaved(int ranks, int micro_batches, int chunks);
 
@@ -37,7 +37,7 @@ Schedule zero_bubble_h1(int ranks, int micro_batches);
 /// Stages r and 2p-1-r on rank r: the last stage lies beside the first. Between its first and its last action no rank is
 /// idle when the two stages of a rank have F = B = W each and m >= 2p-1; rank r begins r forwards late.
 /// Cost: bubble (p-1)F of one stage; at most 2p stages' activations (p micro-batches) live.
-/// Source: Qi, Wan, Amar, Lin, NeurIPS 2024 (the V shape without bubbles).
+/// Source: Qi, Wan, Huang, Lin, arXiv 2401.10241 (ZB-V).
 Schedule zero_bubble_v(int ranks, int micro_batches);
 
 /// "gpipe", "1f1b", "interleaved", "zb-h1", "zb-v": what make_schedule() takes.

@@ -26,8 +26,9 @@ struct Boundary {
 
 struct RuntimeOptions {
   std::vector<Boundary> boundaries{};  ///< between stage b and b+1: stages - 1 of them, the same on all ranks
-  std::optional<std::chrono::milliseconds> deadline{};  ///< of a message; unset: the world's
-  std::optional<int> peak_limit{};                      ///< as CheckOptions::peak_limit
+  /// Of a message, which may wait for all that other ranks compute before it; unset: the world's.
+  std::optional<std::chrono::milliseconds> deadline{};
+  std::optional<int> peak_limit{};  ///< as CheckOptions::peak_limit
 };
 
 /// Runs a schedule's step over the ranks of a communicator, again and again.

@@ -3,6 +3,7 @@
 #include "trireme/pipeline/runtime.hpp"
 
 #include "chain.hpp"
+#include "pipeline_run.hpp"
 #include "support/failures.hpp"
 #include "trireme/pipeline/generate.hpp"
 #include "trireme/pipeline/schedule_text.hpp"
@@ -11,7 +12,6 @@
 #include <catch2/catch.hpp>
 
 #include <array>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,48 +21,13 @@ using namespace trireme;
 using namespace trireme::pipeline;
 using testing::Chain;
 using testing::ChainStage;
+using testing::has_chain_gradient;
+using testing::pointers;
 using testing::run_ranks;
 using testing::run_ranks_collecting;
+using testing::stages_here;
 
 namespace {
-
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
-}
-
-/// The stages of a rank.
-std::vector<std::unique_ptr<ChainStage>> stages_here(const Chain& chain, const ScheduleFacts& facts, int rank,
-                                                     bool splits = true) {
-  std::vector<std::unique_ptr<ChainStage>> stages;
-  for (const int stage : facts.stages_of(rank))
-    stages.push_back(
-        std::make_unique<ChainStage>(chain, stage, facts.peak_of_stage[static_cast<std::size_t>(stage)], splits));
-  return stages;
-}
-std::vector<Stage*> pointers(const std::vector<std::unique_ptr<ChainStage>>& stages) {
-  std::vector<Stage*> result;
-  for (const auto& stage : stages) result.push_back(stage.get());
-  return result;
-}
-
-/// Whether this rank's part of the gradients is that of the chain in one piece.
-bool right(World& world, const Schedule& schedule, const Chain& chain, int steps, const std::vector<double>& expected) {
-  const ScheduleFacts facts = check(schedule);
-  const auto stages = stages_here(chain, facts, world.rank());
-  Runtime runtime(world.communicator(), schedule, pointers(stages), {.boundaries = chain.boundaries()});
-  for (int step = 0; step < steps; ++step) runtime.run();
-  const std::vector<int> numbers = facts.stages_of(world.rank());
-  bool all = true;
-  for (std::size_t i = 0; i < stages.size(); ++i) {
-    std::size_t begin = 0;
-    for (std::size_t layer = 0; layer < chain.first_layer(numbers[i]); ++layer)
-      begin += chain.width(layer) * chain.width(layer + 1);
-    const std::vector<double> mine = stages[i]->gradient();
-    all = all && same_bits(mine, {expected.begin() + static_cast<std::ptrdiff_t>(begin),
-                                  expected.begin() + static_cast<std::ptrdiff_t>(begin + mine.size())});
-  }
-  return all;
-}
 
 struct RuntimeCase {
   const char* name;
@@ -104,7 +69,7 @@ TEST_CASE("every schedule gives the gradients of the whole chain on one rank, bi
         for (int micro_batches = 1; micro_batches <= 9; ++micro_batches) {
           const std::vector<double> expected = testing::chain_gradient(chain, micro_batches);
           const Schedule schedule = make_schedule(each.name, {ranks, micro_batches, each.chunks});
-          if (!right(world, schedule, chain, 1, expected))
+          if (!has_chain_gradient(world, schedule, chain, 1, expected))
             mine += std::string(each.name) + " on " + std::to_string(ranks) + " ranks, " +
                     std::to_string(micro_batches) + " micro-batches; ";
         }
@@ -124,8 +89,8 @@ TEST_CASE("steps follow each other without a barrier, with messages large and sm
         for (const RuntimeCase& each :
              {RuntimeCase{"1f1b", 1}, RuntimeCase{"interleaved", 2}, RuntimeCase{"zb-v", 2}}) {
           const Chain chain(3 * each.chunks, rows);
-          if (!right(world, make_schedule(each.name, {3, 5, each.chunks}), chain, 4,
-                     testing::chain_gradient(chain, 5, 4)))
+          if (!has_chain_gradient(world, make_schedule(each.name, {3, 5, each.chunks}), chain, 4,
+                                  testing::chain_gradient(chain, 5, 4)))
             mine += std::string(each.name) + "; ";
         }
       },
@@ -141,7 +106,7 @@ TEST_CASE("a user's schedule runs: stages dealt as the text says") {
       "text");
   const Chain chain(3, 4);
   CHECK(findings(2, [&](World& world, std::string& mine) {
-          if (!right(world, schedule, chain, 3, testing::chain_gradient(chain, 2, 3))) mine = "wrong";
+          if (!has_chain_gradient(world, schedule, chain, 3, testing::chain_gradient(chain, 2, 3))) mine = "wrong";
         }) == "");
 }
 
@@ -186,6 +151,13 @@ TEST_CASE("what one rank refuses, all refuse, with its words, before a step") {
         "rank 0 refuses its pipeline: 2 stages are given, the schedule has 1 on this rank");
   heard([&](World& world) { make(world, gpipe(3, 3), true, chain.boundaries(), 1); }, ErrorCode::invalid_argument,
         "a schedule of 3 ranks on a communicator of 2");
+  heard(
+      [&](World& world) {
+        ChainStage stage(chain, world.rank(), 9);
+        const std::array<Stage*, 1> one{&stage};
+        Runtime(world.communicator(), gpipe(2, 9), one, {.boundaries = chain.boundaries(), .peak_limit = 8});
+      },
+      ErrorCode::invalid_argument, "rank 0 would hold the activations of 9 micro-batches at once, and the limit is 8");
   heard([&](World& world) { make(world, gpipe(2, 3), true, {}, 1); }, ErrorCode::invalid_argument,
         "0 boundaries between 2 stages");
   heard([&](World& world) { make(world, gpipe(2, 3 + world.rank()), true, chain.boundaries(), 1); },
@@ -230,8 +202,10 @@ TEST_CASE("a stage that throws ends the step on all ranks long before a deadline
   });
   CHECK(errors[1].message == "this stage is broken");
   for (const int other : {0, 2}) {
-    INFO(errors[static_cast<std::size_t>(other)].message);
-    CHECK(errors[static_cast<std::size_t>(other)].code != ErrorCode::none);
+    INFO(errors[static_cast<std::size_t>(other)].message << " '" << errors[static_cast<std::size_t>(other)].label
+                                                         << "'");
+    CHECK(errors[static_cast<std::size_t>(other)].code == ErrorCode::timeout);
+    CHECK(testing::has(errors[static_cast<std::size_t>(other)].message, "1F3 failed"));
   }
 }
 
