@@ -18,10 +18,50 @@ std::string text_of(std::span<const std::int64_t> shape) {
   return text + "}";
 }
 
+/// Errors: invalid_argument: the part is not what this rank owns.
+[[noreturn]] void fail_part(const std::string& what, std::string_view parameter, layout::Interval has,
+                            layout::Interval owned) {
+  const auto range = [](layout::Interval part) {
+    return "[" + std::to_string(part.begin) + ", " + std::to_string(part.end) + ")";
+  };
+  fail(ErrorCode::invalid_argument, what + " '" + std::string(parameter) + "' has elements " + range(has) +
+                                        ", but this rank owns " + range(owned) + " of it");
+}
+
+void check_part(const std::string& what, std::string_view parameter, layout::Interval has, layout::Interval owned) {
+  if (has == owned || (has.size() == 0 && owned.size() == 0)) return;
+  fail_part(what, parameter, has, owned);
+}
+
+void save_part(StateWriter& writer, std::string_view name, std::span<const std::int64_t> shape, std::size_t first,
+               ConstTensorView part, SavesOwned saves) {
+  if (saves == SavesOwned::no || part.count == 0) {
+    first = 0;
+    part.count = 0;
+  }
+  writer.shard(name, shape, first, part);
+}
+
+/// Elements of an optimizer's i-th state of a whole tensor; a master comes behind the rule's own.
+std::size_t whole_count(const Optimizer& optimizer, std::size_t i, const TensorShape& shape) {
+  return i < optimizer.state_names().size() ? optimizer.state_count(i, shape) : shape.count();
+}
+
 }  // namespace
 
+layout::Interval ParameterState::part_of(const Parameter& parameter) const {
+  const layout::Interval part = owned_(parameter.name);
+  if (part.size() != parameter.value.count) fail_part("the value of", parameter.name, {0, parameter.value.count}, part);
+  return part;
+}
+
 void ParameterState::save(StateWriter& writer) const {
-  for (const Parameter& each : parameters_) writer.tensor(each.name, each.shape, each.value);
+  for (const Parameter& each : parameters_) {
+    if (owned_)
+      save_part(writer, each.name, each.shape, part_of(each).begin, each.value, saves_);
+    else
+      writer.tensor(each.name, each.shape, each.value);
+  }
 }
 
 void ParameterState::restore(StateReader& reader) {
@@ -31,7 +71,10 @@ void ParameterState::restore(StateReader& reader) {
                                           ": it is another model's");
   }
   for (const Parameter& each : parameters_) {
-    reader.into(each.name, each.value);
+    if (owned_)
+      reader.into(each.name, part_of(each).begin, each.value);
+    else
+      reader.into(each.name, each.value);
     if (const std::string saved = text_of(reader.find(each.name)->shape), here = text_of(each.shape); saved != here)
       fail(ErrorCode::invalid_argument,
            "'" + each.name + "' has the shape " + saved + " in the checkpoint, " + here + " here");
@@ -46,7 +89,22 @@ void OptimizerState::save(StateWriter& writer) const {
     writer.value(parameter + "/dtype", std::string(name_of(saved.dtype)));
     writer.value(parameter + "/rows", std::uint64_t{saved.shape.rows});
     writer.value(parameter + "/columns", std::uint64_t{saved.shape.columns});
-    for (const auto& [name, tensor] : saved.tensors) writer.tensor(parameter + "/" + name, flat(tensor.count), tensor);
+    if (owned_) {
+      check_part("the optimizer's state of", parameter, {saved.first, saved.first + saved.count}, owned_(parameter));
+    } else if (saved.count != saved.shape.count()) {
+      fail(ErrorCode::invalid_argument, "the optimizer has the state of a part of '" + parameter + "', " +
+                                            std::to_string(saved.count) + " of " + std::to_string(saved.shape.count()) +
+                                            " elements: OptimizerState takes a function that says what this rank owns");
+    }
+    for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
+      const auto& [name, tensor] = saved.tensors[i];
+      if (!owned_) {
+        writer.tensor(parameter + "/" + name, flat(tensor.count), tensor);
+        continue;
+      }
+      save_part(writer, parameter + "/" + name, flat(whole_count(optimizer_, i, saved.shape)), saved.first, tensor,
+                saves_);
+    }
   }
 }
 
@@ -72,9 +130,28 @@ void OptimizerState::restore(StateReader& reader) {
     }
     if (keeps_tensors && saved.count > reader.elements())
       fail(ErrorCode::corrupt, "the checkpoint says that '" + parameter + "' has more elements than all its tensors");
-    for (const auto& [name, tensor] : optimizer_.make_room(parameter, saved)) {
-      reader.into(parameter + "/" + name, tensor);
-      ++tensors;
+    if (owned_) {
+      const layout::Interval part = owned_(parameter);
+      if (part.begin > part.end || part.end > saved.count)
+        fail_part("the checkpoint's", parameter, {0, saved.count}, part);
+      saved.first = part.begin;
+      saved.count = part.size();
+    }
+    const auto room = optimizer_.make_room(parameter, saved);
+    tensors += room.size();
+    for (std::size_t i = 0; i < room.size(); ++i) {
+      const std::string name = parameter + "/" + room[i].first;
+      const TensorView& to = room[i].second;
+      if (!owned_) {
+        reader.into(name, to);
+        continue;
+      }
+      reader.into(name, to.count == 0 ? 0 : saved.first, to);
+      const std::size_t whole = whole_count(optimizer_, i, saved.shape);
+      if (const std::size_t there = reader.find(name)->count; there != whole) {
+        fail(ErrorCode::invalid_argument, "tensor '" + name + "' has " + std::to_string(there) +
+                                              " elements in the checkpoint, " + std::to_string(whole) + " here");
+      }
     }
   }
   if (const std::size_t saved = reader.tensors().size(); saved != tensors) {
@@ -88,7 +165,18 @@ void WeightAverageState::save(StateWriter& writer) const {
   writer.value("updates", average_.updates());
   for (const std::string& name : average_.names()) {
     const ConstTensorView tensor = average_.average(name);
-    writer.tensor(name, flat(tensor.count), tensor);
+    const auto [first, count] = average_.place(name);
+    if (owned_) {
+      check_part("the average of", name, {first, first + tensor.count}, owned_(name));
+      save_part(writer, name, flat(count), first, tensor, saves_);
+      continue;
+    }
+    if (count != tensor.count) {
+      fail(ErrorCode::invalid_argument,
+           "there is the average of a part of '" + name + "', " + std::to_string(tensor.count) + " of " +
+               std::to_string(count) + " elements: WeightAverageState takes a function that says what this rank owns");
+    }
+    writer.tensor(name, flat(count), tensor);
   }
 }
 
@@ -96,18 +184,28 @@ void WeightAverageState::restore(StateReader& reader) {
   incoming_.clear();
   incoming_updates_ = reader.whole("updates");
   for (const SavedTensor& saved : reader.tensors()) {
-    Incoming incoming{saved.name, saved.dtype, saved.count, {}};
-    incoming.storage.resize((saved.count * size_of(saved.dtype) + sizeof(double) - 1) / sizeof(double));
-    reader.into(saved.name, TensorView(incoming.storage.data(), saved.count, saved.dtype));
+    const layout::Interval part = owned_ ? owned_(saved.name) : layout::Interval{0, saved.count};
+    if (part.begin > part.end || part.end > saved.count)
+      fail_part("the checkpoint's average of", saved.name, {0, saved.count}, part);
+    Incoming incoming{saved.name, saved.dtype, part.size(), {part.size() == 0 ? 0 : part.begin, saved.count}, {}};
+    incoming.storage.resize((incoming.count * size_of(saved.dtype) + sizeof(double) - 1) / sizeof(double));
+    const TensorView to(incoming.storage.data(), incoming.count, saved.dtype);
+    if (owned_)
+      reader.into(saved.name, incoming.place.first, to);
+    else
+      reader.into(saved.name, to);
     incoming_.push_back(std::move(incoming));
   }
 }
 
 void WeightAverageState::restored() {
   std::vector<std::pair<std::string, ConstTensorView>> averages;
-  for (const Incoming& each : incoming_)
+  std::vector<WeightAverage::Place> places;
+  for (const Incoming& each : incoming_) {
     averages.emplace_back(each.name, ConstTensorView(each.storage.data(), each.count, each.dtype));
-  average_.restore(incoming_updates_, averages);
+    places.push_back(each.place);
+  }
+  average_.restore(incoming_updates_, averages, places);
   incoming_.clear();
 }
 

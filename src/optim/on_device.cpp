@@ -48,6 +48,14 @@ std::byte* OnDevice::staging(std::size_t bytes) {
   return staging_.data();
 }
 
+void OnDevice::clear() {
+  entries.clear();
+  fresh.clear();
+  updates.clear();
+  rates.clear();
+  spans.clear();
+}
+
 void OnDevice::ask(const void* scale) {
   copy(answer_.data(), scale, sizeof(kernels::StepScale));
   answered_.record(stream_);

@@ -44,10 +44,11 @@ class OnDevice {
   void drop_question() { asked_ = false; }
 
   // Of the step that is being applied, or whose verdict is open.
-  std::vector<SpanUpdate> updates;
-  std::vector<OptimizerRates> rates;
+  void clear();
   std::vector<Optimizer::States::value_type*> entries;
-  std::vector<char> fresh;  ///< whether the entry was made for this step
+  std::vector<char> fresh;          ///< whether the entry was made for this step
+  std::vector<SpanUpdate> updates;  ///< of the entries whose state lies here, too
+  std::vector<OptimizerRates> rates;
   std::vector<kernels::UpdateSpan> spans;
   std::vector<char> done;
 

@@ -21,6 +21,13 @@ std::vector<double> room_for(std::size_t count, DType dtype) {
   return std::vector<double>((count * size_of(dtype) + sizeof(double) - 1) / sizeof(double));
 }
 
+/// Elements of the whole of which `parameter` has a part.
+std::size_t whole_count(const Parameter& parameter) {
+  std::size_t count = 1;
+  for (const std::int64_t side : parameter.shape) count *= static_cast<std::size_t>(side);
+  return std::max(count, parameter.value.count);
+}
+
 bool is_on_a_device(Device device) { return device.kind != DeviceKind::cpu; }
 
 }  // namespace
@@ -36,12 +43,19 @@ WeightAverage::WeightAverage(const WeightAverageOptions& options) : options_(opt
   optim::check_setting("weight average", "decay", options.decay, 0.0, 1.0);
 }
 
-void WeightAverage::check(std::span<const Parameter> parameters) const {
-  for (const Parameter& each : parameters) {
+void WeightAverage::check(std::span<const Parameter> parameters, std::span<const std::size_t> firsts) const {
+  if (!firsts.empty() && firsts.size() != parameters.size()) {
+    fail(ErrorCode::invalid_argument, "weight average: " + std::to_string(parameters.size()) +
+                                          " parameters, but where " + std::to_string(firsts.size()) + " begin");
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& each = parameters[i];
     const std::string which = "weight average: parameter '" + each.name + "'";
     const bool known = each.value.dtype == DType::f64 || each.value.dtype == DType::f32 ||
                        each.value.dtype == DType::f16 || each.value.dtype == DType::bf16;
     if (!known) fail(ErrorCode::unsupported, which + " is " + std::string(name_of(each.value.dtype)));
+    if (!firsts.empty() && each.value.count != 0 && firsts[i] > whole_count(each) - each.value.count)
+      fail(ErrorCode::invalid_argument, which + " has no such part");
     if (is_on_a_device(each.value.device) && !(on_device_ && on_device_->device() == each.value.device))
       fail(ErrorCode::invalid_argument, which + " lies on a device: use_device() takes a stream of it");
     if (updates_ == 0) continue;
@@ -49,6 +63,11 @@ void WeightAverage::check(std::span<const Parameter> parameters) const {
     if (found == kept_.end()) fail(ErrorCode::invalid_argument, which + " was not among the first ones");
     if (found->second.count != each.value.count || found->second.dtype != average_dtype(each.value.dtype))
       fail(ErrorCode::invalid_argument, which + " had another count or dtype before");
+    if (!firsts.empty() && each.value.count != 0 && found->second.place.first != firsts[i]) {
+      fail(ErrorCode::invalid_argument, which + ": its part began at " + std::to_string(found->second.place.first) +
+                                            " before, now at " + std::to_string(firsts[i]) +
+                                            "; restore() takes averages of other parts");
+    }
   }
   if (updates_ != 0 && parameters.size() != kept_.size()) {
     fail(ErrorCode::invalid_argument, "weight average: " + std::to_string(parameters.size()) +
@@ -81,15 +100,16 @@ void WeightAverage::move_to(Kept& kept, Device device) const {
   Kept moved;
   moved.dtype = kept.dtype;
   moved.count = kept.count;
+  moved.place = kept.place;
   give_room(moved, device);
   on_device_->copy(moved.data(), kept.data(), kept.count * size_of(kept.dtype));
   on_device_->synchronize();
   kept = std::move(moved);
 }
 
-void WeightAverage::update(std::span<const Parameter> parameters) {
+void WeightAverage::update(std::span<const Parameter> parameters, std::span<const std::size_t> firsts) {
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: update() between put() and take_back()");
-  check(parameters);
+  check(parameters, firsts);
   if (updates_ == 0 && !kept_.empty()) {  // of an attempt that failed
     if (on_device_) on_device_->synchronize();
     kept_.clear();
@@ -102,13 +122,15 @@ void WeightAverage::update(std::span<const Parameter> parameters) {
   // a*(1-w) - (-w)*p: what descent does with p for a gradient.
   const kernels::SgdRule descent{.learning_rate = -weight};
   std::vector<kernels::UpdateSpan> adopted, moved;  // on the device
-  for (const Parameter& each : parameters) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& each = parameters[i];
     auto [entry, fresh] = kept_.try_emplace(each.name);
     Kept& kept = entry->second;
     const bool on_device = is_on_a_device(each.value.device);
     if (fresh) {
       kept.dtype = average_dtype(each.value.dtype);
       kept.count = each.value.count;
+      kept.place = {firsts.empty() || kept.count == 0 ? 0 : firsts[i], whole_count(each)};
       give_room(kept, each.value.device);
     } else {
       move_to(kept, each.value.device);
@@ -135,7 +157,7 @@ void WeightAverage::update(std::span<const Parameter> parameters) {
 void WeightAverage::put(std::span<const Parameter> parameters) {
   if (updates_ == 0) fail(ErrorCode::invalid_argument, "weight average: put() before the first update()");
   if (is_put_) fail(ErrorCode::invalid_argument, "weight average: put() twice without take_back()");
-  check(parameters);
+  check(parameters, {});
   for (const Parameter& each : parameters) {  // all room is there before any value is replaced
     Kept& kept = kept_.find(each.name)->second;
     move_to(kept, each.value.device);
@@ -174,7 +196,7 @@ void WeightAverage::put(std::span<const Parameter> parameters) {
 
 void WeightAverage::take_back(std::span<const Parameter> parameters) {
   if (!is_put_) fail(ErrorCode::invalid_argument, "weight average: take_back() without put()");
-  check(parameters);
+  check(parameters, {});
   for (const Parameter& each : parameters) {
     const Kept& kept = kept_.find(each.name)->second;
     if (!(kept.device == each.value.device)) {
@@ -203,9 +225,20 @@ ConstTensorView WeightAverage::average(std::string_view parameter) const {
   return {found->second.data(), found->second.count, found->second.dtype, found->second.device};
 }
 
-void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages) {
+WeightAverage::Place WeightAverage::place(std::string_view parameter) const {
+  const auto found = kept_.find(parameter);
+  return found == kept_.end() ? Place{} : found->second.place;
+}
+
+void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages,
+                            std::span<const Place> places) {
+  if (!places.empty() && places.size() != averages.size()) {
+    fail(ErrorCode::invalid_argument, "weight average: " + std::to_string(averages.size()) + " saved averages, but " +
+                                          std::to_string(places.size()) + " places of them");
+  }
   std::map<std::string, Kept, std::less<>> restored;
-  for (const auto& [name, tensor] : averages) {
+  for (std::size_t i = 0; i < averages.size(); ++i) {
+    const auto& [name, tensor] = averages[i];
     if (tensor.dtype != DType::f32 && tensor.dtype != DType::f64) {
       fail(ErrorCode::invalid_argument, "weight average: the saved average of '" + name + "' is " +
                                             std::string(name_of(tensor.dtype)) + "; they are f32 or f64");
@@ -213,6 +246,7 @@ void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std
     Kept kept;
     kept.dtype = tensor.dtype;
     kept.count = tensor.count;
+    kept.place = places.empty() ? Place{0, tensor.count} : places[i];
     kept.storage = room_for(tensor.count, tensor.dtype);
     if (is_on_a_device(tensor.device)) {
       if (!on_device_) {

@@ -4,31 +4,51 @@
 #include "trireme/base/parameter.hpp"
 #include "trireme/checkpoint/state.hpp"
 #include "trireme/data/distributed_sampler.hpp"
+#include "trireme/layout/interval.hpp"
 #include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/weight_average.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 namespace trireme::checkpoint {
 
+/// Which elements of a parameter this rank owns, where ranks own parts of parameters: DataParallel::owned(). They are saved as
+/// parts, and a checkpoint of whole parameters or of any other parts is loaded into them; one of parts is loaded whole by who
+/// gives no such function.
+using OwnedElements = std::function<layout::Interval(std::string_view parameter)>;
+
+/// Whether what this rank owns is saved by it. All ranks together save every element once: where several own the same (groups that
+/// each have all), only those of the first group do.
+enum class SavesOwned : unsigned char { yes, no };
+
 /// The values of parameters, or of a model's values without gradients (running statistics), by name.
 class ParameterState final : public Stateful {
  public:
   /// The list is copied; the values must outlive this.
   explicit ParameterState(std::span<const Parameter> parameters) : parameters_(parameters.begin(), parameters.end()) {}
+  /// The same of which each value is this rank's part: the elements that it owns; the shape is the whole's.
+  ParameterState(std::span<const Parameter> parameters, OwnedElements owned, SavesOwned saves = SavesOwned::yes)
+      : parameters_(parameters.begin(), parameters.end()), owned_(std::move(owned)), saves_(saves) {}
+  /// Errors: invalid_argument when a part is not what this rank owns.
   void save(StateWriter& writer) const override;
-  /// Errors: invalid_argument when number, names, shapes or dtypes are others.
+  /// Errors: invalid_argument when number, names, shapes or dtypes are others, or a part is not what this rank owns.
   void restore(StateReader& reader) override;
 
  private:
+  layout::Interval part_of(const Parameter& parameter) const;
+
   std::vector<Parameter> parameters_;
+  OwnedElements owned_;  // empty: values are whole
+  SavesOwned saves_ = SavesOwned::yes;
 };
 
 /// What an optimizer keeps of every parameter it has seen: `<parameter>/exp_avg`, `<parameter>/master`, its count of steps. The
@@ -36,18 +56,28 @@ class ParameterState final : public Stateful {
 class OptimizerState final : public Stateful {
  public:
   explicit OptimizerState(Optimizer& optimizer) : optimizer_(optimizer) {}
+  /// The same of parts of parameters. Every rank's optimizer knows all parameters, empty parts included.
+  OptimizerState(Optimizer& optimizer, OwnedElements owned, SavesOwned saves = SavesOwned::yes)
+      : optimizer_(optimizer), owned_(std::move(owned)), saves_(saves) {}
+  /// Errors: invalid_argument when the optimizer has other parts than this rank owns.
   void save(StateWriter& writer) const override;
   /// Errors: invalid_argument when the checkpoint is another rule's.
   void restore(StateReader& reader) override;
 
  private:
   Optimizer& optimizer_;
+  OwnedElements owned_;  // empty: states are whole
+  SavesOwned saves_ = SavesOwned::yes;
 };
 
 /// Averages of weights, and how many values they are of.
 class WeightAverageState final : public Stateful {
  public:
   explicit WeightAverageState(WeightAverage& average) : average_(average) {}
+  /// The same of parts of parameters.
+  WeightAverageState(WeightAverage& average, OwnedElements owned, SavesOwned saves = SavesOwned::yes)
+      : average_(average), owned_(std::move(owned)), saves_(saves) {}
+  /// Errors: invalid_argument when the averages are of other parts than this rank owns.
   void save(StateWriter& writer) const override;
   void restore(StateReader& reader) override;
   void restored() override;
@@ -57,9 +87,12 @@ class WeightAverageState final : public Stateful {
     std::string name;
     DType dtype;
     std::size_t count;
+    WeightAverage::Place place;
     std::vector<double> storage;  // 8-byte units: aligned for any dtype
   };
   WeightAverage& average_;
+  OwnedElements owned_;  // empty: averages are whole
+  SavesOwned saves_ = SavesOwned::yes;
   std::vector<Incoming> incoming_;
   std::uint64_t incoming_updates_ = 0;
 };

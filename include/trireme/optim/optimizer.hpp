@@ -5,6 +5,7 @@
 #include "trireme/device/owned.hpp"
 #include "trireme/device/runtime.hpp"
 #include "trireme/optim/device_step_scale.hpp"
+#include "trireme/optim/offload_options.hpp"
 #include "trireme/optim/parameter_group.hpp"
 
 #include <cstddef>
@@ -23,7 +24,9 @@ namespace trireme {
 
 namespace optim {
 struct DeviceUpdates;
+class HostWork;
 class OnDevice;
+class StateExtent;
 }  // namespace optim
 
 /// What every rule has; a rule's options begin with them.
@@ -73,6 +76,10 @@ struct SpanUpdate {
 /// Parameters in device memory have their state there, and are updated there with the same bits: one launch for all tensors
 /// of a step that have equal settings. Rules without a kernel of their own (Adafactor, Muon, rules of others) bring each tensor
 /// and its state to the host and back: the same bits, at the speed of that copy, and the host waits for it.
+///
+/// A rank may own a part of a logical tensor, from one edge of a reduction block (4096 elements) to another or the end: it gives
+/// apply() that part, has state of that part alone, and the bits are those of the whole. Ranks that own nothing of a tensor give
+/// an empty part, so that its steps are counted everywhere.
 /// Order:   scope elements: any split of a parameter into spans gives the same bits. Sums are of blocks of 4096 elements of
 ///          the logical tensor in f64, then the balanced tree over blocks: independent of who owns what.
 /// Threads: one at a time.
@@ -116,36 +123,65 @@ class Optimizer {
   /// What use_device() was given; none: it was not called.
   std::optional<Stream> device_stream() const;
 
-  /// One tensor of a step. Shape: value f32, f64, f16 or bf16; the gradient of that dtype, or of the state's.
+  /// One tensor of a step, or this rank's part of one: value and gradient are elements [first, first + count) of the logical
+  /// tensor of that shape. Shape: value f32, f64, f16 or bf16; the gradient of that dtype, or of the state's. A part begins at a
+  /// multiple of layout::reduction_block, and ends there or where the tensor does; count 0: none of it.
   struct TensorUpdate {
     std::string_view parameter;
     TensorView value;
     ConstTensorView gradient;
-    std::span<const std::int64_t> shape{};  ///< empty: a vector
+    std::span<const std::int64_t> shape{};  ///< empty: a vector, whole
+    std::size_t first = 0;
+  };
+  /// How ranks that own parts of tensors learn of each other's sums.
+  struct SumsExchange {
+    virtual ~SumsExchange() = default;
+    /// In place: the sum over ranks of sums of which every rank has those of its own blocks, the others being -0.0.
+    virtual void sum(std::span<double> block_sums) = 0;
   };
   /// Counts a step of each parameter and updates it, in one pass over its memory, allocating zero state the first time.
-  /// Nothing has changed when it throws.
+  /// Nothing has changed when it throws, but where an exchange, or a file or device that state goes by, fails in the midst of the
+  /// step: then parts of it are done, and this optimizer refuses more until forget().
   /// Tensors in device memory: the work is given to the stream of use_device(), and the call returns. The first step of a
   /// tensor allocates; state that lies elsewhere than its parameter is brought to it.
-  /// Errors: invalid_argument when dtype or count differ from the gradient's or from former steps', or for memory of a device
-  ///         without use_device(); unsupported for other dtypes.
+  /// `exchange`: every element of each tensor is owned by one rank; all ranks give the same tensors in the same order. Rules of
+  /// scope sums ask it once, for all tensors, others never; parts of tensors need it there. Tensors in device memory go by way
+  /// of the host then: their sums are needed there.
+  /// Errors: invalid_argument when dtype, count or part differ from the gradient's or from former steps', for a part that a rule
+  ///         of scope tensor was given, or for memory of a device without use_device(); unsupported for other dtypes; system when
+  ///         there is no room for offloaded state.
   void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0,
-             double clip_value = std::numeric_limits<double>::infinity());
+             double clip_value = std::numeric_limits<double>::infinity(), SumsExchange* exchange = nullptr);
   /// The same, of tensors in device memory, with a gradient_scale that the host does not know. Where it says skip, the step has
   /// not been: nothing is written, nothing is counted. What it said is asked for at the next apply(), states(), saved() or change
-  /// of state, which waits until the device has come so far.
+  /// of state, which waits until the device has come so far; at once where tensors go by way of the host.
   /// Shape: `scale` stays as it is until then.
   void apply(std::span<const TensorUpdate> updates, DeviceStepScale scale,
-             double clip_value = std::numeric_limits<double>::infinity());
+             double clip_value = std::numeric_limits<double>::infinity(), SumsExchange* exchange = nullptr);
   void apply(const std::string& parameter, TensorView value, ConstTensorView gradient, double gradient_scale = 1.0);
+
+  /// From here on state, masters included, is in a file of that folder that has no name and goes with the process; that of former
+  /// steps is moved there. apply() reads and writes it by pieces of a buffer: the same bits in bounded memory, one more read and
+  /// write of the state per step (two of rules of scope sums). Rules of scope tensor read a tensor's state as a whole.
+  /// Room is taken when state is made, so that a full disk is an error before a step has begun; what fails later (a broken disk)
+  /// leaves it half done, see apply().
+  /// Parameters in device memory then have their state in the file too, and are updated on the host: gradients and values
+  /// go by way of it, the new values back.
+  /// Errors: invalid_argument when state is offloaded already; system naming folder and cause; nothing has changed then.
+  void offload(const OffloadOptions& options);
+  /// What offloaded state takes; zeros without offload().
+  OffloadUse offloaded() const;
 
   /// The state of one parameter, as apply() keeps it.
   struct State {
     std::uint64_t steps = 0;
     DType dtype = DType::f32;  ///< of the parameter
-    std::size_t count = 0;
-    TensorShape shape{};
-    Device device{};                           ///< where the tensors lie
+    std::size_t count = 0;     ///< of this rank's part
+    TensorShape shape{};       ///< of the whole logical tensor
+    std::size_t first = 0;     ///< where the part begins in it
+    Device device{};           ///< where the tensors lie
+    /// Offloaded: where they lie instead; the tensors then say how many elements there are, and saved() has them.
+    std::shared_ptr<optim::StateExtent> extent{};
     std::vector<std::vector<double>> storage;  ///< on the host, in 8-byte units: aligned for either dtype
     device::Buffer memory;                     ///< on a device
     std::vector<TensorView> tensors;           ///< one per state name, views of either
@@ -159,22 +195,25 @@ class Optimizer {
   struct SavedState {
     std::uint64_t steps = 0;
     DType dtype = DType::f32;
-    std::size_t count = 0;
-    TensorShape shape{};
+    std::size_t count = 0;  ///< of the part
+    TensorShape shape{};    ///< of the whole logical tensor
+    std::size_t first = 0;  ///< where the part begins in it
     std::vector<std::pair<std::string, ConstTensorView>> tensors;
   };
   /// Views of what states() holds, for a checkpoint; valid until the next apply() or restore(). Those of a parameter in device
-  /// memory are of device memory, to be read in the order of the stream of use_device().
+  /// memory are of device memory, to be read in the order of the stream of use_device(); those of offloaded state are mappings of
+  /// its file.
   SavedState saved(std::string_view parameter) const;
   /// Takes a saved state, on the host or on the device, in place of what there was. After use_device() it comes to lie there;
-  /// a parameter on the host gets its own back at its next step.
+  /// a parameter on the host gets its own back at its next step. After offload() it comes to lie in the file. A part may be another
+  /// than there was.
   /// Errors: invalid_argument naming parameter and tensor when one is missing, unknown, of another dtype or count, or in device
   ///         memory without use_device().
   void restore(const std::string& parameter, const SavedState& saved);
   /// The same for who fills the tensors afterwards: makes a state of zeros, with the steps, dtype, count and shape of `saved`, and
-  /// returns its tensors by name: in device memory after use_device(), to be filled by copies on its stream. Until they are
-  /// filled, no apply().
-  /// Errors: invalid_argument for a shape or dtype that no parameter has.
+  /// returns its tensors by name: in device memory after use_device(), to be filled by copies on its stream; after offload() in
+  /// mappings of the file, which the next apply() takes back. Until they are filled, no apply().
+  /// Errors: invalid_argument for a shape, part or dtype that no parameter has.
   std::vector<std::pair<std::string, TensorView>> make_room(const std::string& parameter, const SavedState& saved);
   /// As before the first step of any parameter.
   void forget();
@@ -186,25 +225,28 @@ class Optimizer {
  private:
   std::size_t group_of(std::string_view parameter) const;
   OptimizerRates rates_of_group(std::size_t group) const;
-  State make_state(DType dtype, std::size_t count, const TensorShape& shape, bool on_device);
+  struct Form;  // dtype, shape and part of a parameter
+  State make_state(const Form& form, bool on_device);
+  void check_part(const std::string& where, const Form& form) const;
   State state_like(const std::string& parameter, const SavedState& saved);
   void move_state(State& state, bool to_device);
   std::vector<std::pair<std::string, TensorView>> named_tensors(const State& state) const;
-  States::value_type& entry_for(const TensorUpdate& update);
+  States::value_type& entry_for(const TensorUpdate& update, bool exchanges);
   void apply_all(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
-                 double clip_value);
+                 double clip_value, SumsExchange* exchange);
   SpanUpdate counted_span(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
-  void update_on_host(SpanUpdate& span, const OptimizerRates& rates);
-  void update_those_on_device(const void* device_scale);
-  void update_by_way_of_host(const void* device_scale);
+  void update_on_host(SumsExchange* exchange);
+  void update_by_sums(SumsExchange* exchange);
+  bool update_those_on_device(const void* device_scale);
+  void refuse_half_done() const;
+  void unmap() const;
   void settle() const;
   void take_back_step() const;
 
   OptimizerRates rates_;
   std::vector<ParameterGroup> groups_;
   mutable States states_;                       // settle() takes steps back that a device has left out
-  std::vector<States::value_type*> entries_;    // working memory of apply()
-  std::vector<double> block_sums_;              // the same
+  std::shared_ptr<optim::HostWork> host_;       // working memory of apply(), and where offloaded state is
   std::shared_ptr<optim::OnDevice> on_device_;  // of use_device(); goes first, and waits for what it was given
 };
 

@@ -35,6 +35,8 @@ struct WeightAverageOptions {
 
 /// Averages of a model's parameters over training, which often evaluate better than the last values. Kept by parameter name,
 /// in f64 for f64 parameters, otherwise in f32; alike on all ranks, since the parameters are.
+/// Where ranks own parts of parameters, `value` is this rank's part (empty where it owns nothing): its average is the part's, with
+/// the bits of the whole's.
 /// Averages of parameters in device memory are kept there and move with the same bits, one launch for all.
 /// Order:   elements are independent; a = a*(1-w) + w*p, each operation rounded: the same bits on every processor.
 /// Threads: one at a time.
@@ -46,10 +48,11 @@ class WeightAverage {
   /// Where work on parameters in device memory goes, as Optimizer::use_device() says.
   void use_device(std::shared_ptr<device::Runtime> runtime, Stream stream);
 
-  /// Takes the values as they are: after a step. The first ones are the average.
-  /// Errors: invalid_argument, and nothing is changed, when names, counts or dtypes are not those of the first update, or for
-  ///         memory of a device without use_device().
-  void update(std::span<const Parameter> parameters);
+  /// Takes the values as they are: after a step. The first ones are the average. Of parts, firsts[i] says where the value of
+  /// parameters[i] begins in the whole; none given: 0 of all.
+  /// Errors: invalid_argument, and nothing is changed, when names, counts, parts or dtypes are not those of the first update, or
+  ///         for memory of a device without use_device().
+  void update(std::span<const Parameter> parameters, std::span<const std::size_t> firsts = {});
   /// Puts the averages in the parameters' places, rounded, and keeps their values; take_back() brings these back. Between
   /// the two no update().
   /// Errors: as update(); invalid_argument before the first one, or when put() or take_back() come twice in a row.
@@ -62,14 +65,23 @@ class WeightAverage {
   /// The average of one parameter, for checkpoints; data null if there is none of that name. In device memory where the
   /// parameter lies there, to be read in the order of its stream.
   ConstTensorView average(std::string_view parameter) const;
-  /// Takes averages on the host, or on the device after use_device().
+  /// Which part of the parameter that is: `count` elements has the whole.
+  struct Place {
+    std::size_t first = 0;
+    std::size_t count = 0;
+  };
+  Place place(std::string_view parameter) const;
+  /// Takes averages on the host, or on the device after use_device(). `places`: of each, which part it is; none given: they are
+  /// whole.
   /// Errors: invalid_argument for other dtypes than f32 and f64.
-  void restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages);
+  void restore(std::uint64_t updates, std::span<const std::pair<std::string, ConstTensorView>> averages,
+               std::span<const Place> places = {});
 
  private:
   struct Kept {
     DType dtype = DType::f32;  ///< of the average
-    std::size_t count = 0;
+    std::size_t count = 0;     ///< of the part
+    Place place{};
     Device device{};              ///< where it lies
     std::vector<double> storage;  // on the host, in 8-byte units: aligned for either dtype
     device::Buffer memory;        // on a device
@@ -80,7 +92,7 @@ class WeightAverage {
     void* data();
     const void* data() const;
   };
-  void check(std::span<const Parameter> parameters) const;
+  void check(std::span<const Parameter> parameters, std::span<const std::size_t> firsts) const;
   void give_room(Kept& kept, Device device) const;
   void move_to(Kept& kept, Device device) const;
 

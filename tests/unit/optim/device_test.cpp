@@ -18,11 +18,11 @@ using namespace trireme;
 namespace {
 
 using Runtime = std::shared_ptr<device::Runtime>;
-using Bytes = std::vector<std::byte>;
+using RawBytes = std::vector<std::byte>;
 
 /// Element i of stream `stream`, of any type that is updated.
-Bytes elements(std::uint64_t stream, std::size_t count, DType dtype) {
-  Bytes bytes(count * size_of(dtype));
+RawBytes elements(std::uint64_t stream, std::size_t count, DType dtype) {
+  RawBytes bytes(count * size_of(dtype));
   for (std::size_t i = 0; i < count; ++i) {
     const double wide = testing::uniform(stream, i);
     const auto narrow = static_cast<float>(wide);
@@ -46,7 +46,7 @@ struct TwoModels {
     std::vector<std::int64_t> shape;
     std::size_t count;
     DType dtype, gradient_dtype;
-    Bytes value, gradient;
+    RawBytes value, gradient;
     device::Buffer device_value, device_gradient;
   };
   Runtime runtime;
@@ -261,7 +261,7 @@ TEST_CASE("state saved from a device goes on on the host, and the other way, wit
       device_again->apply(models.on_device());
       CHECK(models.equal(other_stream.get()));
       // A state in device memory comes to a parameter on the host.
-      std::vector<Bytes> before;
+      std::vector<RawBytes> before;
       for (const auto& each : models.tensors) before.push_back(each.value);
       host->apply(models.on_host());
       for (std::size_t i = 0; i < before.size(); ++i) models.tensors[i].value.swap(before[i]);
