@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace trireme::checkpoint {
 namespace {
@@ -123,8 +125,13 @@ void read_targets(Communicator& communicator, PartSource& source, const Manifest
   std::vector<StateReader::Target> shared, own;
   // Of memory, a rank may want what only others hold: everybody's share is then given to all, who keep what they want.
   for (const StateReader::Target& each : targets) (each.first && holders.empty() ? own : shared).push_back(each);
+  // Of tensors of which ranks want other parts, all read the whole: the window must be the same on all.
+  std::map<std::string_view, std::size_t> bytes;
+  for (const TensorRecord& each : manifest.tensors) bytes.emplace(each.name, each.count() * size_of(each.dtype));
   std::size_t all = 0;
-  for (const StateReader::Target& each : shared) all += each.to.size_bytes();
+  for (const StateReader::Target& each : shared) {
+    if (const auto found = bytes.find(each.name); found != bytes.end()) all += found->second;
+  }
   const std::size_t window = window_bytes(manifest, communicator.size(), all);
   const std::vector<Read> reads = plan_reads(manifest, shared, window, true);
   std::size_t longest = 0;  // no more memory, and nothing more to send, than the longest of them
