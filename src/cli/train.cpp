@@ -6,6 +6,7 @@
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/course.hpp"
 #include "cli/train/device.hpp"
+#include "cli/train/hung_device.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
 #include "cli/train/json_log.hpp"
@@ -99,6 +100,43 @@ std::unique_ptr<BroughtInputs> bring_inputs(const Invocation& invocation, World&
                    .say = [](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); }});
 }
 
+/// What is kept of a job that fails: what the ranks of its world did last, whoever was at fault, and what its trackers hear.
+void keep_traces(const Invocation& invocation, const JobSignals& signals, Course& course, const Error& error) {
+  if (is_failure_of_world(error)) {
+    const std::string said =
+        keep_recorders(signals.rank(), signals.recorders(), invocation.environment.find("TRIREME_RECORDER_DIR"));
+    std::fwrite(said.data(), 1, said.size(), stderr);
+  }
+  course.fail(error.message);
+}
+
+/// `trireme run` judges what its ranks say; under another launcher nobody else tells the platform.
+void note_failure(const Invocation& invocation, const Error& error) {
+  const auto spec = cluster_here(invocation.environment);
+  if (spec && spec->launcher != "trireme")
+    leave_failure_note(failure_places(*spec), "trireme train: " + error.message, invocation.environment);
+}
+
+int exit_code_of(const Error& error) { return is_users(error.code) ? 2 : 1; }
+
+void say_as_json(const Error& error) {
+  std::fprintf(stderr, "%s\n", json_error_line("trireme train: " + words_of(error)).c_str());
+}
+
+/// All that is said of a failure where the process cannot end in order.
+int last_words(const Invocation& invocation, const TrainOptions& options, const JobSignals& signals, Course& course,
+               const Error& error) {
+  keep_traces(invocation, signals, course, error);
+  note_failure(invocation, error);
+  if (options.logs_json) {
+    say_as_json(error);
+  } else {
+    std::fprintf(stderr, "trireme train: %s\n", words_of(error).c_str());
+  }
+  std::fputs("trireme train: the device still works on what was given up: ending without waiting for it\n", stderr);
+  return exit_code_of(error);
+}
+
 int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
                    Loaded loaded, JobSignals& signals, Course& course) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
@@ -152,7 +190,10 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
             .save_seconds = [&] { return checkpoints ? checkpoints->save_seconds() : 0.0; },
             .say = [](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); }});
   const double ready_s = process_age() - loaded.seconds;
-  TrainResult result = trainer->run(signals);
+  TrainResult result = outlive_device(
+      [&] { return trainer->run(signals); },
+      {.device_hangs = [&] { return world.device_hangs(); },
+       .say = [&](const Error& error) { return last_words(invocation, options, signals, course, error); }});
   result.ready_s = ready_s;
   interruption.reset();
   const bool is_first = world.rank() == 0;
@@ -214,7 +255,6 @@ void warn_without_srun(const platform::Environment& environment, const platform:
       tasks->c_str());
 }
 
-/// What the ranks of a failed world did last is kept, whoever was at fault.
 int train_and_record(const Invocation& invocation, bool& logs_json) {
   const auto& environment = invocation.environment;
   const bool asks_only = asks_for_no_training(invocation.arguments);
@@ -244,12 +284,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   try {
     return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course);
   } catch (const Exception& failure) {
-    if (is_failure_of_world(failure.error())) {
-      const std::string said =
-          keep_recorders(signals.rank(), signals.recorders(), invocation.environment.find("TRIREME_RECORDER_DIR"));
-      std::fwrite(said.data(), 1, said.size(), stderr);
-    }
-    course.fail(failure.error().message);
+    keep_traces(invocation, signals, course, failure.error());
     throw;
   }
 }
@@ -261,14 +296,10 @@ int train(const Invocation& invocation) {
   try {
     return train_and_record(invocation, logs_json);
   } catch (const Exception& exception) {
-    // `trireme run` judges what its ranks say; under another launcher nobody else tells the platform.
-    const auto spec = cluster_here(invocation.environment);
-    if (spec && spec->launcher != "trireme")
-      leave_failure_note(failure_places(*spec), "trireme train: " + exception.error().message, invocation.environment);
+    note_failure(invocation, exception.error());
     if (!logs_json) throw;
-    const Error& error = exception.error();
-    std::fprintf(stderr, "%s\n", json_error_line("trireme train: " + words_of(error)).c_str());
-    return is_users(error.code) ? 2 : 1;
+    say_as_json(exception.error());
+    return exit_code_of(exception.error());
   }
 }
 

@@ -250,6 +250,7 @@ void Context::run_progress_thread() noexcept {
       publish_status(true);
       endpoint_.sleep(Deadline::after(options_.engine_rings ? progress_nap : shortest_nap),
                       [this] { return poll_groups(); });
+      rounds_ = look_at_clock;  // the next round looks at the clock
     }
     lock_.unlock();
     if (unattended_.load(std::memory_order_relaxed) == 0) parking_.wake_one();
@@ -268,6 +269,22 @@ void Context::enrol(Group& group) {
 }
 
 void Context::strike(Group& group) noexcept { std::erase(groups_, &group); }
+
+void Context::watch(Engine& engine) {
+  const std::lock_guard lock(watched_mutex_);
+  watched_.push_back(&engine);
+  if (failure_.aborted()) engine.abort();
+}
+
+void Context::no_longer_watch(Engine& engine) noexcept {
+  const std::lock_guard lock(watched_mutex_);
+  std::erase(watched_, &engine);
+}
+
+bool Context::device_hangs() noexcept {
+  const std::lock_guard lock(watched_mutex_);
+  return std::any_of(watched_.begin(), watched_.end(), [](const Engine* engine) { return engine->hangs(); });
+}
 
 Group* Context::find(std::uint32_t communicator) const {
   for (Group* group : groups_) {
@@ -343,6 +360,9 @@ rendezvous::Status Context::status() noexcept { return board_.read(options_.rank
 void Context::verdict(const rendezvous::Cause& cause) noexcept {
   failure_.settle(cause);
   endpoint_.wake();
+  // Who waits for the device alone drives nothing, and would never hear of it.
+  const std::lock_guard lock(watched_mutex_);
+  for (Engine* engine : watched_) engine->abort();
 }
 
 void Context::unexpected(int peer, const transport::MessageKey& key, const transport::Stamp& theirs) noexcept {
@@ -484,17 +504,21 @@ std::unique_ptr<Engine> host_memory_engine(const std::shared_ptr<Context>& conte
 }  // namespace
 
 EngineRoom engine_room(Context& context, std::uint32_t id, std::vector<int> members, int rank) {
+  const Deadline join_until = context.options().join_until;
+  std::chrono::nanoseconds patience = context.options().timeout;
+  if (id == 0 && !join_until.is_never())
+    patience = std::max<std::chrono::nanoseconds>(join_until.moment() - Deadline::Clock::now(), {});
   return {.endpoint = context.endpoint(),
           .scratch = context.scratch(),
           .listener = context,
           .aborted = [&failure = context.failure()] { return failure.aborted(); },
-          .patience = context.options().timeout,
+          .patience = patience,
           .id = id,
           .members = std::move(members),
           .rank = rank};
 }
 
-Communicator with_devices(std::shared_ptr<Group> group, Engine* parent) {
+Communicator with_devices(std::shared_ptr<Group> group, Engine* parent, bool sole) {
   const auto& context = group->context();
   const auto& devices = context->options().devices;
   Communicator communicator(group);
@@ -505,6 +529,7 @@ Communicator with_devices(std::shared_ptr<Group> group, Engine* parent) {
                                             .device = devices.device,
                                             .everywhere = devices.everywhere,
                                             .parent = parent,
+                                            .sole = sole,
                                             .exchange = [&](std::span<const std::byte> mine) {
                                               return communicator.all_gather_bytes(mine, {.label = "device engine"});
                                             }}));
@@ -522,6 +547,8 @@ Communicator make_communicator(const std::shared_ptr<Context>& context) {
 bool close_context(const std::shared_ptr<Context>& context, bool failed, std::chrono::nanoseconds patience) noexcept {
   return context->close(failed, patience);
 }
+
+bool device_hangs(const std::shared_ptr<Context>& context) noexcept { return context->device_hangs(); }
 
 std::optional<Error> failure_of(const std::shared_ptr<Context>& context) {
   if (!context->failure().aborted()) return std::nullopt;

@@ -78,6 +78,7 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
 Group::~Group() {
   const Locked locked(*context_);
   context_->strike(*this);
+  if (device_engine_) context_->no_longer_watch(*device_engine_);
   device_engine_.reset();
   engine_.reset();  // what it shares with other engines of the world is under the lock
 }
@@ -96,6 +97,22 @@ void Group::serve_devices(std::unique_ptr<Engine> engine) {
   const Locked locked(*context_);
   device_engine_ = std::move(engine);
   for (const auto& operation : pool_) make_device_states(*operation);
+  context_->watch(*device_engine_);
+}
+
+void Group::know(const std::shared_ptr<DeviceBlock>& block) {
+  const IssuingFlag issuing(issuing_);
+  device_engine_->know(block);
+}
+
+void Group::forget(const std::shared_ptr<DeviceBlock>& block) noexcept {
+  const Locked locked(*context_);
+  device_engine_->forget(block);
+}
+
+bool Group::is_idle() {
+  const Locked locked(*context_);
+  return active_.empty();
 }
 
 void Group::make_device_states(Operation& operation) {

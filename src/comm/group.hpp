@@ -29,6 +29,11 @@ class Group : public std::enable_shared_from_this<Group> {
   void serve_devices(std::unique_ptr<Engine> engine);
   /// Null: none.
   Engine* device_engine() const { return device_engine_.get(); }
+  /// See Engine::know() and forget(). The device engine's.
+  void know(const std::shared_ptr<DeviceBlock>& block);
+  void forget(const std::shared_ptr<DeviceBlock>& block) noexcept;
+  /// Whether nothing is under way.
+  bool is_idle();
   /// Whose memory is taken beside the host's.
   std::optional<Device> device() const;
 

@@ -69,6 +69,8 @@ std::optional<Communicator> Communicator::part(const Part& mine, const char* lab
   };
   std::vector<Entry> chosen;
   std::int64_t id = 0;
+  int color = -1, last_key = 0;  // of those that get a communicator
+  bool sole = true, in_order = true;
   for (int r = 0; r < size(); ++r) {
     const auto* entry = all.data() + words * static_cast<std::size_t>(r);
     if (entry[2] >= static_cast<std::int64_t>(comm::transfer_bit)) {  // found on every rank alike
@@ -80,13 +82,24 @@ std::optional<Communicator> Communicator::part(const Part& mine, const char* lab
       fail(ErrorCode::mismatch, std::string(label) + ": rank " + std::to_string(r) +
                                     " has passed another list of ranks than rank 0; all must pass the same");
     }
+    if (entry[0] >= 0) {
+      const bool first = color < 0;
+      if (first) color = static_cast<int>(entry[0]);
+      sole &= entry[0] == color;
+      in_order &= first || entry[1] >= last_key;
+      last_key = static_cast<int>(entry[1]);
+    }
     if (entry[0] != mine.color) continue;
     // The id that the first of these ranks has reserved for this split and for nothing else: whatever other splits are
     // under way, on whatever communicators and in whatever order, none takes the same.
     if (chosen.empty()) id = entry[2];
     chosen.push_back({static_cast<int>(entry[1]), r});
   }
-  if (mine.color < 0) return std::nullopt;
+  comm::Engine* const device_engine = group_->device_engine();
+  if (mine.color < 0) {
+    if (device_engine != nullptr && color >= 0 && sole && in_order) device_engine->left_out();
+    return std::nullopt;
+  }
   std::sort(chosen.begin(), chosen.end(),
             [](const Entry& a, const Entry& b) { return std::tie(a.key, a.rank) < std::tie(b.key, b.rank); });
   std::vector<int> members;
@@ -102,7 +115,7 @@ std::optional<Communicator> Communicator::part(const Part& mine, const char* lab
   }
   return comm::with_devices(std::make_shared<comm::Group>(context, static_cast<std::uint32_t>(id), std::move(members),
                                                           own, std::move(engine)),
-                            group_->device_engine());
+                            device_engine, sole);
 }
 
 }  // namespace trireme

@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -59,6 +60,10 @@ class Context final : public rendezvous::ControlListener,
   // Under the lock.
   void enrol(Group& group);
   void strike(Group& group) noexcept;
+  /// Is aborted by the watcher when the world fails, or now if it has.
+  void watch(Engine& engine);
+  /// When it returns, the watcher is not in it.
+  void no_longer_watch(Engine& engine) noexcept;
   /// An id that no rank of the world has reserved before or will again: made of the own rank and a counter.
   /// May exceed what a communicator's id can be (transfer_bit).
   std::int64_t reserve_communicator_id() {
@@ -86,6 +91,8 @@ class Context final : public rendezvous::ControlListener,
   std::string host_of(int world_rank) const;
   /// See close_context.
   bool close(bool failed, std::chrono::nanoseconds patience) noexcept;
+  /// See device_hangs().
+  bool device_hangs() noexcept;
 
   // rendezvous::ControlListener, on the channel's thread
   rendezvous::Status status() noexcept override;
@@ -128,6 +135,8 @@ class Context final : public rendezvous::ControlListener,
   StatusBoard board_;
   std::unique_ptr<rendezvous::ControlChannel> control_;
   std::vector<Group*> groups_;
+  std::mutex watched_mutex_;  // of no thread that waits
+  std::vector<Engine*> watched_;
   std::uint64_t reserved_ids_ = 0;
   unsigned rounds_ = 0;
   unsigned asked_to_linger_ = 0;
@@ -144,6 +153,7 @@ class Context final : public rendezvous::ControlListener,
 /// What an engine of `context` finds.
 EngineRoom engine_room(Context& context, std::uint32_t id, std::vector<int> members, int rank);
 /// A communicator over `group`, with an engine for device memory where the world has devices. Collective among its members.
-Communicator with_devices(std::shared_ptr<Group> group, Engine* parent);
+/// `sole`: see DeviceRoom.
+Communicator with_devices(std::shared_ptr<Group> group, Engine* parent, bool sole = true);
 
 }  // namespace trireme::comm

@@ -29,10 +29,17 @@ constexpr std::int32_t one_to_save = 1, one_to_stop = 1 << 16;
 
 std::unique_ptr<FoldMemory> make_fold_memory(const Communicator& communicator, const std::vector<Parameter>& parameters,
                                              const DataParallelOptions& options, std::size_t bytes,
-                                             std::span<std::byte> given) {
+                                             std::span<std::byte> given, bool alike) {
   if (parameters.front().value.device.kind == DeviceKind::cpu)
     return host_fold_memory(communicator.memory(), bytes, given);
-  return device_fold_memory(communicator, bytes, given, options.stream);
+  return device_fold_memory(communicator, bytes, given, options.stream, alike);
+}
+
+/// Whether all ranks fold as many leaves, and so in memory of one size.
+bool are_alike(int leaves, int ranks) {
+  const auto blocks = layout::leaf_blocks(leaves, ranks);
+  return std::all_of(blocks.begin(), blocks.end(),
+                     [&](const layout::LeafBlock& each) { return each.count == blocks.front().count; });
 }
 
 [[noreturn]] void misuse(const std::string& what) { fail(ErrorCode::invalid_argument, what); }
@@ -53,7 +60,8 @@ AllReduceSynchronizer::AllReduceSynchronizer(Communicator communicator, std::vec
       folds_in_views_(own_leaves == 1 && !views.empty()),
       memory_(make_fold_memory(communicator_, parameters_, options,
                                plan_.size_bytes * static_cast<std::size_t>(layout::fold_depth(own_leaves)),
-                               folds_in_views_ ? views : std::span<std::byte>{})),
+                               folds_in_views_ ? views : std::span<std::byte>{},
+                               are_alike(leaves, communicator_.size()))),
       folded_(memory_->data()),
       weights_(communicator_.memory().allocate<double>(1)),
       counts_(communicator_.memory().allocate<std::int32_t>(parameters_.size() + votes)),

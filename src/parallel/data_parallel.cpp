@@ -9,6 +9,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -98,7 +99,7 @@ void DataParallelState::place_gradients_on_device(const Communicator& communicat
   const BucketPlan plan =
       plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, reverse_order(row_sparse_));
   const auto runtime = communicator.device_runtime();
-  device_views_ = device::Buffer(runtime, communicator.device()->index, plan.size_bytes);
+  device_views_ = communicator.device_memory(Bytes{plan.size_bytes});
   runtime->fill(device_views_.data(), std::byte{0}, plan.size_bytes, options_.stream);  // between gradients, too
   runtime->synchronize(options_.stream);  // what comes next may be refused, and the memory given back
   place_gradients(parameters_, plan, {device_views_.data(), plan.size_bytes});
@@ -115,8 +116,13 @@ void DataParallelState::rebind(Communicator communicator) {
 void DataParallelState::connect() {
   compare_parameters(*communicator_, parameters_, row_sparse_, settings_text(options_, leaves_));
   broadcast_values(*communicator_, parameters_, options_.stream);
-  const auto block =
-      layout::leaf_blocks(leaves_, communicator_->size())[static_cast<std::size_t>(communicator_->rank())];
+  const auto blocks = layout::leaf_blocks(leaves_, communicator_->size());
+  const auto block = blocks[static_cast<std::size_t>(communicator_->rank())];
+  // The same place on all ranks only where all reduce in the same memory.
+  const bool alike =
+      std::all_of(blocks.begin(), blocks.end(), [&](const auto& each) { return each.count == block.count; });
+  device_views_.unregister();
+  if (alike && block.count == 1 && device_views_.size_bytes() != 0) communicator_->register_memory(device_views_);
   synchronizer_ = std::make_unique<AllReduceSynchronizer>(
       *communicator_, parameters_, row_sparse_, options_, leaves_, block.count,
       device_views_.size_bytes() != 0 ? std::span(device_views_.data(), device_views_.size_bytes()) : views_.bytes());

@@ -3,7 +3,6 @@
 
 #include "parallel/all_reduce_synchronizer.hpp"
 #include "parallel/device_norm.hpp"
-#include "trireme/device/owned.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 
 #include <memory>
@@ -113,9 +112,10 @@ class DataParallelState {
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
   std::vector<bool> row_sparse_;  ///< per parameter
-  device::Buffer device_views_;   ///< the same on a device
-  ArenaBuffer views_;             ///< the gradients, where they are bucket views: for good, whoever the ranks are
-  ArenaBuffer row_gradients_;     ///< of row-sparse parameters that came without
+  DeviceMemory
+      device_views_;   ///< the gradients on a device, where they are bucket views: for good, whoever the ranks are
+  ArenaBuffer views_;  ///< the same on the host
+  ArenaBuffer row_gradients_;  ///< of row-sparse parameters that came without
   int leaves_ = 1;
   std::unique_ptr<AllReduceSynchronizer> synchronizer_;
   std::unique_ptr<StepState> step_state_;

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/fold/fold_device.hpp"
 #include "parallel/fold_memory.hpp"
-#include "trireme/device/owned.hpp"
+#include "trireme/device/runtime.hpp"
+
+#include <utility>
 
 namespace trireme::parallel {
 namespace {
 
 class DeviceFoldMemory final : public FoldMemory {
  public:
-  DeviceFoldMemory(std::shared_ptr<device::Runtime> runtime, Device device, std::size_t bytes,
-                   std::span<std::byte> given, Stream stream)
-      : runtime_(std::move(runtime)),
-        device_(device),
-        own_(given.empty() ? device::Buffer(runtime_, device.index, bytes) : device::Buffer{}),
+  DeviceFoldMemory(Communicator communicator, std::size_t bytes, std::span<std::byte> given, Stream stream, bool alike)
+      : runtime_(communicator.device_runtime()),
+        device_(*communicator.device()),
+        own_(given.empty() ? communicator.device_memory(Bytes{bytes}) : DeviceMemory{}),
         data_(given.empty() ? own_.data() : given.data()),
         stream_(stream) {
-    if (given.empty()) runtime_->fill(data_, std::byte{0}, bytes, stream_);  // between gradients, too
+    if (!given.empty()) return;
+    if (alike) communicator.register_memory(own_);
+    runtime_->fill(data_, std::byte{0}, bytes, stream_);  // between gradients, too
   }
   ~DeviceFoldMemory() override {
     try {
@@ -52,17 +55,16 @@ class DeviceFoldMemory final : public FoldMemory {
   device::Queue queue() const { return {*runtime_, stream_}; }
   std::shared_ptr<device::Runtime> runtime_;
   Device device_;
-  device::Buffer own_;
+  DeviceMemory own_;
   std::byte* data_;
   Stream stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<FoldMemory> device_fold_memory(const Communicator& communicator, std::size_t bytes,
-                                               std::span<std::byte> given, Stream stream) {
-  return std::make_unique<DeviceFoldMemory>(communicator.device_runtime(), *communicator.device(), bytes, given,
-                                            stream);
+std::unique_ptr<FoldMemory> device_fold_memory(Communicator communicator, std::size_t bytes, std::span<std::byte> given,
+                                               Stream stream, bool alike) {
+  return std::make_unique<DeviceFoldMemory>(std::move(communicator), bytes, given, stream, alike);
 }
 
 }  // namespace trireme::parallel

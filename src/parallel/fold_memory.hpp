@@ -33,8 +33,9 @@ class FoldMemory {
 
 /// In `given`, or in arena memory of its own.
 std::unique_ptr<FoldMemory> host_fold_memory(const Memory& arena, std::size_t bytes, std::span<std::byte> given);
-/// On the communicator's device, given to `stream`. In `given`, if that is there.
-std::unique_ptr<FoldMemory> device_fold_memory(const Communicator& communicator, std::size_t bytes,
-                                               std::span<std::byte> given, Stream stream);
+/// On the communicator's device, given to `stream`. In `given`, if that is there; else in memory that is registered with the
+/// communicator when the ranks are `alike`: all fold as much. Collective then.
+std::unique_ptr<FoldMemory> device_fold_memory(Communicator communicator, std::size_t bytes, std::span<std::byte> given,
+                                               Stream stream, bool alike);
 
 }  // namespace trireme::parallel

@@ -240,10 +240,12 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
        .crosses_hosts = !one_host,
        .ranks_fit_cores = platform::each_has_a_processor(on_machine, cores),
        .timeout = settings.timeout,
+       .join_until = deadline,
        .algorithm = settings.algorithm,
        .eager_bytes = settings.eager_bytes,
        .cache_groups = std::move(cache_groups),
-       .progress_thread = settings.progress_thread.value_or(crosses_network),
+       // A device that does not ring leaves deadlines to somebody who looks, also where programs wait for streams alone.
+       .progress_thread = settings.progress_thread.value_or(crosses_network || !devices.rings),
        .make_engine = factory_of(settings, contents.mpi),
        .devices = contents.devices,
        .engine_rings = settings.engine != "mpi" && devices.rings,
@@ -311,5 +313,6 @@ std::optional<Device> World::device() const {
 }
 std::shared_ptr<device::Runtime> World::device_runtime() const { return contents_->devices.runtime; }
 std::optional<Error> World::failure() const { return comm::failure_of(contents_->context); }
+bool World::device_hangs() const noexcept { return comm::device_hangs(contents_->context); }
 
 }  // namespace trireme

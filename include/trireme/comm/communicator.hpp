@@ -4,6 +4,7 @@
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/base/work.hpp"
 #include "trireme/comm/call_options.hpp"
+#include "trireme/comm/device_memory.hpp"
 #include "trireme/comm/explanation.hpp"
 #include "trireme/comm/location.hpp"
 #include "trireme/comm/memory.hpp"
@@ -233,6 +234,18 @@ class Communicator {
   std::optional<Device> device() const;
   /// What that device is reached through; null: there is none.
   std::shared_ptr<device::Runtime> device_runtime() const;
+
+  /// Memory of that device as the engine of this communicator likes it best (NCCL: by its own allocator). Not collective.
+  /// Errors: unsupported without a device; device when there is not so much.
+  DeviceMemory device_memory(Bytes size) const;
+  /// Makes memory of device_memory(), of this communicator or another, known to the engine beforehand, so that collectives need no
+  /// copies through the engine's own (NCCL: as a symmetric window, else registered). Does nothing where the engine has no such
+  /// thing. Until it is registered with another communicator or destroyed.
+  /// Collective, with one size on all ranks; nothing of this communicator is under way.
+  /// Order:   from now on a collective of this communicator that is given a place of the memory on one rank is given the same
+  ///          place of it on all: the engine counts on it.
+  /// Errors:  invalid_argument, mismatch: on all ranks alike; device, timeout, peer_lost.
+  void register_memory(DeviceMemory& memory);
 
   /// Which algorithm an all_reduce of `count` elements would take, and why; with a stream of a device: on its memory.
   Explanation explain(std::size_t count, DType dtype = DType::f32, const CallOptions& options = {}) const;

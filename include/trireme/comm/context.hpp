@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/deadline.hpp"
 #include "trireme/base/log.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/comm/device_engine.hpp"
@@ -40,6 +41,8 @@ struct ContextOptions {
   bool crosses_hosts = false;             ///< whether ranks are on different hosts
   bool ranks_fit_cores = true;            ///< whether waiting may spin
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  Deadline join_until =
+      Deadline::never();  ///< how long the communicator of all ranks may take to be made; never: `timeout`
   std::chrono::milliseconds warn_after = std::chrono::seconds(10);
   std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(1000);
   std::optional<plan::Algorithm> algorithm{};  ///< of all_reduce; unset: chosen by cost
@@ -68,6 +71,9 @@ Communicator make_communicator(const std::shared_ptr<Context>& context);
 /// when one was lost, or anything had failed; who is late is not lost. Bounded; idempotent. Copies of communicators stay valid and fail.
 bool close_context(const std::shared_ptr<Context>& context, bool failed,
                    std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
+
+/// Whether work that was given up when the world failed still runs on this rank's device, as far as is known.
+bool device_hangs(const std::shared_ptr<Context>& context) noexcept;
 
 /// The cause the world failed with, if it has.
 std::optional<Error> failure_of(const std::shared_ptr<Context>& context);

@@ -8,9 +8,20 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace trireme::comm {
+
+/// Device memory that an engine has allocated in its own way. Freed when nobody holds it any more: its owner does, and an engine
+/// that knows it, until the device has let go.
+class DeviceBlock {
+ public:
+  virtual ~DeviceBlock() = default;
+  virtual std::byte* data() const = 0;
+  /// "symmetric", "registered", or "plain": not beforehand.
+  virtual std::string_view known_as() const { return "plain"; }
+};
 
 /// What an engine for device memory finds. It takes what Staging leaves to it: groups of tensors (Request::pieces), which it
 /// finds as the caller gave them, pre-multiplied sums, and an all_to_all in place. Sizes of uneven blocks have become edges.
@@ -30,6 +41,7 @@ struct DeviceRoom {
   bool
       everywhere;  ///< whether every rank of the world has one: if not, some give host memory where others give device memory
   Engine* parent;  ///< the device engine that this communicator is split from; null for that of all ranks
+  bool sole;       ///< whether the parent's other members get no communicator by the same call
   /// All-gathers small byte strings among the members, on the host. Collective; before any other operation.
   std::function<std::vector<std::vector<std::byte>>(std::span<const std::byte>)> exchange;
 };

@@ -19,6 +19,7 @@ class EndpointListener;
 
 namespace trireme::comm {
 
+class DeviceBlock;
 class Operation;
 class ScratchPool;
 
@@ -38,7 +39,7 @@ struct Capabilities {
 
 /// Who executes operations for one communicator: host, MPI, NCCL. The façade has validated, numbered, signed and
 /// recorded the operation; engines never repeat that, nor deadlines, nor abort.
-/// Threads: all calls of one engine are made under the world's progress lock.
+/// Threads: all calls of one engine are made under the world's progress lock, but for those that say otherwise.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -75,6 +76,24 @@ class Engine {
   /// The engine for a sub-communicator: `members` are world ranks, `rank` the own index.
   virtual std::unique_ptr<Engine> split(std::uint32_t id, std::vector<int> members, int rank) = 0;
   virtual Explanation explain(const Request& request) const = 0;
+
+  /// The world has failed: whoever waits for the device alone is released, as far as this engine holds it. From the watcher's
+  /// thread, beside any other call; bounded, waits for nothing that may never come.
+  virtual void abort() noexcept {}
+  /// Device engines: whether what was given up still runs on the device, as far as is known: freeing memory may wait for it for
+  /// ever. Any thread.
+  virtual bool hangs() const noexcept { return false; }
+  /// Device engines: memory as this one likes it best; null: any of the device is as good.  Errors: device.
+  virtual std::shared_ptr<DeviceBlock> allocate(std::size_t) { return nullptr; }
+  /// Device engines: whether know() does anything: the same on all ranks.
+  virtual bool knows_memory() const noexcept { return false; }
+  /// Device engines: makes memory of allocate(), of whatever communicator's engine of this kind, known to this one. Collective
+  /// among the members, with one size; nothing is under way. Waits, without the lock.  Errors: device, timeout, peer_lost.
+  virtual void know(const std::shared_ptr<DeviceBlock>&) {}
+  /// Undoes it, or does so when the device has let go. Waits for nobody.
+  virtual void forget(const std::shared_ptr<DeviceBlock>&) noexcept {}
+  /// Device engines: others of this communicator make one without this rank, in their order here, and no third.
+  virtual void left_out() noexcept {}
 };
 
 /// What an engine finds in its world, and whom it works for: the communicator of `members`, world ranks, with the own

@@ -81,6 +81,9 @@ class World {
   std::shared_ptr<device::Runtime> device_runtime() const;
   /// The cause this world failed with, if it has.
   std::optional<Error> failure() const;
+  /// Whether work that was given up when this world failed still runs on this rank's device, as far as is known. Giving memory or
+  /// streams of the device back may then wait for ever: a program writes what it has to say and leaves with _Exit.
+  bool device_hangs() const noexcept;
 
   /// Leaves in good order: the other ranks do not take it for a failure. Operations still under way fail. Idempotent.
   /// Where MPI was started by open(), waits for the other ranks to close, too, as MPI_Finalize does.

@@ -33,6 +33,10 @@ class Engine final : public comm::Engine {
   comm::Capabilities capabilities() const override { return staged_.capabilities(); }
   std::unique_ptr<comm::Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
   Explanation explain(const comm::Request& request) const override;
+  void abort() noexcept override {
+    if (peer_) peer_->abort();
+  }
+  bool hangs() const noexcept override { return peer_ && peer_->hangs(); }
 
   const std::shared_ptr<StagingArea>& area() const { return staged_.area(); }
 

@@ -30,7 +30,7 @@ Clique::~Clique() {
   ending.runtime = runtime_;
   ending.device = device_;
   ending.comms = {release()};
-  end(std::move(ending), std::chrono::milliseconds(0));
+  Farewell::begin(std::move(ending));
 }
 
 void Clique::fail_call(api::Result result, const char* call) const {
@@ -79,6 +79,20 @@ void Clique::join_all_of(Clique& parent, int rank, const Waiting& waiting) {
   api::Config config = non_blocking();
   make_current();
   parent.check(calls().comm_split(parent.comm_, 0, rank, &comm_, &config), call);
+  await_made_of(parent, call, waiting);
+}
+
+void Clique::join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting) {
+  constexpr const char* call = "ncclCommShrink";
+  api::Config config = non_blocking();
+  make_current();
+  parent.check(calls().comm_shrink(parent.comm_, excluded.data(), static_cast<int>(excluded.size()), &comm_, &config,
+                                   api::shrink_default),
+               call);
+  await_made_of(parent, call, waiting);
+}
+
+void Clique::await_made_of(Clique& parent, const char* call, const Waiting& waiting) {
   parent.await(call, waiting);  // the new handle is there when the old one is settled
   last_call_ = call;
   if (comm_ == nullptr) fail(ErrorCode::device, std::string(call) + " gave no communicator, " + library_->words());

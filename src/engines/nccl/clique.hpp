@@ -31,6 +31,9 @@ class Clique {
   void join(const api::UniqueId& id, int ranks, int rank, const Waiting& waiting);
   /// Of all ranks of `parent`, which has nothing under way. Collective.
   void join_all_of(Clique& parent, int rank, const Waiting& waiting);
+  /// Of the ranks of `parent` that are not `excluded`, in their order there; nothing is under way on it. Collective among
+  /// them alone. Once for a parent: NCCL gives all its shrunk ones the same name.
+  void join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting);
 
   const api::Calls& calls() const { return library_->calls(); }
   const Library& library() const { return *library_; }
@@ -56,6 +59,7 @@ class Clique {
     api::Op op;
   };
   void await(const char* call, const Waiting& waiting);
+  void await_made_of(Clique& parent, const char* call, const Waiting& waiting);
   [[noreturn]] void fail_call(api::Result result, const char* call) const;
   std::shared_ptr<Library> library_;
   std::shared_ptr<device::Runtime> runtime_;

@@ -79,7 +79,7 @@ void Collectives::go_on(const Request& request) {
   }
 }
 
-void Collectives::connect() {
+void Collectives::connect_pairs() {
   scratch_.begin();
   std::byte* from = scratch_.take(ranks() * sizeof(float));
   std::byte* to = scratch_.take(ranks() * sizeof(float));
@@ -90,6 +90,25 @@ void Collectives::connect() {
     send(from + r * sizeof(float), sizeof(float), r);
     receive(to + r * sizeof(float), sizeof(float), r);
   }
+  group.end();
+}
+
+void Collectives::connect_rings() {
+  scratch_.begin();
+  std::byte* one = scratch_.take(sizeof(float));
+  std::byte* result = scratch_.take(sizeof(float));
+  std::byte* all = scratch_.take(ranks() * sizeof(float));
+  queue_.runtime.fill(one, std::byte{0}, sizeof(float), queue_.stream);
+  queue_.runtime.fill(all, std::byte{0}, ranks() * sizeof(float), queue_.stream);
+  const api::Calls& calls = clique_.calls();
+  const api::Comm comm = clique_.get();
+  void* const stream = queue_.stream.pointer;
+  CallGroup group(clique_);
+  clique_.check(calls.all_reduce(one, result, 1, api::float32, api::sum, comm, stream), "ncclAllReduce");
+  clique_.check(calls.reduce(one, result, 1, api::float32, api::sum, 0, comm, stream), "ncclReduce");
+  clique_.check(calls.broadcast(one, result, 1, api::float32, 0, comm, stream), "ncclBroadcast");
+  clique_.check(calls.all_gather(one, all, 1, api::float32, comm, stream), "ncclAllGather");
+  clique_.check(calls.reduce_scatter(all, result, 1, api::float32, api::sum, comm, stream), "ncclReduceScatter");
   group.end();
 }
 

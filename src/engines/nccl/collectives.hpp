@@ -36,9 +36,11 @@ class Collectives {
 
   void begin(const comm::Request& request);
   void go_on(const comm::Request& request);
-  /// Every pair of ranks once, so that later calls find them connected. What NCCL's own algorithms (rings, trees) want beside that, some
-  /// versions make at the first collective of a kind.
-  void connect();
+  /// A few bytes between every pair of ranks, so that later calls find them connected.
+  void connect_pairs();
+  /// The same by one collective of each kind: rings and trees. An algorithm that NCCL takes for other sizes alone may still be
+  /// connected later.
+  void connect_rings();
   std::vector<device::Buffer> release() { return scratch_.release(); }
 
  private:

@@ -15,7 +15,9 @@ namespace {
 constexpr std::chrono::seconds longest_farewell{10};
 constexpr std::chrono::milliseconds between_questions{1};
 
-struct Task {
+}  // namespace
+
+struct Farewell::Task {
   explicit Task(Ending ending_) : ending(std::move(ending_)) {}
   Ending ending;
   std::mutex mutex;
@@ -40,6 +42,9 @@ struct Task {
       ending.runtime->make_current(ending.device);
     } catch (...) {  // NCCL will say so
     }
+    for (const auto& each : ending.registrations) {
+      if (ending.orderly) each->end(calls, ending.comms.back());
+    }
     for (const api::Comm comm : ending.comms) {
       if (ending.orderly && finalize(comm)) {
         calls.comm_destroy(comm);
@@ -54,6 +59,7 @@ struct Task {
     }
     ending.streams.clear();
     ending.buffers.clear();
+    ending.registrations.clear();
     ending.runtime.reset();
     const std::shared_ptr<Library> library = std::move(ending.library);
     const std::lock_guard lock(mutex);
@@ -63,24 +69,31 @@ struct Task {
   }
 };
 
-}  // namespace
-
-bool end(Ending ending, std::chrono::milliseconds patience) noexcept {
-  if (ending.comms.empty()) return true;
+Farewell Farewell::begin(Ending ending) noexcept {
+  Farewell farewell;
+  if (ending.comms.empty()) return farewell;
   Library& library = *ending.library;
   ++library.ending();
-  std::shared_ptr<Task> task;
+  farewell.never_ = true;
   try {
-    task = std::make_shared<Task>(std::move(ending));
-    std::thread([task] { task->run(); }).detach();
-  } catch (const std::system_error&) {  // no thread to be had: all that is there stays, rather than block
-    static_cast<void>(new (std::nothrow) std::shared_ptr<Task>(task));
-    return false;
-  } catch (const std::bad_alloc&) {
-    return false;
+    auto task = std::make_shared<Task>(std::move(ending));
+    try {
+      std::thread([task] { task->run(); }).detach();
+    } catch (const std::system_error&) {  // no thread to be had: all that is there stays, rather than block
+      static_cast<void>(new (std::nothrow) std::shared_ptr<Task>(task));
+      return farewell;
+    }
+    farewell.task_ = std::move(task);
+    farewell.never_ = false;
+  } catch (const std::bad_alloc&) {  // likewise
   }
-  std::unique_lock lock(task->mutex);
-  return task->changed.wait_for(lock, patience, [&] { return task->over; });
+  return farewell;
+}
+
+bool Farewell::wait(std::chrono::milliseconds patience) const noexcept {
+  if (!task_) return !never_;
+  std::unique_lock lock(task_->mutex);
+  return task_->changed.wait_for(lock, patience, [&] { return task_->over; });
 }
 
 }  // namespace trireme::engines::nccl

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engines/nccl/library.hpp"
+#include "engines/nccl/registered_memory.hpp"
 #include "trireme/device/owned.hpp"
 
 #include <chrono>
@@ -19,11 +20,25 @@ struct Ending {
   bool orderly = false;          ///< finalize and destroy; otherwise abort
   std::vector<device::OwnedStream> streams;
   std::vector<device::Buffer> buffers;
+  Registrations registrations;  ///< with the last of `comms`
 };
 
-/// Ends it on a thread of its own, because ncclCommAbort and ncclCommDestroy may wait for ever. Waits for that up to
-/// `patience`; then the thread is left alone (Library::ending counts those), and owns all that is in `ending`.
-/// True when all is gone.
-bool end(Ending ending, std::chrono::milliseconds patience) noexcept;
+/// The end of communicators, on a thread of its own because ncclCommAbort and ncclCommDestroy may wait for ever. The thread
+/// owns all that was in the Ending, is joined by nobody and counted by Library::ending.
+class Farewell {
+ public:
+  /// Begins it. Never waits.
+  static Farewell begin(Ending ending) noexcept;
+  /// Of nothing: over.
+  Farewell() = default;
+  /// Whether all is gone, or `patience` has passed without.
+  bool wait(std::chrono::milliseconds patience) const noexcept;
+  bool over() const noexcept { return wait(std::chrono::milliseconds(0)); }
+
+ private:
+  struct Task;
+  std::shared_ptr<Task> task_;
+  bool never_ = false;  ///< no thread was to be had
+};
 
 }  // namespace trireme::engines::nccl

@@ -3,7 +3,6 @@
 
 #include "comm/message_space.hpp"
 #include "comm/signature.hpp"
-#include "engines/nccl/ending.hpp"
 #include "engines/nccl/introduction.hpp"
 #include "kernels/device_kernels.hpp"
 #include "trireme/base/error.hpp"
@@ -44,49 +43,117 @@ Engine::Engine(std::shared_ptr<Library> library, comm::DeviceRoom room, const En
   try {
     open(room);
   } catch (...) {
-    end(false);
+    let_go(false);
+    farewell_.wait(options_.abort_patience);
     throw;
   }
 }
 
-Engine::~Engine() { end(!stuck_ && active_ == 0); }
+Engine::~Engine() {
+  const bool first = !ended_;
+  {
+    const std::lock_guard touching(touching_);
+    let_go(!stuck_ && active_ == 0);
+  }
+  if (first) farewell_.wait(stuck_ ? options_.abort_patience : options_.farewell);
+}
 
-/// All members of the parent, which has nothing under way on any: NCCL splits it, which is sooner done than finding each
-/// other anew. A part of them: not all of the parent's members are here to take part in a split, so they find each other anew.
 void Engine::open(comm::DeviceRoom& room) {
   const Clique::Waiting waiting{room.room.aborted, Deadline::after(room.room.patience)};
   clique_.emplace(surroundings_.library, surroundings_.runtime, surroundings_.device);
-  auto* parent = dynamic_cast<Engine*>(room.parent);
-  const bool ready = parent != nullptr && parent->surroundings_.ranks() == surroundings_.ranks() && parent->can_split();
-  const int rank = surroundings_.room.rank;
-  if (introduce(surroundings_, room, ready)) {
-    clique_->join_all_of(*parent->clique_, rank, waiting);
-  } else {
-    clique_->join(common_id(surroundings_, room), static_cast<int>(surroundings_.ranks()), rank, waiting);
-  }
+  join(room, waiting);
+  collectives_.emplace(surroundings_, *clique_, stream_.get());
   if (surroundings_.ranks() > 1) {
     transfers_clique_.emplace(surroundings_.library, surroundings_.runtime, surroundings_.device);
-    transfers_clique_->join_all_of(*clique_, rank, waiting);
+    transfers_clique_->join_all_of(*clique_, surroundings_.room.rank, waiting);
     transfers_.emplace(surroundings_, *transfers_clique_, transfers_stream_.get());
   }
-  collectives_.emplace(surroundings_, *clique_, stream_.get());
-  collectives_->connect();
-  while (!clique_->settled()) await_device(waiting);
-  device::OwnedEvent connected(surroundings_.runtime, surroundings_.device);
-  connected.record(stream_.get());
-  while (!connected.passed()) await_device(waiting);
+  connect(waiting);
 }
 
-void Engine::await_device(const Clique::Waiting& waiting) {
-  static_cast<void>(clique_->settled());
-  if (waiting.aborted()) trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks");
-  if (waiting.until.passed()) trireme::fail(ErrorCode::timeout, "NCCL did not connect the ranks in time");
+/// All members of the parent, which has nothing under way on any: NCCL splits it, which is sooner done than finding each
+/// other anew. A part of them, in the parent's order, while the others get none: NCCL shrinks it, where it can, without those.
+/// Any other part finds itself anew: not all of the parent's members are here to take part in a split.
+void Engine::join(comm::DeviceRoom& room, const Clique::Waiting& waiting) {
+  auto* parent = dynamic_cast<Engine*>(room.parent);
+  bool ready = parent != nullptr && parent->can_split();
+  std::vector<int> excluded;  // ranks of the parent
+  if (ready && parent->surroundings_.ranks() != surroundings_.ranks()) {
+    const auto &theirs = parent->surroundings_.room.members, &ours = surroundings_.room.members;
+    std::size_t next = 0;
+    for (std::size_t r = 0; r < theirs.size(); ++r) {
+      if (next < ours.size() && theirs[r] == ours[next]) {
+        ++next;
+      } else {
+        excluded.push_back(static_cast<int>(r));
+      }
+    }
+    ready =
+        room.sole && !parent->shrunk_ && next == ours.size() && surroundings_.library->calls().comm_shrink != nullptr;
+  }
+  const int rank = surroundings_.room.rank;
+  if (!introduce(surroundings_, room, ready)) {
+    clique_->join(common_id(surroundings_, room), static_cast<int>(surroundings_.ranks()), rank, waiting);
+  } else if (excluded.empty()) {
+    clique_->join_all_of(*parent->clique_, rank, waiting);
+  } else {
+    parent->shrunk_ = true;
+    clique_->join_rest_of(*parent->clique_, std::move(excluded), waiting);
+  }
+}
+
+/// What NCCL would otherwise connect within the first operations.
+void Engine::connect(const Clique::Waiting& waiting) {
+  collectives_->connect_pairs();
+  await_device(*clique_, waiting);
+  collectives_->connect_rings();
+  await_device(*clique_, waiting);
+  device::OwnedEvent connected(surroundings_.runtime, surroundings_.device);
+  connected.record(stream_.get());
+  device::OwnedEvent met(surroundings_.runtime, surroundings_.device);
+  if (transfers_clique_) {
+    Collectives pairs(surroundings_, *transfers_clique_, transfers_stream_.get());
+    try {
+      pairs.connect_pairs();
+    } catch (...) {
+      spent_ = pairs.release();
+      throw;
+    }
+    spent_ = pairs.release();
+    await_device(*transfers_clique_, waiting);
+    met.record(transfers_stream_.get());
+  }
+  while (!connected.passed() || !met.passed()) wait_a_moment(waiting);
+  spent_.clear();
+}
+
+void Engine::await_device(Clique& clique, const Clique::Waiting& waiting) {
+  while (!clique.settled()) wait_a_moment(waiting);
+}
+
+void Engine::wait_a_moment(const Clique::Waiting& waiting) {
+  for (auto* clique : {&clique_, &transfers_clique_}) {
+    if (*clique) static_cast<void>((*clique)->settled());  // throws what NCCL has found
+  }
+  const auto where = [&] {
+    return " (rank " + std::to_string(surroundings_.room.members[surroundings_.self()]) + ", device " +
+           std::to_string(surroundings_.device) + ", " + surroundings_.library->words() + ")";
+  };
+  if (waiting.aborted())
+    trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks" + where());
+  if (waiting.until.passed()) {
+    trireme::fail(ErrorCode::timeout,
+                  "NCCL did not connect the ranks in time: the first collectives and sends of a communicator do not "
+                  "end" +
+                      where());
+  }
   std::this_thread::sleep_for(std::chrono::microseconds(200));
 }
 
 /// What the device may still use goes with the communicators, whenever NCCL lets go of those.
-void Engine::end(bool orderly) noexcept {
-  if (std::exchange(ended_, true)) return;
+void Engine::let_go(bool orderly) noexcept {
+  if (ended_.exchange(true)) return;
+  ended_at_ = std::chrono::steady_clock::now();
   try {
     Ending ending;
     ending.library = surroundings_.library;
@@ -98,9 +165,83 @@ void Engine::end(bool orderly) noexcept {
     ending.streams.push_back(std::move(stream_));
     ending.streams.push_back(std::move(transfers_stream_));
     if (collectives_) ending.buffers = collectives_->release();
-    nccl::end(std::move(ending), orderly ? options_.farewell : options_.abort_patience);
+    for (auto& each : spent_) ending.buffers.push_back(std::move(each));
+    ending.registrations = std::move(registrations_);
+    farewell_ = Farewell::begin(std::move(ending));
   } catch (const std::bad_alloc&) {  // then NCCL keeps what it has
   }
+}
+
+/// From the watcher's thread. A call of NCCL returns at once; should one not, whoever is in it looks at the failure next.
+void Engine::abort() noexcept {
+  constexpr int looks = 100;
+  std::unique_lock touching(touching_, std::defer_lock);
+  for (int i = 0; i < looks && !touching.owns_lock(); ++i) {
+    if (!touching.try_lock()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  if (!touching.owns_lock()) return;
+  stuck_ = true;
+  let_go(false);
+}
+
+bool Engine::hangs() const noexcept {
+  const std::lock_guard touching(touching_);
+  return ended_ && stuck_ && !farewell_.over();
+}
+
+// ----------------------------------------------------------------------------------------------------------------- memory
+
+std::shared_ptr<comm::DeviceBlock> Engine::allocate(std::size_t bytes) {
+  if (!knows_memory()) return nullptr;
+  return std::make_shared<RegisteredMemory>(surroundings_.library, surroundings_.runtime, surroundings_.device, bytes);
+}
+
+void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
+  auto memory = std::dynamic_pointer_cast<RegisteredMemory>(block);
+  if (!memory) return;
+  const Deadline until = Deadline::after(surroundings_.room.patience);
+  Registration* registration = nullptr;
+  const auto settled = [&] {
+    const std::lock_guard touching(touching_);
+    if (ended_ || stuck_) trireme::fail(ErrorCode::closed, "NCCL has been left, because something failed");
+    if (registration == nullptr) {
+      registration = registrations_.emplace_back(std::make_unique<Registration>()).get();
+      registration->memory = std::move(memory);
+      const std::lock_guard order(Library::launch_order());
+      clique_->make_current();
+      clique_->check(registration->begin(clique_->calls(), clique_->get()), registration->call());
+    }
+    if (!clique_->settled()) return false;
+    registration->conclude();
+    return true;
+  };
+  try {
+    while (!settled()) {
+      if (surroundings_.room.aborted())
+        trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL registered memory");
+      if (until.passed()) trireme::fail(ErrorCode::timeout, "NCCL did not register memory in time: not all ranks came");
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  } catch (...) {
+    stuck_ = true;  // what NCCL makes of it nobody knows: it keeps the memory until it is left
+    throw;
+  }
+}
+
+/// Where something is under way or has failed, NCCL keeps it until it lets go of everything.
+void Engine::forget(const std::shared_ptr<comm::DeviceBlock>& block) noexcept {
+  const std::lock_guard touching(touching_);
+  const auto found = std::find_if(registrations_.begin(), registrations_.end(),
+                                  [&](const auto& each) { return each->memory == block; });
+  if (found == registrations_.end() || ended_ || stuck_ || active_ != 0) return;
+  try {
+    clique_->make_current();
+  } catch (const Exception&) {  // NCCL will say so
+  }
+  const std::lock_guard order(Library::launch_order());
+  (*found)->end(clique_->calls(), clique_->get());
+  (*found)->memory->set_known_as("plain");
+  registrations_.erase(found);
 }
 
 std::unique_ptr<comm::EngineState> Engine::make_state() {
@@ -120,6 +261,7 @@ void Engine::start(Operation& operation) {
     trireme::fail(ErrorCode::unsupported,
                   "operations over NCCL cannot be captured into a graph: issue them outside of the capture");
   }
+  const std::lock_guard touching(touching_);
   OperationState& state = state_of(operation);
   state.reset();
   if (comm::reduces(request.collective)) surroundings_.programs.of(request.leaves);
@@ -213,6 +355,7 @@ Progress Engine::fail(Operation& operation) const noexcept {
 }
 
 Progress Engine::poll(Operation& operation) noexcept {
+  const std::lock_guard touching(touching_);
   OperationState& state = state_of(operation);
   bool moved = false;
   try {
@@ -256,6 +399,7 @@ Progress Engine::poll(Operation& operation) noexcept {
 }
 
 bool Engine::order(Operation& operation, Stream stream) noexcept {
+  const std::lock_guard touching(touching_);
   OperationState& state = state_of(operation);
   if (operation.phase() == Operation::Phase::active) advance();
   if (state.stage != OperationState::Stage::launched || state.failure || stuck_) return false;
@@ -269,21 +413,27 @@ bool Engine::order(Operation& operation, Stream stream) noexcept {
 
 void Engine::finish(Operation& operation) noexcept {
   OperationState& state = state_of(operation);
-  if (is_transfer(operation.request)) {
-    if (transfers_) transfers_->forget(operation);
-  } else {
-    --active_;
-    std::erase(waiting_, &operation);
+  {
+    const std::lock_guard touching(touching_);
+    if (is_transfer(operation.request)) {
+      if (transfers_) transfers_->forget(operation);
+    } else {
+      --active_;
+      std::erase(waiting_, &operation);
+    }
+    bool over = false;
+    try {
+      over = state.stage == OperationState::Stage::launched && state.behind.passed();
+    } catch (const Exception&) {  // then it is not
+    }
+    if (over || state.stage == OperationState::Stage::waiting) return;
+    // It may still be read and written: not before NCCL has let go may the caller have its memory back.
+    stuck_ = true;
+    let_go(false);
   }
-  bool over = false;
-  try {
-    over = state.stage == OperationState::Stage::launched && state.behind.passed();
-  } catch (const Exception&) {  // then it is not
-  }
-  if (over || state.stage == OperationState::Stage::waiting) return;
-  // It may still be read and written: not before NCCL has let go may the caller have its memory back.
-  stuck_ = true;
-  end(false);
+  const auto gone = std::chrono::steady_clock::now() - ended_at_;
+  if (gone < options_.abort_patience)
+    farewell_.wait(std::chrono::ceil<std::chrono::milliseconds>(options_.abort_patience - gone));
 }
 
 /// The time of a call runs from when its stream has come to it.

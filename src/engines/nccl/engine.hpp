@@ -4,8 +4,10 @@
 #include "comm/operation.hpp"
 #include "engines/nccl/clique.hpp"
 #include "engines/nccl/collectives.hpp"
+#include "engines/nccl/ending.hpp"
 #include "engines/nccl/factory.hpp"
 #include "engines/nccl/operation_state.hpp"
+#include "engines/nccl/registered_memory.hpp"
 #include "engines/nccl/surroundings.hpp"
 #include "engines/nccl/transfers.hpp"
 #include "trireme/comm/device_engine.hpp"
@@ -13,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -44,18 +47,26 @@ class Engine final : public comm::Engine {
   /// Not this way: the factory makes every communicator's.
   std::unique_ptr<comm::Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
   Explanation explain(const comm::Request& request) const override;
-
-  Clique& clique() { return *clique_; }
-  const std::shared_ptr<Library>& library() const { return surroundings_.library; }
+  /// By NCCL's allocator; null where it has nothing to know memory by.
+  std::shared_ptr<comm::DeviceBlock> allocate(std::size_t bytes) override;
+  bool knows_memory() const noexcept override { return can_register(surroundings_.library->calls()); }
+  void know(const std::shared_ptr<comm::DeviceBlock>& block) override;
+  void forget(const std::shared_ptr<comm::DeviceBlock>& block) noexcept override;
+  void left_out() noexcept override { shrunk_ = true; }  // perhaps
+  void abort() noexcept override;
+  bool hangs() const noexcept override;
 
  private:
   void open(comm::DeviceRoom& room);
-  void await_device(const Clique::Waiting& waiting);
+  void join(comm::DeviceRoom& room, const Clique::Waiting& waiting);
+  void connect(const Clique::Waiting& waiting);
+  void await_device(Clique& clique, const Clique::Waiting& waiting);
+  void wait_a_moment(const Clique::Waiting& waiting);
   bool advance();
   bool advance_collectives();
   void blame(comm::Operation* operation, const Error& error) noexcept;
   comm::Progress fail(comm::Operation& operation) const noexcept;
-  void end(bool orderly) noexcept;
+  void let_go(bool orderly) noexcept;
   /// Whether NCCL may be asked to split it: nothing is under way, nothing has failed.
   bool can_split() const { return active_ == 0 && !stuck_; }
 
@@ -70,7 +81,14 @@ class Engine final : public comm::Engine {
   std::vector<comm::Operation*> waiting_;  // collectives not given whole, in order
   std::atomic<std::size_t> active_{0};     // collectives started and not finished
   std::atomic<bool> stuck_{false};         // something failed: nothing more is given to the device
-  bool ended_ = false;
+  std::atomic<bool> shrunk_{false};        // some of its members have made a communicator without the others
+  std::atomic<bool> ended_{false};
+  Registrations registrations_;
+  std::vector<device::Buffer> spent_;  // that connecting used
+  Farewell farewell_;
+  std::chrono::steady_clock::time_point ended_at_{};
+  /// Held around all that touches NCCL's communicators, never while waiting: the watcher may end them at any time.
+  mutable std::mutex touching_;
   std::optional<std::chrono::steady_clock::time_point> other_failed_since_;
 };
 

@@ -48,6 +48,7 @@ std::string take_optional(void* handle, api::Calls& calls) {
   take(handle, "ncclAlltoAll", calls.all_to_all, lacking);
   take(handle, "ncclGather", calls.gather, lacking);
   take(handle, "ncclScatter", calls.scatter, lacking);
+  take(handle, "ncclCommShrink", calls.comm_shrink, lacking);
   take(handle, "ncclMemAlloc", calls.mem_alloc, lacking);
   take(handle, "ncclMemFree", calls.mem_free, lacking);
   take(handle, "ncclCommRegister", calls.comm_register, lacking);

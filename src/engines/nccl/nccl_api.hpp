@@ -51,6 +51,7 @@ enum ScalarResidence : int { scalar_device = 0, scalar_host_immediate = 1 };
 
 inline constexpr int undefined = INT_MIN;
 inline constexpr int window_symmetric = 1;
+inline constexpr int shrink_default = 0;
 inline constexpr std::size_t window_alignment = 4096;
 
 /// As versions count: 22809 is 2.28.9.
@@ -109,6 +110,7 @@ struct Calls {
   Result (*all_to_all)(const void*, void*, std::size_t, DataType, Comm, CudaStream);
   Result (*gather)(const void*, void*, std::size_t, DataType, int root, Comm, CudaStream);
   Result (*scatter)(const void*, void*, std::size_t, DataType, int root, Comm, CudaStream);
+  Result (*comm_shrink)(Comm, int* excluded, int count, Comm*, Config*, int flags);
   Result (*mem_alloc)(void**, std::size_t);
   Result (*mem_free)(void*);
   Result (*comm_register)(Comm, void*, std::size_t, void** handle);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NCCL's functions over the memory of this process, for ranks that are threads of it and emulated devices: asynchronous
 // and in the order of the streams, as the real ones are, and failing when told to. FAKE_NCCL_OLD lacks what NCCL 2.18
-// lacks; FAKE_NCCL_BROKEN lacks something indispensable.
+// lacks, FAKE_NCCL_MIDDLE what NCCL 2.26 lacks; FAKE_NCCL_BROKEN lacks something indispensable.
 #include "device/emulated/command_queue.hpp"
 #include "support/fake_nccl/fake_clique.hpp"
 #include "support/fake_nccl/fake_nccl_control.hpp"
@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,8 +43,11 @@ struct FakeComm {
   std::mutex mutex;
   Result state = api::success;
   int running = 0;
-  std::vector<std::vector<FakeCall>> held;  // groups that are not given to their streams yet
-  std::vector<double> scalars;              // of premultiplied sums
+  int windows = 0, registered = 0;
+  std::vector<std::vector<FakeCall>> held;        // groups that are not given to their streams yet
+  std::vector<double> scalars;                    // of premultiplied sums
+  std::set<int> connected;                        // peers, and algorithms as negative numbers
+  std::map<const std::byte*, std::size_t> known;  // memory
   std::shared_ptr<FakeSplit> split;
   api::Comm* split_result = nullptr;
   std::string last_error;
@@ -51,8 +55,13 @@ struct FakeComm {
 using Shared = std::shared_ptr<FakeComm>;
 
 std::mutex meeting_mutex;
-std::vector<std::pair<std::string, std::shared_ptr<FakeClique>>>& meetings() {
-  static std::vector<std::pair<std::string, std::shared_ptr<FakeClique>>> list;
+struct Meeting {
+  std::string name;
+  std::shared_ptr<FakeClique> clique;
+  int missing;
+};
+std::vector<Meeting>& meetings() {
+  static std::vector<Meeting> list;
   return list;
 }
 std::vector<std::pair<FakeClique*, std::shared_ptr<FakeSplit>>>& splits() {
@@ -61,6 +70,20 @@ std::vector<std::pair<FakeClique*, std::shared_ptr<FakeSplit>>>& splits() {
 }
 
 Shared& of(api::Comm comm) { return *reinterpret_cast<Shared*>(comm); }
+
+/// The clique of that name; who comes last takes it out.
+std::shared_ptr<FakeClique> meet(const std::string& wanted, int ranks) {
+  const std::lock_guard lock(meeting_mutex);
+  for (auto& meeting : meetings()) {
+    if (meeting.name != wanted) continue;
+    const auto clique = meeting.clique;
+    if (--meeting.missing == 0) std::erase_if(meetings(), [&](const Meeting& each) { return each.clique == clique; });
+    return clique;
+  }
+  auto clique = std::make_shared<FakeClique>(ranks);
+  if (ranks > 1) meetings().push_back({wanted, clique, ranks - 1});
+  return clique;
+}
 
 api::Comm make_comm(std::shared_ptr<FakeClique> clique, int rank) {
   auto comm = std::make_shared<FakeComm>();
@@ -73,6 +96,8 @@ api::Comm make_comm(std::shared_ptr<FakeClique> clique, int rank) {
 }
 
 void delete_comm(api::Comm comm) {
+  control().windows -= of(comm)->windows;
+  control().registered -= of(comm)->registered;
   control().operations -= static_cast<int>(of(comm)->scalars.size());
   delete &of(comm);
   --control().communicators;
@@ -175,6 +200,41 @@ Result give_group() {
   return result;
 }
 
+/// What the real one sets up when it is first needed: pairs, rings, trees. Under the communicator's lock.
+void connect(FakeComm& comm, const FakeCall& call) {
+  const auto need = [&](int what) { control().connections += comm.connected.insert(what).second ? 1 : 0; };
+  switch (call.kind) {
+    case Kind::send:
+    case Kind::recv: need(call.peer); break;
+    case Kind::all_to_all:
+    case Kind::gather:
+    case Kind::scatter:
+      for (int r = 0; r < comm.clique->ranks(); ++r) {
+        if (r != comm.rank) need(r);
+      }
+      break;
+    default: need(-1 - static_cast<int>(call.kind)); break;
+  }
+}
+
+/// Under the communicator's lock.
+bool knows(const FakeComm& comm, const void* memory) {
+  const auto* place = static_cast<const std::byte*>(memory);
+  const auto next = comm.known.upper_bound(place);
+  return next != comm.known.begin() && place < std::prev(next)->first + std::prev(next)->second;
+}
+
+[[maybe_unused]] void note_known(api::Comm handle, const void* memory, std::size_t bytes) {
+  const std::lock_guard lock(of(handle)->mutex);
+  of(handle)->known[static_cast<const std::byte*>(memory)] = bytes;
+  ++control().registrations;
+}
+[[maybe_unused]] void note_forgotten(api::Comm handle, const void* memory) {
+  const std::lock_guard lock(of(handle)->mutex);
+  of(handle)->known.erase(static_cast<const std::byte*>(memory));
+  ++control().deregistrations;
+}
+
 Result take(api::Comm handle, FakeCall call) {
   const Shared comm = of(handle);
   const int number = control().calls[static_cast<std::size_t>(comm->rank)]++;
@@ -191,6 +251,8 @@ Result take(api::Comm handle, FakeCall call) {
       return api::invalid_usage;
     }
     if (state != api::success) return state;
+    connect(*comm, call);
+    if (knows(*comm, call.input != nullptr ? call.input : call.output)) ++control().known;
     if (call.op >= 5) call.scalar = comm->scalars.at(static_cast<std::size_t>(call.op - 5));
   }
   Grouping& own = grouping();
@@ -229,6 +291,8 @@ FakeNccl* fake_nccl_control() { return &control(); }
 Result ncclGetVersion(int* version) {
 #if defined(FAKE_NCCL_OLD)
   *version = 21805;
+#elif defined(FAKE_NCCL_MIDDLE)
+  *version = 22605;
 #else
   *version = control().version;
 #endif
@@ -261,22 +325,7 @@ Result ncclCommInitRankConfig(api::Comm* comm, int ranks, api::UniqueId id, int 
   if (config->magic != 0xcafebeefu || config->size < sizeof(std::size_t) || config->blocking != 0)
     return api::invalid_argument;
   ++control().inits;
-  std::shared_ptr<FakeClique> clique;
-  {
-    const std::lock_guard lock(meeting_mutex);
-    for (auto& [name, each] : meetings()) {
-      if (name == id.internal) clique = each;
-    }
-    if (clique == nullptr) {
-      clique = std::make_shared<FakeClique>(ranks);
-      meetings().emplace_back(id.internal, clique);
-    }
-  }
-  *comm = make_comm(clique, rank);
-  if (clique->complete()) {
-    const std::lock_guard lock(meeting_mutex);
-    std::erase_if(meetings(), [&](const auto& each) { return each.second == clique; });
-  }
+  *comm = make_comm(meet(id.internal, ranks), rank);
   return api::in_progress;
 }
 
@@ -304,6 +353,27 @@ Result ncclCommSplit(api::Comm parent, int color, int key, api::Comm* made, api:
   comm->split = split;
   comm->split_result = made;
   *made = nullptr;
+  return api::in_progress;
+}
+#endif
+
+#if !defined(FAKE_NCCL_OLD) && !defined(FAKE_NCCL_MIDDLE)
+/// Its ranks and no others come here, and the parent knows nothing of it: they find each other by what they have in common.
+FAKE Result ncclCommShrink(api::Comm parent, int* excluded, int count, api::Comm* made, api::Config* config, int flags);
+Result ncclCommShrink(api::Comm parent, int* excluded, int count, api::Comm* made, api::Config* config, int flags) {
+  if (config == nullptr || config->blocking != 0 || flags != api::shrink_default) return api::invalid_argument;
+  const Shared comm = of(parent);
+  ++control().shrinks;
+  const std::lock_guard lock(comm->mutex);
+  if (state_of(comm, false) != api::success) return api::invalid_usage;
+  int before = 0;
+  std::string name = "shrunk of " + std::to_string(reinterpret_cast<std::uintptr_t>(comm->clique.get()));
+  for (int i = 0; i < count; ++i) {
+    if (excluded[i] == comm->rank) return api::invalid_argument;
+    before += excluded[i] < comm->rank ? 1 : 0;
+    name += " " + std::to_string(excluded[i]);
+  }
+  *made = make_comm(meet(name, comm->clique->ranks() - count), comm->rank - before);
   return api::in_progress;
 }
 #endif
@@ -390,8 +460,6 @@ FAKE Result ncclMemAlloc(void** memory, std::size_t bytes);
 FAKE Result ncclMemFree(void* memory);
 FAKE Result ncclCommRegister(api::Comm, void*, std::size_t, void** handle);
 FAKE Result ncclCommDeregister(api::Comm, void* handle);
-FAKE Result ncclCommWindowRegister(api::Comm, void*, std::size_t, api::Window* window, int flags);
-FAKE Result ncclCommWindowDeregister(api::Comm, api::Window window);
 
 const char* ncclGetLastError(api::Comm comm) { return comm == nullptr ? "" : of(comm)->last_error.c_str(); }
 Result ncclAlltoAll(const void* in, void* out, std::size_t count, api::DataType type, api::Comm comm, void* stream) {
@@ -415,18 +483,34 @@ Result ncclMemFree(void* memory) {
   std::free(memory);
   return api::success;
 }
-Result ncclCommRegister(api::Comm, void* memory, std::size_t, void** handle) {
+Result ncclCommRegister(api::Comm comm, void* memory, std::size_t bytes, void** handle) {
   *handle = memory;
+  note_known(comm, memory, bytes);
+  ++of(comm)->registered;
+  ++control().registered;
   return api::success;
 }
-Result ncclCommDeregister(api::Comm, void*) { return api::success; }
-Result ncclCommWindowRegister(api::Comm, void* memory, std::size_t, api::Window* window, int) {
-  ++control().windows;
+Result ncclCommDeregister(api::Comm comm, void* handle) {
+  note_forgotten(comm, handle);
+  --of(comm)->registered;
+  --control().registered;
+  return api::success;
+}
+#if !defined(FAKE_NCCL_MIDDLE)
+FAKE Result ncclCommWindowRegister(api::Comm, void*, std::size_t, api::Window* window, int flags);
+FAKE Result ncclCommWindowDeregister(api::Comm, api::Window window);
+Result ncclCommWindowRegister(api::Comm comm, void* memory, std::size_t bytes, api::Window* window, int) {
   *window = static_cast<api::Window>(memory);
-  return api::success;
+  note_known(comm, memory, bytes);
+  ++of(comm)->windows;
+  ++control().windows;
+  return api::in_progress;
 }
-Result ncclCommWindowDeregister(api::Comm, api::Window) {
+Result ncclCommWindowDeregister(api::Comm comm, api::Window window) {
+  note_forgotten(comm, window);
+  --of(comm)->windows;
   --control().windows;
   return api::success;
 }
+#endif
 #endif

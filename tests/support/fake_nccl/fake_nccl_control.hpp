@@ -35,7 +35,14 @@ struct FakeNccl {
   std::atomic<int> operations{0};     ///< premultiplied ones that there are
   std::atomic<int> memories{0};       ///< of its allocator that there are
   std::atomic<int> windows{0};        ///< that there are
-  std::atomic<int> misused{0};        ///< calls on communicators that were not done with the one before
+  std::atomic<int> registered{0};     ///< memories registered for one rank that there are
+  std::atomic<int> registrations{0};  ///< of either kind, ever
+  std::atomic<int> deregistrations{0};
+  std::atomic<int> shrinks{0};
+  std::atomic<int> connections{
+      0};                       ///< made by calls: to a peer or for an algorithm, the first time of each communicator
+  std::atomic<int> known{0};    ///< calls of collectives on memory that is registered with their communicator
+  std::atomic<int> misused{0};  ///< calls on communicators that were not done with the one before
 
   void reset() {
     version = 22809;
@@ -49,6 +56,7 @@ struct FakeNccl {
   void forget() {
     for (auto& count : calls) count = 0;
     groups = largest_group = native = inits = splits = finalized = destroyed = aborted = misused = 0;
+    registrations = deregistrations = shrinks = connections = known = 0;
   }
 };
 

@@ -35,6 +35,7 @@ static_assert(static_cast<int>(api::float8e4m3) == ncclFloat8e4m3 &&
 #endif
 #if NCCL_VERSION_CODE >= 22700
 static_assert(api::window_symmetric == NCCL_WIN_COLL_SYMMETRIC);
+static_assert(api::shrink_default == NCCL_SHRINK_DEFAULT);
 #endif
 static_assert(offsetof(api::Config, blocking) == offsetof(ncclConfig_t, blocking));
 static_assert(offsetof(api::Config, net_name) == offsetof(ncclConfig_t, netName));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How communicators come and go.
 #include "engines/nccl/engine.hpp"
-#include "engines/nccl/registered_buffer.hpp"
 #include "engines_nccl/nccl_world.hpp"
 #include "support/failures.hpp"
 
@@ -40,7 +39,8 @@ int members_heard(Communicator communicator, const OnDevice& here) {
 
 }  // namespace
 
-TEST_CASE("communicators of all ranks are split off, those of a part find each other anew, and all end in order") {
+TEST_CASE(
+    "communicators of all ranks are split off, parts find each other anew or are what a shrunk one leaves, and all end") {
   auto& fake = fresh_nccl();
   const auto options = over_nccl(4);
   std::atomic<int> wrong{0};
@@ -63,7 +63,8 @@ TEST_CASE("communicators of all ranks are split off, those of a part find each o
       },
       options);
   REQUIRE(wrong == 0);
-  REQUIRE(fake.inits == 4 + 4 + 4 + 3);
+  REQUIRE(fake.inits == 4 + 4 + 4);
+  REQUIRE(fake.shrinks == 3);
   REQUIRE(fake.splits == 4 + 2 * 4 + 4 + 3);  // for transfers too, where there is somebody to send to
   REQUIRE(fake.aborted == 0);
   REQUIRE(soon([&] { return fake.communicators == 0; }));
@@ -126,43 +127,107 @@ TEST_CASE("a world in which some ranks have no device is not NCCL's") {
   REQUIRE(error.code == ErrorCode::unsupported);
 }
 
-TEST_CASE("buffers that NCCL knows beforehand are symmetric, and plain where it has no way") {
-  for (const char* path : {FAKE_NCCL, FAKE_NCCL_OLD}) {
+TEST_CASE("a communicator of most is shrunk once for a parent, in the parent's order, where this NCCL can") {
+  for (const char* path : {FAKE_NCCL, FAKE_NCCL_MIDDLE}) {
     auto& fake = fresh_nccl(path);
-    std::array<std::atomic<comm::Engine*>, 2> engines{};
-    const auto factory = engines::nccl::factory(engines::nccl::load(path));
-    const auto options = over_nccl(2, [&](comm::DeviceRoom room) {
-      const auto rank = static_cast<std::size_t>(room.room.rank);
-      auto engine = factory(std::move(room));
-      engines[rank] = engine.get();
-      return engine;
-    });
-    std::atomic<int> wrong{0}, symmetric{0};
+    const auto options = over_nccl(4, path);
+    std::atomic<int> wrong{0};
     run_ranks(
-        2,
+        4,
         [&](World& world) {
-          auto communicator = world.communicator();
           const OnDevice here(world, options);
-          const int rank = communicator.rank();
-          engines::nccl::RegisteredBuffer buffer(*engines[static_cast<std::size_t>(rank)], options.devices.runtime,
-                                                 rank, 4000);
-          symmetric += buffer.how() == engines::nccl::RegisteredBuffer::How::symmetric;
-          wrong += buffer.size_bytes() < 4000;
-          here.runtime().fill(buffer.data(), std::byte{3}, 4000, here.stream());
-          const TensorView view(buffer.data(), 4000, DType::u8, {DeviceKind::cuda, rank});
-          communicator.all_reduce(view, view, sum, {.stream = here.stream()});
-          std::vector<std::byte> found(4000);
-          here.runtime().copy(found.data(), buffer.data(), found.size(), here.stream());
-          here.runtime().synchronize(here.stream());
-          for (const std::byte each : found) wrong += each != std::byte{6};
+          auto communicator = world.communicator();
+          const auto heard = [&](const std::vector<int>& ranks) {
+            auto some = communicator.subgroup(ranks);
+            if (some) wrong += members_heard(*some, here) != static_cast<int>(ranks.size());
+            communicator.barrier();
+          };
+          const auto made = [&](int shrinks, int inits) {
+            communicator.barrier();
+            wrong += fake.shrinks != (path == std::string(FAKE_NCCL) ? shrinks : 0);
+            wrong += fake.inits != (path == std::string(FAKE_NCCL) ? inits : inits + shrinks);
+            communicator.barrier();
+          };
+          heard({3, 1});  // in another order than the parent's
+          made(0, 4 + 2);
+          heard({0, 2, 3});
+          made(3, 4 + 2);
+          heard({1, 3});  // NCCL gives all that are shrunk from one parent the same name
+          made(3, 4 + 2 + 2);
+          auto all = communicator.split(0);
+          wrong += members_heard(*all, here) != 4;
+          made(3, 4 + 2 + 2);
+          const std::vector<int> two{0, 3};
+          if (auto fresh = all->subgroup(two)) wrong += members_heard(*fresh, here) != 2;
+          made(5, 4 + 2 + 2);
         },
         options);
     CAPTURE(path);
     REQUIRE(wrong == 0);
-    REQUIRE(symmetric == (std::string(path) == FAKE_NCCL ? 2 : 0));
-    REQUIRE(fake.windows == 0);
-    REQUIRE(fake.memories == 0);
+    REQUIRE(fake.misused == 0);
+    REQUIRE(soon([&] { return fake.communicators == 0; }));
   }
+}
+
+TEST_CASE("nothing is connected within an operation of the user") {
+  for (const char* path : {FAKE_NCCL, FAKE_NCCL_OLD}) {
+    auto& fake = fresh_nccl(path);
+    const auto options = over_nccl(3, path);
+    std::atomic<int> before{0}, made{0};
+    run_ranks(
+        3,
+        [&](World& world) {
+          const OnDevice here(world, options);
+          auto communicator = world.communicator();
+          const int rank = communicator.rank();
+          communicator.barrier();
+          if (rank == 0) before = fake.connections.load();
+          communicator.barrier();
+          const auto in = here.room_for(12000), out = here.room_for(12000);
+          here.runtime().fill(in.data(), std::byte{0}, 12000, here.stream());
+          const auto all = in.view(DType::f32, 3000), mean = out.view(DType::f32, 3000);
+          const auto part = in.view(DType::f32, 1000), small = out.view(DType::f32, 1000);
+          for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
+            const CallOptions call{.order = order, .stream = here.stream()};
+            communicator.all_reduce(all, mean, sum, call);
+            communicator.all_reduce(part, small, sum, call);
+            communicator.reduce(all, mean, 1, sum, call);
+            communicator.reduce_scatter(all, small, sum, call);
+          }
+          const CallOptions call{.stream = here.stream()};
+          communicator.all_gather(part, mean, call);
+          communicator.gather(part, mean, 2, call);
+          communicator.scatter(all, small, 0, call);
+          communicator.all_to_all(all, mean, call);
+          communicator.broadcast(mean, 1, call);
+          auto sent = communicator.send_async(part, (rank + 1) % 3, call);
+          communicator.recv(small, (rank + 2) % 3, call);
+          sent.wait();
+          communicator.barrier();
+          if (rank == 0) made = fake.connections - before;
+          communicator.barrier();
+        },
+        options);
+    CAPTURE(path);
+    REQUIRE(before >=
+            3 * 5 + 2 * 3 * 2);  // five kinds of collectives; two peers of each rank, for collectives and for sends
+    REQUIRE(made == 0);
+  }
+}
+
+TEST_CASE("connections that are not made end the joining, bounded and named") {
+  auto& fake = fresh_nccl();
+  fake.hang_rank = 1;
+  auto options = over_nccl(3);
+  options.world.join_timeout = 300ms;
+  const Error error = error_of([&] {
+    run_ranks(
+        3, [](World&) {}, options);
+  });
+  CAPTURE(to_string(error));
+  REQUIRE(has(error.message, "NCCL"));
+  REQUIRE(has(error.message, "connect"));
+  REQUIRE(soon([&] { return fake.communicators == 0; }));
 }
 
 TEST_CASE("factors of pre-multiplied sums are made known to NCCL once each") {

@@ -12,6 +12,7 @@
 #include "trireme/transport/endpoint.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -84,7 +85,7 @@ struct PeerEngine::Parts {
   std::vector<comm::Operation*> line;    ///< not launched to their ends, oldest first
   std::vector<comm::Operation*> flying;  ///< launched to their ends, which have not been seen to pass
   bool disputed = false;
-  bool abandoned = false;  ///< a kernel did not leave
+  std::atomic<bool> abandoned{false};  ///< a kernel did not leave
 };
 
 }  // namespace trireme::engines::device

@@ -318,6 +318,10 @@ void PeerEngine::finish(Operation& operation) noexcept {
   }
 }
 
+void PeerEngine::abort() noexcept { store_release(&parts_->control->abort, 1); }
+
+bool PeerEngine::hangs() const noexcept { return parts_->abandoned; }
+
 /// Whom the running kernel lacks; this rank, while its device has not come to it.
 void PeerEngine::waiting_for(const Operation& operation, std::vector<int>& world_ranks) const {
   const auto& room = parts_->room.room;

@@ -55,6 +55,9 @@ class PeerEngine final : public comm::Engine {
   /// Errors: unsupported: a sub-communicator's engine is made by make_peer_engine().
   std::unique_ptr<comm::Engine> split(std::uint32_t id, std::vector<int> members, int rank) override;
   Explanation explain(const comm::Request& request) const override;
+  /// Kernels that wait leave.
+  void abort() noexcept override;
+  bool hangs() const noexcept override;
 
  private:
   struct Parts;
