@@ -138,4 +138,28 @@ TEST_CASE("Settings of the peer engine that cannot be are refused") {
   }
 }
 
+TEST_CASE("A program that waits for its stream alone is released when another rank leaves") {
+  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
+  std::atomic<int> released{0};
+  const auto thrown = run_ranks_collecting(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const OnDevice here(runtime, communicator.rank());
+        const auto a = here.copy_of(std::vector<float>(9000, 1.0f));
+        communicator.barrier();
+        if (communicator.rank() == 1) fail(ErrorCode::system, "rank 1 has had enough");
+        auto work = communicator.all_reduce_async(a.view(DType::f32, 9000), a.view(DType::f32, 9000), sum,
+                                                  {.deadline = std::chrono::hours(1), .stream = here.stream()});
+        work.wait_on(here.stream());
+        here.owned_stream().synchronize();  // no call of ours
+        ++released;
+        work.wait();
+      },
+      peer_world(runtime, small_slots));
+  CHECK(released == 1);
+  REQUIRE(thrown[0]);
+  CHECK(error_of([&] { std::rethrow_exception(thrown[0]); }).peer_rank == 1);
+}
+
 }  // namespace trireme
