@@ -26,17 +26,20 @@ BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Byte
 }
 
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
-                        std::span<const std::size_t> order) {
+                        std::span<const std::size_t> order, std::span<const std::size_t> unit_of) {
   first = std::min(first, rest);
   BucketPlan plan;
+  std::size_t last_unit = no_unit;
   plan.places.resize(parameters.size());
   for (const std::size_t i : order) {
     const DType dtype = accumulator_of(parameters[i].gradient.dtype);
     const std::size_t bytes = round_up(parameters[i].gradient.count * size_of(dtype));
     const Bytes limit = plan.buckets.size() <= 1 ? first : rest;
-    // A change of type starts a new bucket; so does what would overflow the one under way.
-    const bool fits = !plan.buckets.empty() && plan.buckets.back().dtype == dtype &&
-                      plan.buckets.back().count * size_of(dtype) + bytes <= limit.value;
+    const std::size_t unit = unit_of.empty() ? no_unit : unit_of[i];
+    // A change of type or unit starts a new bucket; so does what would overflow the one under way.
+    const bool fits = !plan.buckets.empty() && plan.buckets.back().dtype == dtype && unit == last_unit &&
+                      (unit != no_unit || plan.buckets.back().count * size_of(dtype) + bytes <= limit.value);
+    last_unit = unit;
     if (!fits) {
       plan.buckets.emplace_back();
       plan.buckets.back().dtype = dtype;
@@ -49,6 +52,16 @@ BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Byte
     plan.size_bytes += bytes;
   }
   return plan;
+}
+
+std::vector<std::string> bucket_labels(const BucketPlan& plan, std::span<const Parameter> parameters) {
+  std::vector<std::string> labels;
+  for (const Bucket& bucket : plan.buckets) {
+    const auto& in = bucket.parameters;
+    labels.push_back("bucket " + std::to_string(labels.size()) + " " + parameters[in.front()].name);
+    if (in.size() > 1) labels.back() += "..";
+  }
+  return labels;
 }
 
 void place_gradients(std::span<Parameter> parameters, const BucketPlan& plan, std::span<std::byte> memory) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace trireme::parallel {
@@ -35,13 +36,20 @@ struct BucketPlan {
 /// Indices of parameters from the last to the first, about the order in which backward finishes them, without those flagged.
 std::vector<std::size_t> reverse_order(const std::vector<bool>& left_out);
 
+/// Of plan_buckets(): the parameter is in no unit.
+inline constexpr std::size_t no_unit = static_cast<std::size_t>(-1);
+
 /// Parameters in `order`, which may be some of them, filled into buckets of at most `first` (the first one, if that is less than `rest`) and `rest` bytes;
 /// a larger parameter has a bucket to itself. Every gradient starts on a cache line of its own, so any order takes as many
-/// bytes.
+/// bytes. Those of one unit (`unit_of` each parameter; empty: none), which stand together in `order`, have a bucket to themselves, however
+/// large, one for each accumulator type.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest,
-                        std::span<const std::size_t> order);
+                        std::span<const std::size_t> order, std::span<const std::size_t> unit_of = {});
 /// All, in reverse order.
 BucketPlan plan_buckets(std::span<const Parameter> parameters, Bytes first, Bytes rest);
+
+/// "bucket 3 name..": how errors and traces name each.
+std::vector<std::string> bucket_labels(const BucketPlan& plan, std::span<const Parameter> parameters);
 
 /// Each gradient that is in a bucket to its place in `memory`, which holds plan.size_bytes.
 /// Shape: gradients are of their accumulator types; memory and values in one place, the host or a device.

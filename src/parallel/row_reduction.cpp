@@ -98,7 +98,7 @@ void RowReduction::Table::clear() {
   touched.clear();
 }
 
-void RowReduction::fold(std::size_t parameter, const Leaf& leaf, std::span<const std::uint32_t> rows) {
+void RowReduction::fold(std::size_t parameter, const FoldedLeaf& leaf, std::span<const std::uint32_t> rows) {
   const kernels::FloatEnvironment environment;
   Table& table = tables_[*tables_of_[parameter]];
   auto at = static_cast<std::size_t>(leaf.below);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "parallel/leaf_pass.hpp"
 #include "parallel/row_sum.hpp"
 #include "parallel/row_union.hpp"
 #include "parallel/step_trace.hpp"
@@ -42,14 +43,8 @@ class RowReduction {
   std::span<const std::uint32_t> every_row(std::size_t parameter);
 
   void begin_step();
-  /// A leaf as the fold sees it: `below` partial sums wait on the stack, and it completes `combines` of them.
-  struct Leaf {
-    double weight = 0.0;
-    int below = 0;
-    int combines = 0;
-  };
   /// The leaf touched `rows`, none if it was not ready.
-  void fold(std::size_t parameter, const Leaf& leaf, std::span<const std::uint32_t> rows);
+  void fold(std::size_t parameter, const FoldedLeaf& leaf, std::span<const std::uint32_t> rows);
   /// Finds the unions and starts the reductions.  Shape: total_weight is not 0.
   void start(double total_weight, const StepTrace& trace);
   /// After start(): the means are in place.

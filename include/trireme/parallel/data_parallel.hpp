@@ -4,19 +4,24 @@
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/data/distributed_sampler.hpp"
+#include "trireme/layout/interval.hpp"
 #include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/optimizer.hpp"
+#include "trireme/parallel/leaf_assignment.hpp"
 #include "trireme/parallel/step_outcome.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trireme::telemetry {
@@ -35,7 +40,39 @@ struct DataParallelOptions {
                            ///< V gives the same bits; V must then be a power of two
   int accumulate = 0;   ///< A, passes per rank and step, a power of two: V is A times the ranks. With V set, too, they
                         ///< must agree; 0: whatever V says
-  int zero_stage = 0;   ///< this version: 0
+  /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of optimizer
+  /// state: 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two buckets of
+  /// gradients under way; 3: values too (not in this version). Gradients are reduce-scattered, each rank updates the elements that it owns, and values are
+  /// all-gathered: as many bytes on the wire as by all_reduce. Changes no bit.
+  ///
+  /// From stage 1 on apply() is collective, Step::gradient() is the part that this rank owns, until apply(), buckets keep their
+  /// order (rebuild_buckets), and the optimizer keeps state of owned elements alone: after rebind() to another number of ranks
+  /// they are others, and apply() refuses what it kept (invalid_argument naming the parameter) unless a checkpoint was
+  /// restored in between. Row-sparse parameters are not shared out.
+  /// Shape:  host memory. Any sizes: parameters are cut at multiples of 4096 elements, and a rank may own nothing of a
+  ///         bucket. At stage 2 gradients given may be null: access() then says where to write.
+  /// Cost:   stage 2 with several own leaves in a block folds whole gradients, in as much memory as stage 1: see leaf_assignment.
+  ///         Without overlap, or when gradients become ready in another order than that of the buckets, more buckets are held.
+  /// Errors: invalid_argument for a stage that there is not, at stage 2 for gradients_as_bucket_views; unsupported for
+  ///         parameters in device memory.
+  int zero_stage = 0;
+  bool zero_whole_tensors = false;  ///< shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon)
+  /// Hybrid sharding, from stage 1 on: so many consecutive ranks share the shards, every group of them has all: less memory
+  /// saved, values gathered inside a group. 0: all ranks. Gradients are reduced over all ranks in the brackets of the whole
+  /// tree: inside the groups, then across them, where every group's leaves are a subtree, as they are with powers of two; elsewhere
+  /// by all_reduce of whole buckets, at twice the traffic (DataParallel::explain() says which). Changes no bit.
+  /// Errors: invalid_argument unless it divides the ranks.
+  int shard_group = 0;
+  /// Which leaves are a rank's own; samples follow. Any stage; changes no bit.
+  /// Errors: invalid_argument for cyclic where the number of ranks is not a power of two, unsupported with row_sparse.
+  LeafAssignment leaf_assignment = LeafAssignment::block;
+  /// Stage 2, 3: names (`*` patterns) of parameters that come and go together, a layer each; a parameter belongs to the first that
+  /// has it. A unit is a bucket (one for each accumulator type), and those in none are filled into buckets, each a unit. Unset: one
+  /// per bucket. Below stage 2 without effect.
+  /// Errors: invalid_argument for a unit that no parameter is left for.
+  std::vector<std::vector<std::string>> units{};
+  /// Stage 3, where values are null: fills what this rank owns of a parameter, elements [first, first + part.count).
+  std::function<void(std::size_t parameter, std::size_t first, TensorView part)> initial{};
   bool overlap = true;  ///< reduce buckets while backward still runs; changes no bit
   /// When gradients have become ready in the same order in two steps running on rank 0, and buckets filled in that order
   /// would be others, they are from the next step on, on all ranks. Changes no bit. Not while a rank has bucket views, whose
@@ -157,13 +194,15 @@ class Step {
   /// Completes the reduction of all gradients; collective.
   StepOutcome reduce();
   /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
-  /// step of total weight 0 changes nothing.
+  /// step of total weight 0 changes nothing. From zero_stage 1 on collective.
+  /// Errors: invalid_argument from zero_stage 1 on for a rule that sees whole tensors, without zero_whole_tensors.
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options = {});
   /// What apply() says by itself: the gradients have been used, by an optimizer of your own. From here on the sampler stands at
   /// the next step, and a checkpoint taken goes on there. After reduce().
   void done();
   /// The reduced gradients (weighted means, in the accumulator type), by parameter index: for optimizers of others. Those of
   /// row-sparse parameters are to be read only: in the next step only the rows that were touched are cleared.
+  /// From zero_stage 1 on the elements DataParallel::owned() alone, which may be none, and until apply().
   TensorView gradient(std::size_t parameter) const;
   std::vector<TensorView> gradients() const;
   /// Whether the parameter was ready on any leaf of any rank; after reduce().
@@ -251,6 +290,20 @@ class DataParallel {
   /// Asks for a checkpoint: Step::checkpoint_requested() of the next reduce() says so on this and every other rank, so that
   /// all save at the same step whoever was asked, by a signal or by its clock.
   void request_checkpoint();
+
+  /// Elements of a parameter that this rank owns: updates, and keeps optimizer state of. All at stage 0, and of row-sparse
+  /// parameters.  Errors: invalid_argument when there is no such parameter.
+  layout::Interval owned(std::size_t parameter) const;
+  layout::Interval owned(std::string_view parameter) const;
+  /// Where models find values and room for gradients, at stage 2. Values are whole and stay where they are: acquire() and
+  /// release() do nothing. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a
+  /// parameter of which it was not asked for is read from its own gradient. It stays the same object through rebind().
+  /// Errors: invalid_argument at other stages; of gradient(p): outside of a shard, or of a row-sparse parameter.
+  ParameterAccess& access();
+  /// How gradients travel, and why, in a sentence.
+  std::string explain() const;
+  /// Arena or device memory that gradients take on this rank now, caller's memory and row-sparse parameters apart.
+  Bytes gradient_memory() const;
 
   int logical_shards() const;
   /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.

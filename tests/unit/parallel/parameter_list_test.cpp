@@ -197,7 +197,7 @@ TEST_CASE("settings nobody could train with are refused by name") {
           [](Lists& lists) { lists.options.logical_shards = 2; });
   refused(invalid, "bucket_bytes", 1, [](Lists& lists) { lists.options.bucket_bytes = Bytes{0}; });
   refused(invalid, "first_bucket_bytes", 1, [](Lists& lists) { lists.options.first_bucket_bytes = Bytes{0}; });
-  refused(ErrorCode::unsupported, "zero_stage is 1", 1, [](Lists& lists) { lists.options.zero_stage = 1; });
+  refused(invalid, "zero_stage is 4", 1, [](Lists& lists) { lists.options.zero_stage = 4; });
 }
 
 TEST_CASE("scalars and parameters of no elements are parameters") {

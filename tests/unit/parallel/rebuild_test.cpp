@@ -20,7 +20,7 @@ const std::vector<std::size_t> rebuilt_counts{64, 64, 64, 64, 64};
 using Order = std::vector<std::size_t>;
 using Buckets = std::vector<std::vector<std::size_t>>;
 
-constexpr DataParallelOptions two_in_a_bucket{
+const DataParallelOptions two_in_a_bucket{
     .bucket_bytes = Bytes{512}, .first_bucket_bytes = Bytes{256}, .logical_shards = 4};
 
 /// Trains with gradients announced in `order(step, rank)`; `seen(step, data_parallel)` looks before each step.

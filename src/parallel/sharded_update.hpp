@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "parallel/shard_plan.hpp"
+#include "parallel/sharded_norm.hpp"
+#include "parallel/sharded_values.hpp"
+#include "parallel/step_trace.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/comm/communicator.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/parallel/gradient_synchronizer.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trireme::parallel {
+
+/// What applying a step is when every rank owns a part of each parameter: norms, updates of what is owned, values to all. The
+/// bits of whole updates. Row-sparse parameters, in no bucket, are updated whole by every rank.
+/// Threads: one at a time.  Errors: the communicator's and the optimizer's.
+class ShardedUpdate {
+ public:
+  /// `whole`: a flag for each parameter that is not shared out. `values` must outlive this.
+  ShardedUpdate(Communicator group, std::vector<Parameter> parameters, const ShardPlan& shards, std::vector<bool> whole,
+                ShardedValues& values, std::optional<std::chrono::milliseconds> deadline);
+
+  /// Errors: invalid_argument, the same on every rank of the group, when the rule sees whole tensors and one of them is cut.
+  void check(const Optimizer& optimizer) const;
+  /// Before clipping. Collective.
+  double norm(GradientSynchronizer& gradients) { return norm_(gradients); }
+  /// One step of the parameters that were used; then every rank has their new values. Collective.
+  /// Errors: at the first step, invalid_argument, the same on every rank of the group, when the optimizer of one of them has state
+  ///         of elements that it does not own.
+  void apply(Optimizer& optimizer, GradientSynchronizer& gradients, double scale, double clip_value,
+             const StepTrace& trace);
+
+ private:
+  /// Sums of blocks over the ranks of the group.
+  class GroupSums final : public Optimizer::SumsExchange {
+   public:
+    GroupSums(Communicator group, std::optional<std::chrono::milliseconds> deadline)
+        : group_(std::move(group)), deadline_(deadline) {}
+    void sum(std::span<double> block_sums) override;
+
+   private:
+    Communicator group_;
+    std::optional<std::chrono::milliseconds> deadline_;
+  };
+
+  void check_state(const Optimizer& optimizer);
+  Communicator group_;
+  std::vector<Parameter> parameters_;
+  std::vector<bool> whole_;
+  std::vector<layout::Interval> owned_;  ///< per parameter
+  bool checked_ = false;
+  std::optional<std::chrono::milliseconds> deadline_;
+  std::string cut_;  ///< the name of a parameter that lies on several ranks; empty: there is none
+  ShardedValues& values_;
+  ShardedNorm norm_;
+  GroupSums sums_;
+  std::vector<Optimizer::TensorUpdate> updates_;  // working memory of apply()
+};
+
+}  // namespace trireme::parallel

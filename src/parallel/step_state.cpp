@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "parallel/step_state.hpp"
+
+#include "parallel/gradient_norm.hpp"
+#include "trireme/base/error.hpp"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace trireme::parallel {
+
+void StepState::begin(data::DistributedSampler* sampler, std::uint64_t number) {
+  sampler_ = sampler;
+  numbered_ = sampler != nullptr;
+  batch_ = numbered_ ? sampler->batch() : std::span<const std::uint32_t>{};
+  cursor_ = numbered_ ? sampler->cursor() : data::SamplerCursor{.step = number};
+  passed_ = 0;
+  started_ = in_shard_ = reduced_ = applied_ = false;
+  outcome_ = StepOutcome::ready;
+  norm_ = 0.0;
+  norm_on_device_ = false;
+  synchronizer_.begin_step();
+}
+
+bool StepState::restart_shards() {
+  if (started_) fail(ErrorCode::invalid_argument, "shards() of a step can be iterated once");
+  started_ = true;
+  return next_shard();
+}
+
+bool StepState::next_shard() {
+  if (in_shard_) {
+    synchronizer_.end_leaf();
+    in_shard_ = false;
+    ++passed_;
+  }
+  if (!numbered_ && passed_ < own_.count) {
+    shard_.samples_ = {};
+    synchronizer_.begin_leaf(1.0);
+    in_shard_ = true;
+    return true;
+  }
+  while (passed_ < own_.count) {
+    shard_.samples_ = data::DistributedSampler::leaf(batch_, leaves_, own_.leaf(passed_));
+    synchronizer_.begin_leaf(static_cast<double>(shard_.samples_.size()));
+    if (!shard_.samples_.empty()) {
+      in_shard_ = true;
+      return true;
+    }
+    synchronizer_.end_leaf();
+    ++passed_;
+  }
+  return false;
+}
+
+StepOutcome StepState::reduce() {
+  if (reduced_) fail(ErrorCode::invalid_argument, "reduce() is called twice in one step");
+  // A rank whose leaves are all empty, or that has run out of data, needs no loop.
+  if (!started_) numbered_ ? static_cast<void>(restart_shards()) : pass_empty_leaves();
+  outcome_ = synchronizer_.reduce();
+  reduced_ = true;
+  return outcome_;
+}
+
+ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options) {
+  if (!reduced_) fail(ErrorCode::invalid_argument, "apply() comes after reduce()");
+  if (applied_) fail(ErrorCode::invalid_argument, "apply() is called twice in one step");
+  for (const auto& [name, value] :
+       {std::pair("clip_norm", options.clip_norm), std::pair("clip_value", options.clip_value)}) {
+    if (!std::isfinite(value) || value < 0)
+      fail(ErrorCode::invalid_argument, std::string(name) + " must be finite and at least 0");
+  }
+  if (device_norm_) {
+    const auto theirs = optimizer.device_stream();
+    if (theirs && theirs->pointer != device_norm_->stream().pointer) {
+      fail(
+          ErrorCode::invalid_argument,
+          "apply(): the optimizer works on another stream than DataParallelOptions::stream; give use_device() the same");
+    }
+  }
+  if (sharded_ != nullptr) sharded_->check(optimizer);
+  applied_ = true;
+  done();
+  if (synchronizer_.total_weight() == 0.0) return ApplyOutcome::empty;
+  double scale = options.loss_scaler != nullptr ? 1.0 / options.loss_scaler->scale() : 1.0;
+  const bool checks = options.loss_scaler != nullptr || options.skip_nonfinite;
+  // Nobody waits for a norm that only the device wants to know.
+  const bool clips_on_device = device_norm_ && options.clip_norm > 0 && !checks;
+  if ((options.clip_norm > 0 || checks) && !clips_on_device) norm_ = norm_of_gradients() * scale;
+  if (checks) {
+    const bool finite = std::isfinite(norm_);
+    if (options.loss_scaler != nullptr) options.loss_scaler->update(finite);
+    if (!finite) return ApplyOutcome::nonfinite;
+  }
+  DeviceStepScale device_scale;
+  if (clips_on_device) {
+    const auto norm_span = trace_.on_steps("clip norm");
+    device_scale = device_norm_->give(used_gradients(), scale, options.clip_norm);
+    norm_on_device_ = true;
+  } else if (options.clip_norm > 0) {
+    scale *= clip_scale(norm_, options.clip_norm);
+  }
+  const double clip_value = options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity();
+  if (sharded_ != nullptr) {
+    sharded_->apply(optimizer, synchronizer_, scale, clip_value, trace_);
+    return ApplyOutcome::applied;
+  }
+  const auto span = trace_.on_steps("optimizer");
+  updates_.clear();
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    const Parameter& parameter = parameters_[p];
+    if (synchronizer_.used(p))
+      updates_.push_back({parameter.name, parameter.value, synchronizer_.gradient(p), parameter.shape});
+  }
+  clips_on_device ? optimizer.apply(updates_, device_scale, clip_value) : optimizer.apply(updates_, scale, clip_value);
+  return ApplyOutcome::applied;
+}
+
+void StepState::done() {
+  if (auto* const sampler = std::exchange(sampler_, nullptr)) sampler->advance();
+}
+
+std::span<const TensorView> StepState::used_gradients() {
+  gradients_.clear();
+  for (std::size_t p = 0; p < parameters_.size(); ++p) {
+    if (synchronizer_.used(p)) gradients_.push_back(synchronizer_.gradient(p));
+  }
+  return gradients_;
+}
+
+double StepState::norm_of_gradients() {
+  const auto span = trace_.on_steps("clip norm");
+  if (sharded_ != nullptr) return sharded_->norm(synchronizer_);
+  return device_norm_ ? (*device_norm_)(used_gradients()) : global_norm(used_gradients());
+}
+
+double StepState::norm() {
+  if (std::exchange(norm_on_device_, false)) norm_ = device_norm_->norm();
+  return norm_;
+}
+
+void StepState::conclude() {
+  if (!reduced_) reduce();
+}
+
+StepOutcome StepState::abandon() {
+  if (!started_ || reduced_) return StepOutcome::ready;
+  if (in_shard_) {
+    synchronizer_.end_leaf();
+    in_shard_ = false;
+    ++passed_;
+  }
+  pass_empty_leaves();
+  return reduce();
+}
+
+void StepState::pass_empty_leaves() {
+  started_ = true;
+  for (; passed_ < own_.count; ++passed_) {
+    synchronizer_.begin_leaf(0.0);
+    synchronizer_.end_leaf();
+  }
+}
+
+void StepState::check_reduced(const char* call) const {
+  if (!reduced_) fail(ErrorCode::invalid_argument, std::string(call) + " comes after reduce()");
+}
+
+void StepState::check_reduced(const char* call, std::size_t parameter) const {
+  check_reduced(call);
+  if (parameter >= parameters_.size()) {
+    fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) +
+                                          " among " + std::to_string(parameters_.size()));
+  }
+}
+
+}  // namespace trireme::parallel
