@@ -20,7 +20,7 @@ class ShardRoute {
   ShardRoute(const Communicator& all, int group_size, int leaves);
 
   /// The ranks that share the shards with this one.
-  Communicator& group() { return group_; }
+  const Communicator& group() const { return group_; }
 
   /// Whether across() follows reduce().
   bool two_steps() const { return way_ == Way::inside_then_across; }

@@ -79,7 +79,7 @@ Bytes ShardedSynchronizer::gradient_memory() const {
 
 layout::Interval ShardedSynchronizer::owned(std::size_t parameter) const {
   if (rows_.has(parameter)) return {0, parameters_[parameter].value.count};
-  return shards_.owned(parameter, route_.group().rank());
+  return shards_.owned(parameter, group().rank());
 }
 
 TensorView ShardedSynchronizer::gradient(std::size_t parameter) {
@@ -98,7 +98,7 @@ TensorView ShardedSynchronizer::bucket_view(std::size_t bucket) const {
 }
 
 TensorView ShardedSynchronizer::own_part(std::size_t bucket, int level) const {
-  const layout::Interval range = shards_.range(bucket, route_.group().rank());
+  const layout::Interval range = shards_.range(bucket, group().rank());
   const DType dtype = plan_.buckets[bucket].dtype;
   std::byte* const data =
       in_place_ ? buffers_.at(bucket) + range.begin * size_of(dtype)
@@ -124,8 +124,7 @@ std::byte* ShardedSynchronizer::bucket_memory(std::size_t bucket) {
 /// Waits until a bucket of the pool is free; false: none can become so before more gradients are ready.
 bool ShardedSynchronizer::make_room() {
   if (options_.overlap) {
-    const std::uint64_t end = buckets_.size() * (in_rounds() ? static_cast<std::uint64_t>(pass_.index()) + 1 : 1);
-    if (started_ < end && complete(bucket_of(started_))) may_start(true);
+    if (next_is_complete()) may_start(true);
     start_complete_buckets();
   }
   if (finished_ == started_) return false;
@@ -178,12 +177,16 @@ void ShardedSynchronizer::fold(std::size_t parameter, bool present) {
             leaf, source);
 }
 
+bool ShardedSynchronizer::next_is_complete() const {
+  const std::uint64_t passes = in_rounds() ? static_cast<std::uint64_t>(pass_.index()) + 1 : 1;
+  return started_ < passes * buckets_.size() && complete(bucket_of(started_));
+}
+
 /// Sums of rounds need no weight; what is reduced once is divided by the total at once.
 bool ShardedSynchronizer::may_start(bool wait) { return in_rounds() || total_.known(wait, trace_); }
 
 void ShardedSynchronizer::start_complete_buckets() {
-  const std::uint64_t end = buckets_.size() * (in_rounds() ? static_cast<std::uint64_t>(pass_.index()) + 1 : 1);
-  while (started_ < end && complete(bucket_of(started_)) && may_start(false)) start_job();
+  while (next_is_complete() && may_start(false)) start_job();
   communicator_.progress();
   advance(0);
 }

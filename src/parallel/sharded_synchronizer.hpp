@@ -41,7 +41,7 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
   TensorView room(std::size_t parameter);
 
   /// The ranks that share the shards.
-  Communicator& group() { return route_.group(); }
+  const Communicator& group() const { return route_.group(); }
   const ShardPlan& shards() const { return shards_; }
   layout::Interval owned(std::size_t parameter) const;
   /// Between reduce() and the next step free for others, but for what gradient() gives at stage 1.
@@ -67,6 +67,7 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
   /// This rank's part of the bucket, at a level of the fold of rounds.
   TensorView own_part(std::size_t bucket, int level) const;
   const TensorView& source_of(std::size_t parameter);
+  bool next_is_complete() const;
   bool may_start(bool wait);
   void start_job();
   /// Moves on what is under way; waits for the jobs below `until`.

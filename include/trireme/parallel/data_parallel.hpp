@@ -38,8 +38,8 @@ struct DataParallelOptions {
                                     ///< bucket_bytes in any case
   int logical_shards = 0;  ///< V, leaves of the global batch; 0: one per rank. With V set, any number of ranks up to
                            ///< V gives the same bits; V must then be a power of two
-  int accumulate = 0;   ///< A, passes per rank and step, a power of two: V is A times the ranks. With V set, too, they
-                        ///< must agree; 0: whatever V says
+  int accumulate = 0;  ///< A, passes per rank and step, a power of two: V is A times the ranks. With V set, too, they
+                       ///< must agree; 0: whatever V says
   /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of optimizer
   /// state: 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two buckets of
   /// gradients under way; 3: values too (not in this version). Gradients are reduce-scattered, each rank updates the elements that it owns, and values are
@@ -56,7 +56,8 @@ struct DataParallelOptions {
   /// Errors: invalid_argument for a stage that there is not, at stage 2 for gradients_as_bucket_views; unsupported for
   ///         parameters in device memory.
   int zero_stage = 0;
-  bool zero_whole_tensors = false;  ///< shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon)
+  bool zero_whole_tensors =
+      false;  ///< shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon)
   /// Hybrid sharding, from stage 1 on: so many consecutive ranks share the shards, every group of them has all: less memory
   /// saved, values gathered inside a group. 0: all ranks. Gradients are reduced over all ranks in the brackets of the whole
   /// tree: inside the groups, then across them, where every group's leaves are a subtree, as they are with powers of two; elsewhere
@@ -84,7 +85,7 @@ struct DataParallelOptions {
   /// a cache line of its own) and parameters()[p].gradient says where backward shall write, from construction to
   /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal, and what
   /// backward goes on writing there is not seen. With one leaf per rank nothing is then copied: ready() weighs in place,
-  /// the ranks of this host read there, and after reduce() the mean is there. From ready() to reduce() a gradient is then
+  /// the ranks of this host read there, and after reduce() the mean is there (at zero_stage 1 of what is owned, until apply()). From ready() to reduce() a gradient is then
   /// neither to be written nor read; one that is not ready, or of weight 0, is overwritten. Changes no bit.
   bool gradients_as_bucket_views = false;
   /// Names of parameters (`*` stands for any characters, as in optimizer groups) of which a leaf touches few rows, indices of

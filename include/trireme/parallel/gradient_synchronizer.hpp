@@ -30,7 +30,8 @@ class GradientSynchronizer {
   /// Completes every reduction of the step.
   virtual StepOutcome reduce() = 0;
 
-  /// After reduce(): the reduced gradient, in the accumulator type; until the next begin_step().
+  /// After reduce(): the reduced gradient, in the accumulator type; until the next begin_step(). Where ranks own parts, of the
+  /// elements that this one owns, and until values are gathered.
   virtual TensorView gradient(std::size_t parameter) = 0;
   /// Whether the parameter was ready on any leaf of any rank.
   virtual bool used(std::size_t parameter) const = 0;

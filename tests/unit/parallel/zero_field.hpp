@@ -135,35 +135,34 @@ inline std::unique_ptr<Optimizer> make_adamw() {
 inline std::vector<std::string> trained_by(const ZeroWay& way, const std::vector<MixedParameter>& list,
                                            const MakeOptimizer& make = make_adamw) {
   std::vector<std::string> results(static_cast<std::size_t>(way.ranks));
-  run_ranks(
-      way.ranks,
-      [&](World& world) {
-        MixedField model(list, !way.access);
-        const auto optimizer = make();
-        LossScaler scaler({.initial = 256, .interval = 2});
-        DataParallel data_parallel(world.communicator(), model.parameters(), way.options());
-        if (way.views) model.use_gradients(data_parallel.parameters());
-        DistributedSampler sampler({.count = 35, .global_batch = 10, .seed = 5});
-        for (auto& step : data_parallel.steps(sampler)) {
-          for (auto& shard : step.shards()) {
-            const std::uint32_t first = shard.samples().front();
-            for (std::size_t p = list.size(); p-- > 0;) {
-              if (p == 1 && step.index() == 2) continue;
-              if (p == 4 && first % 3 == 0) continue;
-              const TensorView to =
-                  way.access ? data_parallel.access().gradient(p) : model.parameters()[p].gradient;
-              model.backward(p, shard.samples(), scaler.scale(), to);
-              if (p == 7 && step.index() == 1 && first % 2 == 0) to.as<float>()[13000] = INFINITY;
-              shard.ready(p);
-            }
-          }
-          if (step.reduce() != StepOutcome::ready) break;
-          step.apply(*optimizer, {.clip_norm = 3.0, .clip_value = 0.5, .loss_scaler = &scaler});
-        }
-        results[static_cast<std::size_t>(world.rank())] =
-            model.bytes() + "/" + std::to_string(scaler.state().skipped) + "/" + std::to_string(scaler.scale());
-      },
-      {.transport = way.transport});
+  run_ranks(way.ranks,
+            [&](World& world) {
+              MixedField model(list, !way.access);
+              const auto optimizer = make();
+              LossScaler scaler({.initial = 256, .interval = 2});
+              DataParallel data_parallel(world.communicator(), model.parameters(), way.options());
+              if (way.views) model.use_gradients(data_parallel.parameters());
+              DistributedSampler sampler({.count = 35, .global_batch = 10, .seed = 5});
+              for (auto& step : data_parallel.steps(sampler)) {
+                for (auto& shard : step.shards()) {
+                  const std::uint32_t first = shard.samples().front();
+                  for (std::size_t p = list.size(); p-- > 0;) {
+                    if (p == 1 && step.index() == 2) continue;
+                    if (p == 4 && first % 3 == 0) continue;
+                    const TensorView to =
+                        way.access ? data_parallel.access().gradient(p) : model.parameters()[p].gradient;
+                    model.backward(p, shard.samples(), scaler.scale(), to);
+                    if (p == 7 && step.index() == 1 && first % 2 == 0) to.as<float>()[13000] = INFINITY;
+                    shard.ready(p);
+                  }
+                }
+                if (step.reduce() != StepOutcome::ready) break;
+                step.apply(*optimizer, {.clip_norm = 3.0, .clip_value = 0.5, .loss_scaler = &scaler});
+              }
+              results[static_cast<std::size_t>(world.rank())] =
+                  model.bytes() + "/" + std::to_string(scaler.state().skipped) + "/" + std::to_string(scaler.scale());
+            },
+            {.transport = way.transport});
   return results;
 }
 

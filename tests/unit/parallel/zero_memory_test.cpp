@@ -55,10 +55,8 @@ std::vector<double> bytes_sent(int ranks, std::size_t count, const DataParallelO
   run_ranks(ranks,
             [&](World& world) {
               std::vector<float> value(count, 1.0f), gradient(count, 0.5f);
-              const std::vector<Parameter> parameters{{"all",
-                                                       {static_cast<std::int64_t>(count)},
-                                                       std::span<float>(value),
-                                                       std::span<float>(gradient)}};
+              const std::vector<Parameter> parameters{
+                  {"all", {static_cast<std::int64_t>(count)}, std::span<float>(value), std::span<float>(gradient)}};
               Sgd optimizer({.learning_rate = 0.1});
               DataParallel data_parallel(world.communicator(), parameters, options);
               DistributedSampler sampler({.count = 8 * (steps + 1), .global_batch = 8});
@@ -148,7 +146,8 @@ TEST_CASE("explain says how gradients travel, and why whole buckets where groups
     has(said({.zero_stage = 1}), "stage 1: reduce_scatter over 6 ranks");
     has(said({.zero_stage = 1, .shard_group = 2}), "3 groups of 2 ranks: reduce_scatter inside each");
     has(said({.zero_stage = 1, .shard_group = 3}), "groups of 3 are no subtrees of the tree over 6 leaves");
-    has(said({.logical_shards = 8, .zero_stage = 2}), world.rank() < 2 ? "whole gradients are folded, 2 leaves" : "stage 2");
+    has(said({.logical_shards = 8, .zero_stage = 2}),
+        world.rank() < 2 ? "whole gradients are folded, 2 leaves" : "stage 2");
   });
   REQUIRE(complaints.all() == "");
 }

@@ -19,7 +19,8 @@ const std::vector<std::size_t> owned_counts{20000, 3, 0, 9000, 4096};
 
 /// Whether `part` is elements `owned` of `whole`.
 bool is_part(std::span<const float> part, std::span<const float> whole, layout::Interval owned) {
-  return part.size() == owned.size() && std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(owned.begin));
+  return part.size() == owned.size() &&
+         std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(owned.begin));
 }
 
 }  // namespace
@@ -96,11 +97,9 @@ TEST_CASE("row-sparse parameters are updated whole by every rank, beside parts, 
     run_ranks(ranks, [&](World& world) {
       RowField model(tables, DType::f32, DType::f32);
       Lamb optimizer({.learning_rate = 0.02, .weight_decay = 0.1});
-      DataParallel data_parallel(world.communicator(), model.parameters(),
-                                 {.bucket_bytes = 16_KiB,
-                                  .logical_shards = 4,
-                                  .zero_stage = stage,
-                                  .row_sparse = {"table", "other"}});
+      DataParallel data_parallel(
+          world.communicator(), model.parameters(),
+          {.bucket_bytes = 16_KiB, .logical_shards = 4, .zero_stage = stage, .row_sparse = {"table", "other"}});
       if (!(data_parallel.owned(0) == layout::Interval{0, 280})) throw std::logic_error("not whole");
       DistributedSampler sampler({.count = 24, .global_batch = 8});
       for (auto& step : data_parallel.steps(sampler)) {
@@ -254,8 +253,7 @@ TEST_CASE("sharding that cannot be is refused by name") {
 }
 
 TEST_CASE("ranks whose stages, groups, assignments or units differ are told so") {
-  const auto refused = [](const std::string& part, const DataParallelOptions& zeros,
-                          const DataParallelOptions& ones) {
+  const auto refused = [](const std::string& part, const DataParallelOptions& zeros, const DataParallelOptions& ones) {
     const auto thrown = run_ranks_collecting(2, [&](World& world) {
       Field<float> model({5, 6});
       const DataParallel data_parallel(world.communicator(), model.parameters(), world.rank() == 0 ? zeros : ones);
