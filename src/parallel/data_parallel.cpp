@@ -32,6 +32,7 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
              reverse_order(row_sparse_));  // refuses units
   if (options.gradients_as_bucket_views)
     on_device ? place_gradients_on_device(communicator) : place_gradients_in(communicator.memory());
+  if (!with_gradients && !on_device) place_row_gradients_in(communicator.memory());
   rebind(std::move(communicator));
 }
 
@@ -40,7 +41,10 @@ void DataParallelState::place_gradients_in(const Memory& memory) {
       plan_buckets(parameters_, options_.first_bucket_bytes, options_.bucket_bytes, reverse_order(row_sparse_));
   views_ = memory.allocate(Bytes{plan.size_bytes});
   place_gradients(parameters_, plan, views_.bytes());
-  // Row-sparse gradients are in no bucket: in the caller's memory, or, laid out as one bucket, in ours.
+}
+
+/// They are in no bucket: in the caller's memory, or, laid out as one bucket, in ours.
+void DataParallelState::place_row_gradients_in(const Memory& memory) {
   std::vector<bool> placed(parameters_.size());
   for (std::size_t p = 0; p < placed.size(); ++p)
     placed[p] = !row_sparse_[p] || parameters_[p].gradient.data != nullptr;

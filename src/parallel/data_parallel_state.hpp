@@ -43,6 +43,7 @@ class DataParallelState {
 
  private:
   void place_gradients_in(const Memory& memory);
+  void place_row_gradients_in(const Memory& memory);
   void place_gradients_on_device(const Communicator& communicator);
   void connect();
   void share_out();

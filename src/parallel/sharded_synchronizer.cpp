@@ -139,11 +139,10 @@ TensorView ShardedSynchronizer::room(std::size_t parameter) {
                                           std::to_string(parameters_.size()));
   }
   const std::string& name = parameters_[parameter].name;
-  if (rows_.has(parameter))
-    fail(ErrorCode::invalid_argument, call + ": '" + name + "' is row-sparse: its gradient has memory of its own");
   pass_.check_in_leaf(call);
   if (pass_.settled(parameter))
     fail(ErrorCode::invalid_argument, call + ": '" + name + "' was ready before in this shard");
+  if (rows_.has(parameter)) return parameters_[parameter].gradient;
   TensorView& room = rooms_[parameter];
   if (room.data == nullptr) {
     const GradientPlace& place = plan_.places[parameter];

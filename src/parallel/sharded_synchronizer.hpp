@@ -36,8 +36,9 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
   std::string explain() const override;
   Bytes gradient_memory() const override;
 
-  /// Where backward may write the gradient of the leaf under way, in the accumulator type; from there it is read.
-  /// Errors: invalid_argument outside of a leaf, for a parameter that was ready, is row-sparse or that there is not.
+  /// Where backward may write the gradient of the leaf under way, in the accumulator type; from there it is read. Of a
+  /// row-sparse parameter its own memory.
+  /// Errors: invalid_argument outside of a leaf, for a parameter that was ready or that there is not.
   TensorView room(std::size_t parameter);
 
   /// The ranks that share the shards.

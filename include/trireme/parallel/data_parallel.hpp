@@ -40,36 +40,40 @@ struct DataParallelOptions {
                            ///< V gives the same bits; V must then be a power of two
   int accumulate = 0;  ///< A, passes per rank and step, a power of two: V is A times the ranks. With V set, too, they
                        ///< must agree; 0: whatever V says
-  /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of optimizer
-  /// state: 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two buckets of
-  /// gradients under way; 3: values too (not in this version). Gradients are reduce-scattered, each rank updates the elements that it owns, and values are
-  /// all-gathered: as many bytes on the wire as by all_reduce. Changes no bit.
+  /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of
+  /// optimizer state. 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two
+  /// buckets of gradients under way; 3: values too (not in this version). Gradients are reduce-scattered, each rank
+  /// updates the elements that it owns, and values are all-gathered: as many bytes on the wire as by all_reduce. Changes
+  /// no bit.
   ///
-  /// From stage 1 on apply() is collective, Step::gradient() is the part that this rank owns, until apply(), buckets keep their
-  /// order (rebuild_buckets), and the optimizer keeps state of owned elements alone: after rebind() to another number of ranks
-  /// they are others, and apply() refuses what it kept (invalid_argument naming the parameter) unless a checkpoint was
-  /// restored in between. Row-sparse parameters are not shared out.
+  /// From stage 1 on apply() is collective, Step::gradient() is the part that this rank owns, until apply(), and buckets
+  /// keep their order (rebuild_buckets). The optimizer keeps state of owned elements alone: after rebind() to another number
+  /// of ranks they are others, and apply() refuses what it kept (invalid_argument naming the parameter) unless a checkpoint
+  /// was restored in between. Row-sparse parameters are not shared out: every rank keeps all of their state, which a
+  /// checkpoint of parts (checkpoint::OptimizerState with owners) does not save.
   /// Shape:  host memory. Any sizes: parameters are cut at multiples of 4096 elements, and a rank may own nothing of a
   ///         bucket. At stage 2 gradients given may be null: access() then says where to write.
-  /// Cost:   stage 2 with several own leaves in a block folds whole gradients, in as much memory as stage 1: see leaf_assignment.
-  ///         Without overlap, or when gradients become ready in another order than that of the buckets, more buckets are held.
+  /// Cost:   stage 2 with several own leaves in a block folds whole gradients, in as much memory as stage 1: see
+  ///         leaf_assignment. Without overlap, or when gradients become ready in another order than that of the buckets,
+  ///         more buckets are held.
   /// Errors: invalid_argument for a stage that there is not, at stage 2 for gradients_as_bucket_views; unsupported for
   ///         parameters in device memory.
   int zero_stage = 0;
-  bool zero_whole_tensors =
-      false;  ///< shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon)
-  /// Hybrid sharding, from stage 1 on: so many consecutive ranks share the shards, every group of them has all: less memory
-  /// saved, values gathered inside a group. 0: all ranks. Gradients are reduced over all ranks in the brackets of the whole
-  /// tree: inside the groups, then across them, where every group's leaves are a subtree, as they are with powers of two; elsewhere
-  /// by all_reduce of whole buckets, at twice the traffic (DataParallel::explain() says which). Changes no bit.
+  /// Shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon).
+  bool zero_whole_tensors = false;
+  /// Hybrid sharding, from stage 1 on: so many consecutive ranks share the shards, every group of them has all: less
+  /// memory saved, values gathered inside a group. 0: all ranks. Gradients are reduced over all ranks in the brackets of
+  /// the whole tree: inside the groups, then across them, where every group's leaves are a subtree, as they are with powers
+  /// of two; elsewhere by all_reduce of whole buckets, at twice the traffic (DataParallel::explain() says which). Changes no
+  /// bit.
   /// Errors: invalid_argument unless it divides the ranks.
   int shard_group = 0;
   /// Which leaves are a rank's own; samples follow. Any stage; changes no bit.
   /// Errors: invalid_argument for cyclic where the number of ranks is not a power of two, unsupported with row_sparse.
   LeafAssignment leaf_assignment = LeafAssignment::block;
-  /// Stage 2, 3: names (`*` patterns) of parameters that come and go together, a layer each; a parameter belongs to the first that
-  /// has it. A unit is a bucket (one for each accumulator type), and those in none are filled into buckets, each a unit. Unset: one
-  /// per bucket. Below stage 2 without effect.
+  /// Stage 2, 3: names (`*` patterns) of parameters that come and go together, a layer each; a parameter belongs to the
+  /// first that has it. A unit is a bucket (one for each accumulator type), and those in none are filled into buckets, each
+  /// a unit. Unset: one per bucket. Below stage 2 without effect.
   /// Errors: invalid_argument for a unit that no parameter is left for.
   std::vector<std::vector<std::string>> units{};
   /// Stage 3, where values are null: fills what this rank owns of a parameter, elements [first, first + part.count).
@@ -85,8 +89,9 @@ struct DataParallelOptions {
   /// a cache line of its own) and parameters()[p].gradient says where backward shall write, from construction to
   /// destruction, rebind() included. Of the gradients given only dtype and count are read; null memory is legal, and what
   /// backward goes on writing there is not seen. With one leaf per rank nothing is then copied: ready() weighs in place,
-  /// the ranks of this host read there, and after reduce() the mean is there (at zero_stage 1 of what is owned, until apply()). From ready() to reduce() a gradient is then
-  /// neither to be written nor read; one that is not ready, or of weight 0, is overwritten. Changes no bit.
+  /// the ranks of this host read there, and after reduce() the mean is there (at zero_stage 1 of what is owned, until
+  /// apply()). From ready() to reduce() a gradient is then neither to be written nor read; one that is not ready, or of
+  /// weight 0, is overwritten. Changes no bit.
   bool gradients_as_bucket_views = false;
   /// Names of parameters (`*` stands for any characters, as in optimizer groups) of which a leaf touches few rows, indices of
   /// the first dimension: embeddings, the weights {features, outputs} of a linear model of sparse data. With
@@ -299,7 +304,8 @@ class DataParallel {
   /// Where models find values and room for gradients, at stage 2. Values are whole and stay where they are: acquire() and
   /// release() do nothing. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a
   /// parameter of which it was not asked for is read from its own gradient. It stays the same object through rebind().
-  /// Errors: invalid_argument at other stages; of gradient(p): outside of a shard, or of a row-sparse parameter.
+  /// Of row-sparse parameters it is their gradients' memory, in no unit.
+  /// Errors: invalid_argument at other stages; of gradient(p): outside of a shard.
   ParameterAccess& access();
   /// How gradients travel, and why, in a sentence.
   std::string explain() const;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a step is when ranks own parts: gradients, state, row-sparse parameters, rules that see whole tensors, other ranks.
+#include "parallel/data_parallel_settings.hpp"
 #include "ranks.hpp"
 #include "row_field.hpp"
 #include "trireme/optim/adafactor.hpp"
@@ -105,6 +106,11 @@ TEST_CASE("row-sparse parameters are updated whole by every rank, beside parts, 
       for (auto& step : data_parallel.steps(sampler)) {
         for (auto& shard : step.shards()) {
           for (std::size_t p = tables.size(); p-- > 0;) {
+            if (stage == 2) {
+              auto list = data_parallel.parameters();
+              list[p].gradient = data_parallel.access().gradient(p);
+              model.use_gradients(list);
+            }
             const auto rows = model.backward(p, shard.samples(), p == 1 ? 0.0 : 1e9);
             p == 1 ? shard.ready(p) : shard.ready_rows(p, rows);
           }
@@ -250,6 +256,11 @@ TEST_CASE("sharding that cannot be is refused by name") {
           {.zero_stage = 2, .gradients_as_bucket_views = true});
   refused(invalid, "units: no parameter is left for unit 1 {'parameter0', 'layer*'}", 2,
           {.zero_stage = 2, .units = {{"parameter*"}, {"parameter0", "layer*"}}});
+  for (const DataParallelOptions& options :
+       {DataParallelOptions{.zero_stage = 1}, DataParallelOptions{.leaf_assignment = LeafAssignment::cyclic}}) {
+    REQUIRE_THROWS_WITH(parallel::check_sharding(options, 2, true), Catch::Contains("in device memory"));
+    REQUIRE_NOTHROW(parallel::check_sharding(options, 2, false));
+  }
 }
 
 TEST_CASE("ranks whose stages, groups, assignments or units differ are told so") {

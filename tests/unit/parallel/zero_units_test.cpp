@@ -95,6 +95,7 @@ TEST_CASE("gradients that become ready against the order of the buckets hold mor
       MixedField model(list, false);
       Sgd optimizer({.learning_rate = 0.1});
       DataParallel data_parallel(world.communicator(), model.parameters(), {.bucket_bytes = 64_B, .zero_stage = 2});
+      const auto buckets = data_parallel.buckets();
       DistributedSampler sampler({.count = 12, .global_batch = 4});
       for (auto& step : data_parallel.steps(sampler)) {
         for (auto& shard : step.shards()) {
@@ -107,6 +108,7 @@ TEST_CASE("gradients that become ready against the order of the buckets hold mor
         step.reduce();
         step.apply(optimizer);
       }
+      if (data_parallel.buckets() != buckets) throw std::logic_error("buckets are others");
       if (world.rank() == 0) ends[against ? 1 : 0] = model.bytes();
     });
   }
