@@ -12,6 +12,7 @@
 #include "models/gpt_workspace.hpp"
 #include "models/gradient_views.hpp"
 #include "models/initial.hpp"
+#include "models/parameter_use.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -38,9 +39,17 @@ void check_rows(const GptOptions& options, std::span<const std::uint16_t> tokens
 }  // namespace
 
 template <class T>
-Gpt<T>::Gpt(const GptOptions& options) : options_(options) {
+Gpt<T>::Gpt(const GptOptions& options) : options_(options), use_(std::make_unique<ParameterUse>()) {
   check(options);
   const std::vector<GptParameter> list = parameters_of(options);
+  workspace_ = std::make_unique<Workspace>(options);
+  if (options.memory_elsewhere) {
+    for (const GptParameter& parameter : list) {
+      const TensorView nowhere(nullptr, parameter.count, dtype_of<T>);
+      parameters_.push_back({parameter.name, parameter.shape, nowhere, nowhere});
+    }
+    return;
+  }
   std::size_t total = 0;
   for (const GptParameter& parameter : list) total += padded_count<T>(parameter.count);
   values_ = data::AlignedBuffer<T>(total);
@@ -48,11 +57,10 @@ Gpt<T>::Gpt(const GptOptions& options) : options_(options) {
   std::size_t offset = 0;
   for (const GptParameter& parameter : list) {
     const std::span<T> value = values_.span().subspan(offset, parameter.count);
-    set_initial(value, parameter.initial, options.seed, parameters_.size());
+    models::set_initial(value, parameter.initial, options.seed, parameters_.size());
     parameters_.push_back({parameter.name, parameter.shape, value, gradients_.span().subspan(offset, parameter.count)});
     offset += padded_count<T>(parameter.count);
   }
-  workspace_ = std::make_unique<Workspace>(options);
 }
 
 template <class T>
@@ -68,10 +76,40 @@ void Gpt<T>::use_gradients(std::span<const Parameter> parameters) {
 }
 
 template <class T>
+std::vector<std::vector<std::string>> Gpt<T>::units() const {
+  std::vector<std::vector<std::string>> names(options_.layers + 1);
+  for (std::size_t p = 0; p < parameters_.size(); ++p)
+    names[GptIndex::unit_of(p, options_.layers)].push_back(parameters_[p].name);
+  return names;
+}
+
+template <class T>
+void Gpt<T>::use_access(ParameterAccess& access) {
+  std::vector<std::size_t> unit_of;
+  for (std::size_t p = 0; p < parameters_.size(); ++p) unit_of.push_back(GptIndex::unit_of(p, options_.layers));
+  use_->borrow(access, unit_of);
+  for (Parameter& parameter : parameters_) parameter.value.data = parameter.gradient.data = nullptr;
+  values_ = {};
+  gradients_ = {};
+}
+
+template <class T>
+void Gpt<T>::set_initial(std::size_t parameter, std::size_t first, TensorView part) const {
+  const GptParameter described = parameters_of(options_).at(parameter);
+  if (part.dtype != dtype_of<T> || first > described.count || part.count > described.count - first) {
+    fail(ErrorCode::invalid_argument, "'" + described.name + "' has " + std::to_string(described.count) +
+                                          " elements of " + std::string(name_of(dtype_of<T>)) + ": there are no " +
+                                          std::to_string(part.count) + " of " + std::string(name_of(part.dtype)) +
+                                          " from " + std::to_string(first) + " on");
+  }
+  models::set_initial(part.as<T>(), described.initial, options_.seed, parameter, first);
+}
+
+template <class T>
 double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, const Listener& listener) {
   const kernels::FloatEnvironment environment;  // of all kernels below
   check_rows(options_, tokens, rows);
-  if (rows == 0) {
+  if (rows == 0 && !use_->borrowed()) {  // else as all others, who communicate
     listener.forward_done();
     for (std::size_t p = parameters_.size(); p-- > 0;) {
       const std::span<T> gradient = parameters_[p].gradient.template as<T>();
@@ -83,7 +121,8 @@ double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, cons
   Workspace& space = *workspace_;
   space.take_rows(options_, tokens.data(), rows, GptPass::training);
   space.dropout = Dropout(options_.dropout, options_.seed, place_);
-  space.forward(options_, parameters_, GptPass::training);
+  space.forward(options_, parameters_, *use_, GptPass::training);
+  auto outer = use_->hold(parameters_, GptIndex::outer_unit);
   const std::size_t positions = space.shape.positions();
   space.head(options_, parameters_, 0, positions);
   kernels::token_cross_entropy<T>({.logits = space.logits.data(),
@@ -92,14 +131,17 @@ double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, cons
                                    .classes = options_.vocabulary,
                                    .losses = space.losses.data(),
                                    .gradient = space.logits.data()});
-  const double loss = kernels::sum(space.losses.data(), positions) / static_cast<double>(positions);
+  const double loss = rows == 0 ? 0.0 : kernels::sum(space.losses.data(), positions) / static_cast<double>(positions);
   listener.forward_done();
+  use_->open_gradients(parameters_, GptIndex::outer_unit);
+  head_backward(listener);
+  outer.release();
   backward(rows, listener);
   return loss;
 }
 
 template <class T>
-void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
+void Gpt<T>::head_backward(const Listener& listener) {
   Workspace& space = *workspace_;
   const std::size_t layers = options_.layers;
   const std::size_t positions = space.shape.positions();
@@ -130,14 +172,26 @@ void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
   listener.ready(gain + 1);
   kernels::column_sum(gradient(gain), gain_terms, positions, width);
   listener.ready(gain);
+}
 
+template <class T>
+void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
+  Workspace& space = *workspace_;
+  const std::size_t layers = options_.layers;
+  const std::size_t positions = space.shape.positions();
+  const std::size_t width = options_.channels;
+  const auto gradient = [&](std::size_t p) { return static_cast<T*>(parameters_[p].gradient.data); };
+  T* delta = space.delta.data();
   const auto announce = [](const void* heard_by, std::size_t p) { static_cast<const Listener*>(heard_by)->ready(p); };
   for (std::size_t l = layers; l-- > 0;) {
+    auto held = use_->hold(parameters_, GptIndex::block_unit(l));
+    use_->open_gradients(parameters_, GptIndex::block_unit(l));
     const BlockCall<T> call = space.block(options_, parameters_, l, GptPass::training);
     const T* input = space.inputs[l].data();
     if (options_.recompute && l + 1 < layers)
       block_forward<T>(call, input, nullptr);  // the last block's are still there
     block_backward(call, input, delta, {&listener, announce, GptIndex::block(l)});
+    held.release();
   }
 
   space.dropout.apply(delta, rows, options_.context * width, GptSite::embedding);
@@ -148,7 +202,8 @@ void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
 }
 
 template <class T>
-TokenEvaluation Gpt<T>::evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses) {
+TokenEvaluation Gpt<T>::evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses,
+                                 std::size_t passes) {
   check_rows(options_, tokens, rows);
   const std::size_t context = options_.context;
   if (!losses.empty() && losses.size() != rows * context) {
@@ -159,11 +214,16 @@ TokenEvaluation Gpt<T>::evaluate(std::span<const std::uint16_t> tokens, std::siz
   Workspace& space = *workspace_;
   space.dropout = {};
   kernels::TreeSum loss_sum;
-  for (std::size_t begin = 0; begin < rows; begin += evaluation_rows) {
+  const std::size_t own_passes = (rows + evaluation_rows - 1) / evaluation_rows;
+  for (std::size_t pass = 0; pass < std::max(own_passes, passes); ++pass) {
+    const std::size_t begin = std::min(rows, pass * evaluation_rows);
     const std::size_t count = std::min(evaluation_rows, rows - begin);
     space.take_rows(options_, tokens.data() + begin * (context + 1), count, GptPass::inference);
-    space.forward(options_, parameters_, GptPass::inference);
+    space.forward(options_, parameters_, *use_, GptPass::inference);
+    auto outer = use_->hold(parameters_, GptIndex::outer_unit);
     space.head(options_, parameters_, 0, count * context);
+    outer.release();
+    if (count == 0) continue;
     double* block_losses = losses.empty() ? space.losses.data() : losses.data() + begin * context;
     kernels::token_cross_entropy<T>({.logits = space.logits.data(),
                                      .targets = space.targets.data(),

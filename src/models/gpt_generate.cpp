@@ -44,8 +44,10 @@ std::span<const T> Gpt<T>::logits(std::span<const std::uint16_t> tokens) {
   const kernels::FloatEnvironment environment;
   workspace_->take_sequence(options_, tokens);
   workspace_->dropout = {};
-  workspace_->forward(options_, parameters_, GptPass::inference);
+  workspace_->forward(options_, parameters_, *use_, GptPass::inference);
+  auto outer = use_->hold(parameters_, GptIndex::outer_unit);
   workspace_->head(options_, parameters_, 0, tokens.size());
+  outer.release();
   return workspace_->logits.span().first(tokens.size() * options_.vocabulary);
 }
 
@@ -64,8 +66,10 @@ std::vector<std::uint16_t> Gpt<T>::generate(std::span<const std::uint16_t> promp
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::size_t length = std::min(text.size(), options_.context);
     workspace_->take_sequence(options_, std::span(text).last(length));
-    workspace_->forward(options_, parameters_, GptPass::inference);
+    workspace_->forward(options_, parameters_, *use_, GptPass::inference);
+    auto outer = use_->hold(parameters_, GptIndex::outer_unit);
     workspace_->head(options_, parameters_, length - 1, 1);
+    outer.release();
     const double u = data::unit_interval(data::philox_at(seed, 2 * i));
     text.push_back(draw<T>(workspace_->logits.span().first(options_.vocabulary), temperature, u));
   }

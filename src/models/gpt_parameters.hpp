@@ -39,6 +39,14 @@ struct GptIndex {
   static constexpr std::size_t final_norm_weight(std::size_t layers) { return block(layers); }
   static constexpr std::size_t final_norm_bias(std::size_t layers) { return block(layers) + 1; }
   static constexpr std::size_t count(std::size_t layers) { return block(layers) + 2; }
+
+  // Units of parameters that are used together: the outer ones, at both ends of a pass, then the blocks.
+  static constexpr std::size_t outer_unit = 0;
+  static constexpr std::size_t block_unit(std::size_t layer) { return layer + 1; }
+  static constexpr std::size_t unit_of(std::size_t parameter, std::size_t layers) {
+    if (parameter < block(0) || parameter >= block(layers)) return outer_unit;
+    return block_unit((parameter - block(0)) / static_cast<std::size_t>(BlockParameter::count));
+  }
 };
 
 /// A parameter before it has memory, and how its values start.

@@ -61,16 +61,26 @@ void Gpt<T>::Workspace::take_sequence(const GptOptions& options, std::span<const
 }
 
 template <class T>
-void Gpt<T>::Workspace::forward(const GptOptions& options, const std::vector<Parameter>& parameters,
-                                GptPass pass) noexcept {
+void Gpt<T>::Workspace::forward(const GptOptions& options, std::vector<Parameter>& parameters, const ParameterUse& use,
+                                GptPass pass) {
+  auto embeddings = use.hold(parameters, GptIndex::outer_unit);
   const auto value = [&](std::size_t p) { return static_cast<const T*>(parameters[p].value.data); };
-  const std::size_t layers = options.layers;
   kernels::embedding(inputs[0].data(), tokens.data(), value(GptIndex::token_embedding),
                      value(GptIndex::position_embedding), shape.positions(), shape.length, shape.channels);
+  embeddings.release();
   dropout.apply(inputs[0].data(), shape.rows, shape.length * shape.channels, GptSite::embedding);
-  for (std::size_t l = 0; l < layers; ++l) {
+  for (std::size_t l = 0; l < options.layers; ++l) {
+    auto held = use.hold(parameters, GptIndex::block_unit(l));
     block_forward(block(options, parameters, l, pass), inputs[l].data(), inputs[l + 1].data());
+    held.release();
   }
+}
+
+template <class T>
+void Gpt<T>::Workspace::head(const GptOptions& options, const std::vector<Parameter>& parameters, std::size_t first,
+                             std::size_t count) noexcept {
+  const auto value = [&](std::size_t p) { return static_cast<const T*>(parameters[p].value.data); };
+  const std::size_t layers = options.layers;
   kernels::layer_norm<T>({.y = normalised.data(),
                           .x = inputs[layers].data(),
                           .gain = value(GptIndex::final_norm_weight(layers)),
@@ -79,14 +89,8 @@ void Gpt<T>::Workspace::forward(const GptOptions& options, const std::vector<Par
                           .inverse_roots = inverse_roots.data(),
                           .rows = shape.positions(),
                           .columns = shape.channels});
-}
-
-template <class T>
-void Gpt<T>::Workspace::head(const GptOptions& options, const std::vector<Parameter>& parameters, std::size_t first,
-                             std::size_t count) noexcept {
   gemm(Form::plain, Form::transposed, count, options.vocabulary, shape.channels,
-       normalised.data() + first * shape.channels,
-       static_cast<const T*>(parameters[GptIndex::token_embedding].value.data), logits.data());
+       normalised.data() + first * shape.channels, value(GptIndex::token_embedding), logits.data());
 }
 
 template struct Gpt<float>::Workspace;

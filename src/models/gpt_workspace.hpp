@@ -5,6 +5,7 @@
 #include "models/gpt_block.hpp"
 #include "models/gpt_parameters.hpp"
 #include "models/gpt_shape.hpp"
+#include "models/parameter_use.hpp"
 #include "trireme/data/aligned_buffer.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -40,9 +41,9 @@ struct Gpt<T>::Workspace {
   /// Takes one sequence without targets.
   void take_sequence(const GptOptions& options, std::span<const std::uint16_t> sequence);
 
-  /// The final norm of `shape`'s tokens: `normalised`.
-  void forward(const GptOptions& options, const std::vector<Parameter>& parameters, GptPass pass) noexcept;
-  /// logits[0 .. count) from positions first to first + count.
+  /// What `shape`'s tokens are behind the last block. Each unit of the parameters is held while it is used.
+  void forward(const GptOptions& options, std::vector<Parameter>& parameters, const ParameterUse& use, GptPass pass);
+  /// The final norm of all positions, and logits[0 .. count) of those from first to first + count. Unit 0 is held.
   void head(const GptOptions& options, const std::vector<Parameter>& parameters, std::size_t first,
             std::size_t count) noexcept;
 

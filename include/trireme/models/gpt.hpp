@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/data/aligned_buffer.hpp"
 #include "trireme/models/sample_place.hpp"
 
@@ -9,10 +10,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <vector>
 
 namespace trireme::models {
+
+class ParameterUse;
 
 struct GptOptions {
   std::size_t vocabulary = 256;  ///< 2 to 65536: tokens are 16 bits; 256 for bytes
@@ -23,6 +27,9 @@ struct GptOptions {
   std::uint64_t seed = 0;
   bool recompute = false;  ///< keep only every block's input and compute the rest again in backward: the same bits
   double dropout = 0.0;    ///< probability, [0, 1): of embeddings, attention weights and both branches of every block
+  /// No memory for values and gradients, and no initial values: parameters() has counts and types alone until use_access()
+  /// lends them memory. For models that no rank holds whole (ZeRO stage 3).
+  bool memory_elsewhere = false;
 };
 
 /// What evaluate() finds: to be added over calls and ranks.
@@ -71,6 +78,19 @@ class Gpt {
   /// Errors: invalid_argument, naming the parameter, and nothing is changed.
   void use_gradients(std::span<const Parameter> parameters);
 
+  /// What belongs together when parameters come and go: both embeddings and the final norm, then every block; for
+  /// DataParallelOptions::units.
+  std::vector<std::vector<std::string>> units() const;
+  /// From here on values and gradients have their memory where `access` says, each unit while it is used; the model's own is
+  /// given back. Every pass then communicates: all ranks take as many, of the same kind, in the same order (a forward_backward
+  /// without rows as well).
+  /// Shape:  its units are units(); must outlive the model's passes.
+  /// Errors: invalid_argument when they are others.
+  void use_access(ParameterAccess& access);
+  /// Elements [first, first + part.count) of the initial values of a parameter: what `Start` says, for
+  /// DataParallelOptions::initial.
+  void set_initial(std::size_t parameter, std::size_t first, TensorView part) const;
+
   /// Where the samples of the next calls of forward_backward stand; only dropout asks. {0, 0} until it is called. Row r has
   /// the masks of (seed, step, first_row + r, layer, element): they do not depend on how a batch is cut into leaves or
   /// over ranks.
@@ -108,9 +128,11 @@ class Gpt {
   /// The number of targets and the sum of their losses, without dropout. Gradients are not touched. Unless empty, `losses`
   /// gets the loss of every target: summed over all ranks' rows in one order, they give a loss whose bits do not depend on
   /// the number of ranks.
-  /// Shape:  tokens as forward_backward; losses empty or rows x context.
+  /// Shape:  tokens as forward_backward; losses empty or rows x context. `passes`: as many passes of evaluation_rows rows are
+  ///         taken at least, the last ones of none: with use_access() all ranks must take as many.
   /// Errors: as forward_backward.
-  TokenEvaluation evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses = {});
+  TokenEvaluation evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses = {},
+                           std::size_t passes = 0);
 
   /// The logits behind every token of one sequence, without dropout.
   /// Shape:  1 to `context` tokens; the result tokens x vocabulary, in the model's memory until its next call.
@@ -142,6 +164,7 @@ class Gpt {
   }
 
   double run(std::span<const std::uint16_t> tokens, std::size_t rows, const Listener& listener);
+  void head_backward(const Listener& listener);
   void backward(std::size_t rows, const Listener& listener);
 
   GptOptions options_;
@@ -149,6 +172,7 @@ class Gpt {
   data::AlignedBuffer<T> gradients_;
   std::vector<Parameter> parameters_;
   SamplePlace place_;
+  std::unique_ptr<ParameterUse> use_;
   std::unique_ptr<Workspace> workspace_;
 };
 
