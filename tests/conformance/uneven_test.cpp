@@ -72,8 +72,9 @@ std::vector<std::size_t> sizes_to_try(int ranks) {
 #ifdef TRIREME_SANITIZED
   return {5, ranks <= 3 ? 40'000u : 700u};
 #else
-  if (ranks > 4) return {1, 700, 9000};
-  return {0, 1, 37, 700, 9000, 80'000};
+  std::vector<std::size_t> sizes{0, 1, 37, 700, 9000};
+  if (ranks == 3) sizes.push_back(80'000);
+  return sizes;
 #endif
 }
 
@@ -104,14 +105,15 @@ TEMPLATE_LIST_TEST_CASE("reduce_scatter with counts gives each rank its slice of
           const Room<In> in(world, arena != (rank % 3 == 2 && about % 2 == 1), count);
           const Room<Out> whole(world, arena, count);
           const Room<Out> own(world, arena, block_of(whole.all(), sizes, rank).size());
-          std::vector<ReduceOp> ops{sum, maximum};
-          if (is_floating(dtype_of<Out>)) {
-            ops.push_back(average);
-            ops.push_back(average_over(37.5));
+          std::vector<ReduceOp> ops{sum};
+          if (about == 700) ops.push_back(maximum);
+          if (is_floating(dtype_of<Out>) && (about == 37 || about == 9000)) {
+            ops.push_back(about == 37 ? average : average_over(37.5));
             ops.push_back(premultiplied_sum(0.25 + rank));
           }
-          for (const auto& op : ops) {
-            for (const int leaves : {ranks, ranks + 3, 2 * ranks}) {
+          for (std::size_t k = 0; k < ops.size(); ++k) {
+            const ReduceOp op = ops[k];
+            for (const int leaves : {ranks, k % 2 == 0 ? ranks + 3 : 2 * ranks}) {
               for (std::size_t i = 0; i < count; ++i) in.all()[i] = rough_value<In>(rank, i);
               const std::span<const In> input = in.all();
               communicator.all_reduce(ConstTensorView(input), TensorView(whole.all()), op, {.leaves = leaves});

@@ -15,7 +15,7 @@ inline FakeMpi& fresh_fake() {
   REQUIRE(handle != nullptr);
   auto& fake = *reinterpret_cast<FakeMpi* (*)()>(::dlsym(handle, "fake_mpi"))();
   fake.behaviour = Behaviour::works;
-  fake.version = 1;
+  fake.version = TRIREME_MPI_TABLE_VERSION;
   fake.serialized = true;
   fake.blocks = false;
   fake.begun = fake.native = fake.freed = fake.finalized = 0;

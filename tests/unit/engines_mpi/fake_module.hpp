@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engines/mpi/module_table.h"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +14,7 @@ enum class Behaviour { works, refuses, fails, never_ends };
 /// What a test tells the fake MPI, and sees of it. The module hands it out as fake_mpi().
 struct FakeMpi {
   Behaviour behaviour = Behaviour::works;
-  std::uint32_t version = 1;
+  std::uint32_t version = TRIREME_MPI_TABLE_VERSION;
   bool serialized = true;
   std::atomic<bool> blocks{false};  ///< making a communicator does not return
   int begun = 0;                    ///< collectives

@@ -37,7 +37,7 @@ TEST_CASE("a module that is missing or none is refused by its file, with what to
 TEST_CASE("a module of another version is refused") {
   auto& fake = testing::fresh_fake();
   REQUIRE(engines::mpi::why_no_module(FAKE_MODULE).empty());
-  fake.version = 2;
+  fake.version = TRIREME_MPI_TABLE_VERSION + 1;
   REQUIRE(has(error_of([] { load_module(FAKE_MODULE); }).message, "another version"));
 }
 
