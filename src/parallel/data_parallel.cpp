@@ -20,7 +20,8 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
       options_(options),
       row_sparse_(row_sparse_parameters(parameters_, options.row_sparse)) {
   const bool with_gradients = !options.gradients_as_bucket_views && options.zero_stage < 2;
-  check_parameters(parameters_, row_sparse_, with_gradients, communicator.device());
+  check_parameters(parameters_, row_sparse_, with_gradients, options.zero_stage < 3, communicator.device());
+  if (options.zero_stage == 3) values_elsewhere_ = are_values_elsewhere(parameters_);
   const bool on_device = parameters_.front().value.device.kind != DeviceKind::cpu;
   if (on_device && (options_.stream.device != parameters_.front().value.device || options_.stream.pointer == nullptr)) {
     fail(ErrorCode::invalid_argument,
@@ -65,6 +66,10 @@ void DataParallelState::place_gradients_on_device(const Communicator& communicat
 }
 
 void DataParallelState::rebind(Communicator communicator) {
+  if (options_.zero_stage == 3 && values_) {
+    fail(ErrorCode::unsupported,
+         "rebind(): at zero_stage 3 no rank has all values: save a checkpoint, and restore it into a new DataParallel");
+  }
   check_sharding(options_, communicator.size(), parameters_.front().value.device.kind != DeviceKind::cpu);
   leaves_ = settle_leaves(options_, communicator.size());
   // When a bucket starts differs between ranks: among the caller's own operations it would stand at different places.
@@ -74,8 +79,9 @@ void DataParallelState::rebind(Communicator communicator) {
 }
 
 void DataParallelState::connect() {
-  compare_parameters(*communicator_, parameters_, row_sparse_, settings_text(options_, leaves_));
-  broadcast_values(*communicator_, parameters_, options_.stream);
+  compare_parameters(*communicator_, parameters_, row_sparse_,
+                     settings_text(options_, leaves_) + (values_elsewhere_ ? ", values null" : ""));
+  if (!values_elsewhere_) broadcast_values(*communicator_, parameters_, options_.stream);
   const OwnLeaves own = own_leaves(options_, leaves_, communicator_->size(), communicator_->rank());
   const bool alike = own_leaves_alike(options_, leaves_, communicator_->size());
   // The same place on all ranks only where all reduce in the same memory.
@@ -86,7 +92,7 @@ void DataParallelState::connect() {
                                 .row_sparse = row_sparse_,
                                 .options = options_,
                                 .leaves = leaves_,
-                                .own_leaves = own.count,
+                                .own_leaves = own.passes,
                                 .alike = alike,
                                 .rounds = own.rounds(),
                                 .views = device_views_.size_bytes() != 0
@@ -94,6 +100,7 @@ void DataParallelState::connect() {
                                              : views_.bytes()};
   step_state_.reset();
   update_.reset();
+  sharded_access_.reset();
   values_.reset();
   sharded_ = nullptr;
   if (options_.zero_stage == 0 && own.rounds() == 1) {
@@ -108,17 +115,33 @@ void DataParallelState::connect() {
   if (parameters_.front().value.device.kind != DeviceKind::cpu)
     device_norm = std::make_shared<DeviceNorm>(*communicator_, options_.stream);
   step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, std::move(device_norm),
-                                            update_.get(), leaves_, own);
+                                            update_.get(), leaves_, own, options_.zero_stage == 3);
   step_ = Step(step_state_.get());
 }
 
 void DataParallelState::share_out() {
   ShardedSynchronizer& gradients = *sharded_;
-  values_ = std::make_unique<GatheredValues>(gradients.group(), parameters_, gradients.plan(), gradients.shards(),
-                                             gradients.buffers(), options_.deadline);
+  if (options_.zero_stage == 3) {
+    Communicator group = gradients.group();
+    std::vector<std::size_t> unit_of;
+    for (std::size_t p = 0; p < parameters_.size(); ++p) unit_of.push_back(gradients.unit_of(p));
+    auto values = std::make_unique<ParameterShards>(ParameterShardsSetup{.group = *group.split(0, group.rank()),
+                                                                         .parameters = parameters_,
+                                                                         .plan = &gradients.plan(),
+                                                                         .shards = &gradients.shards(),
+                                                                         .unit_of = std::move(unit_of),
+                                                                         .units = gradients.units(),
+                                                                         .initial = options_.initial,
+                                                                         .deadline = options_.deadline});
+    sharded_access_ = std::make_unique<ShardedValuesAccess>(*values, gradients);
+    values_ = std::move(values);
+  } else {
+    values_ = std::make_unique<GatheredValues>(gradients.group(), parameters_, gradients.plan(), gradients.shards(),
+                                               gradients.buffers(), options_.deadline);
+  }
   update_ = std::make_unique<ShardedUpdate>(gradients.group(), parameters_, gradients.shards(), row_sparse_, *values_,
                                             options_.deadline);
-  if (options_.zero_stage < 2) return;
+  if (options_.zero_stage != 2) return;
   if (!access_) access_ = std::make_unique<WholeValuesAccess>(parameters_);
   access_->use(gradients);
 }
@@ -131,6 +154,17 @@ layout::Interval DataParallelState::owned(std::size_t parameter) const {
   return sharded_ != nullptr ? sharded_->owned(parameter) : layout::Interval{0, parameters_[parameter].value.count};
 }
 
+TensorView DataParallelState::owned_value(std::size_t parameter) {
+  const layout::Interval elements = owned(parameter);
+  if (values_ && !row_sparse_[parameter]) return values_->part(parameter);
+  const TensorView& value = parameters_[parameter].value;
+  return {value.data, elements.size(), value.dtype, value.device};
+}
+
+void DataParallelState::values_written() {
+  if (values_) values_->after_update();
+}
+
 layout::Interval DataParallelState::owned(std::string_view parameter) const {
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     if (parameters_[p].name == parameter) return owned(p);
@@ -139,6 +173,7 @@ layout::Interval DataParallelState::owned(std::string_view parameter) const {
 }
 
 ParameterAccess& DataParallelState::access() {
+  if (sharded_access_) return *sharded_access_;
   if (!access_) {
     fail(ErrorCode::invalid_argument, "access(): zero_stage is " + std::to_string(options_.zero_stage) +
                                           ", where values and gradients stay in the caller's memory");
@@ -172,7 +207,7 @@ bool DataParallelState::next_step() {
 
 }  // namespace parallel
 
-void Shard::weight(double weight) { step_->synchronizer().set_weight(weight); }
+void Shard::weight(double weight) { step_->set_weight(weight); }
 void Shard::ready(std::size_t parameter) { step_->synchronizer().ready(parameter); }
 void Shard::ready_rows(std::size_t parameter, std::span<const std::uint32_t> rows) {
   step_->synchronizer().ready_rows(parameter, rows);
@@ -245,8 +280,16 @@ void DataParallel::request_checkpoint() { state_->synchronizer().request_checkpo
 void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
 layout::Interval DataParallel::owned(std::size_t parameter) const { return state_->owned(parameter); }
 layout::Interval DataParallel::owned(std::string_view parameter) const { return state_->owned(parameter); }
+TensorView DataParallel::owned_value(std::size_t parameter) { return state_->owned_value(parameter); }
+std::vector<Parameter> DataParallel::owned_parameters() {
+  std::vector<Parameter> list = state_->parameters();
+  for (std::size_t p = 0; p < list.size(); ++p) list[p].value = state_->owned_value(p);
+  return list;
+}
+void DataParallel::values_written() { state_->values_written(); }
 ParameterAccess& DataParallel::access() { return state_->access(); }
 std::string DataParallel::explain() const { return state_->synchronizer().explain(); }
+Bytes DataParallel::value_memory() const { return state_->value_memory(); }
 Bytes DataParallel::gradient_memory() const { return state_->synchronizer().gradient_memory(); }
 int DataParallel::logical_shards() const { return state_->leaves(); }
 const std::vector<Parameter>& DataParallel::parameters() const { return state_->parameters(); }

@@ -4,6 +4,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
+#include <algorithm>
 #include <bit>
 
 namespace trireme::parallel {
@@ -50,7 +51,10 @@ void check_sharding(const DataParallelOptions& options, int ranks, bool on_devic
   const int stage = options.zero_stage;
   const std::string stage_text = "zero_stage is " + std::to_string(stage);
   if (stage < 0 || stage > 3) refuse_option(stage_text + "; stages are 0 to 3");
-  if (stage == 3) fail(ErrorCode::unsupported, stage_text + "; this version has stages 0 to 2");
+  if (stage == 3 && !options.row_sparse.empty()) {
+    fail(ErrorCode::unsupported,
+         stage_text + ", with row_sparse parameters: they are whole on every rank, which stages 0 to 2 take");
+  }
   if (options.shard_group < 0 || (options.shard_group != 0 && ranks % options.shard_group != 0)) {
     refuse_option("shard_group is " + std::to_string(options.shard_group) + ", which does not divide the " +
                   std::to_string(ranks) + " ranks");
@@ -95,9 +99,12 @@ std::string settings_text(const DataParallelOptions& options, int leaves) {
 
 OwnLeaves own_leaves(const DataParallelOptions& options, int leaves, int ranks, int rank) {
   if (options.leaf_assignment == LeafAssignment::cyclic && leaves > ranks)
-    return {.first = rank, .count = leaves / ranks, .stride = ranks};
-  const auto block = layout::leaf_blocks(leaves, ranks)[static_cast<std::size_t>(rank)];
-  return {.first = block.first, .count = block.count};
+    return {.first = rank, .count = leaves / ranks, .stride = ranks, .passes = leaves / ranks};
+  const auto blocks = layout::leaf_blocks(leaves, ranks);
+  const auto& block = blocks[static_cast<std::size_t>(rank)];
+  int most = 0;
+  for (const auto& each : blocks) most = std::max(most, each.count);
+  return {.first = block.first, .count = block.count, .passes = options.zero_stage == 3 ? most : block.count};
 }
 
 bool own_leaves_alike(const DataParallelOptions& options, int leaves, int ranks) {

@@ -23,6 +23,9 @@ struct OwnLeaves {
   int first = 0;
   int count = 1;
   int stride = 1;
+  /// Passes of a step: count, or at stage 3, where passes communicate, as many as the rank has that has most; those behind the
+  /// own leaves are of weight 0, identities behind the fold's last leaf, where they change no bracket.
+  int passes = 1;
   /// In which leaves are reduced: count, when they are dealt out in turn; else 1.
   int rounds() const { return stride == 1 ? 1 : count; }
   int leaf(int index) const { return first + index * stride; }

@@ -5,6 +5,7 @@
 #include "parallel/sharded_synchronizer.hpp"
 #include "parallel/sharded_update.hpp"
 #include "parallel/sharded_values.hpp"
+#include "parallel/sharded_values_access.hpp"
 #include "parallel/step_state.hpp"
 #include "parallel/whole_values_access.hpp"
 #include "trireme/parallel/data_parallel.hpp"
@@ -38,6 +39,9 @@ class DataParallelState {
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
   ParameterAccess& access();
+  TensorView owned_value(std::size_t parameter);
+  void values_written();
+  Bytes value_memory() const { return values_ ? values_->memory() : Bytes{}; }
   /// Null: the next loop has none.
   void set_sampler(data::DistributedSampler* sampler) { sampler_ = sampler; }
 
@@ -51,17 +55,19 @@ class DataParallelState {
   std::optional<Communicator> communicator_;  ///< its own: split from the caller's
   std::vector<Parameter> parameters_;
   DataParallelOptions options_;
-  std::vector<bool> row_sparse_;  ///< per parameter
+  std::vector<bool> row_sparse_;   ///< per parameter
+  bool values_elsewhere_ = false;  ///< no rank has all of them
   DeviceMemory
       device_views_;   ///< the gradients on a device, where they are bucket views: for good, whoever the ranks are
   ArenaBuffer views_;  ///< the same on the host
   ArenaBuffer row_gradients_;  ///< of row-sparse parameters that came without
   int leaves_ = 1;
   std::unique_ptr<BucketedSynchronizer> synchronizer_;
-  ShardedSynchronizer* sharded_ = nullptr;     ///< the same, where there are owners
-  std::unique_ptr<ShardedValues> values_;      ///< from stage 1 on
-  std::unique_ptr<ShardedUpdate> update_;      ///< the same
-  std::unique_ptr<WholeValuesAccess> access_;  ///< of stage 2; for good
+  ShardedSynchronizer* sharded_ = nullptr;               ///< the same, where there are owners
+  std::unique_ptr<ShardedValues> values_;                ///< from stage 1 on
+  std::unique_ptr<ShardedUpdate> update_;                ///< the same
+  std::unique_ptr<ShardedValuesAccess> sharded_access_;  ///< of stage 3
+  std::unique_ptr<WholeValuesAccess> access_;            ///< of stage 2; for good
   std::unique_ptr<StepState> step_state_;
   Step step_{nullptr};
   data::DistributedSampler* sampler_ = nullptr;

@@ -78,7 +78,7 @@ void check_place(const Parameter& parameter, const std::string& which, Device fi
 }  // namespace
 
 void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients,
-                      std::optional<Device> device) {
+                      bool with_values, std::optional<Device> device) {
   std::set<std::string> names;
   if (parameters.empty()) fail(ErrorCode::invalid_argument, "the parameter list is empty");
   for (std::size_t p = 0; p < parameters.size(); ++p) {
@@ -101,12 +101,14 @@ void check_parameters(std::span<const Parameter> parameters, const std::vector<b
       fail(ErrorCode::invalid_argument, which + ": its first dimension has to number its rows in 32 bits");
     }
     const bool given = with_gradients || (row_sparse[p] && each.gradient.data != nullptr);
-    if (count != 0 && (each.value.data == nullptr || (with_gradients && each.gradient.data == nullptr))) {
+    const bool lacks_value = with_values && each.value.data == nullptr;
+    if (count != 0 && (lacks_value || (with_gradients && each.gradient.data == nullptr))) {
       fail(ErrorCode::invalid_argument, which + (with_gradients ? ": value or gradient is null" : ": value is null"));
     }
     const auto value = reinterpret_cast<std::uintptr_t>(each.value.data);
     const auto gradient = reinterpret_cast<std::uintptr_t>(each.gradient.data);
-    if (given && value < gradient + each.gradient.size_bytes() && gradient < value + each.value.size_bytes()) {
+    if (given && value != 0 && value < gradient + each.gradient.size_bytes() &&
+        gradient < value + each.value.size_bytes()) {
       fail(ErrorCode::invalid_argument, which + ": value and gradient share memory");
     }
     check_place(each, which, parameters.front().value.device, device);
@@ -171,6 +173,18 @@ void compare_samplers(Communicator& communicator, const data::SamplerState& stat
     const auto texts = gather_texts(communicator, mine);
     refuse("samplers differ", rank, texts[static_cast<std::size_t>(rank)], texts[0]);
   }
+}
+
+bool are_values_elsewhere(std::span<const Parameter> parameters) {
+  const Parameter *with = nullptr, *without = nullptr;
+  for (const Parameter& each : parameters) {
+    if (each.value.count != 0) (each.value.data != nullptr ? with : without) = &each;
+  }
+  if (with != nullptr && without != nullptr) {
+    fail(ErrorCode::invalid_argument, "'" + without->name + "' comes without values, but '" + with->name +
+                                          "' with them: give all parameters memory, or none");
+  }
+  return without != nullptr;
 }
 
 void broadcast_values(Communicator& communicator, std::span<const Parameter> parameters, Stream stream) {

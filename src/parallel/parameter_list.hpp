@@ -14,13 +14,16 @@
 namespace trireme::parallel {
 
 /// Refuses a list no rank could train with. `with_gradients`: gradients have memory; else only type and count are read, but
-/// of row-sparse parameters (a flag each), whose gradients have memory or none.
+/// of row-sparse parameters (a flag each), whose gradients have memory or none. `with_values`: so have values.
 /// All lie in host memory, or all on `device`, where nothing is row-sparse.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
 ///         memory, value and gradient in one place, a row-sparse one without rows, memory in different places; unsupported:
 ///         dtypes other than f32, f64, f16 and bf16, device memory in a world without a device, row-sparse on a device.
 void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients,
-                      std::optional<Device> device);
+                      bool with_values, std::optional<Device> device);
+
+/// Whether values come without memory: all of them or none.  Errors: invalid_argument naming one that does and one that does not.
+bool are_values_elsewhere(std::span<const Parameter> parameters);
 
 /// Compares the lists (names, shapes, dtypes, order, which are row-sparse) and `settings` of all ranks. Collective.
 /// Errors: mismatch, the same on every rank, naming the first difference and both sides.

@@ -170,11 +170,19 @@ void ParameterShards::release(std::size_t unit) {
   if (--given.holds == 0 && !alone() && expected_ != unit) drop(given);
 }
 
+std::size_t ParameterShards::unit_of(std::size_t parameter) const {
+  check_parameter("unit_of()", parameter);
+  return unit_of_[parameter];
+}
+
+void ParameterShards::check_parameter(const char* call, std::size_t parameter) const {
+  if (parameter < parameters_.size()) return;
+  fail(ErrorCode::invalid_argument, std::string(call) + ": there is no parameter " + std::to_string(parameter) +
+                                        " among " + std::to_string(parameters_.size()));
+}
+
 TensorView ParameterShards::value(std::size_t parameter) {
-  if (parameter >= parameters_.size()) {
-    fail(ErrorCode::invalid_argument, "value(): there is no parameter " + std::to_string(parameter) + " among " +
-                                          std::to_string(parameters_.size()));
-  }
+  check_parameter("value()", parameter);
   const Unit& unit = units_[unit_of_[parameter]];
   if (unit.holds == 0) {
     fail(ErrorCode::invalid_argument, "value(): '" + parameters_[parameter].name + "' is in unit " +

@@ -50,8 +50,10 @@ class ParameterShards final : public ShardedValues {
   TensorView part(std::size_t parameter) override;
   /// No unit may be held. What was gathered before is gone.
   void after_update() override;
+  Bytes memory() const override { return {part_bytes_.value + whole_bytes().value}; }
 
   std::size_t units() const { return units_.size(); }
+  std::size_t unit_of(std::size_t parameter) const;
   void acquire(std::size_t unit);
   void release(std::size_t unit);
   /// Of a unit that is held.
@@ -94,6 +96,7 @@ class ParameterShards final : public ShardedValues {
   void place(const ParameterShardsSetup& setup);
   void fill(const ParameterShardsSetup& setup);
   Unit& checked(const char* call, std::size_t unit);
+  void check_parameter(const char* call, std::size_t parameter) const;
   bool alone() const { return group_.size() == 1; }
   void start(Unit& unit);
   void finish(Unit& unit);

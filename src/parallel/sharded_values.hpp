@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/bytes.hpp"
 #include "trireme/base/tensor_view.hpp"
 
 #include <cstddef>
@@ -18,6 +19,8 @@ class ShardedValues {
   /// The parts have been updated on every rank: whoever reads values from now on reads new ones. Collective over the ranks
   /// that share them.
   virtual void after_update() = 0;
+  /// Arena memory that they take, for good or for now.
+  virtual Bytes memory() const { return {}; }
 };
 
 }  // namespace trireme::parallel

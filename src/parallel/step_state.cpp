@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace trireme::parallel {
@@ -35,16 +36,21 @@ bool StepState::next_shard() {
     in_shard_ = false;
     ++passed_;
   }
-  if (!numbered_ && passed_ < own_.count) {
+  if (!numbered_ && passed_ < own_.passes) {
+    if (own_.passes != own_.count) {
+      fail(ErrorCode::unsupported,
+           "steps() without a sampler at zero_stage 3 take as many leaves on every rank: choose logical_shards so");
+    }
     shard_.samples_ = {};
     synchronizer_.begin_leaf(1.0);
     in_shard_ = true;
     return true;
   }
-  while (passed_ < own_.count) {
-    shard_.samples_ = data::DistributedSampler::leaf(batch_, leaves_, own_.leaf(passed_));
+  while (passed_ < own_.passes) {
+    shard_.samples_ = passed_ < own_.count ? data::DistributedSampler::leaf(batch_, leaves_, own_.leaf(passed_))
+                                           : std::span<const std::uint32_t>{};
     synchronizer_.begin_leaf(static_cast<double>(shard_.samples_.size()));
-    if (!shard_.samples_.empty()) {
+    if (!shard_.samples_.empty() || passes_all_) {
       in_shard_ = true;
       return true;
     }
@@ -54,8 +60,19 @@ bool StepState::next_shard() {
   return false;
 }
 
+void StepState::set_weight(double weight) {
+  if (numbered_ && in_shard_ && shard_.samples_.empty() && weight != 0.0) {
+    fail(ErrorCode::invalid_argument, "weight(): a shard without samples has weight 0, not " + std::to_string(weight));
+  }
+  synchronizer_.set_weight(weight);
+}
+
 StepOutcome StepState::reduce() {
   if (reduced_) fail(ErrorCode::invalid_argument, "reduce() is called twice in one step");
+  if (!started_ && passes_all_) {
+    fail(ErrorCode::invalid_argument,
+         "reduce(): at zero_stage 3 every rank passes all its shards, also those without samples: iterate shards()");
+  }
   // A rank whose leaves are all empty, or that has run out of data, needs no loop.
   if (!started_) numbered_ ? static_cast<void>(restart_shards()) : pass_empty_leaves();
   outcome_ = synchronizer_.reduce();
@@ -157,7 +174,7 @@ StepOutcome StepState::abandon() {
 
 void StepState::pass_empty_leaves() {
   started_ = true;
-  for (; passed_ < own_.count; ++passed_) {
+  for (; passed_ < own_.passes; ++passed_) {
     synchronizer_.begin_leaf(0.0);
     synchronizer_.end_leaf();
   }

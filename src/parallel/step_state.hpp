@@ -19,21 +19,24 @@ namespace trireme::parallel {
 class StepState {
  public:
   StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
-            std::shared_ptr<DeviceNorm> device_norm, ShardedUpdate* sharded, int leaves, const OwnLeaves& own)
+            std::shared_ptr<DeviceNorm> device_norm, ShardedUpdate* sharded, int leaves, const OwnLeaves& own,
+            bool passes_all)
       : synchronizer_(synchronizer),
         trace_(trace),
         parameters_(parameters),
         device_norm_(std::move(device_norm)),
         sharded_(sharded),
         leaves_(leaves),
-        own_(own) {
+        own_(own),
+        passes_all_(passes_all) {
     shard_.step_ = this;
   }
 
   /// The step at the cursor of `sampler`; null: a step without samples, `number`.
   void begin(data::DistributedSampler* sampler, std::uint64_t number = 0);
-  /// To the next own leaf with samples, accounting for the empty ones; false at the end.
+  /// To the next own leaf with samples, accounting for the empty ones, unless every leaf is passed; false at the end.
   bool next_shard();
+  void set_weight(double weight);
   bool restart_shards();
   StepOutcome reduce();
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options);
@@ -68,6 +71,7 @@ class StepState {
   ShardedUpdate* sharded_;                   ///< null: every rank updates all
   int leaves_;
   OwnLeaves own_;
+  bool passes_all_;  ///< passes over leaves communicate: every rank takes all of its own, empty ones too
   data::SamplerCursor cursor_{};
   std::span<const std::uint32_t> batch_{};
   bool numbered_ = true;                         ///< batch_ says which samples

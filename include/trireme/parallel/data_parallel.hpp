@@ -42,22 +42,27 @@ struct DataParallelOptions {
                        ///< must agree; 0: whatever V says
   /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of
   /// optimizer state. 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two
-  /// buckets of gradients under way; 3: values too (not in this version). Gradients are reduce-scattered, each rank
-  /// updates the elements that it owns, and values are all-gathered: as many bytes on the wire as by all_reduce. Changes
-  /// no bit.
+  /// buckets of gradients under way; 3: values too, (N + G + K)/P, two units of values in use and two buckets. Gradients are reduce-scattered, each rank
+  /// updates the elements that it owns, and values are all-gathered: as many bytes on the wire as by all_reduce, at stage 3
+  /// half as many more, as values are gathered for the forward and for the backward pass. Changes no bit.
   ///
   /// From stage 1 on apply() is collective, Step::gradient() is the part that this rank owns, until apply(), and buckets
   /// keep their order (rebuild_buckets). The optimizer keeps state of owned elements alone: after rebind() to another number
   /// of ranks they are others, and apply() refuses what it kept (invalid_argument naming the parameter) unless a checkpoint
   /// was restored in between. Row-sparse parameters are not shared out: every rank keeps all of their state, which a
   /// checkpoint of parts (checkpoint::OptimizerState with owners) does not save.
+  ///
+  /// At stage 3 a model asks for values, and for room for gradients, through DataParallel::access(), unit by unit, and so
+  /// communicates in its passes: every rank iterates all its shards, and runs a pass of those that have no samples as well
+  /// (Shard::samples() may be empty). Values given are read once, rank 0's counting, and not used again; null ones come from
+  /// `initial`. No rebind(): save a checkpoint and restore it into a new DataParallel.
   /// Shape:  host memory. Any sizes: parameters are cut at multiples of 4096 elements, and a rank may own nothing of a
   ///         bucket. At stage 2 gradients given may be null: access() then says where to write.
   /// Cost:   stage 2 with several own leaves in a block folds whole gradients, in as much memory as stage 1: see
   ///         leaf_assignment. Without overlap, or when gradients become ready in another order than that of the buckets,
   ///         more buckets are held.
-  /// Errors: invalid_argument for a stage that there is not, at stage 2 for gradients_as_bucket_views; unsupported for
-  ///         parameters in device memory.
+  /// Errors: invalid_argument for a stage that there is not, from stage 2 on for gradients_as_bucket_views; unsupported for
+  ///         parameters in device memory, and at stage 3 for row_sparse.
   int zero_stage = 0;
   /// Shards are cut between tensors only: for rules that see whole tensors (Adafactor, Muon).
   bool zero_whole_tensors = false;
@@ -150,7 +155,7 @@ inline constexpr const char* steps_track = "steps";
 /// One leaf of the global batch, owned by this rank: a pass of backward.
 class Shard {
  public:
-  /// Indices of its samples. Never empty: leaves without samples are accounted for without a pass.
+  /// Indices of its samples. Never empty, leaves without samples being accounted for without a pass, but at zero_stage 3.
   std::span<const std::uint32_t> samples() const { return samples_; }
   /// Replaces the leaf's weight in the mean, samples().size(): tokens, say. Before the first ready() of this shard.
   /// 0 leaves the shard out.  Errors: invalid_argument unless finite and >= 0.
@@ -301,16 +306,28 @@ class DataParallel {
   /// parameters.  Errors: invalid_argument when there is no such parameter.
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
-  /// Where models find values and room for gradients, at stage 2. Values are whole and stay where they are: acquire() and
-  /// release() do nothing. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a
+  /// Where models find values and room for gradients, from stage 2 on. At stage 2 values are whole and stay where they are, and
+  /// acquire() and release() do nothing; at stage 3 a unit's values are gathered when it is acquired, the unit expected next
+  /// beside it. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a
   /// parameter of which it was not asked for is read from its own gradient. It stays the same object through rebind().
   /// Of row-sparse parameters it is their gradients' memory, in no unit.
-  /// Errors: invalid_argument at other stages; of gradient(p): outside of a shard.
+  /// Errors: invalid_argument below stage 2; of gradient(p): outside of a shard.
   ParameterAccess& access();
+  /// The values of the elements owned(): at stage 3 the only ones that this rank keeps. For checkpoints, averages of weights
+  /// and optimizers of others.  Errors: as owned().
+  TensorView owned_value(std::size_t parameter);
+  /// The list with owned_value() in place of the values: what checkpoint::ParameterState takes, with owned(), at stage 3.
+  std::vector<Parameter> owned_parameters();
+  /// Owned values have been written by others than apply(), on every rank: whoever reads values from now on reads the new ones.
+  /// Collective from stage 1 on, below without effect.  Errors: invalid_argument while a unit is held.
+  void values_written();
   /// How gradients travel, and why, in a sentence.
   std::string explain() const;
   /// Arena or device memory that gradients take on this rank now, caller's memory and row-sparse parameters apart.
   Bytes gradient_memory() const;
+  /// Arena memory that values take on this rank now, at zero_stage 3: the parts owned and the units that are whole. Below 0:
+  /// values are the caller's.
+  Bytes value_memory() const;
 
   int logical_shards() const;
   /// The list it was given; with gradients_as_bucket_views each gradient is where DataParallel wants it.

@@ -246,7 +246,6 @@ TEST_CASE("sharding that cannot be is refused by name") {
   const auto invalid = ErrorCode::invalid_argument;
   refused(invalid, "zero_stage is 4; stages are 0 to 3", 1, {.zero_stage = 4});
   refused(invalid, "zero_stage is -1", 1, {.zero_stage = -1});
-  refused(ErrorCode::unsupported, "zero_stage is 3; this version has stages 0 to 2", 2, {.zero_stage = 3});
   refused(invalid, "shard_group is 2, which does not divide the 3 ranks", 3, {.zero_stage = 1, .shard_group = 2});
   refused(invalid, "shard_group is -1", 2, {.zero_stage = 1, .shard_group = -1});
   refused(invalid, "takes a power of two of ranks, and there are 3", 3, {.leaf_assignment = LeafAssignment::cyclic});
