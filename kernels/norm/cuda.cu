@@ -48,14 +48,17 @@ template <class Format, unsigned capacity>
 struct SquaresBody {
   static constexpr const char* name = "trireme_squares";
   static constexpr unsigned threads = group_threads;
-  static constexpr unsigned phases = 6;
-  struct Shared {
-    double sum[group_threads];
-  };
+  static constexpr unsigned phases = 7;
   using Raw = typename Format::Raw;
   static constexpr unsigned lanes = lanes_per_thread(sizeof(Raw));
   static constexpr unsigned threads_per_block = 8 / lanes;
-  static constexpr unsigned rows_at_once = 8;
+  /// Few threads have many bytes to read: 16 bytes of 16-bit elements are a row of a block, and 124 million of them only 950
+  /// groups, seven for each multiprocessor of a large device.
+  static constexpr unsigned rows_at_once = sizeof(Raw) < 4 ? 16 : 8;
+  struct Shared {
+    double lane[blocks_per_group(sizeof(Raw)) * 8];  // of each block
+    double sum[group_threads];
+  };
 
   PieceList<Squared, capacity> list;
   double* groups;
@@ -70,12 +73,15 @@ struct SquaresBody {
       const std::size_t begin = place.thread / threads_per_block * block_elements;
       if (begin < left) {
         const std::size_t size = left - begin < block_elements ? left - begin : block_elements;
-        shared.sum[place.thread] = lanes_of(static_cast<const Raw*>(tensor.data) + first + begin, size,
-                                            place.thread % threads_per_block * lanes);
+        add_lanes(static_cast<const Raw*>(tensor.data) + first + begin, size, place.thread % threads_per_block * lanes,
+                  shared.lane + place.thread / threads_per_block * 8);
       }
+    } else if constexpr (phase == 1) {
+      if (place.thread / threads_per_block * block_elements < left)
+        shared.sum[place.thread] = tree_of(shared.lane + place.thread * lanes);
     } else {
       // A level of the tree: of lanes first, then of blocks. What has no neighbour goes up as it is.
-      constexpr unsigned distance = 1u << (phase - 1);
+      constexpr unsigned distance = 1u << (phase - 2);
       const std::size_t blocks = (left + block_elements - 1) / block_elements;
       const std::size_t active = blocks * threads_per_block;
       if (place.thread % (2 * distance) == 0 && place.thread + distance < (active < threads ? active : threads))
@@ -84,32 +90,45 @@ struct SquaresBody {
     }
   }
 
-  /// Lanes `lane` to `lane` + lanes - 1 of a block, and the tree over them.
-  TRIREME_DEVICE static double lanes_of(const Raw* block, std::size_t size, unsigned lane) {
+  /// The sums of `lanes` lanes of a block, to their places in `sums`. Where the block begins between two vectors, its first
+  /// `head` elements are apart, and thread `first` / lanes has the lanes from `head` + `first` on, counted round: in that way
+  /// whole vectors are read wherever a tensor begins. A lane's elements come in ascending order in any case.
+  TRIREME_DEVICE static void add_lanes(const Raw* block, std::size_t size, unsigned first, double* sums) {
+    const unsigned head = (0 - static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(block) / sizeof(Raw))) % lanes;
     double sum[lanes] = {};
-    const std::size_t rows = size / 8;
-    const Raw* const mine = block + lane;
+    if (first == 8 - lanes) {
+      TRIREME_UNROLL
+      for (unsigned l = 0; l < lanes; ++l) {
+        const unsigned element = head + l - lanes;  // of the head, or far behind it
+        if (element < head && element < size) add_square(sum[l], block[element]);
+      }
+    }
+    const std::size_t behind = size > head ? size - head : 0;
+    const Raw* const mine = block + head + first;
+    const std::size_t rows = behind / 8;
     std::size_t row = 0;
-    if (reinterpret_cast<std::uintptr_t>(mine) % (lanes * sizeof(Raw)) == 0) {
-      for (; row + rows_at_once <= rows; row += rows_at_once) {
-        Run<Raw, lanes> loaded[rows_at_once];
+    for (; row + rows_at_once <= rows; row += rows_at_once) {
+      Run<Raw, lanes> loaded[rows_at_once];
+      TRIREME_UNROLL
+      for (unsigned r = 0; r < rows_at_once; ++r) loaded[r] = load_run<lanes>(mine + (row + r) * 8);
+      TRIREME_UNROLL
+      for (unsigned r = 0; r < rows_at_once; ++r) {
         TRIREME_UNROLL
-        for (unsigned r = 0; r < rows_at_once; ++r) loaded[r] = load_run<lanes>(mine + (row + r) * 8);
-        TRIREME_UNROLL
-        for (unsigned r = 0; r < rows_at_once; ++r) {
-          TRIREME_UNROLL
-          for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], loaded[r].element[l]);
-        }
+        for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], loaded[r].element[l]);
       }
     }
     for (; row < rows; ++row) {
+      const Run<Raw, lanes> loaded = load_run<lanes>(mine + row * 8);
       TRIREME_UNROLL
-      for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], mine[row * 8 + l]);
+      for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], loaded.element[l]);
     }
     TRIREME_UNROLL
     for (unsigned l = 0; l < lanes; ++l) {
-      if (rows * 8 + lane + l < size) add_square(sum[l], mine[rows * 8 + l]);
+      if (rows * 8 + first + l < behind) add_square(sum[l], mine[rows * 8 + l]);
+      sums[(head + first + l) % 8] = sum[l];
     }
+  }
+  TRIREME_DEVICE static double tree_of(const double* sum) {
     if constexpr (lanes == 2) return sum[0] + sum[1];
     if constexpr (lanes == 4) return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     if constexpr (lanes == 8) return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));

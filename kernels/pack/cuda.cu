@@ -51,7 +51,10 @@ struct PlainPack {
 
 // --- fast ---------------------------------------------------------------------------------------------------------------
 
-template <class To, class From>
+/// What the source of a run is loaded in: pieces of as many elements, since the buffer's ranges begin where the tensors before
+/// end, seldom where a vector does. The destination is written in whole vectors; where the source's do not lie under them,
+/// it is read in words, all of a thread's before the first is used.
+template <class To, class From, unsigned piece>
 struct Converted {
   static constexpr unsigned width = run_width<typename To::Raw, typename From::Raw>;
   static constexpr unsigned unroll = 4;
@@ -63,7 +66,18 @@ struct Converted {
 
   template <unsigned n>
   TRIREME_DEVICE Run<typename From::Raw, n> load(std::size_t index) const {
-    return load_run<n>(source + index);
+    if constexpr (n <= piece) {
+      return load_run<n>(source + index);
+    } else {
+      Run<typename From::Raw, n> run;
+      TRIREME_UNROLL
+      for (unsigned p = 0; p < n; p += piece) {
+        const auto part = load_run<piece>(source + index + p);
+        TRIREME_UNROLL
+        for (unsigned e = 0; e < piece; ++e) run.element[p + e] = part.element[e];
+      }
+      return run;
+    }
   }
   template <unsigned n>
   TRIREME_DEVICE void finish(std::size_t index, const Run<typename From::Raw, n>& loaded) const {
@@ -93,12 +107,24 @@ struct FastPack {
     const Range& range = list.piece[which];
     const std::size_t begin = part * part_elements;
     const std::size_t left = range.count - begin;
-    const Converted<To, From> work{static_cast<typename To::Raw*>(range.destination) + begin,
-                                   static_cast<const typename From::Raw*>(range.source) + begin, scale};
-    const RunOperand operands[] = {{work.destination, sizeof(typename To::Raw)},
-                                   {work.source, sizeof(typename From::Raw)}};
-    const Cut cut = cut_into_runs(left < part_elements ? left : part_elements, work.width, operands, 2);
-    run_share<threads>(work, cut, 0, 1, place.thread);
+    auto* const destination = static_cast<typename To::Raw*>(range.destination) + begin;
+    const auto* const source = static_cast<const typename From::Raw*>(range.source) + begin;
+    constexpr unsigned width = Converted<To, From, 1>::width;
+    const RunOperand written{destination, sizeof(typename To::Raw)};
+    const Cut cut = cut_into_runs(left < part_elements ? left : part_elements, width, &written, 1);
+    // Of the first run, and so of all.
+    const auto aligned = reinterpret_cast<std::uintptr_t>(source + cut.head);
+    if (aligned % (width * sizeof(typename From::Raw)) == 0) return share<width>(destination, source, cut, place);
+    if constexpr (sizeof(typename From::Raw) == 2) {
+      if (aligned % 4 == 0) return share<2>(destination, source, cut, place);
+    }
+    share<1>(destination, source, cut, place);
+  }
+
+  template <unsigned piece>
+  TRIREME_DEVICE void share(typename To::Raw* destination, const typename From::Raw* source, const Cut& cut,
+                            device::Place place) const {
+    run_share<threads>(Converted<To, From, piece>{destination, source, scale}, cut, 0, 1, place.thread);
   }
 };
 

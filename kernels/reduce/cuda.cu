@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/device_elements.hpp"
 #include "kernels/device_runs.hpp"
+#include "kernels/reduce/grouped_program.hpp"
 #include "kernels/reduce/reduce_device.hpp"
 
 #include <bitset>
@@ -191,6 +192,77 @@ struct SumOfFew {
   }
 };
 
+// --- fast: sums of many sources, a group of them after the other in registers -------------------------------------------------
+
+template <class S, class D>
+struct SumOfMany {
+  static constexpr const char* name = "trireme_sum_of_many";
+  using Source = typename S::Raw;
+  using Value = typename S::Value;
+  using Output = typename D::Raw;
+  static constexpr unsigned width = run_width<Source, Output>;
+  static constexpr unsigned unroll = 1;
+
+  const Source* sources[GroupedProgram::most_sources];
+  GroupedProgram program;
+  bool divides;
+  Value divisor;
+  Output* destination;
+  Output* also;
+
+  struct Later {};
+  template <unsigned n>
+  struct Values {
+    Value element[n];
+  };
+  template <unsigned n>
+  struct Loading {
+    const SumOfMany& work;
+    std::size_t index;
+    TRIREME_DEVICE Run<Source, n> operator()(unsigned source) const {
+      return load_run<n>(work.sources[source] + index);
+    }
+  };
+  template <unsigned n>
+  struct Widening {
+    TRIREME_DEVICE Values<n> operator()(const Run<Source, n>& raw) const {
+      Values<n> values;
+      TRIREME_UNROLL
+      for (unsigned e = 0; e < n; ++e) values.element[e] = S::widen(raw.element[e]);
+      return values;
+    }
+  };
+  template <unsigned n>
+  struct Adding {
+    TRIREME_DEVICE Values<n> operator()(const Values<n>& left, const Values<n>& right) const {
+      Values<n> sum;
+      TRIREME_UNROLL
+      for (unsigned e = 0; e < n; ++e) sum.element[e] = left.element[e] + right.element[e];
+      return sum;
+    }
+  };
+
+  template <unsigned n>
+  TRIREME_DEVICE Later load(std::size_t) const {
+    return {};
+  }
+  template <unsigned n>
+  TRIREME_DEVICE void finish(std::size_t index, Later) const {
+    const Values<n> sum = join_groups(program, Loading<n>{*this, index}, Widening<n>{}, Adding<n>{});
+    Run<Output, n> result;
+    TRIREME_UNROLL
+    for (unsigned e = 0; e < n; ++e) {
+      Value value = sum.element[e];
+      if constexpr (std::is_floating_point_v<Value>) {
+        if (divides) value = value / divisor;
+      }
+      result.element[e] = D::narrow(value);
+    }
+    store_run(destination + index, result);
+    if (also != nullptr) store_run(also + index, result);
+  }
+};
+
 // --- which of them ------------------------------------------------------------------------------------------------------
 
 /// Errors: invalid_argument where the program is not one of the sources.
@@ -272,7 +344,29 @@ void sum_of_few(const ReduceCall& call, const Joins& joins, device::Queue queue)
 }
 
 template <class S, class D>
-void sum_of_some(const ReduceCall& call, const Joins& joins, device::Queue queue) {
+void sum_of_many(const ReduceCall& call, const GroupedProgram& program, device::Queue queue) {
+  using Work = SumOfMany<S, D>;
+  Work work{};
+  RunOperand operands[GroupedProgram::most_sources + 2];
+  unsigned used = 0;
+  work.destination = static_cast<typename D::Raw*>(call.destination);
+  work.also = static_cast<typename D::Raw*>(call.also);
+  operands[used++] = {call.destination, sizeof(typename D::Raw)};
+  if (call.also != nullptr) operands[used++] = {call.also, sizeof(typename D::Raw)};
+  for (std::size_t k = 0; k < call.sources.size(); ++k) {
+    work.sources[k] = static_cast<const typename S::Raw*>(call.sources[k].data);
+    operands[used++] = {call.sources[k].data, sizeof(typename S::Raw)};
+  }
+  work.program = program;
+  work.divides = call.divisor != 1.0;
+  work.divisor = static_cast<typename S::Value>(call.divisor);
+  launch_runs(queue, work, call.count, std::span<const RunOperand>(operands, used));
+}
+
+/// `many`: a program of more than eight sources; null: `joins`.
+template <class S, class D>
+void sum_of_some(const ReduceCall& call, const Joins& joins, const GroupedProgram* many, device::Queue queue) {
+  if (many != nullptr) return sum_of_many<S, D>(call, *many, queue);
   if (joins.size <= 2) return sum_of_few<S, D, 2>(call, joins, queue);
   if (joins.size <= 4) return sum_of_few<S, D, 4>(call, joins, queue);
   sum_of_few<S, D, 8>(call, joins, queue);
@@ -280,25 +374,28 @@ void sum_of_some(const ReduceCall& call, const Joins& joins, device::Queue queue
 
 /// Returns: false, having done nothing, where the call is not one of those.
 bool sum_fast(const ReduceCall& call, ReduceKind kind, device::Queue queue) {
-  if (kind != ReduceKind::sum || call.sources.size() > 8) return false;
+  if (kind != ReduceKind::sum) return false;
   const DType from = call.sources[0].dtype;
   for (const ReduceSource& source : call.sources) {
     if (source.dtype != from) return false;
   }
-  const Joins joins = joins_of(call);
+  const auto groups = call.sources.size() > 8 ? grouped(call.program) : std::nullopt;
+  if (call.sources.size() > 8 && !groups) return false;
+  const GroupedProgram* const many = groups ? &*groups : nullptr;
+  const Joins joins = groups ? Joins{} : joins_of(call);
   const DType to = call.output;
-  if (from == DType::f32 && to == DType::f32) return sum_of_some<F32, F32>(call, joins, queue), true;
-  if (from == DType::f32 && to == DType::bf16) return sum_of_some<F32, BF16>(call, joins, queue), true;
-  if (from == DType::f32 && to == DType::f16) return sum_of_some<F32, F16>(call, joins, queue), true;
-  if (from == DType::bf16 && to == DType::bf16) return sum_of_some<BF16, BF16>(call, joins, queue), true;
-  if (from == DType::bf16 && to == DType::f32) return sum_of_some<BF16, F32>(call, joins, queue), true;
-  if (from == DType::f16 && to == DType::f16) return sum_of_some<F16, F16>(call, joins, queue), true;
-  if (from == DType::f16 && to == DType::f32) return sum_of_some<F16, F32>(call, joins, queue), true;
-  if (from == DType::f64 && to == DType::f64) return sum_of_some<F64, F64>(call, joins, queue), true;
+  if (from == DType::f32 && to == DType::f32) return sum_of_some<F32, F32>(call, joins, many, queue), true;
+  if (from == DType::f32 && to == DType::bf16) return sum_of_some<F32, BF16>(call, joins, many, queue), true;
+  if (from == DType::f32 && to == DType::f16) return sum_of_some<F32, F16>(call, joins, many, queue), true;
+  if (from == DType::bf16 && to == DType::bf16) return sum_of_some<BF16, BF16>(call, joins, many, queue), true;
+  if (from == DType::bf16 && to == DType::f32) return sum_of_some<BF16, F32>(call, joins, many, queue), true;
+  if (from == DType::f16 && to == DType::f16) return sum_of_some<F16, F16>(call, joins, many, queue), true;
+  if (from == DType::f16 && to == DType::f32) return sum_of_some<F16, F32>(call, joins, many, queue), true;
+  if (from == DType::f64 && to == DType::f64) return sum_of_some<F64, F64>(call, joins, many, queue), true;
   using U32 = Integer<std::uint32_t>;
   using U64 = Integer<std::uint64_t>;
-  if (from == DType::i32 || from == DType::u32) return sum_of_some<U32, U32>(call, joins, queue), true;
-  if (from == DType::i64 || from == DType::u64) return sum_of_some<U64, U64>(call, joins, queue), true;
+  if (from == DType::i32 || from == DType::u32) return sum_of_some<U32, U32>(call, joins, many, queue), true;
+  if (from == DType::i64 || from == DType::u64) return sum_of_some<U64, U64>(call, joins, many, queue), true;
   return false;
 }
 
@@ -307,6 +404,7 @@ void append_sums(std::vector<const device::KernelEntry*>& kernels) {
   kernels.push_back(&device::entry_of<RunBody<SumOfFew<S, D, 2>>>());
   kernels.push_back(&device::entry_of<RunBody<SumOfFew<S, D, 4>>>());
   kernels.push_back(&device::entry_of<RunBody<SumOfFew<S, D, 8>>>());
+  kernels.push_back(&device::entry_of<RunBody<SumOfMany<S, D>>>());
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ std::string describe(const transport::Stamp& stamp) {
       std::snprintf(number, sizeof number, " over %.9g", scalar);
       text += number;
     }
-    text += field(28, 0xf) == static_cast<unsigned>(ReductionOrder::fastest) ? ", fastest" : ", canonical";
+    text += field(28, 0x7) == static_cast<unsigned>(ReductionOrder::fastest) ? ", fastest" : ", canonical";
     text += ", " + std::to_string(field(32, 0xffff)) + " leaves";
     if (const unsigned algorithm = field(60, 0xf);
         algorithm != 0 && algorithm <= static_cast<unsigned>(plan::algorithm_count)) {
@@ -73,6 +73,7 @@ std::string describe(const transport::Stamp& stamp) {
   }
   if (has_root(which)) text += ", root " + std::to_string(field(48, 0xfff));
   if ((word & device_bit) != 0) text += ", device memory";
+  if ((word & captured_bit) != 0) text += ", captured in a graph";
   return text + ")";
 }
 

@@ -15,6 +15,9 @@ namespace trireme::comm {
 inline constexpr std::uint64_t uneven_bit = 0x80;  ///< of the byte that names the collective
 inline constexpr std::uint64_t device_bit = 0x40;  ///< likewise: on device memory, which does not meet the host's
 
+/// Of the order's bits: recorded into a graph, which does not meet what runs at once. Set by the engine that records.
+inline constexpr std::uint64_t captured_bit = std::uint64_t{1} << 31;
+
 /// Of the block sizes, which every rank gives alike, and of a word more unless that is 0; in an uneven all_to_all each pair
 /// has its own.
 std::uint64_t digest_of(std::span<const std::size_t> blocks, std::uint64_t more = 0);
@@ -22,7 +25,7 @@ std::uint64_t digest_of(std::span<const std::size_t> blocks, std::uint64_t more 
 /// What a rank believes an operation to be, packed into the stamp that every message carries. Equal on all ranks, or
 /// the ranks have called different things. `algorithm_override` is TRIREME_ALGORITHM's value plus one, 0 if unset.
 /// In words of 64 bits:
-/// 0: collective 6 | device 1 | uneven 1 | input dtype 8 | output dtype 8 | kind 4 | order 4 | leaves 16 | root 12 | algorithm 4
+/// 0: collective 6 | device 1 | uneven 1 | input dtype 8 | output dtype 8 | kind 4 | order 3, captured 1 | leaves 16 | root 12 | algorithm 4
 /// 1: the count
 /// 2: the scalar of the operation, or a digest of the block sizes (and of the scalar, if there is one), or of a message of
 ///    an uneven all_to_all how many elements go between the two

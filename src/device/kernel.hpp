@@ -6,6 +6,7 @@
 //   struct Shared { … };                   what the threads of one block share; uninitialised; may be empty
 //   static constexpr unsigned threads;     of a block
 //   static constexpr unsigned phases;      between two phases the threads of a block meet
+//   static constexpr bool waits;           may be left out: whether it waits for other kernels, or for the host (Runtime::free)
 //   template <unsigned phase>
 //   TRIREME_DEVICE void run(device::Place place, Shared& shared) const;
 //
@@ -79,6 +80,7 @@ struct KernelEntry {
   const void* cuda;  ///< the __global__ function; null where no CUDA compiler was
   EmulatedBlock emulated;
   unsigned threads;
+  bool waits = false;  ///< for other kernels, or for the host
 };
 
 struct Launch {
@@ -136,6 +138,12 @@ void emulate_block(const void* body, unsigned block, unsigned blocks, std::uint6
 
 }  // namespace detail
 
+template <class Body>
+inline constexpr bool waits_for_others = false;
+template <class Body>
+  requires requires { Body::waits; }
+inline constexpr bool waits_for_others<Body> = Body::waits;
+
 /// The kernel of a body. Only in the file that defines the body; nowhere else may it be instantiated.
 template <class Body>
 const KernelEntry& entry_of() {
@@ -147,7 +155,7 @@ const KernelEntry& entry_of() {
 #else
         nullptr,
 #endif
-        &detail::emulate_block<Body>, Body::threads
+        &detail::emulate_block<Body>, Body::threads, waits_for_others<Body>
   };
   return entry;
 }

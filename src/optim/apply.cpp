@@ -168,12 +168,38 @@ void Optimizer::apply_all(std::span<const TensorUpdate> updates, double gradient
     for (const std::string_view each : fresh) states_.erase(states_.find(each));
     throw;
   }
+  host.has_moved = false;
+  std::size_t counted = 0;
+  try {
+    give_and_update(updates, fresh, gradient_scale, device_scale, clip_value, exchanges ? exchange : nullptr, counted);
+  } catch (const std::exception& failure) {
+    if (host.has_moved) {
+      host.half_done = failure.what();
+      throw;
+    }
+    if (on_device_) {
+      on_device_->drop_question();
+      on_device_->finish();
+      on_device_->clear();
+    }
+    for (std::size_t i = 0; i < counted; ++i) --host.entries[i]->second.steps;
+    for (const std::string_view each : fresh) states_.erase(states_.find(each));
+    throw;
+  }
+}
+
+void Optimizer::give_and_update(std::span<const TensorUpdate> updates, std::span<const std::string_view> fresh,
+                                double gradient_scale, const void* device_scale, double clip_value,
+                                SumsExchange* exchange, std::size_t& counted) {
+  optim::HostWork& host = *host_;
+  const bool exchanges = exchange != nullptr;
   if (on_device_) on_device_->clear();
   for (std::size_t i = 0, next_fresh = 0; i < updates.size(); ++i) {
     State& state = host.entries[i]->second;
     const bool is_fresh = next_fresh < fresh.size() && fresh[next_fresh] == updates[i].parameter;
     if (is_fresh) ++next_fresh;
     const SpanUpdate span = counted_span(state, updates[i], gradient_scale, clip_value);
+    ++counted;
     const bool far = span.gradient.count != 0 && on_a_device(span.gradient.device);
     if (far || device_scale != nullptr) {
       on_device_->entries.push_back(host.entries[i]);
@@ -199,8 +225,13 @@ void Optimizer::apply_all(std::span<const TensorUpdate> updates, double gradient
   if (on_device_ && !on_device_->spans.empty()) kernels::adopt(on_device_->spans, on_device_->queue());
   const bool by_kernels = !on_device_ || on_device_->updates.empty() || update_those_on_device(device_scale);
   if (!by_kernels) {
+    // Those of the device first: what lies on the host does not fail.
+    const auto here = host.jobs.size();
     for (std::size_t i = 0; i < on_device_->updates.size(); ++i)
       host.jobs.push_back({.span = on_device_->updates[i], .rates = on_device_->rates[i]});
+    std::rotate(host.jobs.begin(), host.jobs.begin() + static_cast<std::ptrdiff_t>(here), host.jobs.end());
+  } else if (on_device_ && !on_device_->updates.empty()) {
+    host.has_moved = true;
   }
   if (device_scale != nullptr) {
     on_device_->ask(device_scale);
@@ -209,12 +240,7 @@ void Optimizer::apply_all(std::span<const TensorUpdate> updates, double gradient
     if (scale.skip != 0) return take_back_step();
     for (HostJob& job : host.jobs) job.span.gradient_scale = scale.gradient_scale;
   }
-  try {
-    update_on_host(exchanges ? exchange : nullptr);
-  } catch (const std::exception& failure) {
-    host.half_done = failure.what();
-    throw;
-  }
+  update_on_host(exchange);
 }
 
 void Optimizer::update_on_host(SumsExchange* exchange) {

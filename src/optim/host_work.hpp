@@ -34,12 +34,16 @@ class HostWork {
   void for_pieces(HostJob& job, OnDevice* device, bool is_elementwise, const Work& work) {
     const std::size_t count = job.span.value.count;
     const bool is_here = job.extent == nullptr && job.span.gradient.device.kind == DeviceKind::cpu;
-    if (count != 0 && is_here) return work(static_cast<const SpanUpdate&>(job.span), std::size_t{0});
+    if (count != 0 && is_here) {
+      has_moved = true;
+      return work(static_cast<const SpanUpdate&>(job.span), std::size_t{0});
+    }
     const std::size_t most = is_elementwise ? piece_of(job) : count;
     for (std::size_t begin = 0; begin < count; begin += most) {
       const std::size_t size = std::min(most, count - begin);
       fetch(job, device, begin, size);
       work(static_cast<const SpanUpdate&>(here_), begin);
+      has_moved = true;
       put_back(job, device, begin);
     }
     job.is_fresh = false;
@@ -48,7 +52,8 @@ class HostWork {
   std::vector<Optimizer::States::value_type*> entries;  ///< of the step
   std::vector<HostJob> jobs;
   std::vector<double> block_sums;
-  std::string half_done;  ///< why a step is done in part only; empty: none is
+  bool has_moved = false;  ///< something of the step under way is done
+  std::string half_done;   ///< why a step is done in part only; empty: none is
 
   std::shared_ptr<StateFile> file;  ///< null: state is in memory
   std::size_t piece_bytes = 0;

@@ -3,6 +3,7 @@
 
 #include "kernels/cast/cast.hpp"
 #include "kernels/float_environment.hpp"
+#include "kernels/norm/step_scale.hpp"
 #include "kernels/update/update.hpp"
 #include "kernels/update/update_device.hpp"
 #include "optim/on_device.hpp"
@@ -152,6 +153,19 @@ void WeightAverage::update(std::span<const Parameter> parameters, std::span<cons
   if (!adopted.empty()) kernels::adopt(adopted, on_device_->queue());
   if (!moved.empty()) kernels::update(moved, descent, on_device_->queue());
   ++updates_;
+}
+
+bool WeightAverage::update(std::span<const Parameter> parameters, DeviceStepScale scale) {
+  if (scale.data == nullptr || !on_device_) {
+    fail(ErrorCode::invalid_argument, std::string("weight average: a step's scale ") +
+                                          (on_device_ ? "that is null" : "on a device, without use_device()"));
+  }
+  if (is_put_) fail(ErrorCode::invalid_argument, "weight average: update() between put() and take_back()");
+  check(parameters, {});
+  on_device_->ask(scale.data);
+  if (on_device_->verdict().skip != 0) return false;
+  update(parameters);
+  return true;
 }
 
 void WeightAverage::put(std::span<const Parameter> parameters) {

@@ -23,6 +23,7 @@ class ForwardingRuntime : public device::Runtime {
   void free(int device, void* memory) noexcept override { real_->free(device, memory); }
   void* allocate_pinned(std::size_t bytes) override { return real_->allocate_pinned(bytes); }
   void free_pinned(void* memory) noexcept override { real_->free_pinned(memory); }
+  std::size_t frees_held() const noexcept override { return real_->frees_held(); }
   void pin(void* memory, std::size_t bytes) override { real_->pin(memory, bytes); }
   void unpin(void* memory) noexcept override { real_->unpin(memory); }
   std::optional<Device> owner(const void* memory) const override { return real_->owner(memory); }

@@ -17,7 +17,8 @@ struct EmulatedOptions {
   std::uint64_t seed = 1;
   /// Every command begins after a pause chosen from 0 to this: what is not ordered comes in another order.
   std::chrono::microseconds delay{0};
-  bool peer_access = true;                          ///< whether devices reach each other
+  bool peer_access = true;  ///< whether devices reach each other
+  bool frees_wait = false;  ///< as CUDA's do: for all that the streams were given, unless they are held back
   std::size_t memory_bytes = std::size_t{1} << 32;  ///< of each device; more is refused, as a device's memory is
 };
 

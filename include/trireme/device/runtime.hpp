@@ -61,11 +61,16 @@ class Runtime {
 
   /// Device memory, aligned to 256 bytes at least, uninitialised. 0 bytes: null.
   virtual void* allocate(int device, std::size_t bytes) = 0;
+  /// Once nothing uses it any more. It may wait for all that runs on the device; but never while a kernel may be there that
+  /// waits for other kernels, or for the host: then the memory is held back until a later free or allocation finds none. An
+  /// allocation that finds no room gives such kernels a second to end.
   virtual void free(int device, void* memory) noexcept = 0;
   /// Host memory that every device reads and writes at the same address.
   virtual void* allocate_pinned(std::size_t bytes) = 0;
-  virtual void free_pinned(void* memory) noexcept = 0;
-  /// Makes existing host memory such memory, until unpin().
+  virtual void free_pinned(void* memory) noexcept = 0;  ///< as free()
+  /// How many frees are held back.
+  virtual std::size_t frees_held() const noexcept { return 0; }
+  /// Makes existing host memory such memory, until unpin(), which is never held back: the memory is the caller's then.
   virtual void pin(void* memory, std::size_t bytes) = 0;
   virtual void unpin(void* memory) noexcept = 0;
   /// Whose memory it is; none: the host's.
@@ -74,7 +79,7 @@ class Runtime {
   /// What allocate() returned, for other processes of the host; `import` maps it there. Not for the own process.
   virtual SharedAllocation share(int device, void* memory, std::size_t bytes) = 0;
   virtual void* import(int device, const SharedAllocation& allocation) = 0;
-  virtual void forget(int device, void* imported) noexcept = 0;
+  virtual void forget(int device, void* imported) noexcept = 0;  ///< as free()
 
   virtual Stream make_stream(int device) = 0;
   /// What was given to it still runs.

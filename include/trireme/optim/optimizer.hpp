@@ -82,10 +82,13 @@ struct SpanUpdate {
 /// an empty part, so that its steps are counted everywhere.
 /// Order:   scope elements: any split of a parameter into spans gives the same bits. Sums are of blocks of 4096 elements of
 ///          the logical tensor in f64, then the balanced tree over blocks: independent of who owns what.
+/// Neither copied nor moved: state in device memory has one owner. saved() and restore() make a second one.
 /// Threads: one at a time.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
 
   virtual std::string_view name() const = 0;
   /// The state tensors of a parameter, as they are named in checkpoints; a master weight is apart.
@@ -140,8 +143,8 @@ class Optimizer {
     virtual void sum(std::span<double> block_sums) = 0;
   };
   /// Counts a step of each parameter and updates it, in one pass over its memory, allocating zero state the first time.
-  /// Nothing has changed when it throws, but where an exchange, or a file or device that state goes by, fails in the midst of the
-  /// step: then parts of it are done, and this optimizer refuses more until forget().
+  /// Nothing has changed and nothing is counted when it throws, but where an exchange, or a file or device that state goes by,
+  /// fails in the midst of the step: then parts of it are done, and this optimizer refuses more until forget().
   /// Tensors in device memory: the work is given to the stream of use_device(), and the call returns. The first step of a
   /// tensor allocates; state that lies elsewhere than its parameter is brought to it.
   /// `exchange`: every element of each tensor is owned by one rank; all ranks give the same tensors in the same order. Rules of
@@ -235,6 +238,9 @@ class Optimizer {
   void apply_all(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
                  double clip_value, SumsExchange* exchange);
   SpanUpdate counted_span(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
+  void give_and_update(std::span<const TensorUpdate> updates, std::span<const std::string_view> fresh,
+                       double gradient_scale, const void* device_scale, double clip_value, SumsExchange* exchange,
+                       std::size_t& counted);
   void update_on_host(SumsExchange* exchange);
   void update_by_sums(SumsExchange* exchange);
   bool update_those_on_device(const void* device_scale);

@@ -4,6 +4,7 @@
 #include "trireme/base/parameter.hpp"
 #include "trireme/device/owned.hpp"
 #include "trireme/device/runtime.hpp"
+#include "trireme/optim/device_step_scale.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -53,6 +54,13 @@ class WeightAverage {
   /// Errors: invalid_argument, and nothing is changed, when names, counts, parts or dtypes are not those of the first update, or
   ///         for memory of a device without use_device().
   void update(std::span<const Parameter> parameters, std::span<const std::size_t> firsts = {});
+  /// The same, after a step of which only the device knows whether it has been (Optimizer::apply with that scale): where it was
+  /// left out nothing is averaged and nothing counted, as on the host, which does not ask for an average then. Asks the device,
+  /// behind what its stream was given, and waits for the answer.
+  /// Shape: `scale` is written before, in the order of the stream of use_device().
+  /// Errors: as update(); invalid_argument without use_device(), or for a scale that is null.
+  /// Returns: whether the step has been.
+  bool update(std::span<const Parameter> parameters, DeviceStepScale scale);
   /// Puts the averages in the parameters' places, rounded, and keeps their values; take_back() brings these back. Between
   /// the two no update().
   /// Errors: as update(); invalid_argument before the first one, or when put() or take_back() come twice in a row.

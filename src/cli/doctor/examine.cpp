@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor/examine.hpp"
 
+#include "cli/doctor/device_engines.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "world/settings.hpp"
@@ -55,6 +56,7 @@ Report examine(const platform::Environment& environment) {
   if (!environment.has("TRIREME_GPU_COUNT") && environment.find("TRIREME_ROOT").value_or("").empty())
     report.gpus = with_devices(std::move(report.gpus), report.cuda.devices);
   report.engines = list_engines(environment.find("TRIREME_MPI_MODULE").value_or(""), nccl);
+  for (Availability& each : list_device_engines(report.cuda)) report.engines.push_back(std::move(each));
   report.transports = probe_transports();
   report.warnings = find_warnings(report, environment);
   return report;

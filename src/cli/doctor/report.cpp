@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/doctor/report.hpp"
 
+#include "cli/doctor/device_engines.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -76,18 +78,6 @@ std::string say_gpu_text(const Gpu& gpu) {
 
 std::string say_versions(const Cuda& cuda) {
   return "driver " + cuda_version(cuda.versions.driver) + ", run-time " + cuda_version(cuda.versions.runtime);
-}
-
-/// The first pair of devices that exchange through the host.
-std::string no_peers(const Cuda& cuda) {
-  for (const CudaDevice& device : cuda.devices) {
-    for (const CudaDevice& peer : cuda.devices) {
-      if (device.index == peer.index || std::count(device.peers.begin(), device.peers.end(), peer.index) != 0) continue;
-      return "GPUs " + std::to_string(device.index) + " and " + std::to_string(peer.index) +
-             " do not reach each other's memory: what they exchange goes through the host";
-    }
-  }
-  return {};
 }
 
 template <class T>
@@ -251,7 +241,8 @@ std::vector<std::string> find_warnings(const Report& report, const platform::Env
   }
   if (report.cuda.devices.size() > 1 && report.nccl.version == 0)
     warnings.push_back("several GPUs and no NCCL: " + report.nccl.reason);
-  if (std::string apart = no_peers(report.cuda); !apart.empty()) warnings.push_back(std::move(apart));
+  if (const std::string apart = devices_apart(report.cuda); !apart.empty())
+    warnings.push_back(apart + ": what they exchange goes through the host");
   for (const Availability& transport : report.transports) {
     if (!transport.available)
       warnings.push_back("transport " + transport.name + " is not available: " + transport.reason);

@@ -4,11 +4,14 @@
 #include "device/cuda/failure.hpp"
 #include "device/cuda/probe.hpp"
 #include "device/cuda/properties.hpp"
+#include "device/held_frees.hpp"
 #include "device/kernel.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/device/cuda.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +22,8 @@ namespace {
 cudaStream_t stream_of(Stream stream) { return static_cast<cudaStream_t>(stream.pointer); }
 cudaEvent_t event_of(void* event) { return static_cast<cudaEvent_t>(event); }
 cudaGraphExec_t graph_of(void* graph) { return static_cast<cudaGraphExec_t>(graph); }
+
+constexpr std::chrono::milliseconds patience_for_room{1000};
 
 /// While it lives the calling thread may ask for events although a stream is being captured, by it or, in CUDA's global mode, by
 /// another: what is asked for is no part of the capture, which would end as invalid.
@@ -35,7 +40,10 @@ class Uncaptured {
 
 class CudaRuntime final : public Runtime {
  public:
-  CudaRuntime(int devices, Versions versions) : versions_(versions), contexts_(devices) {}
+  CudaRuntime(int devices, Versions versions)
+      : versions_(versions),
+        contexts_(devices),
+        frees_(*this, [this](const HeldFrees::Memory& each) { free_now(each); }) {}
 
   std::string_view name() const noexcept override { return "cuda"; }
   Versions versions() const override { return versions_; }
@@ -68,15 +76,23 @@ class CudaRuntime final : public Runtime {
   void* allocate(int device, std::size_t bytes) override {
     check_device(device, "allocate");
     if (bytes == 0) return nullptr;
+    frees_.make();
     const OnDevice here(contexts_, device);
+    try {
+      return allocate_on(device, bytes);
+    } catch (const Exception&) {
+      if (!frees_.make_within(patience_for_room)) throw;
+    }
     return allocate_on(device, bytes);
   }
   void free(int device, void* memory) noexcept override {
-    if (memory != nullptr) quietly(device, [&] { return ::cudaFree(memory); });
+    if (memory != nullptr) frees_.free({HeldFrees::Kind::device, device, memory});
   }
+  std::size_t frees_held() const noexcept override { return frees_.held(); }
   // CUDA maps host memory through a context: one that is there already, if any is.
   void* allocate_pinned(std::size_t bytes) override {
     if (bytes == 0) return nullptr;
+    frees_.make();
     const int device = some_device();
     const OnDevice here(contexts_, device);
     void* memory = nullptr;
@@ -86,7 +102,7 @@ class CudaRuntime final : public Runtime {
     return memory;
   }
   void free_pinned(void* memory) noexcept override {
-    if (memory != nullptr) quietly(some_device(), [&] { return ::cudaFreeHost(memory); });
+    if (memory != nullptr) frees_.free({HeldFrees::Kind::pinned, 0, memory});
   }
   void pin(void* memory, std::size_t bytes) override {
     if (bytes == 0) return;
@@ -116,7 +132,7 @@ class CudaRuntime final : public Runtime {
     return import_allocation(device, allocation);
   }
   void forget(int device, void* imported) noexcept override {
-    if (imported != nullptr) quietly(device, [&] { return ::cudaIpcCloseMemHandle(imported); });
+    if (imported != nullptr) frees_.free({HeldFrees::Kind::imported, device, imported});
   }
 
   Stream make_stream(int device) override {
@@ -128,7 +144,9 @@ class CudaRuntime final : public Runtime {
     return {{DeviceKind::cuda, device}, stream};
   }
   void destroy(Stream stream) noexcept override {
-    if (stream.pointer != nullptr) quietly(stream.device.index, [&] { return ::cudaStreamDestroy(stream_of(stream)); });
+    if (stream.pointer == nullptr) return;
+    frees_.ends(stream);
+    quietly(stream.device.index, [&] { return ::cudaStreamDestroy(stream_of(stream)); });
   }
   void synchronize(Stream stream) override {
     on(stream, "synchronize (cudaStreamSynchronize)", [&] { return ::cudaStreamSynchronize(stream_of(stream)); });
@@ -146,17 +164,12 @@ class CudaRuntime final : public Runtime {
   }
   void launch(const Launch& launch, Stream stream) override {
     check_stream(stream, "launch");
-    const KernelEntry& kernel = *launch.kernel;
-    const OnDevice here(contexts_, stream.device.index);
-    void* arguments[] = {const_cast<void*>(launch.body)};
-    cudaError_t error = cudaErrorInvalidDeviceFunction;  // of a file that nvcc did not compile
-    if (kernel.cuda != nullptr) {
-      error =
-          ::cudaLaunchKernel(kernel.cuda, dim3(launch.blocks), dim3(kernel.threads), arguments, 0, stream_of(stream));
+    if (!launch.kernel->waits) return launch_now(launch, stream);
+    if (capturing(stream)) {
+      graphs_wait_.store(true, std::memory_order_relaxed);
+      return launch_now(launch, stream);
     }
-    if (error != cudaSuccess) {
-      fail_call(error, std::string("launch of kernel ") + kernel.name + " (cudaLaunchKernel)", stream.device.index);
-    }
+    frees_.given(stream, [&] { launch_now(launch, stream); });
   }
   void call(void (*function)(void*) noexcept, void* argument, Stream stream) override {
     on(stream, "call (cudaLaunchHostFunc)",
@@ -230,7 +243,12 @@ class CudaRuntime final : public Runtime {
     return status != cudaStreamCaptureStatusNone;
   }
   void launch_graph(void* graph, Stream stream) override {
-    on(stream, "launch_graph (cudaGraphLaunch)", [&] { return ::cudaGraphLaunch(graph_of(graph), stream_of(stream)); });
+    const auto launch = [&] {
+      on(stream, "launch_graph (cudaGraphLaunch)",
+         [&] { return ::cudaGraphLaunch(graph_of(graph), stream_of(stream)); });
+    };
+    if (!graphs_wait_.load(std::memory_order_relaxed) || capturing(stream)) return launch();
+    frees_.given(stream, launch);
   }
   void destroy_graph(void* graph) noexcept override {
     if (graph != nullptr) quietly(some_device(), [&] { return ::cudaGraphExecDestroy(graph_of(graph)); });
@@ -245,6 +263,27 @@ class CudaRuntime final : public Runtime {
   void load(std::span<const KernelEntry* const> kernels) override { contexts_.load(kernels); }
 
  private:
+  void launch_now(const Launch& launch, Stream stream) {
+    const KernelEntry& kernel = *launch.kernel;
+    const OnDevice here(contexts_, stream.device.index);
+    void* arguments[] = {const_cast<void*>(launch.body)};
+    cudaError_t error = cudaErrorInvalidDeviceFunction;  // of a file that nvcc did not compile
+    if (kernel.cuda != nullptr) {
+      error =
+          ::cudaLaunchKernel(kernel.cuda, dim3(launch.blocks), dim3(kernel.threads), arguments, 0, stream_of(stream));
+    }
+    if (error != cudaSuccess) {
+      fail_call(error, std::string("launch of kernel ") + kernel.name + " (cudaLaunchKernel)", stream.device.index);
+    }
+  }
+  void free_now(const HeldFrees::Memory& each) noexcept {
+    switch (each.kind) {
+      case HeldFrees::Kind::device: return quietly(each.device, [&] { return ::cudaFree(each.address); });
+      case HeldFrees::Kind::pinned: return quietly(some_device(), [&] { return ::cudaFreeHost(each.address); });
+      case HeldFrees::Kind::imported:
+        return quietly(each.device, [&] { return ::cudaIpcCloseMemHandle(each.address); });
+    }
+  }
   void check_device(int device, const char* call) const {
     if (device >= 0 && device < devices()) return;
     fail(ErrorCode::invalid_argument, std::string(call) + ": there is no CUDA device " + std::to_string(device) +
@@ -284,6 +323,8 @@ class CudaRuntime final : public Runtime {
 
   const Versions versions_;
   mutable Contexts contexts_;
+  HeldFrees frees_;                       ///< what is held back at the end of the process it ends with
+  std::atomic<bool> graphs_wait_{false};  ///< a kernel that waits has been captured: in whichever graph
 };
 
 }  // namespace

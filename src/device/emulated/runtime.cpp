@@ -2,6 +2,7 @@
 #include "device/emulated/command_queue.hpp"
 #include "device/emulated/event.hpp"
 #include "device/emulated/memory_map.hpp"
+#include "device/held_frees.hpp"
 #include "device/kernel.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/device/emulated.hpp"
@@ -27,11 +28,17 @@ struct Graph {
 };
 
 constexpr std::align_val_t alignment{4096};
+constexpr std::chrono::milliseconds patience_for_room{1000};
 
 class EmulatedRuntime final : public Runtime {
  public:
   explicit EmulatedRuntime(const EmulatedOptions& options)
-      : options_(options), memory_(options.devices, options.memory_bytes) {}
+      : options_(options),
+        memory_(options.devices, options.memory_bytes),
+        frees_(*this, [this](const HeldFrees::Memory& each) { free_now(each); }) {}
+  ~EmulatedRuntime() override { frees_.end(); }
+  EmulatedRuntime(const EmulatedRuntime&) = delete;
+  EmulatedRuntime& operator=(const EmulatedRuntime&) = delete;
 
   std::string_view name() const noexcept override { return "emulated"; }
   Versions versions() const override { return {}; }
@@ -61,13 +68,25 @@ class EmulatedRuntime final : public Runtime {
 
   void* allocate(int device, std::size_t bytes) override {
     check(device, "allocate");
+    frees_.make();
+    try {
+      return memory_.allocate(device, bytes);
+    } catch (const Exception&) {
+      if (!frees_.make_within(patience_for_room)) throw;
+    }
     return memory_.allocate(device, bytes);
   }
-  void free(int, void* memory) noexcept override { memory_.free(memory); }
-  void* allocate_pinned(std::size_t bytes) override { return bytes == 0 ? nullptr : ::operator new(bytes, alignment); }
-  void free_pinned(void* memory) noexcept override {
-    if (memory != nullptr) ::operator delete(memory, alignment);
+  void free(int device, void* memory) noexcept override {
+    if (memory != nullptr) frees_.free({HeldFrees::Kind::device, device, memory});
   }
+  void* allocate_pinned(std::size_t bytes) override {
+    frees_.make();
+    return bytes == 0 ? nullptr : ::operator new(bytes, alignment);
+  }
+  void free_pinned(void* memory) noexcept override {
+    if (memory != nullptr) frees_.free({HeldFrees::Kind::pinned, 0, memory});
+  }
+  std::size_t frees_held() const noexcept override { return frees_.held(); }
   void pin(void*, std::size_t) override {}
   void unpin(void*) noexcept override {}
   std::optional<Device> owner(const void* memory) const override {
@@ -80,14 +99,28 @@ class EmulatedRuntime final : public Runtime {
     check(device, "import");
     return memory_.import(device, allocation);
   }
-  void forget(int, void* imported) noexcept override { memory_.free(imported); }
+  void forget(int device, void* imported) noexcept override {
+    if (imported != nullptr) frees_.free({HeldFrees::Kind::imported, device, imported});
+  }
 
   Stream make_stream(int device) override {
     check(device, "make_stream");
     const std::uint64_t seed = options_.seed + 0x9e3779b97f4a7c15u * ++made_;
-    return {{DeviceKind::cuda, device}, new CommandQueue(device, seed, options_.delay)};
+    auto queue = std::make_unique<CommandQueue>(device, seed, options_.delay);
+    const std::lock_guard lock(queues_mutex_);
+    queues_.insert(queue.get());
+    return {{DeviceKind::cuda, device}, queue.release()};
   }
-  void destroy(Stream stream) noexcept override { delete static_cast<CommandQueue*>(stream.pointer); }
+  void destroy(Stream stream) noexcept override {
+    if (stream.pointer == nullptr) return;
+    auto* const queue = static_cast<CommandQueue*>(stream.pointer);
+    frees_.ends(stream);
+    {
+      const std::lock_guard lock(queues_mutex_);
+      queues_.erase(queue);
+    }
+    delete queue;
+  }
   void synchronize(Stream stream) override {
     check_stream(stream);
     refuse_capture(stream, "synchronize");
@@ -107,10 +140,17 @@ class EmulatedRuntime final : public Runtime {
                                    [](std::byte* memory) { ::operator delete (memory, std::align_val_t{64}); });
     std::memcpy(body.get(), launch.body, launch.body_bytes);
     const std::uint64_t seed = options_.seed * 0xbf58476d1ce4e5b9u + ++launched_;
-    give(stream, [body = std::move(body), kernel = launch.kernel, blocks = launch.blocks, seed] {
+    auto command = [body = std::move(body), kernel = launch.kernel, blocks = launch.blocks, seed] {
       for (unsigned block = 0; block < blocks; ++block)
         kernel->emulated(body.get(), block, blocks, seed * 0x94d049bb133111ebu + block);
-    });
+    };
+    if (!launch.kernel->waits) return give(stream, std::move(command));
+    if (capturing(stream)) {
+      graphs_wait_.store(true, std::memory_order_relaxed);
+      return give(stream, std::move(command));
+    }
+    check_stream(stream);
+    frees_.given(stream, [&] { give(stream, std::move(command)); });
   }
   void call(void (*function)(void*) noexcept, void* argument, Stream stream) override {
     give(stream, [=] { function(argument); });
@@ -154,7 +194,12 @@ class EmulatedRuntime final : public Runtime {
     return captures_.contains(stream.pointer);
   }
   void launch_graph(void* graph, Stream stream) override {
-    for (const Command& command : static_cast<Graph*>(graph)->commands) give(stream, command);
+    const auto all = [&] {
+      for (const Command& command : static_cast<Graph*>(graph)->commands) give(stream, command);
+    };
+    if (!graphs_wait_.load(std::memory_order_relaxed) || capturing(stream)) return all();
+    check_stream(stream);
+    frees_.given(stream, all);
   }
   void destroy_graph(void* graph) noexcept override { delete static_cast<Graph*>(graph); }
 
@@ -188,8 +233,24 @@ class EmulatedRuntime final : public Runtime {
     if (capturing(stream)) fail(ErrorCode::device, std::string(call) + ": not while the stream is being captured");
   }
 
+  void free_now(const HeldFrees::Memory& each) noexcept {
+    if (options_.frees_wait) {
+      const std::lock_guard lock(queues_mutex_);
+      for (CommandQueue* queue : queues_) queue->synchronize();
+    }
+    if (each.kind == HeldFrees::Kind::pinned) {
+      ::operator delete(each.address, alignment);
+    } else {
+      memory_.free(each.address);
+    }
+  }
+
   const EmulatedOptions options_;
   MemoryMap memory_;
+  HeldFrees frees_;
+  std::atomic<bool> graphs_wait_{false};  ///< a kernel that waits has been captured: in whichever graph
+  std::mutex queues_mutex_;
+  std::set<CommandQueue*> queues_;
   std::atomic<std::uint64_t> made_{0};
   std::atomic<std::uint64_t> launched_{0};
   std::mutex capture_mutex_;

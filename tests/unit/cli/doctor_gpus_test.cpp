@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/doctor/device_engines.hpp"
 #include "cli/doctor/report.hpp"
 #include "trireme/device/emulated.hpp"
 
@@ -92,6 +93,34 @@ TEST_CASE("doctor says in a line each what GPUs lack") {
   REQUIRE(warnings.size() == 2);
   CHECK_THAT(warnings[0], Contains("no NCCL") && Contains("libnccl.so.2"));
   CHECK_THAT(warnings[1], Contains("GPUs 0 and 1 do not reach each other's memory"));
+}
+
+TEST_CASE("doctor lists the engines for device memory and cublasLt, with what each lacks") {
+  const cli::Cuda none{"no NVIDIA driver", {0, 13000}, {}};
+  const auto lacking = cli::list_device_engines(none, "/nonexistent/libcublasLt.so");
+  REQUIRE(lacking.size() == 3);
+  CHECK(lacking[0].name == "staged");
+  CHECK(lacking[1].name == "peer");
+  CHECK(lacking[2].name == "cublas_lt");
+  for (const auto& each : lacking) CHECK_FALSE(each.available);
+  CHECK(lacking[0].reason == "no NVIDIA driver");
+  CHECK(lacking[1].reason == "no NVIDIA driver");
+  CHECK_THAT(lacking[2].reason, Contains("/nonexistent/libcublasLt.so") && Contains("install cuBLAS"));
+
+  const auto apart = cli::list_device_engines({"", {13000, 13000}, {device_at(0, "a", {}), device_at(1, "b", {})}});
+  CHECK(apart[0].available);
+  CHECK_FALSE(apart[1].available);
+  CHECK_THAT(apart[1].reason, Contains("GPUs 0 and 1 do not reach each other's memory") && Contains("staged"));
+
+  cli::Cuda together{"", {13000, 13000}, {device_at(0, "a", {1}), device_at(1, "b", {0})}};
+  auto report = report_on_gpus({}, together);
+  for (auto& each : cli::list_device_engines(together, "/nonexistent/libcublasLt.so")) report.engines.push_back(each);
+  const auto engines = nlohmann::json::parse(to_json(report))["engines"];
+  CHECK(engines["staged"] == nlohmann::json{{"available", true}});
+  CHECK(engines["peer"] == nlohmann::json{{"available", true}});
+  CHECK(engines["cublas_lt"]["available"] == false);
+  CHECK_THAT(to_text(report), Contains("engine staged") && Contains("engine peer") &&
+                                  Contains("engine cublas_lt not available: cublasLt"));
 }
 
 TEST_CASE("versions of CUDA and NCCL are told as people write them") {

@@ -161,6 +161,19 @@ TEST_CASE("a signature in words says what was called") {
   REQUIRE(describe({{0xff, 0, 0}}) == "an unknown operation");
 }
 
+TEST_CASE("what is captured in a graph is another call than the same at once, and says so") {
+  Request request = request_of(Collective::all_reduce);
+  for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
+    request.order = order;
+    const transport::Stamp at_once = comm::signature_of(request, 0);
+    transport::Stamp captured = at_once;
+    captured.words[0] |= comm::captured_bit;
+    REQUIRE_FALSE(comm::same_call(at_once, captured));
+    const std::string words = comm::describe(at_once);
+    REQUIRE(comm::describe(captured) == words.substr(0, words.size() - 1) + ", captured in a graph)");
+  }
+}
+
 TEST_CASE("any bits can be put into words, on one line") {
   std::mt19937_64 random(8);
   for (int i = 0; i < 20000; ++i) {

@@ -108,6 +108,24 @@ TEST_CASE("A rank that calls another collective, of device or host memory, is me
   }
 }
 
+TEST_CASE("A rank that captures what the others run at once is met at once, on every rank") {
+  const auto runtime = device::emulated_runtime({.devices = 1, .seed = 3});
+  const auto ends = ends_of(
+      runtime, 4,
+      [&](Communicator& communicator, const OnDevice& here) {
+        const auto b = here.bytes(4 * 9000);
+        runtime->begin_capture(here.stream());
+        communicator.all_reduce(b.view(DType::f32, 9000), b.view(DType::f32, 9000), sum, {.stream = here.stream()});
+        runtime->destroy_graph(runtime->end_capture(here.stream()));
+      },
+      std::chrono::seconds(60));
+  for (const Error& end : ends) {
+    CHECK(end.code == ErrorCode::mismatch);
+    CHECK(has(end.message, "rank 2 called all_reduce(count 9000"));
+    CHECK(has(end.message, "captured in a graph"));
+  }
+}
+
 TEST_CASE("A rank whose stream does not come to the operation is named itself") {
   const auto runtime = device::emulated_runtime({.seed = 3});
   const auto ends = ends_of(

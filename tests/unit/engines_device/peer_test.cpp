@@ -176,6 +176,24 @@ TEST_CASE("Sizes around the edges of vectors, blocks, slots and rounds make no d
       peer_world(runtime, small_slots));
 }
 
+TEST_CASE("Sums of more than eight ranks, and of ranks that are no power of two, have the host's bits") {
+  const auto ranks = GENERATE(6, 11, 16);
+  const auto runtime = device::emulated_runtime({.devices = 2, .seed = static_cast<std::uint64_t>(ranks)});
+  auto slots = small_slots;
+  slots.slot_bytes = 65536;
+  run_ranks(
+      ranks,
+      [&](World& world) {
+        for (const std::size_t count : {301u, 9000u}) {
+          compare_reductions(world, runtime, {DType::f32, DType::f32, sum}, count);
+          compare_reductions(world, runtime, {DType::bf16, DType::bf16, average, 3 * ranks + 1}, count);
+          compare_reductions(world, runtime, {DType::f32, DType::f16, premultiplied_sum(0.3)}, count);
+          compare_reductions(world, runtime, {DType::i32, DType::i32, sum}, count);
+        }
+      },
+      peer_world(runtime, slots));
+}
+
 TEST_CASE("The order of a device's threads and the moment of its commands change no bit") {
   for (const std::uint64_t seed : {1u, 99u, 4711u}) {
     const auto runtime =

@@ -86,6 +86,29 @@ TEST_CASE("Sums of squares on a device have the host's bits for every type, coun
   }
 }
 
+TEST_CASE("Sums of squares on a device have the host's bits wherever a tensor begins between two vectors") {
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    BothLists lists;
+    for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::f8e4m3}) {
+      for (std::size_t shift = 0; shift < 16; ++shift) {
+        for (const std::size_t count : {3u, 6u, 14u, 4095u + 130u, 2 * 4096u + 77u})
+          lists.add(runtime, stream.get(), kernels::samples::random(dtype, count, 23, 0), shift);
+      }
+    }
+    lists.view();
+    const device::Buffer workspace(runtime, 0, kernels::norm_workspace_bytes(lists.device));
+    const device::Buffer sums(runtime, 0, lists.device.size() * sizeof(double));
+    kernels::sums_of_squares(lists.device, reinterpret_cast<double*>(sums.data()), workspace.data(), stream.queue());
+    const auto got = testing::to_host<double>(*runtime, sums.data(), lists.device.size(), stream.get());
+    for (std::size_t k = 0; k < got.size(); ++k) {
+      const TensorView& tensor = lists.host[k];
+      CAPTURE(name_of(tensor.dtype), tensor.count, k);
+      REQUIRE(bits_of(got[k]) == bits_of(kernels::sum_of_squares(tensor.data, tensor.dtype, tensor.count)));
+    }
+  }
+}
+
 TEST_CASE("The norm of a step, its clipping and whether it is finite are the host's, without the host") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     INFO(runtime->name());

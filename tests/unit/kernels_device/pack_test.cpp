@@ -87,6 +87,40 @@ TEST_CASE("Packing tensors into a buffer on a device, and back, gives the host's
   }
 }
 
+TEST_CASE("Packing on a device gives the host's bits from every start to every start between two vectors") {
+  const std::pair<DType, DType> types[] = {{DType::f32, DType::f32},   {DType::f32, DType::bf16},
+                                           {DType::bf16, DType::f32},  {DType::f16, DType::f16},
+                                           {DType::bf16, DType::bf16}, {DType::f64, DType::f32}};
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    for (const auto& [tensor, buffer] : types) {
+      for (const std::size_t count : {5u, 1025u, 20011u}) {
+        Array host_tensor = kernels::samples::random(tensor, count, 41);
+        for (std::size_t tensor_shift = 0; tensor_shift < 8; ++tensor_shift) {
+          for (std::size_t buffer_shift = 0; buffer_shift < 8; ++buffer_shift) {
+            if (count > 2000 && (tensor_shift * 8 + buffer_shift) % 7 != 0) continue;  // less of the same
+            CAPTURE(name_of(tensor), name_of(buffer), count, tensor_shift, buffer_shift);
+            Array host_buffer(buffer, count);
+            const testing::DeviceArray there(runtime, host_tensor, stream.get(), tensor_shift);
+            const testing::DeviceArray packed(runtime, host_buffer, stream.get(), buffer_shift);
+            const testing::DeviceArray unpacked(runtime, Array(tensor, count), stream.get(), tensor_shift);
+            const PackedTensor from[] = {{there.data(), count, 0}}, back[] = {{unpacked.data(), count, 0}},
+                               on_host[] = {{host_tensor.data(), count, 0}};
+            kernels::pack({host_buffer.data(), buffer, tensor, on_host, 0.75});
+            kernels::pack({packed.data(), buffer, tensor, from, 0.75}, stream.queue());
+            REQUIRE(kernels::samples::same(host_buffer, packed.back(stream.get())));
+            Array expected(tensor, count);
+            const PackedTensor expected_list[] = {{expected.data(), count, 0}};
+            kernels::unpack({host_buffer.data(), buffer, tensor, expected_list, 0.75});
+            kernels::unpack({packed.data(), buffer, tensor, back, 0.75}, stream.queue());
+            REQUIRE(kernels::samples::same(expected, unpacked.back(stream.get())));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("More tensors than one launch takes are packed, and none is no work") {
   TensorList list;
   for (std::size_t k = 0; k < 2100; ++k) list.add(k % 11, k % 3);

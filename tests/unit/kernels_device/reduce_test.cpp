@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/reduce/reduce.hpp"
 
+#include "kernels/reduce/grouped_program.hpp"
 #include "kernels/reduce/reduce_device.hpp"
 #include "support/failures.hpp"
 #include "trireme/layout/reduction_tree.hpp"
@@ -9,6 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 using namespace trireme;
@@ -150,6 +152,64 @@ TEST_CASE("A reduction on a device obeys the brackets and the order of any progr
       }
     }
   }
+}
+
+TEST_CASE("Sums of many sources on a device have the host's bits in the brackets of every contracted tree") {
+  const ReduceTypes cases[] = {{DType::f32, DType::f32, DType::f32, DType::f32},
+                               {DType::f32, DType::bf16, DType::bf16, DType::bf16},
+                               {DType::f32, DType::f16, DType::f16, DType::f32},
+                               {DType::f64, DType::f64, DType::f64, DType::f64},
+                               {DType::u32, DType::u32, DType::u32, DType::u32}};
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    for (const auto& [leaves, ranks] :
+         {std::pair{9, 9}, {10, 10}, {12, 12}, {15, 15}, {16, 16}, {17, 17}, {48, 11}, {64, 24}, {31, 31}, {64, 64}}) {
+      const auto tree = layout::ReductionTree::contracted(leaves, ranks);
+      const Tokens program(tree.postfix().begin(), tree.postfix().end());
+      for (const ReduceTypes& types : cases) {
+        CAPTURE(leaves, ranks, name_of(types.first));
+        Reduction reduction(runtime, stream.get(), types, sources_of(types, static_cast<std::size_t>(ranks), 1037), 0,
+                            leaves % 2 == 0 ? 0u : 3u);
+        reduction.require_host_bits(ReduceKind::sum, program);
+        if (is_floating(types.accumulator)) reduction.require_host_bits(ReduceKind::average, program, 11.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("The fast sum takes every tree of up to 64 ranks, and in groups no bracket is lost") {
+  const auto evaluate = [](const kernels::GroupedProgram& program) {
+    const auto load = [](unsigned source) { return static_cast<int>(source); };
+    const auto widen = [](int source) { return std::to_string(source); };
+    const auto add = [](const std::string& a, const std::string& b) { return "(" + a + "+" + b + ")"; };
+    return kernels::on_device::join_groups(program, load, widen, add);
+  };
+  const auto brackets = [](std::span<const std::int16_t> program) {
+    std::vector<std::string> stack;
+    for (const std::int16_t token : program) {
+      if (token >= 0) {
+        stack.push_back(std::to_string(token));
+        continue;
+      }
+      const std::string right = stack.back();
+      stack.pop_back();
+      stack.back() = "(" + stack.back() + "+" + right + ")";
+    }
+    return stack.back();
+  };
+  for (int ranks = 1; ranks <= 64; ++ranks) {
+    for (int leaves = ranks; leaves <= 128; leaves += leaves < 70 ? 1 : 29) {
+      const auto tree = layout::ReductionTree::contracted(leaves, ranks);
+      CAPTURE(leaves, ranks);
+      const auto program = kernels::grouped(tree.postfix());
+      REQUIRE(program);
+      REQUIRE(evaluate(*program) == brackets(tree.postfix()));
+    }
+  }
+  Tokens chain{0};
+  for (std::int16_t k = 1; k < 64; ++k) chain.insert(chain.end(), {k, -1});
+  CHECK_FALSE(kernels::grouped(chain));  // groups of one source each: left to the plain body
+  CHECK(kernels::grouped(std::span<const std::int16_t>(chain).first(31)));
 }
 
 TEST_CASE("A reduction on a device takes any count, and arrays that begin at any element") {

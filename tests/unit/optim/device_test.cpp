@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/norm/step_scale.hpp"
 #include "support/device_under_test.hpp"
+#include "support/forwarding_runtime.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/optim/weight_average.hpp"
 #include "unit/optim/rules.hpp"
@@ -164,6 +165,26 @@ device::Buffer scale_on(const Runtime& runtime, double factor, bool skip) {
   return testing::on_device<kernels::StepScale>(runtime, std::span(&scale, 1));
 }
 
+/// Refuses pinned memory, launches, or copies from the `copies`-th on.
+class FailingRuntime final : public testing::ForwardingRuntime {
+ public:
+  using ForwardingRuntime::ForwardingRuntime;
+  void* allocate_pinned(std::size_t bytes) override {
+    if (!pinned) fail(ErrorCode::device, "allocate_pinned: out of memory");
+    return ForwardingRuntime::allocate_pinned(bytes);
+  }
+  void launch(const device::Launch& launch, Stream stream) override {
+    if (!launches) fail(ErrorCode::device, "launch: refused");
+    ForwardingRuntime::launch(launch, stream);
+  }
+  void copy(void* to, const void* from, std::size_t bytes, Stream stream) override {
+    if (copies-- <= 0) fail(ErrorCode::device, "copy: refused");
+    ForwardingRuntime::copy(to, from, bytes, stream);
+  }
+  bool pinned = true, launches = true;
+  int copies = 1 << 30;
+};
+
 void group_biases(Optimizer& optimizer) {
   optimizer.add_group({.name = "biases", .parameters = {"*.bias"}, .learning_rate_scale = 0.5, .weight_decay = 0.0});
 }
@@ -269,6 +290,92 @@ TEST_CASE("state saved from a device goes on on the host, and the other way, wit
       CHECK(straight->states().at("layer.weight").device == Device{});
       for (std::size_t i = 0; i < before.size(); ++i) CHECK(before[i] == models.tensors[i].value);
       require_equal_states(*host, *straight, *runtime, other_stream.get());
+    }
+  }
+}
+
+TEST_CASE(
+    "a step that a device refuses has not been: nothing is counted, and no tensor has moved, on the host neither") {
+  const auto runtime = testing::runtimes_under_test().front();
+  const device::OwnedStream stream(runtime, 0);
+  for (const auto& rule : testing::all_rules()) {
+    INFO(rule.name);
+    const auto failing = std::make_shared<FailingRuntime>(runtime);
+    TwoModels models(runtime);
+    const auto host = rule.make(), ours = rule.make();
+    ours->use_device(failing, stream.get());
+    std::vector<float> beside(6, 1.0f), slope(6, 0.25f);
+    const Optimizer::TensorUpdate on_host{
+        "beside", TensorView(std::span<float>(beside)), ConstTensorView(TensorView(std::span<float>(slope))), {}};
+    auto updates = models.on_device();
+    updates.push_back(on_host);
+    for (std::uint64_t step = 1; step <= 2; ++step) {
+      models.set_gradients(step, stream.get());
+      const auto kept = beside;
+      failing->pinned = failing->launches = false;
+      failing->copies = 0;
+      CHECK_THROWS_AS(ours->apply(updates), Exception);
+      failing->pinned = failing->launches = true;
+      failing->copies = 1 << 30;
+      CHECK(models.equal(stream.get()));
+      CHECK(beside == kept);
+      CHECK(ours->states().size() == (step == 1 ? 0 : updates.size()));
+      for (const auto& [name, state] : ours->states()) CHECK(state.steps == step - 1);
+      host->apply(models.on_host());
+      ours->apply(updates);
+      CHECK(models.equal(stream.get()));
+      CHECK(beside != kept);
+    }
+  }
+}
+
+TEST_CASE("where a device fails between two tensors that go by way of the host, the rest is refused until forget()") {
+  const auto runtime = testing::runtimes_under_test().front();
+  const device::OwnedStream stream(runtime, 0);
+  const auto failing = std::make_shared<FailingRuntime>(runtime);
+  TwoModels models(runtime);
+  Adafactor ours({});
+  ours.use_device(failing, stream.get());
+  models.set_gradients(1, stream.get());
+  ours.apply(models.on_device());
+  failing->copies = 16;
+  CHECK_THROWS_WITH(ours.apply(models.on_device()), Catch::Contains("copy: refused"));
+  failing->copies = 1 << 30;
+  CHECK_THROWS_WITH(ours.apply(models.on_device()), Catch::Contains("forget()"));
+  ours.forget();
+  ours.apply(models.on_device());
+  for (const auto& [name, state] : ours.states()) CHECK(state.steps == 1);
+}
+
+TEST_CASE("an average does not move for a step that the device left out, and is the host's, which had none") {
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    const auto go = scale_on(runtime, 1.0, false), skip = scale_on(runtime, 1.0, true);
+    for (const AverageKind kind : {AverageKind::exponential, AverageKind::equal}) {
+      TwoModels models(runtime);
+      AdamW host({.learning_rate = 0.05}), ours({.learning_rate = 0.05});
+      ours.use_device(runtime, stream.get());
+      WeightAverage host_average({.kind = kind, .decay = 0.7, .warmup = true}),
+          our_average({.kind = kind, .decay = 0.7, .warmup = true});
+      CHECK_THROWS_WITH(our_average.update(models.parameters(true), DeviceStepScale{go.data()}),
+                        Catch::Contains("without use_device()"));
+      our_average.use_device(runtime, stream.get());
+      CHECK_THROWS_WITH(our_average.update(models.parameters(true), DeviceStepScale{}), Catch::Contains("null"));
+      for (const bool left_out : {true, false, true, true, false, false}) {
+        const DeviceStepScale scale{left_out ? skip.data() : go.data()};
+        models.set_gradients(1 + host_average.updates(), stream.get());
+        ours.apply(models.on_device(), scale);
+        CHECK(our_average.update(models.parameters(true), scale) == !left_out);
+        if (left_out) continue;
+        host.apply(models.on_host());
+        host_average.update(models.parameters(false));
+      }
+      CHECK(our_average.updates() == 3);
+      host_average.put(models.parameters(false));
+      our_average.put(models.parameters(true));
+      CHECK(models.equal(stream.get()));
+      CHECK_THROWS_WITH(our_average.update(models.parameters(true), DeviceStepScale{go.data()}),
+                        Catch::Contains("between put() and take_back()"));
     }
   }
 }

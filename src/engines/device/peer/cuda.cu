@@ -122,6 +122,32 @@ TRIREME_DEVICE Values<Staged, width> by_program(const Slots& slots, std::uint64_
   return stack[0];
 }
 
+template <class Staged, unsigned width>
+struct LoadingOf {
+  const Slots& slots;
+  std::uint64_t place;
+  TRIREME_DEVICE auto operator()(std::uint32_t rank) const {
+    return *reinterpret_cast<const Pack<typename Staged::Raw, width>*>(slots.at(rank) + place);
+  }
+};
+template <class Staged, unsigned width>
+struct WideningOf {
+  TRIREME_DEVICE Values<Staged, width> operator()(const Pack<typename Staged::Raw, width>& raw) const {
+    Values<Staged, width> values;
+    for (unsigned k = 0; k < width; ++k) values.at[k] = Staged::widen(raw.at[k]);
+    return values;
+  }
+};
+struct AddingOf {
+  template <class V>
+  TRIREME_DEVICE V operator()(const V& left, const V& right) const {
+    return combine<Sum>(left, right);
+  }
+};
+
+/// Ranks that reduce_as() is told of instead: as the round's groups say, of any number, for sums.
+constexpr unsigned in_groups = most_ranks + 1;
+
 /// What a thread reduces: `count` elements that begin at `place` of every slot, to `to`.
 template <class Op, class Staged, class Out, unsigned width, unsigned ranks>
 TRIREME_DEVICE void reduce_as(const Slots& slots, std::uint64_t place, std::byte* to, std::uint64_t count,
@@ -134,6 +160,9 @@ TRIREME_DEVICE void reduce_as(const Slots& slots, std::uint64_t place, std::byte
     Values<Staged, width> values;
     if constexpr (ranks == 0) {
       values = by_program<Op, Staged, width>(slots, at);
+    } else if constexpr (ranks == in_groups) {
+      values =
+          join_groups(slots.round.groups, LoadingOf<Staged, width>{slots, at}, WideningOf<Staged, width>{}, AddingOf{});
     } else {
       values = balanced<Op, Staged, width, ranks>(slots, 0, at);
     }
@@ -177,6 +206,7 @@ TRIREME_DEVICE void reduce(const Slots& slots, std::uint64_t place, std::byte* t
   if (unrolled == 2) return reduce_range<Sum, Staged, Out, 2>(slots, place, to, count, thread);
   if (unrolled == 4) return reduce_range<Sum, Staged, Out, 4>(slots, place, to, count, thread);
   if (unrolled == 8) return reduce_range<Sum, Staged, Out, 8>(slots, place, to, count, thread);
+  if (round.groups.groups != 0) return reduce_range<Sum, Staged, Out, in_groups>(slots, place, to, count, thread);
   reduce_range<Sum, Staged, Out, 0>(slots, place, to, count, thread);
 }
 
@@ -304,6 +334,7 @@ struct RoundBody {
   static constexpr const char* name = "trireme_peer_round";
   static constexpr unsigned threads = round_threads;
   static constexpr unsigned phases = 7;
+  static constexpr bool waits = true;
   struct Shared {
     std::uint32_t sequence;  // of the first meeting
     bool going[3];  // at the begin, behind the first meeting, behind the second: none is written where it is read

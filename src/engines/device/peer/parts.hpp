@@ -45,6 +45,7 @@ struct PeerEngine::Parts {
     int leaves;
     bool balanced;
     std::vector<std::int16_t> postfix;
+    kernels::GroupedProgram groups;
   };
 
   explicit Parts(comm::DeviceRoom room_)
@@ -57,9 +58,7 @@ struct PeerEngine::Parts {
         bell_rung(room.runtime, room.device.index),
         bell(std::make_unique<PeerBell>(room.room.endpoint)) {}
 
-  const std::vector<std::int16_t>& program_of(int leaves);
-  bool balanced(int leaves);
-  const Program& known(int leaves);
+  const Program& program_of(int leaves);
   const std::vector<peer::Piece>& pieces_within(std::span<const TensorView> tensors, std::uint64_t size,
                                                 peer::Itinerary::Range range);
   /// Why kernels have been told to leave, if those of the channel have told it.

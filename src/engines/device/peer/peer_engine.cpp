@@ -3,6 +3,7 @@
 
 #include "comm/message_space.hpp"
 #include "comm/operation.hpp"
+#include "comm/signature.hpp"
 #include "device/memory_order.hpp"
 #include "engines/device/peer/itinerary.hpp"
 #include "engines/device/peer/parts.hpp"
@@ -101,7 +102,7 @@ void PeerEngine::start(Operation& operation) {
     fail(operation.failure.code, operation.failure.message);
   }
   if (comm::reduces(request.collective)) {
-    const auto& program = parts.program_of(request.leaves);
+    const auto& program = parts.program_of(request.leaves).postfix;
     if (depth_of(program) > peer::deepest_stack)
       fail(ErrorCode::unsupported, "the peer engine's kernels do not nest as deep as these leaves");
   }
@@ -117,6 +118,7 @@ void PeerEngine::start(Operation& operation) {
   auto& runtime = *parts.room.runtime;
   state.recorded = request.stream.pointer != nullptr && runtime.capturing(request.stream);
   if (state.recorded) {
+    operation.stamp.words[0] |= comm::captured_bit;  // it meets nothing but what is captured
     launch(operation, request.stream, graph_channel, state.itinerary.rounds());
   } else {
     if (request.stream.pointer != nullptr) state.before.record(request.stream);
@@ -180,9 +182,10 @@ void PeerEngine::launch(Operation& operation, Stream stream, std::size_t channel
   round.output = static_cast<std::byte*>(request.output.data);
   if (comm::reduces(request.collective)) {
     const auto& program = parts.program_of(request.leaves);
-    round.steps = static_cast<std::uint32_t>(program.size());
-    std::copy(program.begin(), program.end(), round.program);
-    round.balanced = parts.balanced(request.leaves);
+    round.steps = static_cast<std::uint32_t>(program.postfix.size());
+    std::copy(program.postfix.begin(), program.postfix.end(), round.program);
+    round.balanced = program.balanced;
+    round.groups = program.groups;
     round.kind = request.op.kind;
     const bool boolean = request.output.dtype == DType::boolean;  // of bytes 0 and 1
     if (boolean && request.op.kind == ReduceKind::product) round.kind = ReduceKind::min;
@@ -357,17 +360,16 @@ Explanation PeerEngine::explain(const comm::Request& request) const {
 
 // --------------------------------------------------------------------------------------------------------- the parts
 
-const std::vector<std::int16_t>& PeerEngine::Parts::program_of(int leaves) { return known(leaves).postfix; }
-bool PeerEngine::Parts::balanced(int leaves) { return known(leaves).balanced; }
-
-const PeerEngine::Parts::Program& PeerEngine::Parts::known(int leaves) {
+const PeerEngine::Parts::Program& PeerEngine::Parts::program_of(int leaves) {
   for (const auto& each : programs) {
     if (each.leaves == leaves) return each;
   }
   const auto tree = layout::ReductionTree::contracted(leaves, static_cast<int>(layout.ranks));
   const bool unrolled = layout.ranks == 2 || layout.ranks == 4 || layout.ranks == 8;
-  programs.push_back(
-      {leaves, unrolled && tree.equal_power_of_two_blocks(), {tree.postfix().begin(), tree.postfix().end()}});
+  programs.push_back({leaves,
+                      unrolled && tree.equal_power_of_two_blocks(),
+                      {tree.postfix().begin(), tree.postfix().end()},
+                      kernels::grouped(tree.postfix()).value_or(kernels::GroupedProgram{})});
   return programs.back();
 }
 

@@ -3,6 +3,7 @@
 // travel as arguments of a kernel.
 #pragma once
 
+#include "kernels/reduce/grouped_program.hpp"
 #include "trireme/base/dtype.hpp"
 #include "trireme/base/op.hpp"
 #include "trireme/device/runtime.hpp"
@@ -102,7 +103,8 @@ struct Round {
   ReduceKind kind = ReduceKind::sum;
   std::uint32_t steps = 0;  ///< of the program
   std::int8_t program[2 * most_ranks] = {};
-  bool balanced = false;  ///< the program is that of the balanced tree over 2, 4 or 8 ranks
+  bool balanced = false;             ///< the program is that of the balanced tree over 2, 4 or 8 ranks
+  kernels::GroupedProgram groups{};  ///< the program once more, for sums; no groups: it does not fall into them
   double divisor = 1.0;
   bool scales = false;        ///< a pre-multiplied sum: staged is the product, in the accumulator type
   bool narrow_input = false;  ///< scales: the input is of the output's type
