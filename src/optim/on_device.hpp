@@ -26,7 +26,9 @@ class OnDevice {
   Device device() const { return stream_.device; }
   Stream stream() const { return stream_; }
   device::Queue queue() const { return {*runtime_, stream_}; }
-  void copy(void* to, const void* from, std::size_t bytes) { runtime_->copy(to, from, bytes, stream_); }
+  void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes != 0) runtime_->copy(to, from, bytes, stream_);
+  }
   void synchronize() { runtime_->synchronize(stream_); }
   /// The same, where a failure has nobody to go to.
   void finish() noexcept;

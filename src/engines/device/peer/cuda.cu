@@ -181,7 +181,9 @@ TRIREME_DEVICE void reduce_as(const Slots& slots, std::uint64_t place, std::byte
 template <class Op, class Staged, class Out, unsigned ranks>
 TRIREME_DEVICE void reduce_range(const Slots& slots, std::uint64_t place, std::byte* to, std::uint64_t count,
                                  unsigned thread) {
-  constexpr unsigned wide = sizeof(typename Staged::Raw) == 1 ? 8 : 16 / sizeof(typename Staged::Raw);
+  constexpr unsigned fitting = sizeof(typename Staged::Raw) == 1 ? 8 : 16 / sizeof(typename Staged::Raw);
+  constexpr unsigned wide =
+      ranks == in_groups ? fitting / 2 : fitting;  // eight of them and what waits stay in registers
   constexpr std::uint64_t out = sizeof(typename Out::Raw);
   std::uint64_t done = 0;
   if (place % (wide * sizeof(typename Staged::Raw)) == 0 && reinterpret_cast<std::uintptr_t>(to) % (wide * out) == 0) {
