@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cli/compute_device.hpp"
 #include "cli/doctor/machine.hpp"
 #include "cli/perf/compare.hpp"
+#include "cli/perf/device_bench.hpp"
 #include "cli/perf/json_file.hpp"
 #include "cli/perf/measure.hpp"
 #include "cli/perf/memory.hpp"
 #include "cli/subcommand.hpp"
+#include "engines/nccl/library.hpp"
 #include "platform/processor_list.hpp"
 #include "platform/seats.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/device/cuda.hpp"
 
 #include <cstdio>
 #include <optional>
@@ -20,15 +24,17 @@
 namespace trireme::cli {
 namespace {
 
-PerfEnvironment describe_world(const World& world, BoundKind bound) {
+PerfEnvironment describe_world(const World& world, const std::string& engine, BoundKind bound) {
   PerfEnvironment environment{.version = TRIREME_VERSION,
                               .host = world.host(world.rank()),
                               .processors = describe_machine().processors,
                               .ranks = world.size(),
                               .ranks_on_host = world.local_size(),
                               .transport = "self",
-                              .engine = world.engine(),
-                              .bound = bound};
+                              .engine = engine,
+                              .bound = bound,
+                              .device = describe_device(world),
+                              .host_engine = world.engine()};
   for (int peer = 0; peer < world.size(); ++peer) {
     const std::string transport = world.transport(peer);
     if (transport == "self") continue;
@@ -50,7 +56,8 @@ bool more_ranks_than_processors(const World& world) {
   return !platform::each_has_a_processor(lists, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-void check_algorithm(const PerfBench& bench, const PerfOptions& options, std::size_t count) {
+template <class Bench>
+void check_algorithm(const Bench& bench, const PerfOptions& options, std::size_t count) {
   try {
     static_cast<void>(bench.explain(count));
   } catch (const Exception& refusal) {
@@ -63,24 +70,34 @@ void show(const std::string& text) {
   std::fflush(stdout);
 }
 
-/// As one of the ranks of a world. Returns how many elements were wrong.
-std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json) {
-  World world = World::open({.transport = options.transport,
-                             .engine = options.engine,
-                             .algorithm = options.algorithm,
-                             .arena_reserve = perf_arena_reserve(options.max_bytes)});
-  if (options.root >= world.size()) {
-    fail(ErrorCode::invalid_argument, "--root is " + std::to_string(options.root) + ": the last of " +
-                                          std::to_string(world.size()) + " ranks is " +
-                                          std::to_string(world.size() - 1));
-  }
-  const auto counts = perf_counts(options, world.size());
-  require_memory(world, Bytes{perf_memory(options, counts, world.size()).all()});
-  PerfBench bench(world, options, counts);
+/// Before there is a world: what --engine nccl needs. Errors: unsupported, saying what is missing.
+void require_nccl(const PerfOptions& options, const platform::Environment& environment) {
+  if (options.device_engine != "nccl") return;
+  if (const auto why = device::why_no_cuda(); !why.empty()) fail(ErrorCode::unsupported, "--engine nccl: " + why);
+  if (const auto why = engines::nccl::why_not(environment.find("TRIREME_NCCL_LIBRARY").value_or("")); !why.empty())
+    fail(ErrorCode::unsupported, "--engine nccl: " + why);
+}
+
+Options world_options(const PerfOptions& options, const platform::Environment& environment) {
+  Options world{.transport = options.transport,
+                .engine = options.engine,
+                .device_engine = options.device_engine,
+                .algorithm = options.algorithm,
+                .arena_reserve = perf_arena_reserve(options.max_bytes)};
+  choose_device(world, options.device, environment);
+  return world;
+}
+
+/// Prints and writes a row for each size. Returns how many elements were wrong.
+template <class Bench>
+std::uint64_t measure_all(World& world, const PerfOptions& options, const std::vector<std::size_t>& counts,
+                          Bench& bench, std::optional<JsonFile>& json) {
   check_algorithm(bench, options, counts.front());
   const bool prints = world.rank() == 0;
-  PerfEnvironment environment = describe_world(world, bench.bound());
-  if (world.size() > 1 && world.local_size() == world.size() && more_ranks_than_processors(world))
+  const std::string engine = options.on_device() ? bench.explain(counts.front()).engine : world.engine();
+  PerfEnvironment environment = describe_world(world, engine, bench.bound());
+  const bool on_one_host = world.size() > 1 && world.local_size() == world.size();
+  if (!options.on_device() && on_one_host && more_ranks_than_processors(world))
     environment.yield_ring = measure_yield_ring(world.communicator());
   if (prints) show(perf_heading(options, environment));
 
@@ -88,13 +105,37 @@ std::uint64_t measure(const PerfOptions& options, std::optional<JsonFile>& json)
   std::uint64_t wrong = 0;
   if (json) json->write(perf_json(options, environment, rows));
   for (const std::size_t count : counts) {
-    if (prints && options.explain) show("# " + bench.explain(count).text + "\n");
+    const std::string why = options.explain ? bench.explain(count).text : std::string();
+    if (prints && !why.empty()) show("# " + why + "\n");
     rows.push_back(bench.measure(count));
     wrong += rows.back().wrong;
     if (prints) show(perf_line(options, rows.back()) + "\n");
     if (json) json->write(perf_json(options, environment, rows));
   }
   if (json) json->finish();
+  return wrong;
+}
+
+/// As one of the ranks of a world. Returns how many elements were wrong, on rank 0.
+std::uint64_t measure(const PerfOptions& options, const platform::Environment& environment,
+                      std::optional<JsonFile>& json) {
+  World world = World::open(world_options(options, environment));
+  if (options.root >= world.size()) {
+    fail(ErrorCode::invalid_argument, "--root is " + std::to_string(options.root) + ": the last of " +
+                                          std::to_string(world.size()) + " ranks is " +
+                                          std::to_string(world.size() - 1));
+  }
+  const auto counts = perf_counts(options, world.size());
+  std::uint64_t wrong = 0;
+  if (options.on_device()) {
+    DeviceBench bench(world, options, counts);
+    wrong = measure_all(world, options, counts, bench, json);
+  } else {
+    require_memory(world, Bytes{perf_memory(options, counts, world.size()).all()});
+    PerfBench bench(world, options, counts);
+    wrong = measure_all(world, options, counts, bench, json);
+  }
+  const bool prints = world.rank() == 0;
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
   return prints ? wrong : 0;
@@ -106,10 +147,13 @@ int perf(const Invocation& invocation) {
   const auto options = parse_perf_options(invocation.arguments);
   if (!options) return 0;
   if (options->compare) return compare(*options, invocation.environment);
+  prepare_device(options->device);
+  require_nccl(*options, invocation.environment);
+  require_device(options->device, options->device_given, invocation.environment, "trireme perf measures host memory");
   const bool writes = invocation.environment.find("RANK").value_or("0") == "0";
   std::optional<JsonFile> json;
   if (options->json && writes) json.emplace(*options->json);
-  const std::uint64_t wrong = measure(*options, json);
+  const std::uint64_t wrong = measure(*options, invocation.environment, json);
   if (wrong != 0)
     std::fprintf(stderr, "trireme perf: %llu elements were wrong\n", static_cast<unsigned long long>(wrong));
   return wrong != 0;

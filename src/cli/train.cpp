@@ -263,7 +263,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
       parse_train_options(invocation.arguments, cluster, environment.find("TRIREME_ROOT").value_or(std::string()));
   if (!options) return 0;
   logs_json = options->logs_json;
-  prepare_device(*options);
+  prepare_device(options->device);
   warn_without_srun(environment, cluster);
   scrub_tracking_secrets();  // before what takes long
   const platform::Role role = checked_role(cluster.role, *options);

@@ -179,12 +179,13 @@ Work Communicator::recv_async(TensorView data, int peer, const CallOptions& opti
 
 Explanation Communicator::explain(std::size_t count, DType dtype, const CallOptions& options) const {
   const TensorView data(nullptr, count, dtype, options.stream.device);
-  if (options.stream.device.kind != DeviceKind::cpu) {
-    if (group_->device_engine() == nullptr)
-      fail(ErrorCode::unsupported, "explain: a stream of a device, but this world has none (TRIREME_DEVICE=cuda)");
-    return group_->device_engine()->explain(requests_of(*group_).all_reduce(data, data, sum, options));
-  }
-  return group_->engine().explain(requests_of(*group_).all_reduce(data, data, sum, options));
+  const bool on_device = options.stream.device.kind != DeviceKind::cpu;
+  if (on_device && group_->device_engine() == nullptr)
+    fail(ErrorCode::unsupported, "explain: a stream of a device, but this world has none (TRIREME_DEVICE=cuda)");
+  const comm::Engine& engine = on_device ? *group_->device_engine() : group_->engine();
+  Explanation explanation = engine.explain(requests_of(*group_).all_reduce(data, data, sum, options));
+  explanation.engine = engine.capabilities().name;
+  return explanation;
 }
 
 Explanation Communicator::explain(plan::Collective collective, std::size_t count, DType dtype,

@@ -210,7 +210,7 @@ class Checker {
                    std::to_string(at) + "; ";
   }
 
-  Communicator communicator_;
+  CaseCommunicator communicator_;
   int rank_;
   const std::vector<Reduction>& all_;
   Rooms rooms_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "conformance/device_communicator.hpp"
 #include "conformance/packed.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/comm/memory.hpp"
@@ -12,27 +13,34 @@
 #include <utility>
 #include <vector>
 
-// The suites run in two programs. In one, ranks are threads: a World per rank and case, over the transport the case names
-// (over_threads.cpp). In the other a launcher started the ranks as processes, which have one World for all cases, of the
-// engine that the environment names (over_processes.cpp).
+// The suites run in three programs. In one, ranks are threads: a World per rank and case, over the transport the case names
+// (over_threads.cpp). In another a launcher started the ranks as processes, which have one World for all cases, of the
+// engine that the environment names (over_processes.cpp). In the third, for which they are compiled again, ranks are threads with
+// devices, and what a case gives goes over device memory (over_devices.cpp).
 namespace trireme::testing {
+
+#ifdef TRIREME_CASES_ON_DEVICES
+using CaseCommunicator = DeviceCommunicator;
+#else
+using CaseCommunicator = Communicator;
+#endif
 
 /// What the ranks of one case see of their world, whose first ranks they are.
 class CaseWorld {
  public:
-  CaseWorld(Communicator communicator, Memory memory)
+  CaseWorld(CaseCommunicator communicator, Memory memory)
       : communicator_(std::move(communicator)), memory_(std::move(memory)) {}
   int rank() const { return communicator_.rank(); }
   int size() const { return communicator_.size(); }
-  Communicator communicator() const { return communicator_; }
+  CaseCommunicator communicator() const { return communicator_; }
   Memory memory() const { return memory_; }
 
  private:
-  Communicator communicator_;
+  CaseCommunicator communicator_;
   Memory memory_;
 };
 
-/// The transports a case runs over; where ranks are processes the one engine they have.
+/// The transports a case runs over; where ranks are processes the one engine they have; with devices who serves their memory.
 std::vector<std::string> places(std::vector<std::string> transports);
 
 /// The numbers of ranks a case runs on; where ranks are processes those there are enough for, naming the others once.
@@ -41,7 +49,8 @@ std::vector<int> rank_counts(std::vector<int> wanted);
 /// Whether a case may choose how its World is opened: transport, algorithm, sizes.
 bool cases_choose_options();
 
-/// For cases that make no sense among processes: false there, and says once which case is skipped and why.
+/// For cases that make no sense among processes: false there, and says once which case is skipped and why. False with devices,
+/// too: such cases open their worlds themselves.
 bool among_threads(const std::string& why_not_among_processes);
 
 /// See run_case.

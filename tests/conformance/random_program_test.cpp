@@ -292,7 +292,7 @@ class Program {
 
   CaseWorld& world_;
   std::uint64_t seed_;
-  Communicator communicator_;
+  CaseCommunicator communicator_;
   std::deque<Pending<T>> flying_;
   std::string complaint_;
 };

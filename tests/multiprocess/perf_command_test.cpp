@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "multiprocess/launched.hpp"
+#include "trireme/device/cuda.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
@@ -72,6 +73,72 @@ TEST_CASE("perf measures every operation between processes") {
   std::size_t rows = 0;
   for (std::string line; std::getline(lines, line);) rows += line.find("\"wrong\": 0") != std::string::npos;
   CHECK(rows == (operation == "barrier" ? 1 : 3));
+}
+
+TEST_CASE("perf measures device memory between processes, on devices that threads play") {
+  const int ranks = GENERATE(1, 2, 4);
+  const std::string operation = GENERATE("all_reduce", "all_to_all");
+  const TemporaryFolder folder;
+  const std::string file = folder.path() + "/rows.json";
+  const auto result = run_trireme({"run",
+                                   "-n",
+                                   std::to_string(ranks),
+                                   "--",
+                                   TRIREME_PROGRAM,
+                                   "perf",
+                                   operation,
+                                   "--device",
+                                   "emulated",
+                                   "--max-bytes",
+                                   "8K",
+                                   "--factor",
+                                   "32",
+                                   "--dtype",
+                                   "bf16",
+                                   "--iterations",
+                                   "4",
+                                   "--warmup",
+                                   "1",
+                                   "--explain",
+                                   "--json",
+                                   file});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  std::ifstream stream(file);
+  const auto json = nlohmann::json::parse(stream);
+  CHECK(json["environment"]["device"] == "cuda:0 (emulated device)");
+  REQUIRE(json["rows"].size() == 3);
+  for (const auto& row : json["rows"]) {
+    CHECK(row["wrong"] == 0);
+    CHECK(row["memory"] == "device");
+    CHECK(row["engine"] == "device");
+    CHECK(row["ranks"] == ranks);
+    CHECK(row["bound_us"] > 0.0);
+  }
+  CHECK_THAT(result.out, Contains("memory device") && Contains("a copy within the device's memory"));
+  if (operation == "all_reduce") CHECK_THAT(result.out, Contains("blocks: every rank adds"));
+}
+
+TEST_CASE("perf says what is missing of a device or an engine for it, and ends with exit code 2") {
+  const auto require_refused = [](const Result& result, const std::string& said) {
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, Contains(said));
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  };
+  require_refused(run_trireme({"perf", "all_reduce"}, {{"TRIREME_DEVICE", "cuda"}}),
+                  "TRIREME_DEVICE is 'cuda', but trireme perf measures host memory");
+  if (!trireme::device::why_no_cuda().empty()) {
+    require_refused(run_trireme({"perf", "all_reduce", "--device", "cuda"}),
+                    "--device cuda: " + trireme::device::why_no_cuda());
+    require_refused(run_trireme({"perf", "all_reduce", "--engine", "nccl"}),
+                    "--engine nccl: " + trireme::device::why_no_cuda());
+    return;
+  }
+  require_refused(
+      run_trireme({"perf", "all_reduce", "--engine", "nccl"}, {{"TRIREME_NCCL_LIBRARY", "/nowhere/libnccl.so.2"}}),
+      "--engine nccl: ");
 }
 
 namespace {

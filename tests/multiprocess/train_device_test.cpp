@@ -68,6 +68,29 @@ TEST_CASE("a checkpoint of a device is gone on from there or on a host, with the
   }
 }
 
+TEST_CASE("averages of weights and parameters of 16 bits on a device are the host's") {
+  const Words more = GENERATE(Words{"--swa-from", "3"}, Words{"--precision", "bf16"});
+  CAPTURE(more.front());
+  const std::string expected = outcome_of(run_trireme(device_job("cpu", more)));
+  CHECK(outcome_of(run_ranks(2, device_job("emulated", more))) == expected);
+}
+
+TEST_CASE("so are those that a checkpoint of either brings back") {
+  const Words precise{"--precision", "f16", "--ema", "0.9"};
+  const std::string expected = value(result_of(run_trireme(device_job("cpu", precise))), "weights_xxh3");
+  for (const auto& [first, then] : {std::pair("emulated", "emulated"), std::pair("cpu", "emulated")}) {
+    const TemporaryFolder folder;
+    Words goes_on = precise;
+    goes_on.insert(goes_on.end(), {"--checkpoint-dir", folder.path() + "/checkpoints"});
+    Words stops = device_job(first, goes_on);
+    stops.insert(stops.end(), {"--stop-after", "5"});
+    CHECK(run_trireme(stops).exit_code == 143);
+    const Result resumed = run_trireme(device_job(then, goes_on));
+    CAPTURE(first, then, resumed.err);
+    CHECK(value(result_of(resumed), "weights_xxh3") == expected);
+  }
+}
+
 TEST_CASE("a device that is not there is refused in one line") {
   require_refusal(run_trireme(device_job("cuda:3")), "--device is 'cuda:3'");
   require_refusal(run_trireme({"train", "--data-dir", images().path(), "--model", "cnn", "--device", "emulated"}),

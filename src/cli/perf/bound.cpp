@@ -57,6 +57,9 @@ std::string_view describe(BoundKind kind) {
       return "every rank at once sends what its link must carry over a plain TCP socket and receives as much";
     case BoundKind::exchange:
       return "every rank at once sends what its link must carry to the next rank and receives as much";
+    case BoundKind::device_copy:
+      return "a copy within the device's memory, by every rank at once: as many bytes read and written as the operation's "
+             "input and output have";
     default: return "-: nothing here that this could be held against";
   }
 }

@@ -16,10 +16,11 @@ namespace trireme::cli {
 
 /// What a result is held against, measured in the same run between the same processes.
 enum class BoundKind : unsigned char {
-  none,       ///< one rank, or nothing that means anything
-  zero_copy,  ///< shared memory: the same operation on memory that all ranks map
-  sockets,    ///< TCP on one host: every rank at once sends as many bytes over a plain socket and receives as many
-  exchange,   ///< TCP between hosts: the same by the library's own send and recv
+  none,         ///< one rank, or nothing that means anything
+  zero_copy,    ///< shared memory: the same operation on memory that all ranks map
+  sockets,      ///< TCP on one host: every rank at once sends as many bytes over a plain socket and receives as many
+  exchange,     ///< TCP between hosts: the same by the library's own send and recv
+  device_copy,  ///< device memory: a copy within it
 };
 
 /// What is measured, in words.

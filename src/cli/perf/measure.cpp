@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/perf/measure.hpp"
 
-#include "cli/perf/statistics.hpp"
+#include "cli/perf/summary.hpp"
 #include "cli/perf/verify.hpp"
 #include "trireme/base/error.hpp"
 
-#include <array>
 #include <chrono>
 #include <span>
 #include <vector>
@@ -97,37 +96,14 @@ std::vector<double> PerfBench::time(std::size_t count, std::uint64_t iterations,
   return times;
 }
 
-std::uint64_t PerfBench::sum_over_ranks(std::uint64_t value) {
-  const std::array<std::int64_t, 1> here{static_cast<std::int64_t>(value)};
-  std::vector<std::int64_t> anywhere(static_cast<std::size_t>(communicator_.size()));
-  communicator_.all_gather(std::span<const std::int64_t>(here), std::span<std::int64_t>(anywhere),
-                           {.label = "perf wrong"});
-  std::uint64_t all = 0;
-  for (const std::int64_t each : anywhere) all += static_cast<std::uint64_t>(each);
-  return all;
-}
-
 PerfRow PerfBench::measure(std::size_t count) {
-  const PerfOperation& operation = *options_.operation;
-  const int ranks = communicator_.size();
-  const Bytes size{operation.blocks(ranks) * count * size_of(options_.dtype)};
-  PerfRow row{.bytes = size.value,
-              .count = count,
-              .algorithm = explain(count).algorithm,
-              .iterations = options_.iterations_for(size)};
+  const Bytes size{options_.operation->blocks(communicator_.size()) * count * size_of(options_.dtype)};
+  const std::uint64_t iterations = options_.iterations_for(size);
   std::uint64_t wrong = 0;
-  const std::vector<double> mine = time(count, row.iterations, wrong);
-  std::vector<double> times(mine.size() * static_cast<std::size_t>(ranks));
-  communicator_.all_gather(std::span<const double>(mine), std::span<double>(times), {.label = "perf times"});
-  row.wrong = sum_over_ranks(wrong);
-
-  times = slowest(times, static_cast<std::size_t>(ranks));
-  const double median = percentile(times, 0.5);
-  row.time_us = 1e6 * median;
-  row.p99_us = 1e6 * percentile(times, 0.99);
-  row.algbw = algorithm_bandwidth(size, median);
-  row.busbw = row.algbw * operation.bus_factor(ranks);
-  if (const auto bound = bound_.measure(pattern_, count, row.iterations)) row.bound_us = 1e6 * *bound;
+  const std::vector<double> times = time(count, iterations, wrong);
+  PerfRow row = summarise(communicator_, options_, count, times, wrong);
+  row.algorithm = explain(count).algorithm;
+  if (const auto bound = bound_.measure(pattern_, count, iterations)) row.bound_us = 1e6 * *bound;
   return row;
 }
 

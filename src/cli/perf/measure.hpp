@@ -36,7 +36,6 @@ class PerfBench {
   std::span<std::byte> output(std::size_t count, std::uint64_t turn) const;
   double call(std::size_t count, std::uint64_t turn);
   std::vector<double> time(std::size_t count, std::uint64_t iterations, std::uint64_t& wrong);
-  std::uint64_t sum_over_ranks(std::uint64_t value);
   CallOptions call_options() const;
 
   const PerfOptions& options_;

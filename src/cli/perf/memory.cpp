@@ -4,6 +4,7 @@
 #include "cli/doctor/machine.hpp"
 #include "cli/perf/buffer.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/device/runtime.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trireme::cli {
@@ -74,6 +76,28 @@ void require_memory(const World& world, Bytes needed) {
     fail(ErrorCode::invalid_argument, "--max-bytes is too large: the ranks on " + world.host(rank) +
                                           " and the yardstick hold " + std::to_string(all[at]) + " MiB in all, and " +
                                           std::to_string(all[at + 1]) + " MiB are free");
+  }
+}
+
+void require_device_memory(const World& world, Bytes needed) {
+  const auto runtime = world.device_runtime();
+  const auto device = runtime->properties(world.device()->index);
+  // Emulated devices of another process are others.
+  const std::string mine = runtime->name() == "cuda" ? device.uuid : std::to_string(world.rank());
+  std::int64_t sharing = 0;
+  for (const auto& each : world.communicator().all_gather_bytes(std::as_bytes(std::span(mine)), {.label = "device"}))
+    sharing += std::string_view(reinterpret_cast<const char*>(each.data()), each.size()) == mine;
+  const std::array<std::int64_t, 2> here{sharing * static_cast<std::int64_t>(needed.value / mib),
+                                         static_cast<std::int64_t>(device.memory_bytes / mib)};  // needed, there
+  std::vector<std::int64_t> all(2 * static_cast<std::size_t>(world.size()));
+  world.communicator().all_gather(std::span<const std::int64_t>(here), std::span<std::int64_t>(all),
+                                  {.label = "device memory"});
+  for (std::size_t at = 0; at < all.size(); at += 2) {
+    if (all[at] < all[at + 1]) continue;
+    fail(ErrorCode::invalid_argument, "--max-bytes is too large: the ranks on the device of rank " +
+                                          std::to_string(at / 2) + " and the yardstick hold " +
+                                          std::to_string(all[at]) + " MiB there in all, and it has " +
+                                          std::to_string(all[at + 1]) + " MiB");
   }
 }
 

@@ -32,4 +32,7 @@ Bytes perf_arena_reserve(Bytes largest);
 ///                     each of its ranks.
 void require_memory(const World& world, Bytes needed);
 
+/// The same of `needed` bytes on a device for each of the ranks that share it.
+void require_device_memory(const World& world, Bytes needed);
+
 }  // namespace trireme::cli

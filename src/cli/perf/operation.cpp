@@ -33,6 +33,12 @@ void send_to_next(Communicator& communicator, const PerfCall& call) {
   leaving.wait();
 }
 
+void start_to_next(Communicator& communicator, const PerfCall& call, std::vector<Work>& works) {
+  const int rank = communicator.rank(), ranks = communicator.size();
+  works.push_back(communicator.recv_async(call.output, (rank + ranks - 1) % ranks, call.options));
+  works.push_back(communicator.send_async(call.input, (rank + 1) % ranks, call.options));
+}
+
 constexpr std::array operations{
     PerfOperation{.name = "all_reduce",
                   .place = PerfPlace::in_place_if_rewritten,
@@ -42,7 +48,11 @@ constexpr std::array operations{
                   .bus_factor = twice_all_but_own,
                   .origin = combination,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.all_reduce(c.input, c.output, c.op, c.options); }},
+                             const PerfCall& c) { communicator.all_reduce(c.input, c.output, c.op, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.all_reduce_async(c.input, c.output, c.op, c.options));
+                      }},
     PerfOperation{.name = "reduce_scatter",
                   .input = PerfBlocks::per_rank,
                   .reduces = true,
@@ -50,21 +60,33 @@ constexpr std::array operations{
                   .bus_factor = all_but_own,
                   .origin = own_part_of_combination,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.reduce_scatter(c.input, c.output, c.op, c.options); }},
+                             const PerfCall& c) { communicator.reduce_scatter(c.input, c.output, c.op, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.reduce_scatter_async(c.input, c.output, c.op, c.options));
+                      }},
     PerfOperation{.name = "all_gather",
                   .output = PerfBlocks::per_rank,
                   .full_duplex = true,
                   .bus_factor = all_but_own,
                   .origin = block_of_each,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.all_gather(c.input, c.output, c.options); }},
+                             const PerfCall& c) { communicator.all_gather(c.input, c.output, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.all_gather_async(c.input, c.output, c.options));
+                      }},
     PerfOperation{.name = "broadcast",
                   .place = PerfPlace::in_place,
                   .rooted = true,
                   .bus_factor = once,
                   .origin = the_roots,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.broadcast(c.output, c.root, c.options); }},
+                             const PerfCall& c) { communicator.broadcast(c.output, c.root, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.broadcast_async(c.output, c.root, c.options));
+                      }},
     PerfOperation{.name = "reduce",
                   .reduces = true,
                   .rooted = true,
@@ -72,7 +94,11 @@ constexpr std::array operations{
                   .bus_factor = once,
                   .origin = combination,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.reduce(c.input, c.output, c.root, c.op, c.options); }},
+                             const PerfCall& c) { communicator.reduce(c.input, c.output, c.root, c.op, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.reduce_async(c.input, c.output, c.root, c.op, c.options));
+                      }},
     PerfOperation{.name = "gather",
                   .output = PerfBlocks::per_rank,
                   .rooted = true,
@@ -80,14 +106,22 @@ constexpr std::array operations{
                   .bus_factor = all_but_own,
                   .origin = block_of_each,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.gather(c.input, c.output, c.root, c.options); }},
+                             const PerfCall& c) { communicator.gather(c.input, c.output, c.root, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.gather_async(c.input, c.output, c.root, c.options));
+                      }},
     PerfOperation{.name = "scatter",
                   .input = PerfBlocks::per_rank,
                   .rooted = true,
                   .bus_factor = all_but_own,
                   .origin = own_block_of_root,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.scatter(c.input, c.output, c.root, c.options); }},
+                             const PerfCall& c) { communicator.scatter(c.input, c.output, c.root, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.scatter_async(c.input, c.output, c.root, c.options));
+                      }},
     PerfOperation{.name = "all_to_all",
                   .input = PerfBlocks::per_rank,
                   .output = PerfBlocks::per_rank,
@@ -95,9 +129,18 @@ constexpr std::array operations{
                   .bus_factor = all_but_own,
                   .origin = own_block_of_each,
                   .call = [](Communicator& communicator,
-                             const PerfCall& c) { communicator.all_to_all(c.input, c.output, c.options); }},
-    PerfOperation{
-        .name = "send_recv", .full_duplex = true, .bus_factor = once, .origin = the_one_before, .call = send_to_next},
+                             const PerfCall& c) { communicator.all_to_all(c.input, c.output, c.options); },
+                  .start =
+                      [](Communicator& communicator, const PerfCall& c, std::vector<Work>& works) {
+                        works.push_back(communicator.all_to_all_async(c.input, c.output, c.options));
+                      }},
+    PerfOperation{.name = "send_recv",
+                  .full_duplex = true,
+                  .apart = true,
+                  .bus_factor = once,
+                  .origin = the_one_before,
+                  .call = send_to_next,
+                  .start = start_to_next},
     PerfOperation{.name = "barrier",
                   .input = PerfBlocks::none,
                   .output = PerfBlocks::none,

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trireme::cli {
 
@@ -44,10 +45,13 @@ struct PerfOperation {
   bool rooted = false;       ///< takes --root
   bool root_only = false;    ///< only the root has an output
   bool full_duplex = false;  ///< every rank sends as much as it receives: comparable to an exchange of so much
+  bool apart = false;        ///< input and output are never one memory: no --in-place
   bool explains = false;     ///< Communicator::explain() speaks of it; takes --algorithm
   double (*bus_factor)(int ranks) = nullptr;  ///< bytes a link must carry per byte of the row. Source: nccl-tests
   PerfOrigin (*origin)(int rank, int ranks, int root, int block) = nullptr;  ///< of a block of that rank's output
   void (*call)(Communicator& communicator, const PerfCall& call) = nullptr;
+  /// The same without waiting: what there is to wait for is appended. Null for what moves no memory.
+  void (*start)(Communicator& communicator, const PerfCall& call, std::vector<Work>& works) = nullptr;
 
   /// Blocks of the larger of input and output, at least 1.
   std::size_t blocks(int ranks) const;

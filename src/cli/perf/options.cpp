@@ -30,10 +30,11 @@ ReduceOp parse_op(const std::string& name) {
 
 struct Typed {
   std::string operation, min_bytes = "4", max_bytes = "256M", dtype = "f32", op = "sum", algorithm, transport, engine,
-                         memory = "arena", order = "canonical", json, compare, placement = "near", peer_args, peers_dir;
+                         device = "cpu", memory = "arena", order = "canonical", json, compare, placement = "near",
+                         peer_args, peers_dir;
   std::uint64_t factor = 4, iterations = 0, warmup = 3, rounds = 9;
   int root = 0, ranks = 2;
-  bool explain = false, cold = false, warm = false;
+  bool explain = false, cold = false, warm = false, in_place = false, out_of_place = false;
 };
 
 std::string algorithms() {
@@ -64,11 +65,24 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option("--root", typed.root, "the rank that sends or gets all (default 0)", {.least = 0});
   flags.option("--order", typed.order, "canonical (default) or fastest");
   flags.option("--algorithm", typed.algorithm, "of all_reduce: " + algorithms() + " (default: TRIREME_ALGORITHM)");
-  flags.option("--engine", typed.engine, "auto, host, mpi (default: TRIREME_ENGINE)");
+  flags
+      .option("--device", typed.device,
+              "cpu (default): host memory; cuda: memory of GPUs, one for each rank or shared by several, on streams; "
+              "emulated: of devices that threads play, slowly, to try it where there is no GPU")
+      .one_of({"cpu", "cuda", "emulated"});
+  flags.option(
+      "--engine", typed.engine,
+      "auto, host, mpi (default: TRIREME_ENGINE); of device memory: auto, nccl (which alone means --device "
+      "cuda), device, our own (default: TRIREME_DEVICE_ENGINE), or host or mpi: our own, and that one for what "
+      "goes by way of the host");
   flags.option("--transport", typed.transport, "auto, shm, tcp (default: TRIREME_TRANSPORT)");
   flags.option("--memory", typed.memory, "arena (default): what other ranks read in place; foreign: any other");
   flags.flag("--cold", typed.cold, "inputs rewritten before every call, in buffers used in turn (default)");
   flags.flag("--warm", typed.warm, "one buffer, not rewritten between calls");
+  flags.flag("--in-place", typed.in_place,
+             "with --device: one memory, the own block in its place of the whole (default: where broadcast and cold "
+             "all_reduce are anyway)");
+  flags.flag("--out-of-place", typed.out_of_place, "with --device: results beside inputs");
   flags.option("--json", typed.json, "file to write the rows to as well, row after row");
   flags.option("--iterations", typed.iterations, "timed calls of each size (default: 8 to 200, about 1 GiB in all)",
                {.least = 1, .most = most_iterations});
@@ -130,16 +144,72 @@ void check_operation(const Arguments& flags, const Typed& typed, PerfOptions& op
   options.algorithm = typed.algorithm;
 }
 
+/// Which engine serves which memory; nccl has but one kind.
+void check_engine(const Arguments& flags, const Typed& typed, PerfOptions& options) {
+  const std::string& engine = typed.engine;
+  const bool known = engine == "auto" || engine == "host" || engine == "mpi";
+  options.device = typed.device == "cuda"       ? ComputeDevice::cuda
+                   : typed.device == "emulated" ? ComputeDevice::emulated
+                                                : ComputeDevice::cpu;
+  options.device_given = flags.given("--device");
+  if (!flags.given("--engine")) return;
+  if (engine == "nccl" && !options.device_given) {
+    options.device = ComputeDevice::cuda;
+    options.device_given = true;
+  }
+  if (engine == "nccl" && options.device == ComputeDevice::emulated)
+    fail(ErrorCode::unsupported, "--engine nccl serves CUDA devices, not emulated ones");
+  if (!options.on_device()) {
+    if (engine == "nccl" || engine == "device")
+      refuse("--engine " + engine + " is for device memory: give --device cuda" +
+             (engine == "device" ? " or emulated" : ""));
+    if (!known) refuse("--engine is '" + engine + "': give auto, host or mpi, or with --device nccl or device");
+    options.engine = engine;
+    return;
+  }
+  if (!known && engine != "nccl" && engine != "device")
+    refuse("--engine is '" + engine + "': give auto, nccl, device, host or mpi");
+  const bool ours = engine == "host" || engine == "mpi";
+  if (ours || engine == "auto") options.engine = engine;
+  options.device_engine = ours ? "device" : engine;
+}
+
+/// What has no meaning for device memory, or for it alone.
+void check_device_flags(const Arguments& flags, const Typed& typed, PerfOptions& options) {
+  if (typed.in_place && typed.out_of_place) refuse("--in-place and --out-of-place exclude each other");
+  const PerfOperation& operation = *options.operation;
+  if (!options.on_device()) {
+    for (const char* flag : {"--in-place", "--out-of-place"}) {
+      if (flags.given(flag)) refuse(std::string(flag) + " is for --device");
+    }
+    return;
+  }
+  const std::string device = std::string("--device ") + name_of(options.device);
+  if (operation.start == nullptr) refuse(device + ": " + typed.operation + " moves no memory");
+  if (flags.given("--compare")) refuse("--compare: the peers measure host memory, not " + device);
+  if (flags.given("--memory")) refuse("--memory is of host memory: " + device + " has its own");
+  if (flags.given("--algorithm"))
+    refuse(
+        "--algorithm is of host memory: on devices --explain says what is taken (by way of the host "
+        "TRIREME_ALGORITHM holds)");
+  if (flags.given("--transport") && options.device_engine == "nccl")
+    refuse("--transport is not for --engine nccl: NCCL has its own");
+  if (typed.in_place && operation.apart) refuse("--in-place: " + typed.operation + " has two buffers");
+  if (typed.out_of_place && operation.place == PerfPlace::in_place)
+    refuse("--out-of-place: " + typed.operation + " has one buffer");
+  if (typed.in_place && typed.warm && operation.place != PerfPlace::in_place)
+    refuse("--in-place and --warm exclude each other: results would replace inputs that are not rewritten");
+  if (typed.in_place || typed.out_of_place) options.nested = typed.in_place;
+}
+
 void check_place(const Arguments& flags, const Typed& typed, PerfOptions& options) {
-  if (typed.engine == "nccl") fail(ErrorCode::unsupported, "unsupported --engine nccl: this version has host and mpi");
-  if (flags.given("--engine") && typed.engine != "auto" && typed.engine != "host" && typed.engine != "mpi")
-    refuse("--engine is '" + typed.engine + "': give auto, host or mpi");
-  if (flags.given("--engine")) options.engine = typed.engine;
+  check_engine(flags, typed, options);
   if (typed.memory != "arena" && typed.memory != "foreign")
     refuse("--memory is '" + typed.memory + "': give arena or foreign");
   options.arena = typed.memory == "arena";
   if (typed.cold && typed.warm) refuse("--cold and --warm exclude each other");
   options.cold = !typed.warm;
+  check_device_flags(flags, typed, options);
   if (!flags.given("--transport")) return;
   if (typed.transport != "auto" && typed.transport != "shm" && typed.transport != "tcp")
     refuse("--transport is '" + typed.transport + "': give auto, shm or tcp");
@@ -213,6 +283,7 @@ std::optional<PerfOptions> parse_perf_options(const std::vector<std::string>& ar
                   "trireme perf");
   flags.footer(
       "Start it on several ranks: trireme run -n 2 -- trireme perf all_reduce. Alone, nothing is exchanged.\n"
+      "On device memory: trireme run -n 2 -- trireme perf all_reduce --device cuda.\n"
       "Next to other software it starts the ranks itself: trireme perf all_reduce --compare mpi -n 2.\n"
       "The line `# bound:` above the table says what the yardstick bound_us is.");
   describe(flags, typed);

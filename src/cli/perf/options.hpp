@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/compute_device.hpp"
 #include "cli/perf/operation.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/dtype.hpp"
@@ -34,7 +35,11 @@ struct PerfOptions {
   ReduceOp op = sum;
   int root = 0;
   ReductionOrder order = ReductionOrder::canonical;
-  std::optional<std::string> engine{};        ///< unset: TRIREME_ENGINE
+  ComputeDevice device = ComputeDevice::cpu;   ///< whose memory is measured
+  bool device_given = false;                   ///< by a flag
+  std::optional<std::string> engine{};         ///< unset: TRIREME_ENGINE
+  std::optional<std::string> device_engine{};  ///< of device memory; unset: TRIREME_DEVICE_ENGINE
+  std::optional<bool> nested{};  ///< of device memory: --in-place or not; unset: as the operation does by itself
   std::optional<std::string> algorithm{};     ///< unset: TRIREME_ALGORITHM, or chosen by predicted time
   std::optional<std::string> transport{};     ///< unset: TRIREME_TRANSPORT, or the best there is
   bool arena = true;                          ///< memory of the world's arena, or foreign memory
@@ -45,8 +50,11 @@ struct PerfOptions {
   bool explain = false;
   std::optional<CompareOptions> compare{};  ///< next to other software, instead of as a rank of a world
 
-  /// Whether the result replaces the input.
+  bool on_device() const { return device != ComputeDevice::cpu; }
+
+  /// Whether the result replaces the input, or one lies in the other.
   bool in_place() const {
+    if (nested) return *nested;
     return operation->place == PerfPlace::in_place || (operation->place == PerfPlace::in_place_if_rewritten && cold);
   }
 

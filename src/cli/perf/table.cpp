@@ -17,6 +17,10 @@ std::string text_of(std::string_view view) { return std::string(view); }
 std::string op_of(const PerfOptions& options) {
   return options.operation->reduces ? text_of(name_of(options.op.kind)) : "none";
 }
+/// Whose memory.
+std::string memory_of(const PerfOptions& options) {
+  return options.on_device() ? "device" : options.arena ? "arena" : "foreign";
+}
 int root_of(const PerfOptions& options) { return options.operation->rooted ? options.root : -1; }
 
 std::string bound_of(const PerfRow& row) {
@@ -33,11 +37,18 @@ std::string perf_heading(const PerfOptions& options, const PerfEnvironment& envi
                      (environment.ranks == 1 ? " rank" : " ranks") + ", " + std::to_string(environment.ranks_on_host) +
                      " on " + environment.host + " (" + std::to_string(environment.processors) +
                      " processors), engine " + environment.engine + ", transport " + environment.transport +
-                     ", memory " + (options.arena ? "arena" : "foreign") + ", order " +
-                     text_of(name_of(options.order)) + "\n";
+                     ", memory " + memory_of(options) + ", order " + text_of(name_of(options.order)) + "\n";
+  if (options.on_device()) {
+    text += "# device: " + environment.device + " of rank 0; by way of the host: engine " + environment.host_engine +
+            "; " + (options.in_place() ? "in place" : "out of place") + "\n";
+  }
   text += options.cold ? "# cold: inputs rewritten before every call, in buffers used in turn\n"
                        : "# warm: one buffer, not rewritten between calls\n";
   text += "# time: of the slowest rank; time_us is the median, from which algbw and busbw (GB/s) follow\n";
+  if (options.on_device()) {
+    text +=
+        "# calls are given to one stream in batches, up to 8 with buffers of their own: a time is the mean of a batch\n";
+  }
   text += "# bound: " + text_of(describe(environment.bound)) + "\n";
   if (environment.yield_ring) {
     char words[160];
@@ -75,6 +86,11 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                          {"cache", options.cold ? "cold" : "warm"},
                          {"warmup", options.warmup},
                          {"bound", text_of(describe(environment.bound))}};
+  if (options.on_device()) {
+    root["environment"]["device"] = environment.device;
+    root["environment"]["host_engine"] = environment.host_engine;
+    root["environment"]["in_place"] = options.in_place();
+  }
   if (environment.yield_ring) {
     root["environment"]["yield_ring"] = {{"rounds", YieldRing::rounds},
                                          {"p50_us", environment.yield_ring->p50_us},
@@ -91,7 +107,7 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                                  {"algorithm", nullptr},
                                  {"engine", environment.engine},
                                  {"transport", environment.transport},
-                                 {"memory", options.arena ? "arena" : "foreign"},
+                                 {"memory", memory_of(options)},
                                  {"ranks", environment.ranks},
                                  {"time_us", row.time_us},
                                  {"p50_us", row.time_us},
@@ -102,6 +118,7 @@ std::string perf_json(const PerfOptions& options, const PerfEnvironment& environ
                                  {"bound_us", nullptr},
                                  {"iterations", row.iterations}};
     if (!row.algorithm.empty()) entry["algorithm"] = row.algorithm;
+    if (row.batch != 0) entry["batch"] = row.batch;
     if (row.bound_us) entry["bound_us"] = *row.bound_us;
     root["rows"].push_back(std::move(entry));
   }

@@ -24,6 +24,8 @@ struct PerfEnvironment {
   std::string transport{};  ///< self, shm, tcp, or mixed
   std::string engine = "host";
   BoundKind bound = BoundKind::none;
+  std::string device{};                   ///< "cuda:0 (NVIDIA H200)", rank 0's; empty: host memory is measured
+  std::string host_engine{};              ///< of device memory: what takes it where it goes by way of the host
   std::optional<YieldRing> yield_ring{};  ///< where ranks outnumber processors
 };
 
@@ -33,7 +35,8 @@ struct PerfRow {
   std::size_t count = 0;    ///< elements per block
   std::string algorithm{};  ///< empty where the library has no say
   std::uint64_t iterations = 0;
-  double time_us = 0.0;  ///< median (p50) over the iterations of the slowest rank's time
+  std::uint64_t batch = 0;  ///< of device memory: calls given at once, whose mean is one time; 0: each is timed
+  double time_us = 0.0;     ///< median (p50) over the iterations of the slowest rank's time
   double p99_us = 0.0;
   double algbw = 0.0;       ///< GB/s
   double busbw = 0.0;       ///< GB/s

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/compute_device.hpp"
 #include "cli/train/options.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "trireme/data/labelled_images.hpp"
@@ -10,13 +11,8 @@
 
 #include <cstddef>
 #include <memory>
-#include <string>
 
 namespace trireme::cli {
-
-/// What CUDA reads of the environment when it starts, unless somebody has set it: kernels are loaded at once, and streams have
-/// queues of their own, so that several ranks may share a GPU. Before there are threads.
-void prepare_device(const TrainOptions& options);
 
 /// Before there is a world: whether what --device names can be trained on.
 /// Errors: unsupported, saying what is missing; invalid_argument when TRIREME_DEVICE asks for a device and no flag does.
@@ -24,9 +20,6 @@ void check_device(const TrainOptions& options, const platform::Environment& envi
 
 /// The world that --device asks for: with a device for each rank, or without.
 Options world_options(const TrainOptions& options, const platform::Environment& environment);
-
-/// "cuda:0 (NVIDIA H200)": for the start of a log; empty on the host.
-std::string describe_device(const World& world);
 
 /// The model that was asked for, on a device: its parameters and gradients are views of device memory.
 /// Errors: invalid_argument for a model that has no twin there; device.

@@ -95,15 +95,11 @@ ValidationOptions validation_of(const Typed& typed) {
   return options;
 }
 
-ComputeDevice device_of(const Arguments& flags, const Typed& typed, const std::string& model, DatasetKind dataset) {
+ComputeDevice device_of(const Typed& typed, const std::string& model, DatasetKind dataset) {
   if (typed.device == "cpu") return ComputeDevice::cpu;
   const std::string trains = "--device " + typed.device + " trains mlp in this version";
   if (model != "mlp") refuse(trains + ": --model " + model + " needs --device cpu");
   if (dataset != DatasetKind::images) refuse(trains + ", on images: tables need --device cpu");
-  if (typed.precision != "f32") refuse(trains + ", in f32: --precision " + typed.precision + " needs --device cpu");
-  for (const char* flag : {"--ema", "--swa-from"}) {
-    if (flags.given(flag)) refuse(trains + ", without averages of the weights: " + flag + " needs --device cpu");
-  }
   return typed.device == "cuda" ? ComputeDevice::cuda : ComputeDevice::emulated;
 }
 
@@ -129,7 +125,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.data = data.checked(flags, dataset);
   options.loss = loss_of(flags, typed, model, dataset.kind);
   options.precision = precision_of(typed);
-  options.device = device_of(flags, typed, model, dataset.kind);
+  options.device = device_of(typed, model, dataset.kind);
   options.device_given = flags.given("--device");
   options.average = average_of(flags, typed);
   options.validation = validation_of(typed);

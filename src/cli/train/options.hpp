@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/compute_device.hpp"
 #include "cli/train/checkpoint_flags.hpp"
 #include "cli/train/data_options.hpp"
 #include "cli/train/gpt_flags.hpp"
@@ -26,12 +27,6 @@ enum class LossKind : unsigned char { cross_entropy, squared };
 
 /// What parameters and gradients are kept as. Sums are f32 in any case, and so are the products of the models.
 enum class Precision : unsigned char { f32, bf16, f16 };
-
-/// What a model computes on. Emulated: devices that threads of the process play.
-enum class ComputeDevice : unsigned char { cpu, cuda, emulated };
-constexpr const char* name_of(ComputeDevice device) {
-  return device == ComputeDevice::cpu ? "cpu" : device == ComputeDevice::cuda ? "cuda" : "emulated";
-}
 
 /// Averages of the weights over training, which are what is evaluated and what is left in the end.
 struct AverageChoice {

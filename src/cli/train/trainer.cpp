@@ -33,7 +33,7 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
                              : device::OwnedStream()),
       device_(world.device() ? std::optional(TaskDevice{world.device_runtime(), stream_.get()}) : std::nullopt),
       task_(data.make_task(task_place(world, communicator_, options, data, device_))),
-      weights_(task_->parameters(), task_->buffers(), options.precision, options.average),
+      weights_(task_->parameters(), task_->buffers(), options.precision, options.average, device_),
       host_copy_(weights_.parameters(), device_),
       data_parallel_(communicator_, weights_.parameters(),
                      parallel_options(options, *task_, weights_, stream_.get(), trace)),

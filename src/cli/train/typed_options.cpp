@@ -180,7 +180,7 @@ void describe(Arguments& flags, Typed& typed) {
       .one_of({"f32", "bf16", "f16"});
   flags
       .option("--device", typed.device,
-              "cpu (default), or cuda: parameters, gradients and all arithmetic on GPUs; trains mlp on images, in f32; "
+              "cpu (default), or cuda: parameters, gradients and all arithmetic on GPUs; trains mlp on images; "
               "emulated: the same on devices that threads play, slowly, to try it where there is no GPU")
       .one_of({"cpu", "cuda", "emulated"});
   flags

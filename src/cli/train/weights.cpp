@@ -2,6 +2,11 @@
 #include "cli/train/weights.hpp"
 
 #include "kernels/cast/cast.hpp"
+#include "kernels/cast/cast_device.hpp"
+#include "kernels/pack/pack_device.hpp"
+#include "trireme/base/error.hpp"
+
+#include <utility>
 
 namespace trireme::cli {
 namespace {
@@ -10,40 +15,66 @@ constexpr std::size_t alignment = data::AlignedBuffer<std::byte>::alignment;
 
 std::size_t aligned(std::size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
-void convert(const TensorView& from, const TensorView& to) {
-  kernels::cast(to.data, to.dtype, from.data, from.dtype, from.count);
-}
-
 }  // namespace
 
 Weights::Weights(const std::vector<Parameter>& model, std::span<const Parameter> buffers, Precision precision,
-                 const std::optional<AverageChoice>& average)
-    : model_(model) {
+                 const std::optional<AverageChoice>& average, const std::optional<TaskDevice>& device)
+    : model_(model), device_(device) {
   narrow(precision);
   if (average) {
     average_.emplace(average->rule);
+    if (device_) average_->use_device(device_->runtime, device_->stream);
     average_from_ = average->from_step;
     averaged_ = parameters();
     averaged_.insert(averaged_.end(), buffers.begin(), buffers.end());
   }
 }
 
+Weights::~Weights() {
+  if (!device_ || !narrow_) return;
+  try {
+    device_->runtime->synchronize(device_->stream);
+  } catch (const Exception&) {  // the device has failed: nothing runs there any more
+  }
+}
+
+void Weights::convert(const TensorView& from, const TensorView& to) const {
+  if (device_) {
+    kernels::cast(to.data, to.dtype, from.data, from.dtype, from.count,
+                  device::Queue{*device_->runtime, device_->stream});
+  } else {
+    kernels::cast(to.data, to.dtype, from.data, from.dtype, from.count);
+  }
+}
+
 void Weights::narrow(Precision precision) {
   if (precision == Precision::f32) return;
   if (precision == Precision::f16) scaler_.emplace();
-  Narrow narrow{
-      .dtype = precision == Precision::f16 ? DType::f16 : DType::bf16, .values{}, .gradients{}, .parameters{}};
+  Narrow narrow;
+  narrow.dtype = precision == Precision::f16 ? DType::f16 : DType::bf16;
   std::size_t bytes = 0;
   for (const Parameter& each : model_) bytes += aligned(each.value.count * size_of(narrow.dtype));
-  narrow.values = data::AlignedBuffer<std::byte>(bytes);
-  narrow.gradients = data::AlignedBuffer<std::byte>(bytes);
+  std::byte *values = nullptr, *gradients = nullptr;
+  if (device_) {
+    narrow.device_values = device::Buffer(device_->runtime, device_->stream.device.index, bytes);
+    narrow.device_gradients = device::Buffer(device_->runtime, device_->stream.device.index, bytes);
+    device_->runtime->fill(narrow.device_gradients.data(), std::byte{0}, bytes, device_->stream);
+    values = narrow.device_values.data();
+    gradients = narrow.device_gradients.data();
+  } else {
+    narrow.values = data::AlignedBuffer<std::byte>(bytes);
+    narrow.gradients = data::AlignedBuffer<std::byte>(bytes);
+    values = narrow.values.data();
+    gradients = narrow.gradients.data();
+  }
   std::size_t offset = 0;
   for (const Parameter& each : model_) {
+    const std::size_t count = each.value.count;
     narrow.parameters.push_back({each.name, each.shape,
-                                 TensorView(narrow.values.data() + offset, each.value.count, narrow.dtype),
-                                 TensorView(narrow.gradients.data() + offset, each.value.count, narrow.dtype)});
+                                 TensorView(values + offset, count, narrow.dtype, each.value.device),
+                                 TensorView(gradients + offset, count, narrow.dtype, each.value.device)});
     convert(each.value, narrow.parameters.back().value);
-    offset += aligned(each.value.count * size_of(narrow.dtype));
+    offset += aligned(count * size_of(narrow.dtype));
   }
   narrow_ = std::move(narrow);
   settle();
@@ -61,13 +92,25 @@ void Weights::gradient_ready(std::size_t parameter, std::span<const std::uint32_
 }
 
 void Weights::round(std::size_t parameter, std::size_t begin, std::size_t count) {
+  auto* narrow = static_cast<std::byte*>(narrow_->parameters[parameter].gradient.data);
+  std::byte* const rounded = narrow + begin * size_of(narrow_->dtype);
+  if (device_) {
+    auto* const gradient = static_cast<float*>(model_[parameter].gradient.data) + begin;
+    const kernels::PackedTensor all{.data = gradient, .count = count};
+    kernels::pack({.buffer = rounded,
+                   .buffer_dtype = narrow_->dtype,
+                   .tensor_dtype = DType::f32,
+                   .tensors = std::span(&all, 1),
+                   .scale = scaler_ ? scaler_->scale() : 1.0},
+                  device::Queue{*device_->runtime, device_->stream});
+    return;
+  }
   const std::span<float> gradient = model_[parameter].gradient.as<float>().subspan(begin, count);
   if (scaler_) {
     const auto scale = static_cast<float>(scaler_->scale());
     for (float& each : gradient) each *= scale;
   }
-  auto* narrow = static_cast<std::byte*>(narrow_->parameters[parameter].gradient.data);
-  kernels::cast(narrow + begin * size_of(narrow_->dtype), narrow_->dtype, gradient.data(), DType::f32, count);
+  kernels::cast(rounded, narrow_->dtype, gradient.data(), DType::f32, count);
 }
 
 void Weights::updated(std::uint64_t step) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "cli/train/options.hpp"
+#include "cli/train/tasks/task.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/data/aligned_buffer.hpp"
+#include "trireme/device/owned.hpp"
 #include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/weight_average.hpp"
 
@@ -25,8 +27,12 @@ class Weights {
  public:
   /// `model`, its parameters, must stay where they are. Of 16 bits their values are rounded at once. `buffers`, its values without
   /// gradients, are averaged with them.
+  /// Of a model on a `device` all of it is there, and done in the order of its stream, with the same bits.
   Weights(const std::vector<Parameter>& model, std::span<const Parameter> buffers, Precision precision,
-          const std::optional<AverageChoice>& average);
+          const std::optional<AverageChoice>& average, const std::optional<TaskDevice>& device = {});
+  /// Waits for the stream.
+  ~Weights();
+  Weights(const Weights&) = delete;
 
   /// What DataParallel trains.
   const std::vector<Parameter>& parameters() const { return narrow_ ? narrow_->parameters : model_; }
@@ -55,13 +61,17 @@ class Weights {
     DType dtype;
     data::AlignedBuffer<std::byte> values;
     data::AlignedBuffer<std::byte> gradients;
+    device::Buffer device_values;  // of a device, instead
+    device::Buffer device_gradients;
     std::vector<Parameter> parameters;
   };
 
   void narrow(Precision precision);
+  void convert(const TensorView& from, const TensorView& to) const;
   void round(std::size_t parameter, std::size_t begin, std::size_t count);
 
   const std::vector<Parameter>& model_;
+  std::optional<TaskDevice> device_;
   std::optional<Narrow> narrow_;
   std::optional<LossScaler> scaler_;
   std::optional<WeightAverage> average_;

@@ -19,7 +19,8 @@ std::shared_ptr<StagingArea> area_of(const comm::Engine* parent) {
 Engine::Engine(const comm::DeviceRoom& room, Settings settings) : staged_(room, area_of(room.parent)) {
   // Ranks without a device make no engine: nothing that is collective may happen. An MPI runs all collectives of its
   // communicator, or none: it counts them.
-  if (settings.peer && room.everywhere && room.host.capabilities().name != "mpi") peer_ = make_peer_engine(room);
+  if (settings.peer && room.everywhere && room.host.capabilities().name != "mpi")
+    peer_ = make_peer_engine(room, settings.peers);
 }
 
 bool Engine::goes_to_peers(const comm::Request& request) const noexcept {

@@ -11,7 +11,8 @@
 namespace trireme::engines::device {
 
 struct Settings {
-  bool peer = true;  ///< whether kernels over peer access are used where they can be; the same on all ranks
+  bool peer = true;     ///< whether kernels over peer access are used where they can be; the same on all ranks
+  PeerOptions peers{};  ///< of those kernels
 };
 
 /// Our engine for device memory: kernels over peer access where all members reach each other and the operation is of that

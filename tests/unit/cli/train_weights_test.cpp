@@ -4,6 +4,7 @@
 #include "cli/train/selection.hpp"
 #include "cli/train/weights.hpp"
 #include "kernels/cast/reference.hpp"
+#include "support/device_under_test.hpp"
 #include "support/failures.hpp"
 #include "trireme/data/random.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -13,6 +14,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <mutex>
 #include <set>
 
@@ -86,6 +88,53 @@ TEST_CASE("With 16 bits the model computes with what its rounded parameters are 
   kernels::reference::store(rounded.data, rounded.dtype, 0, 0.5);  // as an update would
   weights.updated(1);
   REQUIRE(model.values[2] == 0.5f);
+}
+
+TEST_CASE("On a device parameters of 16 bits, their gradients and averages are the host's") {
+  const auto precision = GENERATE(Precision::bf16, Precision::f16);
+  const AverageChoice average{.rule = {.kind = AverageKind::equal}};
+  TwoTensors model;
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    const TaskDevice there{runtime, stream.get()};
+    const auto values = testing::on_device<float>(runtime, model.values);
+    const auto gradients = testing::on_device<float>(runtime, model.gradients);
+    std::vector<Parameter> parameters;
+    for (std::size_t p = 0; p < 2; ++p) {
+      const Parameter& host = model.parameters[p];
+      parameters.push_back(
+          {host.name, host.shape, values.view(DType::f32, 2, 8 * p), gradients.view(DType::f32, 2, 8 * p)});
+    }
+    TwoTensors other;
+    Weights on_host(other.parameters, {}, precision, average), on_device(parameters, {}, precision, average, there);
+    const auto bytes = [&](const TensorView& tensor) {
+      return testing::to_host<std::byte>(*runtime, tensor.data, tensor.size_bytes(), stream.get());
+    };
+    const auto same = [&](const TensorView& host, const TensorView& device) {
+      const auto found = bytes(device);
+      return device.device == values.device() && std::memcmp(found.data(), host.data, found.size()) == 0;
+    };
+    for (std::size_t p = 0; p < 2; ++p) {
+      on_host.gradient_ready(p);
+      on_device.gradient_ready(p);
+      CHECK(same(on_host.parameters()[p].value, on_device.parameters()[p].value));
+      CHECK(same(on_host.parameters()[p].gradient, on_device.parameters()[p].gradient));
+      CHECK(same(other.parameters[p].value, parameters[p].value));  // widened again
+    }
+    on_host.updated(1);
+    on_device.updated(1);
+    for (const TensorView& first : {on_host.parameters()[0].value, on_device.parameters()[0].value})
+      runtime->fill(first.data, std::byte{0x3c}, first.size_bytes(), stream.get());  // as an update would
+    stream.synchronize();
+    on_host.updated(2);
+    on_device.updated(2);
+    REQUIRE(on_host.show_average());
+    REQUIRE(on_device.show_average());
+    CHECK(same(other.parameters[0].value, parameters[0].value));
+    on_host.hide_average();
+    on_device.hide_average();
+    CHECK(same(other.parameters[0].value, parameters[0].value));
+  }
 }
 
 TEST_CASE("Gradients of f16 are multiplied by the loss scale before they are rounded") {
