@@ -187,6 +187,13 @@ Work DeviceCommunicator::reduce_async(ConstTensorView in, TensorView out, int ro
   return mirrored(in, out, {}, options,
                   [&](auto i, auto o, auto, const auto& k) { return communicator_.reduce_async(i, o, root, op, k); });
 }
+Work DeviceCommunicator::reduce_scatter_async(ConstTensorView in, TensorView out, std::span<const std::size_t> counts,
+                                              ReduceOp op, const CallOptions& options) {
+  return mirrored(in, out, {}, options, [&](auto i, auto o, auto, const auto& k) {
+    return communicator_.reduce_scatter_async(i, o, counts, op, k);
+  });
+}
+
 Work DeviceCommunicator::all_gather_async(ConstTensorView in, TensorView out, const CallOptions& options) {
   return mirrored(in, out, {}, options,
                   [&](auto i, auto o, auto, const auto& k) { return communicator_.all_gather_async(i, o, k); });

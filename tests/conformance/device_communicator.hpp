@@ -45,6 +45,12 @@ class DeviceCommunicator {
     reduce_scatter_async(in, out, op, options).wait();
   }
   Work reduce_scatter_async(ConstTensorView in, TensorView out, ReduceOp op = sum, const CallOptions& options = {});
+  void reduce_scatter(ConstTensorView in, TensorView out, std::span<const std::size_t> counts, ReduceOp op = sum,
+                      const CallOptions& options = {}) {
+    reduce_scatter_async(in, out, counts, op, options).wait();
+  }
+  Work reduce_scatter_async(ConstTensorView in, TensorView out, std::span<const std::size_t> counts, ReduceOp op = sum,
+                            const CallOptions& options = {});
   void reduce(ConstTensorView in, TensorView out, int root = 0, ReduceOp op = sum, const CallOptions& options = {}) {
     reduce_async(in, out, root, op, options).wait();
   }

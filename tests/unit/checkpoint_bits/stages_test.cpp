@@ -70,8 +70,9 @@ std::string go_on(const ZeroWay& way, checkpoint::FileSystem& files, const MakeO
 }  // namespace
 
 TEST_CASE("checkpoints are taken at any stage of ZeRO and go on at any other, in another world, with the same bits") {
-  const MakeOptimizer rules[]{
-      make_adamw, [] { return std::make_unique<Lamb>(LambOptions{.learning_rate = 0.02, .weight_decay = 0.1}); }};
+  const MakeOptimizer rules[]{make_decaying_adamw, [] {
+                                return std::make_unique<Lamb>(LambOptions{.learning_rate = 0.02, .weight_decay = 0.1});
+                              }};
   for (const MakeOptimizer& make : rules) {
     MemoryFiles alone, moving;
     const std::string expected = go_on({}, alone, make, 10);

@@ -11,11 +11,19 @@ using namespace trireme::testing;
 namespace {
 
 void require_bits(const std::vector<std::string>& expected, const ZeroWay& way, const std::string& rule,
-                  const MakeOptimizer& make = make_adamw) {
+                  const MakeOptimizer& make = make_decaying_adamw) {
   INFO(rule << ", " << way.describe());
   const auto ends = trained_by(way, mixed_parameters(), make);
   for (const std::string& end : ends) REQUIRE((end == expected.front()));
 }
+
+#ifdef TRIREME_SANITIZED
+const std::vector<int> rank_counts{2, 3};
+bool is_tried(const NamedRule& rule) { return rule.name == "adamw" || rule.name == "lamb" || rule.name == "adafactor"; }
+#else
+const std::vector<int> rank_counts{1, 2, 3, 4, 8};
+bool is_tried(const NamedRule&) { return true; }
+#endif
 
 bool power_of_two(int number) { return (number & (number - 1)) == 0; }
 
@@ -42,6 +50,7 @@ void require_rule(const NamedRule& rule, int ranks, int leaves, const std::strin
 
 TEST_CASE("every rule ends with stage 0's bits at stages 1 and 2, with leaves in blocks or in turn") {
   for (const NamedRule& rule : all_rules()) {
+    if (!is_tried(rule)) continue;
     const auto alone = trained_by({}, mixed_parameters(), rule.make);
     const bool whole = sees_whole_tensors(rule);
     require_bits(alone, {.ranks = 3, .stage = 1, .whole = whole}, rule.name, rule.make);
@@ -52,7 +61,7 @@ TEST_CASE("every rule ends with stage 0's bits at stages 1 and 2, with leaves in
 
 TEST_CASE("stages, leaves and numbers of ranks in every combination end with one rank's bits") {
   const auto alone = trained_by({}, mixed_parameters());
-  for (const int ranks : {1, 2, 3, 4, 8}) {
+  for (const int ranks : rank_counts) {
     for (const int stage : {0, 1, 2}) {
       for (const LeafAssignment assignment : {LeafAssignment::block, LeafAssignment::cyclic}) {
         if (assignment == LeafAssignment::cyclic && !power_of_two(ranks)) continue;
@@ -63,7 +72,7 @@ TEST_CASE("stages, leaves and numbers of ranks in every combination end with one
 }
 
 TEST_CASE("with one leaf per rank, stages 1 and 2 end with stage 0's bits") {
-  for (const int ranks : {1, 2, 3, 4, 8}) {
+  for (const int ranks : rank_counts) {
     const auto expected = trained_by({.ranks = ranks, .leaves = 0}, mixed_parameters());
     for (const int stage : {1, 2}) {
       for (const bool overlap : {true, false}) {
@@ -115,9 +124,11 @@ TEST_CASE("groups that share shards, replicated, end with stage 0's bits, whethe
 
 TEST_CASE("every rule, stage, assignment, number of ranks and leaves, over threads and shared memory", "[.full]") {
   for (const NamedRule& rule : all_rules()) {
+    const bool is_one_of_a_scope = rule.name == "adamw" || rule.name == "lamb" || rule.name == "muon";
     for (const int ranks : {1, 2, 3, 4, 8}) {
       for (const int leaves : {0, 8}) {
-        for (const char* transport : {"mem", "shm"}) require_rule(rule, ranks, leaves, transport);
+        require_rule(rule, ranks, leaves, "mem");
+        if (is_one_of_a_scope) require_rule(rule, ranks, leaves, "shm");
       }
     }
   }

@@ -126,14 +126,14 @@ struct ZeroWay {
 };
 
 using MakeOptimizer = std::function<std::unique_ptr<Optimizer>()>;
-inline std::unique_ptr<Optimizer> make_adamw() {
+inline std::unique_ptr<Optimizer> make_decaying_adamw() {
   return std::make_unique<AdamW>(AdamWOptions{.learning_rate = 0.02, .weight_decay = 0.3});
 }
 
 /// The parameters after four steps, by rank: clipped, with a loss scale, an overflow in the second step, a parameter that no
 /// leaf uses in the third, and one that some leaves use; both kinds of clipping at work.
 inline std::vector<std::string> trained_by(const ZeroWay& way, const std::vector<MixedParameter>& list,
-                                           const MakeOptimizer& make = make_adamw) {
+                                           const MakeOptimizer& make = make_decaying_adamw) {
   std::vector<std::string> results(static_cast<std::size_t>(way.ranks));
   run_ranks(way.ranks,
             [&](World& world) {

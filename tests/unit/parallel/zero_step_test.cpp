@@ -86,7 +86,7 @@ TEST_CASE("a rule that sees whole tensors is refused where one is cut, by every 
       step.reduce();
       complaints.expect_refusal(world.rank(), "set DataParallelOptions::zero_whole_tensors",
                                 [&] { step.apply(optimizer); });
-      complaints.expect(world.rank(), step.apply(*make_adamw()) == ApplyOutcome::applied, "another rule");
+      complaints.expect(world.rank(), step.apply(*make_decaying_adamw()) == ApplyOutcome::applied, "another rule");
     }
   });
   REQUIRE(complaints.all() == "");
