@@ -5,9 +5,8 @@
 #include "trireme/tensor_parallel/split.hpp"
 
 #include <cstddef>
-#include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
 namespace trireme::tensor_parallel {
 
@@ -42,7 +41,10 @@ struct ExpertMlpOptions {
 template <class T>
 class ExpertParallelMlp {
  public:
+  /// `name`: of the layer, for errors.
   ExpertParallelMlp(Axis& axis, std::string name, const ExpertMlpOptions& options);
+  ExpertParallelMlp(ExpertParallelMlp&&) noexcept;
+  ~ExpertParallelMlp();
 
   /// Of a tensor with so many elements per expert.
   Split weights(std::size_t elements) const { return {1, options_.experts, elements}; }
@@ -66,40 +68,14 @@ class ExpertParallelMlp {
                 double balance_weight = 1.0);
 
   /// Choices of this rank's tokens that found no place in the last forward().
-  std::size_t dropped() const { return dropped_; }
+  std::size_t dropped() const;
 
  private:
-  struct Choice {
-    std::uint32_t expert = 0;
-    T gate{};
-    std::size_t place = 0;  ///< row among those sent; `nowhere` when dropped
-  };
-  static constexpr std::size_t nowhere = ~std::size_t{0};
-
-  void route(const T* x, std::size_t tokens, const T* router);
-  void choose(std::size_t token);
-  void assign_places(std::size_t tokens);
-  double balance_loss(std::size_t tokens);
-  void exchange_counts();
-  /// Rows to their experts, ordered by expert there; and the way back.
-  void to_experts(const T* rows, std::vector<T>& at_experts);
-  void from_experts(const std::vector<T>& at_experts, T* rows);
-  void regroup(const T* from, T* to, bool by_expert) const;
-
+  struct State;
   Axis& axis_;
   std::string name_;
   ExpertMlpOptions options_;
-  // What forward() leaves.
-  std::vector<T> probabilities_;                               ///< tokens x experts
-  std::vector<Choice> choices_;                                ///< tokens x top
-  std::vector<std::uint64_t> sent_;                            ///< rows to each expert
-  std::vector<std::uint64_t> received_;                        ///< ranks x own experts: rows from each
-  std::vector<std::size_t> send_elements_, receive_elements_;  ///< per rank
-  std::vector<std::size_t> begins_;                            ///< of each own expert among the rows here, and the end
-  std::vector<double> load_;                                   ///< f_e; then sums of probabilities
-  std::size_t all_tokens_ = 0;                                 ///< of all ranks
-  std::vector<T> rows_, returned_, inputs_, expanded_, activated_, travelling_;
-  std::size_t dropped_ = 0;
+  std::unique_ptr<State> state_;  // what forward() leaves
 };
 
 extern template class ExpertParallelMlp<float>;
