@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <chrono>
+
 using namespace trireme::testing;
 
 namespace {
@@ -23,7 +25,7 @@ TEST_CASE("four hosts give the bits of every collective that threads of one proc
   const Lab lab;
   auto ranks = start_ranks(lab, ENGINE_PROGRAM, {});
   for (auto& rank : ranks) {
-    const Result result = rank->wait();
+    const Result result = rank->wait(std::chrono::seconds(180));  // thousands of operations, on a busy machine
     CAPTURE(result.out, result.err);
     REQUIRE(result.exit_code == 0);
     REQUIRE(has(result.out, "results equal"));
