@@ -24,6 +24,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -63,6 +64,7 @@ struct Training {
   DataParallelOptions options{};
   MakeOptimizer optimizer = [] { return std::make_unique<AdamW>(AdamWOptions{.learning_rate = 0.01}); };
   bool recompute = false;
+  bool offloaded = false;  ///< state in a file
   bool overflows = false;  ///< the gradients of one leaf of the second step
   std::function<void(World&, DataParallel&)> look = [](World&, DataParallel&) {};
 };
@@ -74,6 +76,7 @@ std::string trained(int ranks, Training training) {
     const bool elsewhere = training.options.zero_stage == 3;
     models::Gpt<float> model(gpt(elsewhere, training.recompute));
     const auto optimizer = training.optimizer();
+    if (training.offloaded) optimizer->offload({.folder = std::filesystem::temp_directory_path()});
     LossScaler scaler({.initial = 1.0});
     DataParallelOptions options = training.options;
     if (elsewhere) {
@@ -122,6 +125,30 @@ MakeOptimizer rule(const Options& options) {
   return [options] { return std::make_unique<Rule>(options); };
 }
 
+struct RuleCase {
+  const char* name;
+  MakeOptimizer make;
+  bool whole_tensors = false;
+};
+
+std::vector<RuleCase> rule_cases() {
+  return {
+      {"sgd", rule<Sgd>(SgdOptions{.learning_rate = 0.1})},
+      {"momentum", rule<Sgd>(SgdOptions{.learning_rate = 0.1, .momentum = 0.9})},
+      {"nesterov", rule<Sgd>(SgdOptions{.learning_rate = 0.1, .momentum = 0.9, .nesterov = true})},
+      {"adam", rule<Adam>(AdamOptions{.learning_rate = 0.01})},
+      {"nadam", rule<NAdam>(NAdamOptions{.learning_rate = 0.01})},
+      {"rmsprop", rule<RmsProp>(RmsPropOptions{.learning_rate = 0.01})},
+      {"adagrad", rule<Adagrad>(AdagradOptions{.learning_rate = 0.01})},
+      {"adadelta", rule<Adadelta>(AdadeltaOptions{})},
+      {"lamb", rule<Lamb>(LambOptions{.learning_rate = 0.01})},
+      {"lars", rule<Lars>(LarsOptions{.learning_rate = 0.1})},
+      {"lion", rule<Lion>(LionOptions{.learning_rate = 0.001})},
+      {"adafactor", rule<Adafactor>(AdafactorOptions{}), true},
+      {"muon", rule<Muon>(MuonOptions{}), true},
+  };
+}
+
 }  // namespace
 
 TEST_CASE("at stage 3 a transformer ends with the bits of stage 0 on any number of ranks, recomputed or not") {
@@ -142,31 +169,39 @@ TEST_CASE("at stage 3 leaves dealt out in turn, groups that share the values, an
 }
 
 TEST_CASE("at stage 3 every rule ends with the bits of stage 0, those that see whole tensors with whole tensors") {
-  struct Case {
-    const char* name;
-    MakeOptimizer make;
-    bool whole_tensors = false;
-  };
-  const std::vector<Case> cases = {
-      {"sgd", rule<Sgd>(SgdOptions{.learning_rate = 0.1})},
-      {"momentum", rule<Sgd>(SgdOptions{.learning_rate = 0.1, .momentum = 0.9})},
-      {"nesterov", rule<Sgd>(SgdOptions{.learning_rate = 0.1, .momentum = 0.9, .nesterov = true})},
-      {"adam", rule<Adam>(AdamOptions{.learning_rate = 0.01})},
-      {"nadam", rule<NAdam>(NAdamOptions{.learning_rate = 0.01})},
-      {"rmsprop", rule<RmsProp>(RmsPropOptions{.learning_rate = 0.01})},
-      {"adagrad", rule<Adagrad>(AdagradOptions{.learning_rate = 0.01})},
-      {"adadelta", rule<Adadelta>(AdadeltaOptions{})},
-      {"lamb", rule<Lamb>(LambOptions{.learning_rate = 0.01})},
-      {"lars", rule<Lars>(LarsOptions{.learning_rate = 0.1})},
-      {"lion", rule<Lion>(LionOptions{.learning_rate = 0.001})},
-      {"adafactor", rule<Adafactor>(AdafactorOptions{}), true},
-      {"muon", rule<Muon>(MuonOptions{}), true},
-  };
-  for (const Case& each : cases) {
+  for (const RuleCase& each : rule_cases()) {
     CAPTURE(each.name);
     const std::string whole = trained(1, {.options = {.logical_shards = 4}, .optimizer = each.make});
     REQUIRE((trained(3, {.options = {.logical_shards = 4, .zero_stage = 3, .zero_whole_tensors = each.whole_tensors},
                          .optimizer = each.make}) == whole));
+  }
+}
+
+TEST_CASE(
+    "every rule, at every stage, on 2, 3, 4 and 8 ranks, with state in memory or in a file, ends with the same bits",
+    "[.full]") {
+  for (const RuleCase& each : rule_cases()) {
+    const std::string whole = trained(1, {.options = {.logical_shards = 8}, .optimizer = each.make});
+    for (const int ranks : {2, 3, 4, 8}) {
+      for (const int stage : {1, 2, 3}) {
+        for (const bool offloaded : {false, true}) {
+          CAPTURE(each.name, ranks, stage, offloaded);
+          REQUIRE(
+              (trained(ranks,
+                       {.options = {.logical_shards = 8, .zero_stage = stage, .zero_whole_tensors = each.whole_tensors},
+                        .optimizer = each.make,
+                        .offloaded = offloaded}) == whole));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("optimizer state in a file ends with the bits of state in memory, at every stage") {
+  const std::string whole = at_stage(1, 0);
+  for (const int stage : {0, 1, 2, 3}) {
+    CAPTURE(stage);
+    REQUIRE((trained(2, {.options = {.logical_shards = 8, .zero_stage = stage}, .offloaded = true}) == whole));
   }
 }
 
