@@ -27,15 +27,6 @@ std::size_t padded_count(std::size_t count) {
   return (count + unit - 1) / unit * unit;
 }
 
-void check_rows(const GptOptions& options, std::span<const std::uint16_t> tokens, std::size_t rows) {
-  constexpr std::size_t max_positions = std::size_t{1} << 30;  // far above what memory holds
-  if (rows > max_positions / (options.context + 1) || tokens.size() != rows * (options.context + 1)) {
-    fail(ErrorCode::invalid_argument, std::to_string(tokens.size()) + " tokens are not " + std::to_string(rows) +
-                                          " rows of " + std::to_string(options.context + 1));
-  }
-  check_tokens(tokens, options.vocabulary);
-}
-
 }  // namespace
 
 template <class T>

@@ -37,8 +37,8 @@ template <class T>
 void mask(const AttentionCall<T>& call, const Head& head, T* to, const T* from) {
   const std::size_t length = call.shape.length;
   for (std::size_t i = 0; i < length; ++i) {
-    call.dropout->apply(to + i * length, from + i * length, head.row, (head.index * length + i) * length, i + 1,
-                        call.site);
+    call.dropout->apply(to + i * length, from + i * length, head.row,
+                        ((call.first_head + head.index) * length + i) * length, i + 1, call.site);
     for (std::size_t j = i + 1; j < length; ++j) to[i * length + j] = T{0};
   }
 }

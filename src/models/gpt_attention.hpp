@@ -21,6 +21,7 @@ struct AttentionCall {
   T* scratch = nullptr;    ///< attention_scratch() elements
   const Dropout* dropout = nullptr;
   std::uint32_t site = 0;
+  std::size_t first_head = 0;  ///< in the masks' numbering: heads before these are elsewhere
 };
 
 /// attended = softmax(q k^T/sqrt(head channels)) v for every head of every row, each position looking at itself and back;

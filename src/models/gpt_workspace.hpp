@@ -61,5 +61,7 @@ struct Gpt<T>::Workspace {
 
 /// Errors: invalid_argument naming the first token that is not below the vocabulary.
 void check_tokens(std::span<const std::uint16_t> tokens, std::size_t vocabulary);
+/// The same, and that they are `rows` rows of context + 1.
+void check_rows(const GptOptions& options, std::span<const std::uint16_t> tokens, std::size_t rows);
 
 }  // namespace trireme::models

@@ -32,7 +32,15 @@ void ColumnParallelLinear<T>::forward(const T* x, std::size_t rows, const T* w, 
 }
 
 template <class T>
-void ColumnParallelLinear<T>::gradients(const T* x, const T* dy, std::size_t rows, T* dw, T* db) {
+Work ColumnParallelLinear<T>::backward_input_async(const T* dy, std::size_t rows, const T* w, T* dx) {
+  const kernels::FloatEnvironment environment;
+  product(axis_, Form::plain, Form::plain, rows, options_.inputs, local_outputs(), dy, w, dx);
+  return replicated_to_copies_backward_async(axis_, std::span<T>(dx, rows * options_.inputs), name_);
+}
+
+template <class T>
+void ColumnParallelLinear<T>::backward_weight(const T* x, const T* dy, std::size_t rows, T* dw, T* db) {
+  const kernels::FloatEnvironment environment;
   const std::size_t outputs = local_outputs();
   if (db != nullptr) kernels::column_sum(db, dy, rows, outputs);
   product(axis_, Form::transposed, Form::plain, outputs, options_.inputs, rows, dy, x, dw);
@@ -40,13 +48,9 @@ void ColumnParallelLinear<T>::gradients(const T* x, const T* dy, std::size_t row
 
 template <class T>
 void ColumnParallelLinear<T>::backward(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db, T* dx) {
-  const kernels::FloatEnvironment environment;
   Work summed;
-  if (dx != nullptr) {
-    product(axis_, Form::plain, Form::plain, rows, options_.inputs, local_outputs(), dy, w, dx);
-    summed = replicated_to_copies_backward_async(axis_, std::span<T>(dx, rows * options_.inputs), name_);
-  }
-  gradients(x, dy, rows, dw, db);
+  if (dx != nullptr) summed = backward_input_async(dy, rows, w, dx);
+  backward_weight(x, dy, rows, dw, db);
   summed.wait();
 }
 
@@ -60,15 +64,20 @@ void ColumnParallelLinear<T>::forward_from_positions(const T* x_share, std::size
 }
 
 template <class T>
-void ColumnParallelLinear<T>::backward_to_positions(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db,
-                                                    T* dx_share) {
+void ColumnParallelLinear<T>::backward_input_to_positions(const T* dy, std::size_t rows, const T* w, T* dx_share) {
   const kernels::FloatEnvironment environment;
   const Split split = positions(rows);
   T* const partial = reinterpret_cast<T*>(axis_.scratch(Axis::Scratch::transit, split.count() * sizeof(T)));
   product(axis_, Form::plain, Form::plain, rows, options_.inputs, local_outputs(), dy, w, partial);
   sharded_to_copies_backward(axis_, split, std::span<const T>(partial, split.count()),
                              std::span<T>(dx_share, axis_.share_count(split)), name_);
-  gradients(x, dy, rows, dw, db);
+}
+
+template <class T>
+void ColumnParallelLinear<T>::backward_to_positions(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db,
+                                                    T* dx_share) {
+  backward_input_to_positions(dy, rows, w, dx_share);
+  backward_weight(x, dy, rows, dw, db);
 }
 
 template class ColumnParallelLinear<float>;

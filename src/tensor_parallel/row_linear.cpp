@@ -29,12 +29,22 @@ void RowParallelLinear<T>::forward(const T* x, std::size_t rows, const T* w, con
 }
 
 template <class T>
-void RowParallelLinear<T>::backward(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db, T* dx) {
+void RowParallelLinear<T>::backward_input(const T* dy, std::size_t rows, const T* w, T* dx) {
   const kernels::FloatEnvironment environment;
-  const std::size_t inputs = local_inputs();
+  product(axis_, Form::plain, Form::plain, rows, local_inputs(), options_.outputs, dy, w, dx);
+}
+
+template <class T>
+void RowParallelLinear<T>::backward_weight(const T* x, const T* dy, std::size_t rows, T* dw, T* db) {
+  const kernels::FloatEnvironment environment;
   if (db != nullptr) kernels::column_sum(db, dy, rows, options_.outputs);
-  product(axis_, Form::transposed, Form::plain, options_.outputs, inputs, rows, dy, x, dw);
-  if (dx != nullptr) product(axis_, Form::plain, Form::plain, rows, inputs, options_.outputs, dy, w, dx);
+  product(axis_, Form::transposed, Form::plain, options_.outputs, local_inputs(), rows, dy, x, dw);
+}
+
+template <class T>
+void RowParallelLinear<T>::backward(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db, T* dx) {
+  backward_weight(x, dy, rows, dw, db);
+  if (dx != nullptr) backward_input(dy, rows, w, dx);
 }
 
 template <class T>
@@ -49,11 +59,16 @@ void RowParallelLinear<T>::forward_to_positions(const T* x, std::size_t rows, co
 }
 
 template <class T>
-void RowParallelLinear<T>::backward_from_positions(const T* x, const T* dy_share, std::size_t rows, const T* w, T* dy,
-                                                   T* dw, T* db, T* dx) {
+void RowParallelLinear<T>::gather_gradient(const T* dy_share, std::size_t rows, T* dy) {
   const Split split = positions(rows);
   partial_to_sharded_backward(axis_, split, std::span<const T>(dy_share, axis_.share_count(split)),
                               std::span<T>(dy, split.count()), name_);
+}
+
+template <class T>
+void RowParallelLinear<T>::backward_from_positions(const T* x, const T* dy_share, std::size_t rows, const T* w, T* dy,
+                                                   T* dw, T* db, T* dx) {
+  gather_gradient(dy_share, rows, dy);
   backward(x, dy, rows, w, dw, db, dx);
 }
 

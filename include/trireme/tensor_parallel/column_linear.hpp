@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/work.hpp"
 #include "trireme/tensor_parallel/axis.hpp"
 #include "trireme/tensor_parallel/split.hpp"
 
@@ -52,9 +53,14 @@ class ColumnParallelLinear {
   void forward_from_positions(const T* x_share, std::size_t rows, const T* w, const T* b, T* x, T* y);
   void backward_to_positions(const T* x, const T* dy, std::size_t rows, const T* w, T* dw, T* db, T* dx_share);
 
+  /// The two halves of backward, for who computes the gradients of weights later, or something else beside the sum of dx:
+  /// the same bits. dx is the operation's until the work is done.
+  [[nodiscard]] Work backward_input_async(const T* dy, std::size_t rows, const T* w, T* dx);
+  void backward_input_to_positions(const T* dy, std::size_t rows, const T* w, T* dx_share);
+  void backward_weight(const T* x, const T* dy, std::size_t rows, T* dw, T* db);
+
  private:
   std::size_t segment() const { return options_.outputs / options_.segments; }
-  void gradients(const T* x, const T* dy, std::size_t rows, T* dw, T* db);
 
   Axis& axis_;
   std::string name_;

@@ -47,6 +47,12 @@ class RowParallelLinear {
   void forward_to_positions(const T* x, std::size_t rows, const T* w, const T* b, T* y_share);
   void backward_from_positions(const T* x, const T* dy_share, std::size_t rows, const T* w, T* dy, T* dw, T* db, T* dx);
 
+  /// The two halves of backward, for who computes the gradients of weights later: the same bits. gather_gradient() makes, of
+  /// a derivative shared by positions, the `dy` that both take.
+  void gather_gradient(const T* dy_share, std::size_t rows, T* dy);
+  void backward_input(const T* dy, std::size_t rows, const T* w, T* dx);
+  void backward_weight(const T* x, const T* dy, std::size_t rows, T* dw, T* db);
+
  private:
   Axis& axis_;
   std::string name_;
