@@ -179,6 +179,7 @@ double MeshGpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows,
     state.parameters->clear();
     return 0.0;
   }
+  state.step.evaluating = false;
   state.step.tokens = tokens;
   state.step.rows = rows;
   state.step.micro_batches = options.schedule.micro_batches;

@@ -7,8 +7,11 @@
 #include "trireme/pipeline/runtime.hpp"
 #include "trireme/tensor_parallel/axis.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +25,10 @@ struct MeshGpt<T>::State {
   bool on(std::size_t stage) const { return facts.rank_of_stage[stage] == along.rank(); }
   bool has_first() const { return on(0); }
   bool has_last() const { return on(facts.rank_of_stage.size() - 1); }
+  /// The rank of the pipeline axis that has a dense parameter; of the tied embedding, the first stage's.
+  int owner_of(std::size_t parameter) const;
+  /// A pass of up to micro_batch_rows rows through all stages; the losses of all targets, on the last.
+  void evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> found);
   /// The gradients of both ends of the tied embedding become one, on both.
   void tie();
 
@@ -32,6 +39,7 @@ struct MeshGpt<T>::State {
   std::optional<Communicator> tied;  ///< of first and last stage, where they are on two ranks
   std::optional<MeshParameters<T>> parameters;
   MeshScratch<T> scratch;
+  data::AlignedBuffer<T> passed_in, passed_on;  ///< between stages, when evaluating
   MeshStep step;
   std::vector<double> losses;  ///< of every micro-batch, on the last stage
   std::vector<std::unique_ptr<MeshStage<T>>> stages;

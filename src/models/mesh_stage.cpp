@@ -4,6 +4,7 @@
 #include "kernels/dense/dense.hpp"
 #include "kernels/norm/norm.hpp"
 #include "kernels/residual/residual.hpp"
+#include "kernels/token_cross_entropy/token_cross_entropy.hpp"
 #include "models/gpt_site.hpp"
 #include "trireme/tensor_parallel/conjugate.hpp"
 
@@ -47,7 +48,9 @@ MeshPass MeshStage<T>::pass_of(int micro_batch) const {
   MeshPass pass{.axis = &axis_,
                 .shape = {rows.size(), gpt.context, gpt.heads, gpt.channels},
                 .by_positions = options_.sequence_parallel,
-                .dropout = Dropout(gpt.dropout, gpt.seed, {step_.place.step, step_.place.first_row + rows.begin})};
+                .dropout = {}};
+  if (!step_.evaluating)
+    pass.dropout = Dropout(gpt.dropout, gpt.seed, {step_.place.step, step_.place.first_row + rows.begin});
   pass.own = pass.by_positions ? axis_.share(pass.spread().split()).size() : pass.positions();
   return pass;
 }
@@ -63,9 +66,11 @@ void MeshStage<T>::take_tokens(const MeshPass& pass, int micro_batch, Slot& slot
   const std::uint16_t* from = step_.tokens.data() + step_.rows_of(micro_batch).begin * (context + 1);
   slot.tokens.resize(rows * context);
   slot.targets.resize(rows * context);
+  slot.next.resize(rows * context);
   for (std::size_t r = 0; r < rows; ++r, from += context + 1) {
     std::copy_n(from, context, slot.tokens.data() + r * context);
     std::copy_n(from + 1, context, slot.targets.data() + r * context);
+    std::copy_n(from + 1, context, slot.next.data() + r * context);
   }
 }
 
@@ -131,10 +136,23 @@ void MeshStage<T>::head(const MeshPass& pass, int micro_batch, Slot& slot) {
     final_norm_.forward(x, pass.own, gain, bias, slot.normalised.data(), slot.statistics);
     head_.forward(slot.normalised.data(), positions, table, nullptr, slot.logits.data());
   }
-  const std::span<double> losses = slot.losses.span().first(positions);
-  cross_entropy_(slot.logits.data(), slot.targets, losses, true);
+  measure(pass, slot);
   losses_[static_cast<std::size_t>(micro_batch)] =
-      kernels::sum(losses.data(), positions) / static_cast<double>(positions);
+      kernels::sum(slot.losses.data(), positions) / static_cast<double>(positions);
+}
+
+template <class T>
+void MeshStage<T>::measure(const MeshPass& pass, Slot& slot) {
+  if (axis_.size() > 1) {
+    cross_entropy_(slot.logits.data(), slot.targets, slot.losses.span().first(pass.positions()), !step_.evaluating);
+    return;
+  }
+  kernels::token_cross_entropy<T>({.logits = slot.logits.data(),  // the dense model's bits
+                                   .targets = slot.next.data(),
+                                   .rows = pass.positions(),
+                                   .classes = options_.gpt.vocabulary,
+                                   .losses = slot.losses.data(),
+                                   .gradient = step_.evaluating ? nullptr : slot.logits.data()});
 }
 
 template <class T>

@@ -26,6 +26,7 @@ struct MeshStep {
   std::size_t rows = 0;
   int micro_batches = 1;
   SamplePlace place;
+  bool evaluating = false;  ///< no dropout, no gradients
 
   layout::Interval rows_of(int micro_batch) const {
     return layout::piece({0, rows}, static_cast<std::size_t>(micro_batches), static_cast<std::size_t>(micro_batch));
@@ -58,6 +59,8 @@ class MeshStage final : public pipeline::Stage {
   void backward(pipeline::MicroBatch micro_batch, ConstTensorView input, ConstTensorView output_gradient,
                 TensorView input_gradient) override;
   bool splits_backward() const override { return true; }
+  /// The losses of all targets of the micro-batch that was last in slot 0; on the last stage.
+  std::span<const double> losses(std::size_t count) const { return slots_[0].losses.span().first(count); }
   void backward_input(pipeline::MicroBatch micro_batch, ConstTensorView input, ConstTensorView output_gradient,
                       TensorView input_gradient) override;
   void backward_weight(pipeline::MicroBatch micro_batch, ConstTensorView input,
@@ -71,6 +74,7 @@ class MeshStage final : public pipeline::Stage {
     std::vector<MeshDerivatives<T>> derivatives;  ///< of every block, where backward is split
     std::vector<std::uint16_t> tokens;            ///< inputs of all rows, without gaps
     std::vector<std::int32_t> targets;            ///< one position later
+    std::vector<std::uint16_t> next;              ///< the same as tokens
     data::AlignedBuffer<T> normalised, logits, sums;  ///< of the head; the logits become their derivative
     NormStatistics<T> statistics;                     ///< of the final norm
     data::AlignedBuffer<T> embedded;                  ///< derivative by the embeddings' sum, of all positions
@@ -87,6 +91,7 @@ class MeshStage final : public pipeline::Stage {
   void embed(const MeshPass& pass, Slot& slot);
   void add_positions(const MeshPass& pass, T* x) const;
   void head(const MeshPass& pass, int micro_batch, Slot& slot);
+  void measure(const MeshPass& pass, Slot& slot);
   void head_backward(const MeshPass& pass, Slot& slot, T* delta, const MicroTerm* term);
   void head_weight(const MeshPass& pass, Slot& slot, const MicroTerm& term);
   void embed_backward(const MeshPass& pass, Slot& slot, T* delta);

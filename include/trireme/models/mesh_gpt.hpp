@@ -49,7 +49,8 @@ struct MeshGradientParts {
 
 /// The part of one rank in a Gpt over pipeline and tensor axes of a mesh: some blocks, and of their matrices some heads, rows
 /// or columns. The embeddings are on the first stage, the final norm and the head on the last. What is computed is what Gpt
-/// computes, with its initial values and its masks; replicas on a data axis are DataParallel's.
+/// computes, with its initial values and its masks; replicas on a data axis are DataParallel's, ZeRO stages 0 to 2 (values
+/// and gradients have memory of their own here, so stage 3 lends it none).
 ///
 ///     trireme::Mesh mesh(world.communicator(), {{"data", 2}, {"pipeline", 2}, {"tensor", 2}});
 ///     trireme::models::MeshGpt<float> model(mesh.axis("tensor"), mesh.axis("pipeline"), {.gpt = …, .schedule = …});
@@ -65,12 +66,13 @@ struct MeshGradientParts {
 ///          channels and vocabulary need not divide by the tensor axis: a rank may own no head, and then has parameters of no
 ///          elements. On one rank of the pipeline axis the tied embedding is there once, on two twice, with the same bits
 ///          in both.
-/// Order:   gradients have the same bits under every schedule, and on any number of stages; on other numbers of tensor ranks
+/// Order:   gradients have the same bits under every schedule, and on any number of stages; with one tensor rank they are the dense
+///          Gpt's by micro-batches, added as said, but for the order of the embedding's. On other numbers of tensor ranks
 ///          they differ by rounding, and with sequence_parallel those of norms do.
 /// Cost:    per block and micro-batch, forward and backward each, two all_reduces of positions x channels on the tensor axis (as
 ///          many bytes as reduce_scatters and all_gathers with sequence_parallel); per micro-batch a message between stages each
 ///          way, and per step one all_reduce of the embedding's gradient between first and last stage. Memory: per live micro-batch
-///          a block's activations (with GptOptions::recompute its input alone); schedules that split backward keep the
+///          a block's activations (with GptOptions::recompute its input alone, and forward's sums over ranks once more); schedules that split backward keep the
 ///          derivatives of every layer, too.
 /// Threads: one at a time.
 /// Source:  Shoeybi et al., Megatron-LM, 2019 (arXiv 1909.08053); Narayanan et al., SC 2021 (arXiv 2104.04473); Korthikanti et
@@ -110,6 +112,18 @@ class MeshGpt {
     return run(tokens, rows, call);
   }
   double forward_backward(std::span<const std::uint16_t> tokens, std::size_t rows) { return run(tokens, rows, {}); }
+
+  /// The number of targets and the sum of their losses over this replica's rows, without dropout, the same on all its ranks.
+  /// Gradients are not touched. Unless empty, `losses` gets the loss of every target.
+  /// Shape:  tokens as Gpt::forward_backward, the same on all ranks of the replica; any number of rows, which go
+  ///         through the stages micro_batch_rows at a time; losses empty or rows x context.
+  /// Errors: as forward_backward.
+  TokenEvaluation evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses = {});
+
+  /// Calls take(p, values) for every parameter of the dense list, in order, with the values of the whole logical tensor, on every
+  /// rank: for hashes and exports.
+  /// Cost:   one whole tensor of memory; everything is gathered over the tensor axis and broadcast over the pipeline axis.
+  void for_each_logical(const std::function<void(std::size_t parameter, std::span<const T> values)>& take) const;
 
   /// The 2-norm of the whole model's gradient, the same bits on every rank: squares are summed by blocks of 4096 elements of
   /// each local tensor, by tensors over the tensor axis, then over tensors, in fixed trees. What several ranks have counts

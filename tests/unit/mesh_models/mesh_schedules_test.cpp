@@ -53,14 +53,94 @@ TEST_CASE("All schedules and numbers of stages give the same bits with the same 
   }
 }
 
-TEST_CASE("On one rank of every axis a micro-batch of all rows has the dense gradient but for the loss's rounding") {
+TEST_CASE("Without a tensor axis gradients are the dense model's by micro-batches, weighted and added, bit for bit") {
   Training training;
-  training.steps = 1;
-  training.micro_batches = 1;
-  training.micro_batch_rows = 8;
-  const Trained dense = train_dense(training);
-  training.axes = {{"data", 1}, {"pipeline", 1}, {"tensor", 1}};
-  REQUIRE(differences(train_mesh(training), dense, 1e-13) == "");
+  training.rows = 7;
+  training.micro_batches = 3;
+  training.micro_batch_rows = 3;
+  training.gpt.dropout = 0.1;
+  const auto tokens = samples::random_rows(training.gpt, training.rows);
+  const std::size_t width = training.gpt.context + 1;
+  Gpt<double> dense(training.gpt);
+  std::vector<Values> expected;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::size_t begin = i * training.rows / 3, rows = (i + 1) * training.rows / 3 - begin;
+    dense.set_place({.first_row = begin});
+    dense.forward_backward(std::span(tokens).subspan(begin * width, rows * width), rows);
+    for (std::size_t p = 0; p < dense.parameters().size(); ++p) {
+      const auto gradient = dense.parameters()[p].gradient.as<double>();
+      if (i == 0) expected.emplace_back(gradient.size(), -0.0);
+      for (std::size_t e = 0; e < gradient.size(); ++e)
+        expected[p][e] += gradient[e] * (static_cast<double>(rows) / static_cast<double>(training.rows));
+    }
+  }
+  for (const std::string& name : pipeline::schedule_names()) {
+    CAPTURE(name);
+    training.schedule = name;
+    training.chunks = name == "interleaved" || name == "zb-v" ? 2 : 1;
+    std::vector<std::string> complaints(2);
+    trireme::testing::run_ranks(2, [&](World& world) {
+      const Mesh mesh(world.communicator(), {{"pipeline", 2}, {"tensor", 1}});
+      MeshGpt<double> model(mesh.axis("tensor"), mesh.axis("pipeline"), options_of(training, mesh));
+      model.forward_backward(tokens, training.rows);
+      for (std::size_t p = 0; p < model.parameters().size(); ++p) {
+        const std::size_t logical = model.placements()[p].parameter;
+        const auto gradient = model.parameters()[p].gradient.as<double>();
+        const Values own(gradient.begin(), gradient.end());
+        bool same = same_bits(own, expected[logical]);
+        if (logical == 0) {  // its two ends are added to each other last
+          same = true;
+          for (std::size_t e = 0; e < own.size(); ++e) same = same && std::abs(own[e] - expected[0][e]) < 1e-14;
+        }
+        if (!same) complaints[static_cast<std::size_t>(world.rank())] += model.parameters()[p].name + " differs; ";
+      }
+    });
+    REQUIRE(complaints[0] + complaints[1] == "");
+  }
+}
+
+TEST_CASE(
+    "An evaluation finds the dense model's losses on every rank, and logical values are those of the dense start") {
+  Training training;
+  training.gpt.dropout = 0.5;  // not in an evaluation
+  training.gpt.heads = 2;
+  const auto tokens = samples::random_rows(training.gpt, 7);
+  Gpt<double> dense(training.gpt);
+  Values expected(7 * training.gpt.context);
+  const TokenEvaluation found = dense.evaluate(tokens, 7, expected);
+  training.micro_batch_rows = 2;
+  for (const std::string name : {"1f1b", "interleaved", "zb-v"}) {
+    for (const bool by_positions : {false, true}) {
+      CAPTURE(name, by_positions);
+      training.schedule = name;
+      training.chunks = name == "1f1b" ? 1 : 2;
+      training.sequence_parallel = by_positions;
+      std::vector<std::string> complaints(6);
+      trireme::testing::run_ranks(6, [&](World& world) {
+        std::string& own = complaints[static_cast<std::size_t>(world.rank())];
+        const Mesh mesh(world.communicator(), {{"pipeline", 2}, {"tensor", 3}});
+        MeshGpt<double> model(mesh.axis("tensor"), mesh.axis("pipeline"), options_of(training, mesh));
+        Values losses(expected.size());
+        const TokenEvaluation evaluation = model.evaluate(tokens, 7, losses);
+        for (std::size_t i = 0; i < losses.size(); ++i) {
+          if (!(std::abs(losses[i] - expected[i]) < 1e-12)) own += "loss " + std::to_string(i) + " differs; ";
+        }
+        if (evaluation.tokens != found.tokens || !(std::abs(evaluation.loss_sum - found.loss_sum) < 1e-11))
+          own += "the evaluation differs; ";
+        if (model.evaluate(tokens, 7).loss_sum != evaluation.loss_sum) own += "it does not repeat itself; ";
+        std::size_t seen = 0;
+        model.for_each_logical([&](std::size_t p, std::span<const double> values) {
+          const auto start = dense.parameters()[p].value.as<double>();
+          if (!same_bits(Values(values.begin(), values.end()), Values(start.begin(), start.end())))
+            own += dense.parameters()[p].name + " differs; ";
+          seen += p + 1;
+        });
+        const std::size_t count = dense.parameters().size();
+        if (seen != count * (count + 1) / 2) own += "not every parameter once; ";
+      });
+      for (const std::string& each : complaints) REQUIRE(each == "");
+    }
+  }
 }
 
 TEST_CASE("A step without rows has loss 0 and gradients 0, and announces every parameter once") {
