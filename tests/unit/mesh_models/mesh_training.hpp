@@ -24,7 +24,11 @@ using Values = std::vector<double>;
 struct Training {
   GptOptions gpt{.vocabulary = 11, .context = 5, .layers = 4, .heads = 4, .channels = 8, .seed = 3};
   std::size_t rows = 8;  ///< of a step, of all replicas
+#ifdef TRIREME_SANITIZED
+  int steps = 4;
+#else
   int steps = 20;
+#endif
   double clip_norm = 0.0;
 
   std::vector<MeshAxis> axes{};
