@@ -40,6 +40,7 @@
 #include "trireme/optim/weight_average.hpp"
 #include "trireme/parallel/convert.hpp"
 #include "trireme/parallel/data_parallel.hpp"
+#include "trireme/parallel/memory_estimate.hpp"
 #include "trireme/parallel/mesh.hpp"
 #include "trireme/pipeline/check.hpp"
 #include "trireme/pipeline/generate.hpp"
