@@ -15,10 +15,11 @@ namespace {
 using trireme::cli::Invocation;
 using trireme::cli::Subcommand;
 
-constexpr std::array<Subcommand, 5> subcommands{{
+constexpr std::array<Subcommand, 6> subcommands{{
     {"run", "start N ranks of any program on this host", trireme::cli::run},
     {"train", "train a model, alone or as one of the ranks of a job", trireme::cli::train},
     {"perf", "measure a collective beside what memory or sockets allow here", trireme::cli::perf},
+    {"plan", "predict which meshes train a model within memory, and how fast", trireme::cli::plan_mesh},
     {"entry", "the entry point of a container", trireme::cli::entry},
     {"doctor", "show what Trireme sees here, and what is wrong", trireme::cli::doctor},
 }};

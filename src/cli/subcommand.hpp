@@ -26,6 +26,7 @@ struct Subcommand {
 int run(const Invocation& invocation);
 int train(const Invocation& invocation);
 int perf(const Invocation& invocation);
+int plan_mesh(const Invocation& invocation);
 int doctor(const Invocation& invocation);
 int entry(const Invocation& invocation);
 
