@@ -14,7 +14,7 @@ std::optional<ZeroOptions> parse_zero_options(int argc, char** argv) {
   CLI::App app("What do the stages of ZeRO keep on a rank, and send? Ranks are threads; bytes are counted.",
                "zero_bench");
   app.add_option("--layers", options.layers, "of the model (default 40)")->check(CLI::Range(1, 1000));
-  app.add_option("--channels", options.channels, "of a layer, which has 4 channels^2 weights (default 256)")
+  app.add_option("--channels", options.channels, "of a layer, which has 4 channels^2 weights (default 320)")
       ->check(CLI::Range(1, 4096));
   app.add_option("--vocabulary", options.vocabulary, "rows of the table in front (default 1000)")
       ->check(CLI::Range(1, 1000000));

@@ -11,7 +11,7 @@ namespace trireme::bench {
 /// What zero_bench is asked for.
 struct ZeroOptions {
   std::size_t layers = 40;
-  std::size_t channels = 256;
+  std::size_t channels = 320;
   std::size_t vocabulary = 1000;
   std::vector<int> ranks{1, 2, 4, 8};
   std::string json{};  ///< file for the rows; empty: none

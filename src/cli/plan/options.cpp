@@ -90,6 +90,10 @@ std::optional<PlanOptions> parse_plan_options(const std::vector<std::string>& ar
   if (!flags.parse(arguments)) return std::nullopt;
   if (flags.given("--model") && flags.given("--parameters"))
     refuse("--parameters stands in place of --model: give one");
+  if (!flags.given("--parameters") && typed.vocabulary > 65536) {
+    refuse("--vocabulary " + std::to_string(typed.vocabulary) +
+           ": gpt has 65536 tokens at most; --parameters describes other models");
+  }
   const int per_node = flags.given("--ranks-per-node") ? typed.ranks_per_node : typed.world;
   if (typed.world % per_node != 0) {
     refuse("--ranks-per-node " + std::to_string(per_node) + " does not divide --world " + std::to_string(typed.world));

@@ -9,6 +9,7 @@
 #include "trireme/plan/cost.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -259,6 +260,8 @@ std::optional<std::string> why_not(const PlanSetting& setting, const MeshChoice&
   if (choice.pipeline * choice.chunks > setting.model.layers) return "more stages of the pipeline than layers";
   if (static_cast<std::int64_t>(choice.data) * choice.micro_batches > setting.batch_size)
     return "more micro-batches than samples of a step";
+  if (choice.pipeline == 1 && !std::has_single_bit(static_cast<unsigned>(choice.micro_batches)))
+    return "leaves of a rank that are no power of two";
   return std::nullopt;
 }
 
