@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint16_t default_port = 7777;
 constexpr int most_processes = 4096;
 /// `docker run IMAGE doctor` is `trireme doctor`.
-constexpr std::array<std::string_view, 3> own_commands{"doctor", "run", "perf"};
+constexpr std::array<std::string_view, 4> own_commands{"doctor", "run", "perf", "plan"};
 
 using Word = std::vector<std::string>::const_iterator;
 

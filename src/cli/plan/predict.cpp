@@ -169,7 +169,7 @@ class Predictor {
     here.activations += scratch(has_last);
     here.parameters = layers * layer_parameters() + (has_first || has_last ? table_ : 0) +
                       (has_first ? model_.positions() : 0) + (has_last ? model_.final_norm() : 0);
-    add_memory(here, has_first || has_last);
+    add_memory(here, here.parameters - layers * layer_parameters());
     here.wire_tensor = sums * choice_.micro_batches * static_cast<double>(tensor_sum().payload_bytes);
     here.wire_pipeline = static_cast<double>(times.messages_sent) * boundary_;
     add_data_axis(here, layers, work_s, last_backward_s);
@@ -177,7 +177,8 @@ class Predictor {
     keep_worst(all, here);
   }
 
-  void add_memory(PlanPrediction& here, bool has_table) const {
+  /// `outer`: parameters beside layers, a unit of their own.
+  void add_memory(PlanPrediction& here, double outer) const {
     const parallel::ZeroWidths& widths = setting_.widths;
     const int stage = choice_.zero_stage, m = choice_.micro_batches;
     const auto per_parameter = [&](const parallel::ZeroWidths& some) {
@@ -188,7 +189,7 @@ class Predictor {
     here.gradients = m == 1 ? per_parameter({0, widths.gradient, 0})
                             : here.parameters * widths.gradient * (layout::fold_depth(m) + (stage < 2 ? 1 : 0));
     if (choice_.data == 1) return;
-    const double layer = layer_parameters(), outer = has_table ? table_ : 0;
+    const double layer = layer_parameters();
     const double two = layer + std::max(layer, outer);
     if (stage >= 2 && m == 1) here.transient += two * widths.gradient;
     if (stage == 3) here.transient += two * widths.value;

@@ -171,16 +171,18 @@ TEST_CASE("without pipeline and tensor ranks memory is what estimate_memory says
   setting.model = gpt_size(4, 4, 128, 64, 512);
   const PlanPrediction predicted = predict(setting, {.data = ranks, .zero_stage = stage, .micro_batches = leaves});
   const Adam adam({});
-  double kept = 0;
+  double kept = 0, transient = 0;
   for (int rank = 0; rank < ranks; ++rank) {
     const auto estimate = parallel::estimate_memory(
         gpt.parameters(),
         {.accumulate = leaves, .zero_stage = stage, .units = gpt.units(), .gradients_as_bucket_views = stage < 2}, adam,
         ranks, rank);
     kept += static_cast<double>(estimate.kept().value) / ranks;
+    transient = static_cast<double>(estimate.most().value - estimate.kept().value);
   }
   CAPTURE(stage, leaves);
   REQUIRE(predicted.values + predicted.gradients + predicted.optimizer_state == Approx(kept).epsilon(0.002));
+  REQUIRE(predicted.transient == Approx(transient).epsilon(0.002));
 }
 
 TEST_CASE("a search tries every mesh, schedule and stage, sorts by step, and counts what is left out") {

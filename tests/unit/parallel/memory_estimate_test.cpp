@@ -5,9 +5,12 @@
 #include "bench/zero/live_heap.hpp"
 #include "bench/zero/zero_run.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/distributed_sampler.hpp"
+#include "trireme/models/gpt.hpp"
 #include "trireme/optim/adafactor.hpp"
 #include "trireme/optim/adam.hpp"
 #include "trireme/optim/sgd.hpp"
+#include "trireme/world/run_ranks.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -124,6 +127,50 @@ TEST_CASE("wire bytes per step are those of the formula at every stage") {
                          run.turn_bytes * (ranks - 1) / ranks;
   CAPTURE(name_of(dtype), ranks, stage, mean, formula);
   REQUIRE(mean == Approx(formula).epsilon(0.01));
+}
+
+TEST_CASE("a Gpt at stage 3 sends what the formula says, and its outer unit once more") {
+  constexpr int ranks = 2, rows = 4;
+  constexpr std::uint64_t steps = 3;
+  const models::GptOptions size{
+      .vocabulary = 64, .context = 16, .layers = 3, .heads = 4, .channels = 64, .memory_elsewhere = true};
+  std::vector<double> sent(ranks);
+  double psi = 0, outer = 0;
+  const models::Gpt<float> list(size);
+  for (const Parameter& parameter : list.parameters()) {
+    psi += static_cast<double>(parameter.value.count);
+    if (parameter.name.find("block") == std::string::npos) outer += static_cast<double>(parameter.value.count);
+  }
+  testing::run_ranks(ranks,
+                     [&](World& world) {
+                       models::Gpt<float> model(size);
+                       DataParallel data_parallel(world.communicator(), model.parameters(),
+                                                  {.zero_stage = 3,
+                                                   .units = model.units(),
+                                                   .initial = [&](std::size_t p, std::size_t first, TensorView part) {
+                                                     model.set_initial(p, first, part);
+                                                   }});
+                       model.use_access(data_parallel.access());
+                       Adam optimizer({});
+                       DistributedSampler sampler({.count = (steps + 1) * ranks * rows, .global_batch = ranks * rows});
+                       const std::vector<std::uint16_t> tokens(rows * (size.context + 1), 7);
+                       std::uint64_t before = 0;
+                       for (auto& step : data_parallel.steps(sampler)) {
+                         if (step.index() == 1) before = world.communicator().payload_bytes_sent();
+                         for (auto& shard : step.shards())
+                           model.forward_backward(tokens, rows, [&](std::size_t p) { shard.ready(p); });
+                         step.reduce();
+                         step.apply(optimizer);
+                       }
+                       sent[static_cast<std::size_t>(world.rank())] =
+                           static_cast<double>(world.communicator().payload_bytes_sent() - before) / steps;
+                     },
+                     {.transport = "tcp"});
+  const double mean = std::accumulate(sent.begin(), sent.end(), 0.0) / ranks;
+  // Used at the beginning, at the turn, where the head is, and at the end of a pass.
+  const double formula = zero_wire_bytes_per_parameter(3, ranks, f32_adam) * psi;
+  CAPTURE(psi, outer, mean, formula);
+  REQUIRE(mean == Approx(formula + 4 * outer * (ranks - 1) / ranks).epsilon(0.01));
 }
 
 TEST_CASE("ZeRO's formulas in its own numbers: 7.5 billion parameters on 64 ranks") {
