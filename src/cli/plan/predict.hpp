@@ -69,8 +69,8 @@ std::optional<std::string> why_not(const PlanSetting& setting, const MeshChoice&
 /// - parameters Psi of a rank: its layers, of each the whole weights and 1/t of the others (ceil(heads/t)/heads where heads do
 ///   not divide); table/t at the first and at the last stage, positions at the first, the final norm at the last;
 /// - memory: Psi times parallel::zero_bytes_per_parameter(stage, d); with m > 1 leaves are folded whole, floor(log2 m) + 1 copies of
-///   g Psi at any stage, below stage 2 beside one that backward writes. Transient at stage 2 and 3: the gradients of the two largest units (a layer, or all that is beside them) where m = 1; at 3 two
-///   layers' values;
+///   g Psi at any stage, below stage 2 beside one that backward writes. Transient, of the two largest units (a layer, or all that is beside
+///   layers): gradients at stage 2 and 3 where m = 1; values at 3;
 /// - activations: of every layer and live micro-batch a b T (4C + 4 + s(12C + heads T)), s the share of the heads; with
 ///   recompute a b T C, and one layer whole; the logits, the head's input and backward's scratch once;
 /// - wire, data axis: Psi times parallel::zero_wire_bytes_per_parameter(stage, d), values of stage 3 once more for every micro-batch, and

@@ -20,7 +20,7 @@ TEST_CASE("Nothing, train and flags are training; anything else is a command") {
 }
 
 TEST_CASE("Commands of trireme need not be named twice") {
-  for (const char* name : {"doctor", "run", "perf"}) {
+  for (const char* name : {"doctor", "run", "perf", "plan"}) {
     const auto options = parse_entry_options({name, "--flag"});
     REQUIRE(options.kind == EntryOptions::Kind::command);
     REQUIRE(options.words == Words{"trireme", name, "--flag"});
