@@ -98,7 +98,7 @@ void OptimizerState::save(StateWriter& writer) const {
     }
     for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
       const auto& [name, tensor] = saved.tensors[i];
-      if (!owned_) {
+      if (!owned_ || (alike_ && alike_(parameter))) {
         writer.tensor(parameter + "/" + name, flat(tensor.count), tensor);
         continue;
       }

@@ -10,6 +10,7 @@
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
 #include "cli/train/json_log.hpp"
+#include "cli/train/memory_need.hpp"
 #include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
@@ -33,6 +34,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -138,7 +140,7 @@ int last_words(const Invocation& invocation, const TrainOptions& options, const 
 }
 
 int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
-                   Loaded loaded, JobSignals& signals, Course& course) {
+                   Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words) {
   std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
   const interruption::WatchOptions watched =
       watch_options(invocation.environment, cluster.platform);  // refused before there is a world
@@ -163,6 +165,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   inputs.reset();                              // all ranks have opened their files
   check_against_world(options, communicator);  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
+  memory_words = check_memory(world, options, data);
   std::unique_ptr<Checkpoints> checkpoints;
   if (options.checkpoints.folder) {
     auto settings = settings_of(options);
@@ -255,6 +258,17 @@ void warn_without_srun(const platform::Environment& environment, const platform:
       tasks->c_str());
 }
 
+/// Where memory runs out: what was wanted, and what to do. `train` learns the former while it runs.
+template <class Train>
+int train_within_memory(Train&& train) {
+  std::string words;
+  try {
+    return train(words);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::system, words.empty() ? "this process has run out of memory" : "out of memory: " + words);
+  }
+}
+
 int train_and_record(const Invocation& invocation, bool& logs_json) {
   const auto& environment = invocation.environment;
   const bool asks_only = asks_for_no_training(invocation.arguments);
@@ -282,7 +296,9 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
     return score_checkpoints(*options, *loaded.data, signals);
   }
   try {
-    return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course);
+    return train_within_memory([&](std::string& memory_words) {
+      return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course, memory_words);
+    });
   } catch (const Exception& failure) {
     keep_traces(invocation, signals, course, failure.error());
     throw;

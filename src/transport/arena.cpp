@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,11 +27,27 @@ std::size_t physical_memory() {
 }
 
 /// Every rank of a host maps every other's reserve: 64 ranks with 2 TiB each would need all of 47 bits of address space.
-std::size_t default_reserve() { return std::min(physical_memory(), std::size_t{64} << 30); }
+constexpr std::size_t most_by_default = std::size_t{64} << 30;
+
+std::string reserve_advice() {
+  rlimit space{};
+  const bool is_limited = ::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
+  return is_limited ? "raise the limit of address space (ulimit -v, " + std::to_string(space.rlim_cur) +
+                          " bytes), or Options::arena_reserve"
+                    : "raise Options::arena_reserve";
+}
 
 }  // namespace
 
-Arena::Arena(Bytes reserve) : reserve_(round_up(reserve.value != 0 ? reserve.value : default_reserve(), growth)) {
+Bytes Arena::usual_reserve(std::size_t arenas) {
+  std::size_t reserve = std::min(physical_memory(), most_by_default);
+  rlimit space{};
+  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    reserve = std::min<std::size_t>(reserve, space.rlim_cur / 2 / std::max<std::size_t>(arenas, 1) / growth * growth);
+  return Bytes{std::max(reserve, growth)};
+}
+
+Arena::Arena(Bytes reserve) : reserve_(round_up((reserve.value != 0 ? reserve : usual_reserve()).value, growth)) {
   descriptor_ = ::memfd_create("trireme-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (descriptor_ < 0) fail_system("memfd_create", errno);
   // Peers map the file: it may grow under them but never shrink, which would be their SIGBUS.
@@ -65,7 +82,7 @@ Arena::~Arena() {
 std::span<std::byte> Arena::allocate(std::size_t bytes) {
   if (bytes > reserve_) {
     fail(ErrorCode::system, "the arena cannot hold " + std::to_string(bytes) + " bytes: its reserve is " +
-                                std::to_string(reserve_) + "; raise Options::arena_reserve");
+                                std::to_string(reserve_) + "; " + reserve_advice());
   }
   const std::size_t wanted = std::max(round_up(bytes, alignment), alignment);
   std::lock_guard lock(mutex_);
@@ -90,7 +107,7 @@ std::span<std::byte> Arena::allocate(std::size_t bytes) {
 void Arena::extend(std::size_t end) {
   if (end > reserve_) {
     fail(ErrorCode::system,
-         "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; raise Options::arena_reserve");
+         "the arena's reserve of " + std::to_string(reserve_) + " bytes is exhausted; " + reserve_advice());
   }
   if (end > file_size_) {
     const std::size_t size = std::min(reserve_, round_up(end, growth));

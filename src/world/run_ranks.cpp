@@ -2,8 +2,10 @@
 #include "trireme/world/run_ranks.hpp"
 
 #include "trireme/base/error.hpp"
+#include "trireme/transport/arena.hpp"
 #include "world/world_builder.hpp"
 
+#include <algorithm>
 #include <thread>
 
 namespace trireme::testing {
@@ -19,7 +21,10 @@ Settings settings_of(const RunRanksOptions& options, int rank, int ranks, const 
   world.transport.reset();
   world.engine.reset();  // MPI knows processes, not threads
   world.device.reset();
-  if (world.arena_reserve.value == 0) world.arena_reserve = default_reserve;
+  if (world.arena_reserve.value == 0) {
+    const Bytes usual = transport::Arena::usual_reserve(static_cast<std::size_t>(std::max(ranks, 1)));
+    world.arena_reserve = Bytes{std::min(default_reserve.value, usual.value)};
+  }
   if (!world.log) world.log = Log();
   Settings settings = settle(world, platform::Environment());
   if (options.cache_groups) {

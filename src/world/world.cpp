@@ -6,6 +6,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 #include "trireme/rendezvous/join.hpp"
+#include "trireme/transport/arena.hpp"
 #include "trireme/transport/shm.hpp"
 #include "trireme/transport/tcp.hpp"
 #include "world/device_engines.hpp"
@@ -139,6 +140,13 @@ const std::string& of_rank(const std::vector<std::string>& texts, int rank) {
   return texts[static_cast<std::size_t>(rank)];
 }
 
+/// The ranks of a host map each other's arenas, unless they talk over TCP.
+Bytes arena_reserve(const Settings& settings) {
+  if (settings.arena_reserve.value != 0) return settings.arena_reserve;
+  const int here = settings.transport == "tcp" ? 1 : settings.cluster.local_world.value_or(settings.cluster.world);
+  return transport::Arena::usual_reserve(static_cast<std::size_t>(std::max(here, 1)));
+}
+
 }  // namespace
 
 comm::EngineFactory factory_of(const Settings& settings, const std::shared_ptr<engines::mpi::Session>& mpi) {
@@ -163,7 +171,7 @@ World WorldBuilder::build_alone(const Settings& settings, MpiSession mpi) {
                                           .devices = contents->devices,
                                           .engine_rings = settings.engine != "mpi" && devices.rings,
                                           .log = settings.log,
-                                          .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
+                                          .arena = std::make_shared<transport::Arena>(arena_reserve(settings)),
                                           .doorbell = std::make_shared<transport::Doorbell>()},
                                          {});
   contents->communicator = comm::make_communicator(contents->context);

@@ -56,9 +56,11 @@ class ParameterState final : public Stateful {
 class OptimizerState final : public Stateful {
  public:
   explicit OptimizerState(Optimizer& optimizer) : optimizer_(optimizer) {}
-  /// The same of parts of parameters. Every rank's optimizer knows all parameters, empty parts included.
-  OptimizerState(Optimizer& optimizer, OwnedElements owned, SavesOwned saves = SavesOwned::yes)
-      : optimizer_(optimizer), owned_(std::move(owned)), saves_(saves) {}
+  /// The same of parts of parameters. Every rank's optimizer knows all parameters, empty parts included. `alike`: which of them
+  /// every rank has whole, and alike (row-sparse ones): one of all saves each; none given: no parameter is.
+  OptimizerState(Optimizer& optimizer, OwnedElements owned, SavesOwned saves = SavesOwned::yes,
+                 std::function<bool(std::string_view parameter)> alike = {})
+      : optimizer_(optimizer), owned_(std::move(owned)), saves_(saves), alike_(std::move(alike)) {}
   /// Errors: invalid_argument when the optimizer has other parts than this rank owns.
   void save(StateWriter& writer) const override;
   /// Errors: invalid_argument when the checkpoint is another rule's.
@@ -68,6 +70,7 @@ class OptimizerState final : public Stateful {
   Optimizer& optimizer_;
   OwnedElements owned_;  // empty: states are whole
   SavesOwned saves_ = SavesOwned::yes;
+  std::function<bool(std::string_view parameter)> alike_;  // empty: none are
 };
 
 /// Averages of weights, and how many values they are of.

@@ -3,6 +3,7 @@
 
 #include "trireme/base/parameter.hpp"
 
+#include <memory>
 #include <span>
 #include <string>
 
@@ -13,5 +14,20 @@ namespace trireme::models {
 /// Errors: unsupported for values that are not in host memory.
 /// Source: https://github.com/Cyan4973/xxHash
 std::string weights_hash(std::span<const Parameter> parameters);
+
+/// The same of weights that are not all there at once, tensor by tensor.
+class WeightsHash {
+ public:
+  WeightsHash();
+  ~WeightsHash();
+  WeightsHash(const WeightsHash&) = delete;
+  /// Shape: in host memory.
+  void add(ConstTensorView values);
+  std::string text() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace trireme::models

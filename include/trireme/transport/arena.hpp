@@ -21,9 +21,12 @@ class Arena {
   static constexpr std::size_t alignment = 128;
   static constexpr std::size_t directory_bytes = (sizeof(ArenaDirectory) + alignment - 1) / alignment * alignment;
 
-  /// Reserves address space (not memory) for `reserve`; 0: the machine's physical memory, 64 GiB at most.
+  /// Reserves address space (not memory) for `reserve`; 0: usual_reserve().
   /// Errors: system.
   explicit Arena(Bytes reserve = {});
+  /// The machine's physical memory, 64 GiB at most; under a limit of this process's address space (RLIMIT_AS) no more than what
+  /// leaves half of it, where so many arenas are mapped: its own and those of the ranks of its host.
+  static Bytes usual_reserve(std::size_t arenas = 1);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;

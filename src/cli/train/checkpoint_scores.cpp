@@ -219,8 +219,11 @@ class CheckpointScores {
 
 }  // namespace
 
-int score_checkpoints(const TrainOptions& options, const TrainingData& data, JobSignals& signals) {
+int score_checkpoints(const TrainOptions& trained, const TrainingData& data, JobSignals& signals) {
   int exit_code = 1;
+  TrainOptions options = trained;  // however the workers share out what they train: this is one process
+  options.zero = options.shard_group = 0;
+  options.offload.reset();
   // A world of its own, whatever the environment says of the workers'.
   testing::run_ranks(1, [&](World& world) {
     CheckpointScores scores(world, options, data, signals);

@@ -16,6 +16,6 @@ namespace trireme::cli {
 /// Ends with `result:` and 0 when the newest checkpoint says that training is complete; on a signal with 0 when the newest is
 /// scored, else 128 + n. While there is nothing new it says every 30 s what it waits for.
 /// Errors: invalid_argument without --checkpoint-dir, without samples to score by, or for another job's checkpoints.
-int score_checkpoints(const TrainOptions& options, const TrainingData& data, JobSignals& signals);
+int score_checkpoints(const TrainOptions& trained, const TrainingData& data, JobSignals& signals);
 
 }  // namespace trireme::cli

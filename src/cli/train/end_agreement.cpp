@@ -25,9 +25,7 @@ std::int64_t bits_of(const std::string& hash) {
 
 }  // namespace
 
-void agree_on_ends(World& world, std::span<const Parameter> parameters, std::span<const Parameter> buffers,
-                   TrainResult& result) {
-  result.weights_xxh3 = models::weights_hash(parameters);
+void agree_on_ends(World& world, std::span<const Parameter> buffers, TrainResult& result) {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
   const std::array<std::int64_t, 4> mine{bits_of(result.weights_xxh3), result.stop_signal,

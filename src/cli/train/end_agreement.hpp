@@ -9,10 +9,9 @@
 
 namespace trireme::cli {
 
-/// The ranks agree on how they end: with the same weights and running statistics, whose hash `result` gets, as stopped by the
+/// The ranks agree on how they end: with the same weights, whose hash `result` has, and running statistics, as stopped by the
 /// signal that any of them had, and with the memory of the one that had most. Collective.
 /// Errors: mismatch naming a rank whose weights differ; those of the communicator.
-void agree_on_ends(World& world, std::span<const Parameter> parameters, std::span<const Parameter> buffers,
-                   TrainResult& result);
+void agree_on_ends(World& world, std::span<const Parameter> buffers, TrainResult& result);
 
 }  // namespace trireme::cli

@@ -5,6 +5,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/data/evaluation_share.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -39,6 +40,12 @@ Score evaluate(Task& task, Part part, Communicator& communicator, const CallOpti
   task.evaluate(part, share, own);
 
   const std::size_t block = task.block();
+  const auto blocks = [block](layout::Interval of) { return (of.size() + block - 1) / block; };
+  std::size_t most = 0;
+  for (int rank = 0; rank < communicator.size(); ++rank)
+    most = std::max(most, blocks(data::evaluation_share(size, rank, communicator.size(), block)));
+  task.evaluate_nothing(most - blocks(share));
+
   std::vector<double> losses((size + block - 1) / block);  // of each block of all ranks, 0 where it is another's
   std::copy(own.block_losses.begin(), own.block_losses.end(),
             losses.begin() + static_cast<std::ptrdiff_t>(share.begin / block));

@@ -103,6 +103,24 @@ ComputeDevice device_of(const Typed& typed, const std::string& model, DatasetKin
   return typed.device == "cuda" ? ComputeDevice::cuda : ComputeDevice::emulated;
 }
 
+/// What the ranks share out, and what does not go with it.
+void settle_sharing(const Arguments& flags, const Typed& typed, TrainOptions& options) {
+  options.zero = typed.zero;
+  options.shard_group = typed.shard_group;
+  const std::string stage = "--zero " + std::to_string(options.zero);
+  if (options.zero == 3 && options.model != "gpt")
+    refuse(stage + " is for --model gpt; " + options.model + " takes --zero 0 to 2");
+  if (options.zero == 3 && options.precision != Precision::f32)
+    refuse(stage + " is for --precision f32; " + typed.precision + " takes --zero 0 to 2");
+  if (options.zero != 0 && options.device != ComputeDevice::cpu)
+    refuse(stage + " needs --device cpu; --device " + typed.device + " takes --zero 0");
+  if (options.shard_group != 0 && options.zero == 0)
+    refuse("--shard-group says which ranks share what --zero 1 to 3 shares out, and nothing is: give both");
+  if (!flags.given("--offload")) return;
+  if (typed.offload.empty()) refuse("--offload: the name of the folder is empty");
+  options.offload = typed.offload;
+}
+
 TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,
                    const CheckpointFlags& checkpoints, const PlatformPlaces& places) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
@@ -127,6 +145,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.precision = precision_of(typed);
   options.device = device_of(typed, model, dataset.kind);
   options.device_given = flags.given("--device");
+  settle_sharing(flags, typed, options);
   options.average = average_of(flags, typed);
   options.validation = validation_of(typed);
   if (given("--data-dir")) {

@@ -66,6 +66,9 @@ struct TrainOptions {
   std::size_t lr_base_batch = 256;
   double clip_norm = 0.0;   ///< 0: no clipping
   double clip_value = 0.0;  ///< of each element; 0: no clipping
+  int zero = 0;                           ///< stage of ZeRO
+  int shard_group = 0;                    ///< ranks that share; 0: all
+  std::optional<std::string> offload{};   ///< folder for the optimizer's state; unset: in memory
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;

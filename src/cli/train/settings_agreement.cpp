@@ -82,6 +82,9 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--clip-norm", options.clip_norm);
   add("--clip-value", options.clip_value);
   add("--bucket-bytes", options.bucket_bytes.value);
+  add("--zero", options.zero);
+  add("--shard-group", options.shard_group);
+  add("--offload", options.offload.has_value());
   add("--no-overlap", !options.overlap);
   add("--order", options.order);
   add("--precision", options.precision);

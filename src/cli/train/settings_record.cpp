@@ -13,7 +13,7 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 33> may_change{"--epochs",         "--device",
+constexpr std::array<std::string_view, 36> may_change{"--epochs",         "--device",
                                                       "--steps",          "--batch-size-per-rank",
                                                       "--logical-shards", "--accumulate",
                                                       "--learning-rate",  "--momentum",
@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 33> may_change{"--epochs",         "--dev
                                                       "--keep-best",      "--early-stop",
                                                       "--log-every",      "--dropout",
                                                       "--recompute",      "--test-dataset",
-                                                      "--sync-batch-norm"};
+                                                      "--sync-batch-norm", "--zero", "--shard-group", "--offload"};
 
 /// Of this start alone: not told again when it goes on.
 constexpr std::array<std::string_view, 6> of_this_start{"--checkpoint-dir",  "--checkpoint-every",

@@ -39,6 +39,11 @@ int leaves_of(const TrainOptions& options, int ranks) {
 void check_against_world(const TrainOptions& options, Communicator communicator) {
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
   check_sync_batch_norm(options, call.leaves, communicator.size());
+  if (options.shard_group != 0 && communicator.size() % options.shard_group != 0) {
+    fail(ErrorCode::invalid_argument, "--shard-group " + std::to_string(options.shard_group) +
+                                          " does not divide the " + std::to_string(communicator.size()) +
+                                          " ranks of this world: every group must have as many");
+  }
   try {
     static_cast<void>(communicator.explain(1, DType::f32, call));
   } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
@@ -52,21 +57,31 @@ TaskPlace task_place(World& world, Communicator& communicator, const TrainOption
   return {.communicator = communicator,
           .local_ranks = world.local_size(),
           .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1,
-          .device = device};
+          .device = device,
+          .zero_stage = options.zero};
 }
 
-DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
-                                     Stream stream, telemetry::SpanRecorder* trace) {
-  return {.bucket_bytes = options.bucket_bytes,
+DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
+                                     telemetry::SpanRecorder* trace) {
+  const bool sees_tensors =
+      optimizer_named(options.optimizer.name).make(options.optimizer)->scope() == UpdateScope::tensor;
+  DataParallelOptions parallel{.bucket_bytes = options.bucket_bytes,
           .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
           .logical_shards = options.logical_shards,
           .accumulate = options.accumulate,
           .overlap = options.overlap,
           .order = options.order,
-          .gradients_as_bucket_views = !weights.is_narrow(),
+          .gradients_as_bucket_views = !weights.is_narrow() && options.zero < 2,
           .row_sparse = task.row_sparse(),
           .trace = trace,
           .stream = stream};
+  parallel.zero_stage = options.zero;
+  parallel.zero_whole_tensors = sees_tensors && options.zero != 0;
+  parallel.shard_group = options.shard_group;
+  if (options.zero >= 2 && !weights.is_narrow()) parallel.units = task.units();
+  if (options.zero == 3)
+    parallel.initial = [&task](std::size_t p, std::size_t first, TensorView part) { task.set_initial(p, first, part); };
+  return parallel;
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {

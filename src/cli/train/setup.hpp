@@ -23,8 +23,9 @@ void check_against_world(const TrainOptions& options, Communicator communicator)
 /// `device`, `stream`: where the model computes, if not on the host.
 TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data,
                      const std::optional<TaskDevice>& device);
-DataParallelOptions parallel_options(const TrainOptions& options, const Task& task, const Weights& weights,
-                                     Stream stream, telemetry::SpanRecorder* trace);
+/// `task` must outlive what is made with them.
+DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
+                                     telemetry::SpanRecorder* trace);
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task);
 
 /// Errors: invalid_argument when something is to be chosen by samples that there are none of.

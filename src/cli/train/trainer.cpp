@@ -6,6 +6,7 @@
 #include "cli/train/setup.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/models/weights_hash.hpp"
 
 #include <cmath>
 #include <limits>
@@ -22,6 +23,14 @@ layout::LeafBlock own_block(const DataParallel& data_parallel, const World& worl
   return layout::leaf_blocks(data_parallel.logical_shards(), world.size())[static_cast<std::size_t>(world.rank())];
 }
 
+void offload(Optimizer& optimizer, const std::string& folder) {
+  try {
+    optimizer.offload({.folder = folder});
+  } catch (const Exception& refusal) {  // of the folder: what the user typed
+    fail(ErrorCode::invalid_argument, "--offload: " + refusal.error().message);
+  }
+}
+
 }  // namespace
 
 Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
@@ -34,9 +43,10 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
       device_(world.device() ? std::optional(TaskDevice{world.device_runtime(), stream_.get()}) : std::nullopt),
       task_(data.make_task(task_place(world, communicator_, options, data, device_))),
       weights_(task_->parameters(), task_->buffers(), options.precision, options.average, device_),
-      host_copy_(weights_.parameters(), device_),
       data_parallel_(communicator_, weights_.parameters(),
                      parallel_options(options, *task_, weights_, stream_.get(), trace)),
+      ownership_(data_parallel_, options.zero, options.shard_group, task_->row_sparse()),
+      host_copy_(ownership_.values(), device_),
       own_(own_block(data_parallel_, world)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options.optimizer, *task_)),
@@ -47,9 +57,9 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
       progress_(mode, stderr),
       checkpoints_(checkpoints),
       trace_(trace),
-      weights_state_(weights_.parameters()),
+      weights_state_(ownership_.values_state()),
       buffers_state_({task_->buffers().begin(), task_->buffers().end()}),
-      optimizer_state_(*optimizer_),
+      optimizer_state_(ownership_.optimizer_state(*optimizer_)),
       position_({.step = step_,
                  .applied = applied_,
                  .total_steps = total_steps_,
@@ -59,11 +69,14 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
                  .recent_loss = recent_loss_,
                  .leaves = data_parallel_.logical_shards(),
                  .own = own_}),
-      selection_state_(selection_) {
+      selection_state_(ownership_.selection_state(selection_)) {
   check_validation(options.validation, *task_);
   if (device_) optimizer_->use_device(device_->runtime, device_->stream);
   note_selection();
-  if (!weights_.is_narrow()) task_->use_gradients(data_parallel_.parameters());
+  if (options.offload) offload(*optimizer_, *options.offload);
+  if (!weights_.is_narrow() && options.zero >= 2) task_->use_access(data_parallel_.access());
+  if (!weights_.is_narrow() && options.zero < 2) task_->use_gradients(data_parallel_.parameters());
+  if (ownership_.of_values()) weights_.average_parts(ownership_.values(), ownership_.firsts());
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
   set_schedule();
   if (checkpoints_ != nullptr) resume();
@@ -80,12 +93,12 @@ void Trainer::resume() {
   checkpoints_->add("buffers", buffers_state_);
   checkpoints_->add("optimizer", optimizer_state_);
   if (LossScaler* scaler = weights_.loss_scaler()) checkpoints_->add("loss_scaler", scaler_state_.emplace(*scaler));
-  if (WeightAverage* average = weights_.average()) checkpoints_->add("average", average_state_.emplace(*average));
+  if (WeightAverage* average = weights_.average()) checkpoints_->add("average", average_state_.emplace(ownership_.average_state(*average)));
   checkpoints_->add("position", position_);
   checkpoints_->add("selection", selection_state_);
   result_.resumed_from = checkpoints_->resume(data_parallel_.logical_shards());
   if (!result_.resumed_from) return;
-  weights_.settle();
+  values_changed();
   if (!selection_.is_exhausted()) result_.stopped_early_at.reset();  // with more patience than before
   if (is_over() && world_.rank() == 0) {
     std::fprintf(stderr, "trireme train: training was complete at step %llu: nothing is left to do%s\n",
@@ -141,9 +154,42 @@ TrainResult Trainer::run(JobSignals& signals) {
   result_.seconds = seconds_between(started_, Progress::Clock::now());
   result_.stop_signal = stopped ? signals.stop_signal() : 0;
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  if (has_result) agree_on_ends(world_, host_copy_.fetch(), task_->buffers(), result_);
+  if (has_result) {
+    result_.weights_xxh3 = hash_of_weights();
+    agree_on_ends(world_, task_->buffers(), result_);
+    if (ownership_.of_values()) leave_collectively();
+  }
   warn_of_skipped_steps();
   return result_;
+}
+
+/// What rank 0 leaves behind of values that no rank has whole.
+void Trainer::leave_collectively() {
+  if (options_.model_dir) collected_.collect(data_parallel_.access(), data_parallel_.parameters(), world_.rank() == 0);
+  sample_ = task_->sample();
+}
+
+/// Values were written by others than the optimizer: whoever uses them follows.
+void Trainer::values_changed() {
+  if (ownership_.of_values()) data_parallel_.values_written();
+  weights_.settle();
+}
+
+bool Trainer::show_average() {
+  const bool averaged = weights_.show_average();
+  if (averaged) values_changed();
+  return averaged;
+}
+
+void Trainer::hide_average() {
+  weights_.hide_average();
+  values_changed();
+}
+
+std::string Trainer::hash_of_weights() {
+  if (ownership_.of_values())
+    return whole_values_hash(data_parallel_.access(), data_parallel_.parameters().size());
+  return models::weights_hash(host_copy_.fetch());
 }
 
 /// Weights that training goes on from are worth no evaluation.
@@ -155,7 +201,8 @@ TrainResult Trainer::interrupted_result(const JobSignals& signals) {
   result_.test.loss = std::numeric_limits<double>::quiet_NaN();
   if (epoch_loss_.samples() != 0) result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
   if (const LossScaler* scaler = weights_.loss_scaler()) result_.skipped_steps = scaler->state().skipped;
-  agree_on_ends(world_, host_copy_.fetch(), task_->buffers(), result_);
+  result_.weights_xxh3 = hash_of_weights();
+  agree_on_ends(world_, task_->buffers(), result_);
   return result_;
 }
 
@@ -241,6 +288,7 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
     const std::size_t samples = shard.samples().size();
     const double loss = pass(shard, place);
     finite &= std::isfinite(loss);
+    if (samples == 0) continue;  // a pass for the sake of other ranks
     epoch_loss_.add(place.leaf, loss, samples);
     recent_loss_.add(place.leaf, loss, samples);
     progress_.note(loss * static_cast<double>(samples), samples);
@@ -275,8 +323,9 @@ ApplyOutcome Trainer::update(Step& step) {
   return outcome;
 }
 
-/// Of the next own leaf that has samples: `shard` is over it.
+/// Of the next own leaf that has samples: `shard` is over it. At stage 3 leaves without samples are passed, too.
 PassPlace Trainer::next_place(const Shard& shard) {
+  if (shard.samples().empty()) return {.step = step_, .leaf = static_cast<std::size_t>(next_leaf_++)};
   const auto batch = sampler_.batch();
   const auto samples = [&](int leaf) {
     return data::DistributedSampler::leaf(batch, data_parallel_.logical_shards(), own_.first + leaf);
@@ -360,7 +409,7 @@ void Trainer::validate() {
   if (task_->size(Part::validation) == 0) return;
   if (checkpoints_ != nullptr) checkpoints_->advance();  // what is written is completed before a long look
   const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
-  const bool averaged = weights_.show_average();
+  const bool averaged = show_average();
   validation_ = evaluate(*task_, Part::validation, communicator_, metric_options_);
   validated_at_ = step_;
   if (std::isfinite(validation_.loss)) {
@@ -370,7 +419,7 @@ void Trainer::validate() {
   } else {
     result_.diverged_at = step_;
   }
-  if (averaged) weights_.hide_average();
+  if (averaged) hide_average();
 }
 
 /// The weights that are the result, and what they are worth.
@@ -379,10 +428,10 @@ void Trainer::keep_final_weights() {
   if (keep_best) {
     selection_.restore(host_copy_.parameters(), task_->buffers());
     host_copy_.put();
-    weights_.settle();
+    values_changed();
     result_.best_step = selection_.best_step();
   } else {
-    const bool averaged = weights_.show_average();  // for good
+    const bool averaged = show_average();  // for good
     if (options_.average && !averaged && world_.rank() == 0) {
       std::fprintf(stderr, "trireme train: training ended before --swa-from: the weights are no average\n");
     }

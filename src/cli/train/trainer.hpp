@@ -7,6 +7,7 @@
 #include "cli/train/job_signals.hpp"
 #include "cli/train/loss_meter.hpp"
 #include "cli/train/options.hpp"
+#include "cli/train/ownership.hpp"
 #include "cli/train/progress.hpp"
 #include "cli/train/report.hpp"
 #include "cli/train/selection.hpp"
@@ -14,6 +15,7 @@
 #include "cli/train/throughput.hpp"
 #include "cli/train/training_position.hpp"
 #include "cli/train/weights.hpp"
+#include "cli/train/whole_values.hpp"
 #include "trireme/checkpoint/training_parts.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/telemetry/scoped_span.hpp"
@@ -49,10 +51,12 @@ class Trainer {
 
   Start start() const;
   /// What the trained model has to show beside numbers. Not collective.
-  std::optional<std::string> sample() { return task_->sample(); }
+  std::optional<std::string> sample() { return ownership_.of_values() ? sample_ : task_->sample(); }
   const Task& task() const { return *task_; }
-  /// Once it has run: the weights that are the result, in host memory.
-  const std::vector<Parameter>& result() const { return host_copy_.parameters(); }
+  /// Once it has run: the weights that are the result, in host memory; of values in parts on rank 0, with --model-dir.
+  const std::vector<Parameter>& result() const {
+    return ownership_.of_values() ? collected_.parameters() : host_copy_.parameters();
+  }
   /// What the gradients are reduced on.
   const Communicator& reductions() const { return data_parallel_.communicator(); }
 
@@ -75,6 +79,11 @@ class Trainer {
   void end_inside_epoch();
   void validate();
   void keep_final_weights();
+  void values_changed();
+  bool show_average();
+  void hide_average();
+  std::string hash_of_weights();
+  void leave_collectively();
   void warn_of_skipped_steps();
   void note_selection() const;
   void tell(const Metric& metric);
@@ -93,8 +102,9 @@ class Trainer {
   std::optional<TaskDevice> device_;  ///< unset: the host does
   std::unique_ptr<Task> task_;
   Weights weights_;
-  HostCopy host_copy_;
   DataParallel data_parallel_;
+  Ownership ownership_;
+  HostCopy host_copy_;
   layout::LeafBlock own_;
   CallOptions metric_options_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -119,6 +129,8 @@ class Trainer {
   std::optional<std::uint64_t> validated_at_;  // step
   bool checkpoint_asked_for_ = false;          // in the step behind, by some rank
   TrainResult result_;
+  CollectedValues collected_;          // at stage 3
+  std::optional<std::string> sample_;  // likewise: made together
 
   // What a checkpoint holds of the above.
   checkpoint::ParameterState weights_state_;

@@ -105,9 +105,17 @@ void SelectionState::save(checkpoint::StateWriter& writer) const {
   save_optional(writer, "error", best.error);
   std::size_t index = 0;
   for (const std::vector<std::byte>& values : selection_.values()) {
-    const auto bytes = static_cast<std::int64_t>(values.size());
-    writer.tensor("values/" + std::to_string(index++), std::span(&bytes, 1),
-                  ConstTensorView(values.data(), values.size(), DType::u8));
+    const std::string name = "values/" + std::to_string(index);
+    const ConstTensorView here(values.data(), values.size(), DType::u8);
+    const Part part = parts_.empty() ? Part{.bytes = values.size(), .whole = values.size()} : parts_[index];
+    ++index;
+    const auto whole = static_cast<std::int64_t>(part.whole);
+    if (parts_.empty())
+      writer.tensor(name, std::span(&whole, 1), here);
+    else if (saves_)
+      writer.shard(name, std::span(&whole, 1), part.first, here);
+    else
+      writer.shard(name, std::span(&whole, 1), 0, ConstTensorView(values.data(), 0, DType::u8));
   }
 }
 
@@ -121,10 +129,14 @@ void SelectionState::restore(checkpoint::StateReader& reader) {
                    .perplexity = restored_optional(reader, "perplexity"),
                    .error = restored_optional(reader, "error")};
   std::vector<std::size_t> sizes;
-  for (const checkpoint::SavedTensor& each : reader.tensors()) sizes.push_back(each.count);
+  for (const checkpoint::SavedTensor& each : reader.tensors())
+    sizes.push_back(sizes.size() < parts_.size() ? parts_[sizes.size()].bytes : each.count);
   auto& values = selection_.restore_best(reader.whole("best_step"), best, reader.whole("worse"), sizes);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    reader.into("values/" + std::to_string(i), TensorView(values[i].data(), values[i].size(), DType::u8));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::string name = "values/" + std::to_string(i);
+    const TensorView to(values[i].data(), values[i].size(), DType::u8);
+    i < parts_.size() ? reader.into(name, parts_[i].first, to) : reader.into(name, to);
+  }
 }
 
 }  // namespace trireme::cli

@@ -8,7 +8,9 @@
 #include "trireme/data/distributed_sampler.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace trireme::cli {
@@ -45,11 +47,22 @@ class TrainingPosition final : public checkpoint::Stateful {
 class SelectionState final : public checkpoint::Stateful {
  public:
   explicit SelectionState(Selection& selection) : selection_(selection) {}
+  /// What this rank has of a value, in bytes.
+  struct Part {
+    std::size_t first = 0;
+    std::size_t bytes = 0;
+    std::size_t whole = 0;
+  };
+  /// The same where ranks keep parts of the weights. `saves`: whether this rank's are saved, and not another's that are the same.
+  SelectionState(Selection& selection, std::vector<Part> parts, bool saves)
+      : selection_(selection), parts_(std::move(parts)), saves_(saves) {}
   void save(checkpoint::StateWriter& writer) const override;
   void restore(checkpoint::StateReader& reader) override;
 
  private:
   Selection& selection_;
+  std::vector<Part> parts_;  ///< empty: values are whole
+  bool saves_ = true;
 };
 
 }  // namespace trireme::cli

@@ -19,7 +19,7 @@ constexpr std::uint64_t gpt_warmup_steps = 20;
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", model_dir, trace, describe, log_format = "text", loss,
+              bucket_bytes = "25MiB", order = "canonical", offload, model_dir, trace, describe, log_format = "text", loss,
               precision = "f32", eval_every = "1", device = "cpu";
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
                 patience = 0, swa_from = 0;
@@ -28,7 +28,7 @@ struct Typed {
   std::string lr_schedule = "constant", lr_scaling = "none";
   std::uint64_t warmup_steps = 0, lr_interval = 1000, lr_base_batch = 256;
   double lr_final = 0, lr_power = 2, lr_decay = 0.1;
-  int logical_shards = 0, accumulate = 0;
+  int logical_shards = 0, accumulate = 0, zero = 0, shard_group = 0;
   double dropout = 0, learning_rate = 0, momentum = 0.9, weight_decay = 0, l2_penalty = 0, clip_norm = 0,
          clip_value = 0;
   bool nesterov = false, no_overlap = false, sync_batch_norm = false;

@@ -113,9 +113,15 @@ void Weights::round(std::size_t parameter, std::size_t begin, std::size_t count)
   kernels::cast(rounded, narrow_->dtype, gradient.data(), DType::f32, count);
 }
 
+void Weights::average_parts(std::vector<Parameter> parts, std::vector<std::size_t> firsts) {
+  if (!average_) return;
+  averaged_ = std::move(parts);
+  firsts_ = std::move(firsts);
+}
+
 void Weights::updated(std::uint64_t step) {
   settle();
-  if (average_ && step >= average_from_) average_->update(averaged_);
+  if (average_ && step >= average_from_) average_->update(averaged_, firsts_);
 }
 
 void Weights::settle() {

@@ -43,6 +43,10 @@ class Weights {
   /// Null where weights are not averaged.
   WeightAverage* average() { return average_ ? &*average_ : nullptr; }
 
+  /// From here on the averages are of these parts of parameters(), which begin at `firsts`: what this rank owns of values that no rank
+  /// has whole. Before the first update; with f32 alone.
+  void average_parts(std::vector<Parameter> parts, std::vector<std::size_t> firsts);
+
   /// The model's gradient of a parameter is complete; or it is in these rows, and zero in all others.
   void gradient_ready(std::size_t parameter);
   void gradient_ready(std::size_t parameter, std::span<const std::uint32_t> rows);
@@ -75,7 +79,8 @@ class Weights {
   std::optional<Narrow> narrow_;
   std::optional<LossScaler> scaler_;
   std::optional<WeightAverage> average_;
-  std::vector<Parameter> averaged_;  ///< parameters() and the buffers
+  std::vector<Parameter> averaged_;  ///< parameters() and the buffers, or parts
+  std::vector<std::size_t> firsts_;  ///< of parts: where they begin
   std::uint64_t average_from_ = 1;
 };
 

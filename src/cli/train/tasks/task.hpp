@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/data/distributed_sampler.hpp"
 #include "trireme/device/runtime.hpp"
@@ -74,6 +75,14 @@ class Task {
   virtual std::vector<std::string> without_decay() const { return {}; }
   virtual void use_gradients(std::span<const Parameter> parameters) = 0;
 
+  // Of a task made for TaskPlace::zero_stage 2 or 3; others keep whole values and gradients of their own.
+  /// Names of parameters that come and go together.
+  virtual std::vector<std::vector<std::string>> units() const { return {}; }
+  /// Elements [first, first + part.count) of the initial values of a parameter whose value is null (stage 3).
+  virtual void set_initial(std::size_t parameter, std::size_t first, TensorView part);
+  /// Where values and gradients lie from here on. Then passes and sample() are collective at stage 3.
+  virtual void use_access(ParameterAccess&) {}
+
   /// "mlp 784-512-512-10"; "fashion-mnist train".
   virtual std::string model() const = 0;
   virtual std::string dataset() const = 0;
@@ -101,12 +110,15 @@ class Task {
   /// Samples that are evaluated together: shares are cut at its multiples.
   virtual std::size_t block() const = 0;
   virtual void evaluate(Part part, layout::Interval share, EvaluationSums& sums) = 0;
+  /// Where passes communicate: so many of evaluate() over no samples, which other ranks have.
+  virtual void evaluate_nothing(std::size_t) {}
 
   /// What the trained model has to show beside numbers; nothing, as a rule. Not collective.
   virtual std::optional<std::string> sample() { return std::nullopt; }
 };
 
 inline void Task::end_step(Communicator&, const CallOptions&) {}
+inline void Task::set_initial(std::size_t, std::size_t, TensorView) {}
 
 /// A device that a rank computes on, and where its work goes.
 struct TaskDevice {
@@ -120,6 +132,7 @@ struct TaskPlace {
   int local_ranks = 1;                 ///< of this host
   std::size_t pass_rows = 0;           ///< samples of a pass, but for one that a leaf may have more than another
   std::optional<TaskDevice> device{};  ///< unset: the model computes on the host
+  int zero_stage = 0;                  ///< of DataParallelOptions
 };
 
 /// Samples, before there is a world: whatever is wrong with them is said first.
@@ -129,6 +142,8 @@ class TrainingData {
   virtual std::size_t samples() const = 0;
   /// What tells them from other data of the same size: ranks compare it before they start.
   virtual std::string content() const = 0;
+  /// The parameters of the model that learns from them, without memory: to see whether they fit. None: not known before it is made.
+  virtual std::vector<Parameter> shapes() const { return {}; }
   /// This must outlive the task. Collective.
   /// Errors: invalid_argument when the samples do not suit the model; those of the communicator.
   virtual std::unique_ptr<Task> make_task(const TaskPlace& place) const = 0;

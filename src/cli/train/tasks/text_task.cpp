@@ -6,6 +6,7 @@
 #include "cli/train/tasks/held_out.hpp"
 #include "cli/train/tasks/model_config.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/data/aligned_buffer.hpp"
 #include "trireme/data/token_file.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -54,22 +55,40 @@ struct Text {
   std::string name;
 };
 
+models::GptOptions model_options(const TrainOptions& options, const Text& text, bool memory_elsewhere) {
+  return {.vocabulary = text.vocabulary,
+          .context = options.gpt.context,
+          .layers = options.gpt.layers,
+          .heads = options.gpt.heads,
+          .channels = options.gpt.channels,
+          .seed = model_seed(options.seed),
+          .recompute = options.gpt.recompute,
+          .dropout = options.dropout,
+          .memory_elsewhere = memory_elsewhere};
+}
+
 class TextTask final : public Task {
  public:
-  TextTask(const TrainOptions& options, const Text& text)
+  TextTask(const TrainOptions& options, const Text& text, const TaskPlace& place)
       : options_(options),
         text_(text),
-        model_({.vocabulary = text.vocabulary,
-                .context = options.gpt.context,
-                .layers = options.gpt.layers,
-                .heads = options.gpt.heads,
-                .channels = options.gpt.channels,
-                .seed = model_seed(options.seed),
-                .recompute = options.gpt.recompute,
-                .dropout = options.dropout}),
-        window_(options.gpt.context + 1) {}
+        zero_stage_(options.precision == Precision::f32 ? place.zero_stage : 0),
+        model_(model_options(options, text, zero_stage_ >= 2)),
+        parameters_(model_.parameters()),
+        window_(options.gpt.context + 1) {
+    if (zero_stage_ == 2) keep_values();
+  }
 
-  const std::vector<Parameter>& parameters() const override { return model_.parameters(); }
+  const std::vector<Parameter>& parameters() const override {
+    return zero_stage_ >= 2 ? parameters_ : model_.parameters();
+  }
+  std::vector<std::vector<std::string>> units() const override { return model_.units(); }
+  void set_initial(std::size_t parameter, std::size_t first, TensorView part) override {
+    model_.set_initial(parameter, first, part);
+  }
+  void use_access(ParameterAccess& access) override {
+    if (zero_stage_ >= 2) model_.use_access(access);
+  }
   std::vector<std::string> without_decay() const override { return {"*.bias", "*norm*"}; }
   void use_gradients(std::span<const Parameter> parameters) override { model_.use_gradients(parameters); }
   std::string model() const override {
@@ -120,6 +139,10 @@ class TextTask final : public Task {
     }
   }
 
+  void evaluate_nothing(std::size_t passes) override {
+    if (zero_stage_ == 3 && passes != 0) model_.evaluate({}, 0, {}, passes);
+  }
+
   /// What follows a prompt, or the first tokens of the part held out.
   std::optional<std::string> sample() override {
     if (options_.gpt.sample_tokens == 0) return std::nullopt;
@@ -154,9 +177,28 @@ class TextTask final : public Task {
     return {first.begin(), first.end()};
   }
 
+  /// Stage 2: they are whole, and the model has no memory for them.
+  void keep_values() {
+    constexpr std::size_t unit = data::AlignedBuffer<float>::alignment / sizeof(float);
+    const auto padded = [](std::size_t count) { return (count + unit - 1) / unit * unit; };
+    std::size_t total = 0;
+    for (const Parameter& each : parameters_) total += padded(each.value.count);
+    values_ = data::AlignedBuffer<float>(total);
+    std::span<float> rest = values_.span();
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      TensorView& value = parameters_[p].value;
+      value = rest.first(value.count);
+      model_.set_initial(p, 0, value);
+      rest = rest.subspan(padded(value.count));
+    }
+  }
+
   const TrainOptions& options_;
   const Text& text_;
+  int zero_stage_;  ///< as far as the model takes part in it
   Model model_;
+  data::AlignedBuffer<float> values_;  ///< of stage 2
+  std::vector<Parameter> parameters_;  ///< from stage 2 on
   std::vector<std::uint32_t> window_;
   std::vector<std::uint16_t> tokens_;
 };
@@ -208,8 +250,9 @@ class TextData final : public TrainingData {
     return std::to_string(text_.file.tokens()) + " tokens below " + std::to_string(text_.vocabulary) + ", " +
            std::to_string(text_.test ? text_.test->tokens() : 0) + " of a test set, " + hash.text();
   }
-  std::unique_ptr<Task> make_task(const TaskPlace&) const override {
-    return std::make_unique<TextTask>(options_, text_);
+  std::vector<Parameter> shapes() const override { return Model(model_options(options_, text_, true)).parameters(); }
+  std::unique_ptr<Task> make_task(const TaskPlace& place) const override {
+    return std::make_unique<TextTask>(options_, text_, place);
   }
 
  private:

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/ownership.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace trireme::cli {
+
+Ownership::Ownership(DataParallel& data_parallel, int stage, int shard_group,
+                     const std::vector<std::string>& row_sparse)
+    : data_parallel_(data_parallel), stage_(stage), shard_group_(shard_group), row_sparse_(row_sparse) {}
+
+checkpoint::OwnedElements Ownership::elements() const {
+  return [&data_parallel = data_parallel_](std::string_view parameter) { return data_parallel.owned(parameter); };
+}
+
+checkpoint::SavesOwned Ownership::saves() const {
+  const bool is_first_group = shard_group_ == 0 || data_parallel_.communicator().rank() < shard_group_;
+  return is_first_group ? checkpoint::SavesOwned::yes : checkpoint::SavesOwned::no;
+}
+
+std::vector<Parameter> Ownership::values() const {
+  return of_values() ? data_parallel_.owned_parameters() : data_parallel_.parameters();
+}
+
+std::vector<std::size_t> Ownership::firsts() const {
+  std::vector<std::size_t> firsts;
+  for (std::size_t p = 0; p < data_parallel_.parameters().size(); ++p) {
+    const layout::Interval part = of_values() ? data_parallel_.owned(p) : layout::Interval{};
+    firsts.push_back(part.size() == 0 ? 0 : part.begin);
+  }
+  return firsts;
+}
+
+checkpoint::ParameterState Ownership::values_state() const {
+  if (!of_values()) return checkpoint::ParameterState(data_parallel_.parameters());
+  return {values(), elements(), saves()};
+}
+
+checkpoint::OptimizerState Ownership::optimizer_state(Optimizer& optimizer) const {
+  if (!of_state()) return checkpoint::OptimizerState(optimizer);
+  return {optimizer, elements(), saves(), [names = row_sparse_](std::string_view parameter) {
+            return std::find(names.begin(), names.end(), parameter) != names.end();
+          }};
+}
+
+checkpoint::WeightAverageState Ownership::average_state(WeightAverage& average) const {
+  if (!of_values()) return checkpoint::WeightAverageState(average);
+  return {average, elements(), saves()};
+}
+
+SelectionState Ownership::selection_state(Selection& selection) const {
+  if (!of_values()) return SelectionState(selection);
+  std::vector<SelectionState::Part> parts;
+  for (std::size_t p = 0; p < data_parallel_.parameters().size(); ++p) {
+    const TensorView& whole = data_parallel_.parameters()[p].value;
+    const layout::Interval owned = data_parallel_.owned(p);
+    const std::size_t bytes = size_of(whole.dtype);
+    parts.push_back({.first = owned.size() == 0 ? 0 : owned.begin * bytes,
+                     .bytes = owned.size() * bytes,
+                     .whole = whole.count * bytes});
+  }
+  return {selection, std::move(parts), saves() == checkpoint::SavesOwned::yes};
+}
+
+}  // namespace trireme::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/training_position.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/checkpoint/training_parts.hpp"
+#include "trireme/parallel/data_parallel.hpp"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// What a rank keeps of what is trained, by the stage of --zero, and which of it it saves.
+/// Threads: one at a time.
+class Ownership {
+ public:
+  /// `data_parallel` must outlive it, and stay where it is. `shard_group`: 0, all ranks are one. `row_sparse`: names of parameters that are
+  /// not shared out.
+  Ownership(DataParallel& data_parallel, int stage, int shard_group, const std::vector<std::string>& row_sparse);
+
+  /// Values are in parts, which others than apply() must be told of by DataParallel::values_written().
+  bool of_values() const { return stage_ == 3; }
+  bool of_state() const { return stage_ != 0; }
+
+  /// The values that this rank has: parts at stage 3.
+  std::vector<Parameter> values() const;
+  /// Where they begin in the whole.
+  std::vector<std::size_t> firsts() const;
+
+  checkpoint::ParameterState values_state() const;
+  checkpoint::OptimizerState optimizer_state(Optimizer& optimizer) const;
+  checkpoint::WeightAverageState average_state(WeightAverage& average) const;
+  SelectionState selection_state(Selection& selection) const;
+
+ private:
+  checkpoint::OwnedElements elements() const;
+  checkpoint::SavesOwned saves() const;
+
+  DataParallel& data_parallel_;
+  int stage_;
+  int shard_group_;
+  std::vector<std::string> row_sparse_;
+};
+
+}  // namespace trireme::cli
