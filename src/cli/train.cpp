@@ -38,6 +38,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <unistd.h>
@@ -264,6 +265,16 @@ int train_within_memory(Train&& train) {
   std::string words;
   try {
     return train(words);
+  } catch (const Exception& failure) {
+    const Error& error = failure.error();
+    const bool is_arena = error.code == ErrorCode::system && error.message.find("the arena") != std::string::npos;
+    if (!is_arena || words.empty()) throw;
+    Error told = error;
+    told.message += "; " + words;
+    throw Exception(told);
+  } catch (const std::system_error& failure) {  // of a thread: no room for its stack, or no more of them
+    fail(ErrorCode::system, "a thread cannot be started (" + failure.code().message() + ")" +
+                                (words.empty() ? "" : ": memory may be short: " + words));
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::system, words.empty() ? "this process has run out of memory" : "out of memory: " + words);
   }
@@ -280,6 +291,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   prepare_device(options->device);
   warn_without_srun(environment, cluster);
   scrub_tracking_secrets();  // before what takes long
+  spare_address_space();
   const platform::Role role = checked_role(cluster.role, *options);
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);

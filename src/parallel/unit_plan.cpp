@@ -30,7 +30,8 @@ std::vector<std::size_t> units_of(std::span<const Parameter> parameters,
   return unit_of;
 }
 
-/// Parameters of one unit follow its first, by accumulator type.
+/// Parameters of one unit stand where its last one does, by accumulator type: there it is complete, and what comes before it in `order` does
+/// not wait for it.
 std::vector<std::size_t> brought_together(std::span<const Parameter> parameters, std::span<const std::size_t> order,
                                           std::span<const std::size_t> unit_of, std::size_t units) {
   std::vector<std::vector<std::size_t>> members(units);
@@ -43,13 +44,13 @@ std::vector<std::size_t> brought_together(std::span<const Parameter> parameters,
       together.push_back(p);
       continue;
     }
-    auto& unit = members[unit_of[p]];
+    const auto& unit = members[unit_of[p]];
+    if (p != unit.back()) continue;
     for (const DType dtype : {DType::f32, DType::f64}) {
       for (const std::size_t q : unit) {
         if (accumulator_of(parameters[q].gradient.dtype) == dtype) together.push_back(q);
       }
     }
-    unit.clear();
   }
   return together;
 }

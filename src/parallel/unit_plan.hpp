@@ -18,7 +18,7 @@ struct UnitPlan {
 };
 
 /// Units as DataParallelOptions::units names them, numbered so; behind them each bucket of parameters that are in none.
-/// Buckets are in the order of the first parameter of each in `order`.
+/// Buckets are in the order of the last parameter of each unit in `order`, where it is complete.
 /// Errors: invalid_argument naming the unit to which no parameter belongs.
 UnitPlan plan_units(std::span<const Parameter> parameters, std::span<const std::vector<std::string>> units, Bytes first,
                     Bytes rest, std::span<const std::size_t> order);

@@ -42,8 +42,10 @@ std::string reserve_advice() {
 Bytes Arena::usual_reserve(std::size_t arenas) {
   std::size_t reserve = std::min(physical_memory(), most_by_default);
   rlimit space{};
-  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
-    reserve = std::min<std::size_t>(reserve, space.rlim_cur / 2 / std::max<std::size_t>(arenas, 1) / growth * growth);
+  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+    const std::size_t share = arenas <= 1 ? space.rlim_cur / 2 : space.rlim_cur / 3 * 2 / arenas;
+    reserve = std::min(reserve, share / growth * growth);
+  }
   return Bytes{std::max(reserve, growth)};
 }
 

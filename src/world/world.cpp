@@ -203,7 +203,7 @@ void WorldBuilder::join(World::Contents& contents, const Settings& settings, con
                                    .rank = cluster.rank,
                                    .world_size = cluster.world,
                                    .key = settings.key,
-                                   .arena = std::make_shared<transport::Arena>(settings.arena_reserve),
+                                   .arena = std::make_shared<transport::Arena>(arena_reserve(settings)),
                                    .doorbell = std::make_shared<transport::Doorbell>()};
 
   std::vector<std::unique_ptr<transport::Transport>> transports;  // in order of preference

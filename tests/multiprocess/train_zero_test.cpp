@@ -41,9 +41,29 @@ Words joined(Words words, const Words& more) {
 
 /// A GPT whose parameters are neither multiples of the ranks nor of a block, and whose last batch leaves leaves empty.
 Words gpt_job(const Words& more) {
-  return joined({"train",     "--dataset", "text:" + text_file(), "--layers", "2", "--heads",         "2", "--channels",
-                 "36",        "--context", "16",                  "--stride", "16", "--batch-size",    "9", "--steps",
-                 "14",        "--epochs",  "4",                   "--seed",   "3", "--logical-shards", "4"},
+  return joined({"train",
+                 "--dataset",
+                 "text:" + text_file(),
+                 "--layers",
+                 "2",
+                 "--heads",
+                 "2",
+                 "--channels",
+                 "36",
+                 "--context",
+                 "16",
+                 "--stride",
+                 "16",
+                 "--batch-size",
+                 "9",
+                 "--steps",
+                 "14",
+                 "--epochs",
+                 "4",
+                 "--seed",
+                 "3",
+                 "--logical-shards",
+                 "4"},
                 more);
 }
 
@@ -99,8 +119,7 @@ TEST_CASE("A checkpoint of any stage goes on at any other, on other ranks") {
   const std::string whole = outcome_of(run_ranks(1, gpt_job(kept)));
   const TemporaryFolder folder;
   const auto start = [&](int ranks, const Words& how) {
-    const Result result =
-        run_ranks(ranks, gpt_job(joined(joined(kept, {"--checkpoint-dir", folder.path()}), how)));
+    const Result result = run_ranks(ranks, gpt_job(joined(joined(kept, {"--checkpoint-dir", folder.path()}), how)));
     INFO(result.err);
     CHECK(result.exit_code == (how.back() == "3steps" ? 143 : 0));
     return result;
@@ -157,8 +176,7 @@ TEST_CASE("An evaluator scores the checkpoints of a job of stage 3") {
 }
 
 TEST_CASE("What does not go with a stage is refused by name") {
-  require_refusal(run_trireme(mlp_job({"--zero", "3"})),
-                  "--zero 3 is for --model gpt; mlp takes --zero 0 to 2");
+  require_refusal(run_trireme(mlp_job({"--zero", "3"})), "--zero 3 is for --model gpt; mlp takes --zero 0 to 2");
   require_refusal(run_trireme(gpt_job({"--zero", "3", "--precision", "bf16"})),
                   "--zero 3 is for --precision f32; bf16 takes --zero 0 to 2");
   require_refusal(run_trireme(mlp_job({"--zero", "1", "--device", "emulated"})),
@@ -168,9 +186,9 @@ TEST_CASE("What does not go with a stage is refused by name") {
   const Result refused = run_ranks(2, gpt_job({"--zero", "1", "--shard-group", "4"}));
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Contains("--shard-group 4 does not divide the 2 ranks"));
-  const Result differently = run_trireme(
-      {"run", "-n", "2", "--", "/bin/sh", "-c",
-       std::string("exec ") + TRIREME_PROGRAM + " train --dataset text:" + text_file() + " --zero $RANK"});
+  const Result differently =
+      run_trireme({"run", "-n", "2", "--", "/bin/sh", "-c",
+                   std::string("exec ") + TRIREME_PROGRAM + " train --dataset text:" + text_file() + " --zero $RANK"});
   CHECK(differently.exit_code == 2);
   CHECK_THAT(differently.err, Contains("the ranks were told to train differently: --zero is 1 on rank 1, 0 on rank 0"));
 }

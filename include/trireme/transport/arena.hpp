@@ -24,8 +24,8 @@ class Arena {
   /// Reserves address space (not memory) for `reserve`; 0: usual_reserve().
   /// Errors: system.
   explicit Arena(Bytes reserve = {});
-  /// The machine's physical memory, 64 GiB at most; under a limit of this process's address space (RLIMIT_AS) no more than what
-  /// leaves half of it, where so many arenas are mapped: its own and those of the ranks of its host.
+  /// The machine's physical memory, 64 GiB at most; under a limit of this process's address space (RLIMIT_AS) no more than half
+  /// of it, or than two thirds for so many arenas that are mapped: its own and those of the ranks of its host.
   static Bytes usual_reserve(std::size_t arenas = 1);
   ~Arena();
   Arena(const Arena&) = delete;

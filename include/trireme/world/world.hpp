@@ -41,7 +41,8 @@ struct Options {
   std::optional<bool> progress_thread{};        ///< unset: only with a network link
   std::optional<Bytes> eager_bytes{};           ///< messages up to this size travel with their header; 8 KiB,
                                                 ///< over TCP 64 KiB
-  Bytes arena_reserve{};     ///< address space for arena memory; 0: the physical memory, 64 GiB at most, or what a limit of address space leaves
+  Bytes
+      arena_reserve{};  ///< address space for arena memory; 0: the physical memory, 64 GiB at most, or what a limit of address space leaves
   std::optional<Log> log{};  ///< TRIREME_LOG (debug, info, warning, error, off): stderr
 };
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 namespace trireme::cli {
@@ -46,9 +47,8 @@ void look_at_group(const std::string& root, MemoryLimits& limits) {
     if (!path.empty() && path.front() != '/') continue;
     const bool is_unified = controllers.empty();
     if (!is_unified && controllers != "memory") continue;
-    const std::uint64_t limit = is_unified
-                                    ? least_above(root + "/sys/fs/cgroup", path, "memory.max")
-                                    : least_above(root + "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
+    const std::uint64_t limit = is_unified ? least_above(root + "/sys/fs/cgroup", path, "memory.max")
+                                           : least_above(root + "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
     if (limit >= limits.control_group) continue;
     limits.control_group = limit;
     limits.group = path.empty() ? "/" : path;
@@ -150,6 +150,13 @@ MemoryLimits memory_limits(const std::string& root) {
   return limits;
 }
 
+void spare_address_space() {
+#ifdef M_ARENA_MAX
+  rlimit space{};
+  if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) ::mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 std::string words_of(const MemoryNeed& need, const std::string& optimizer) {
   return std::to_string(need.parameters) + " parameters take at least " + bytes_text(need.total()) +
          " on each rank (values " + std::to_string(need.values) + ", gradients " + std::to_string(need.gradients) +
@@ -183,8 +190,8 @@ std::string check_memory(World& world, const TrainOptions& options, const Traini
   for (std::size_t rank = 0; rank < said.size(); ++rank) {
     const std::string limit = limit_that_is_short(said, rank, world, need.total());
     if (!limit.empty())
-      fail(ErrorCode::invalid_argument, "the model does not fit: its " + words.substr(12) + ", and " + limit + ": " +
-                                            advice);
+      fail(ErrorCode::invalid_argument,
+           "the model does not fit: its " + words.substr(12) + ", and " + limit + ": " + advice);
   }
   return words + ": " + advice;
 }

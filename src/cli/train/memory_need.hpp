@@ -39,6 +39,9 @@ struct MemoryLimits {
 /// Those of this process. `root`: where /proc and /sys are looked for.
 MemoryLimits memory_limits(const std::string& root = {});
 
+/// Under a limit of address space: threads share what malloc sets aside, 64 MiB for each of them otherwise. Before there are any.
+void spare_address_space();
+
 /// "9474560 parameters take 151592960 bytes on each rank (…)".
 std::string words_of(const MemoryNeed& need, const std::string& optimizer);
 

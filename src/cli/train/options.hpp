@@ -64,11 +64,11 @@ struct TrainOptions {
   std::uint64_t warmup_if_long = 0;              ///< a warm-up that nobody asked for: at most half of a run
   BatchScaling lr_scaling = BatchScaling::none;  ///< of the learning rate, from lr_base_batch to the batch
   std::size_t lr_base_batch = 256;
-  double clip_norm = 0.0;   ///< 0: no clipping
-  double clip_value = 0.0;  ///< of each element; 0: no clipping
-  int zero = 0;                           ///< stage of ZeRO
-  int shard_group = 0;                    ///< ranks that share; 0: all
-  std::optional<std::string> offload{};   ///< folder for the optimizer's state; unset: in memory
+  double clip_norm = 0.0;                ///< 0: no clipping
+  double clip_value = 0.0;               ///< of each element; 0: no clipping
+  int zero = 0;                          ///< stage of ZeRO
+  int shard_group = 0;                   ///< ranks that share; 0: all
+  std::optional<std::string> offload{};  ///< folder for the optimizer's state; unset: in memory
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;

@@ -13,23 +13,24 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 36> may_change{"--epochs",         "--device",
-                                                      "--steps",          "--batch-size-per-rank",
-                                                      "--logical-shards", "--accumulate",
-                                                      "--learning-rate",  "--momentum",
-                                                      "--nesterov",       "--weight-decay",
-                                                      "--l2-penalty",     "--lr-schedule",
-                                                      "--warmup-steps",   "--warmup-steps (gpt, unless given)",
-                                                      "--lr-final",       "--lr-power",
-                                                      "--lr-interval",    "--lr-decay",
-                                                      "--lr-scaling",     "--lr-base-batch",
-                                                      "--clip-norm",      "--clip-value",
-                                                      "--bucket-bytes",   "--no-overlap",
-                                                      "--order",          "--eval-every",
-                                                      "--keep-best",      "--early-stop",
-                                                      "--log-every",      "--dropout",
-                                                      "--recompute",      "--test-dataset",
-                                                      "--sync-batch-norm", "--zero", "--shard-group", "--offload"};
+constexpr std::array<std::string_view, 36> may_change{"--epochs",          "--device",
+                                                      "--steps",           "--batch-size-per-rank",
+                                                      "--logical-shards",  "--accumulate",
+                                                      "--learning-rate",   "--momentum",
+                                                      "--nesterov",        "--weight-decay",
+                                                      "--l2-penalty",      "--lr-schedule",
+                                                      "--warmup-steps",    "--warmup-steps (gpt, unless given)",
+                                                      "--lr-final",        "--lr-power",
+                                                      "--lr-interval",     "--lr-decay",
+                                                      "--lr-scaling",      "--lr-base-batch",
+                                                      "--clip-norm",       "--clip-value",
+                                                      "--bucket-bytes",    "--no-overlap",
+                                                      "--order",           "--eval-every",
+                                                      "--keep-best",       "--early-stop",
+                                                      "--log-every",       "--dropout",
+                                                      "--recompute",       "--test-dataset",
+                                                      "--sync-batch-norm", "--zero",
+                                                      "--shard-group",     "--offload"};
 
 /// Of this start alone: not told again when it goes on.
 constexpr std::array<std::string_view, 6> of_this_start{"--checkpoint-dir",  "--checkpoint-every",

@@ -40,8 +40,8 @@ void check_against_world(const TrainOptions& options, Communicator communicator)
   const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
   check_sync_batch_norm(options, call.leaves, communicator.size());
   if (options.shard_group != 0 && communicator.size() % options.shard_group != 0) {
-    fail(ErrorCode::invalid_argument, "--shard-group " + std::to_string(options.shard_group) +
-                                          " does not divide the " + std::to_string(communicator.size()) +
+    fail(ErrorCode::invalid_argument, "--shard-group " + std::to_string(options.shard_group) + " does not divide the " +
+                                          std::to_string(communicator.size()) +
                                           " ranks of this world: every group must have as many");
   }
   try {
@@ -66,15 +66,15 @@ DataParallelOptions parallel_options(const TrainOptions& options, Task& task, co
   const bool sees_tensors =
       optimizer_named(options.optimizer.name).make(options.optimizer)->scope() == UpdateScope::tensor;
   DataParallelOptions parallel{.bucket_bytes = options.bucket_bytes,
-          .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
-          .logical_shards = options.logical_shards,
-          .accumulate = options.accumulate,
-          .overlap = options.overlap,
-          .order = options.order,
-          .gradients_as_bucket_views = !weights.is_narrow() && options.zero < 2,
-          .row_sparse = task.row_sparse(),
-          .trace = trace,
-          .stream = stream};
+                               .first_bucket_bytes = std::min(first_bucket, options.bucket_bytes),
+                               .logical_shards = options.logical_shards,
+                               .accumulate = options.accumulate,
+                               .overlap = options.overlap,
+                               .order = options.order,
+                               .gradients_as_bucket_views = !weights.is_narrow() && options.zero < 2,
+                               .row_sparse = task.row_sparse(),
+                               .trace = trace,
+                               .stream = stream};
   parallel.zero_stage = options.zero;
   parallel.zero_whole_tensors = sees_tensors && options.zero != 0;
   parallel.shard_group = options.shard_group;

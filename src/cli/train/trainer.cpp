@@ -93,7 +93,8 @@ void Trainer::resume() {
   checkpoints_->add("buffers", buffers_state_);
   checkpoints_->add("optimizer", optimizer_state_);
   if (LossScaler* scaler = weights_.loss_scaler()) checkpoints_->add("loss_scaler", scaler_state_.emplace(*scaler));
-  if (WeightAverage* average = weights_.average()) checkpoints_->add("average", average_state_.emplace(ownership_.average_state(*average)));
+  if (WeightAverage* average = weights_.average())
+    checkpoints_->add("average", average_state_.emplace(ownership_.average_state(*average)));
   checkpoints_->add("position", position_);
   checkpoints_->add("selection", selection_state_);
   result_.resumed_from = checkpoints_->resume(data_parallel_.logical_shards());
@@ -187,8 +188,7 @@ void Trainer::hide_average() {
 }
 
 std::string Trainer::hash_of_weights() {
-  if (ownership_.of_values())
-    return whole_values_hash(data_parallel_.access(), data_parallel_.parameters().size());
+  if (ownership_.of_values()) return whole_values_hash(data_parallel_.access(), data_parallel_.parameters().size());
   return models::weights_hash(host_copy_.fetch());
 }
 

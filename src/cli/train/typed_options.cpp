@@ -170,13 +170,15 @@ void describe(Arguments& flags, Typed& typed) {
       .tunable();
   flags.option("--bucket-bytes", typed.bucket_bytes, "gradients that are reduced together (default 25MiB)")
       .is(FlagType::size);
-  flags.option("--zero", typed.zero,
-               "what the ranks share out instead of each having all: 0 (default) nothing; 1 optimizer state; 2 gradients, "
-               "too; 3, of gpt, values, too: for models larger than a rank's memory. The weights are the same bits",
-               {.least = 0, .most = 3});
-  flags.option("--shard-group", typed.shard_group,
-               "with --zero: so many consecutive ranks share, and every group has all (default 0: all ranks are one group)",
-               {.least = 0, .most = most_shards});
+  flags.option(
+      "--zero", typed.zero,
+      "what the ranks share out instead of each having all: 0 (default) nothing; 1 optimizer state; 2 gradients, "
+      "too; 3, of gpt, values, too: for models larger than a rank's memory. The weights are the same bits",
+      {.least = 0, .most = 3});
+  flags.option(
+      "--shard-group", typed.shard_group,
+      "with --zero: so many consecutive ranks share, and every group has all (default 0: all ranks are one group)",
+      {.least = 0, .most = most_shards});
   flags.option("--offload", typed.offload,
                "folder on a disk of this host: the optimizer keeps its state in a file there, not in memory");
   flags.flag("--no-overlap", typed.no_overlap, "reduce after backward, not while it runs");

@@ -19,8 +19,8 @@ constexpr std::uint64_t gpt_warmup_steps = 20;
 /// The flags as typed, before they are checked against each other.
 struct Typed {
   std::string model = "mlp", hidden = "512,512", dataset = "fashion-mnist", data_dir, optimizer = "sgd",
-              bucket_bytes = "25MiB", order = "canonical", offload, model_dir, trace, describe, log_format = "text", loss,
-              precision = "f32", eval_every = "1", device = "cpu";
+              bucket_bytes = "25MiB", order = "canonical", offload, model_dir, trace, describe, log_format = "text",
+              loss, precision = "f32", eval_every = "1", device = "cpu";
   std::uint64_t epochs = 10, steps = 0, batch_size = 256, batch_size_per_rank = 0, log_every = 0, seed = 1,
                 patience = 0, swa_from = 0;
   double ema = 0;

@@ -3,6 +3,7 @@
 
 #include "transport/endpoint/frame.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <span>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 namespace trireme::transport {
 
@@ -33,8 +35,13 @@ class UnexpectedPool {
   /// Sets the first chunk aside; false when the system has no address space left.
   bool open(std::size_t payload_bytes) {
     payload_bytes_ = (payload_bytes + 63) / 64 * 64;
+    // Under a limit of address space (ulimit -v) what is set aside for every peer must not be what the program lacks.
+    rlimit space{};
+    if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+      entries_ = std::clamp<std::size_t>(space.rlim_cur / 256 / entry_bytes(), 16, entries_per_chunk);
+    fresh_ = entries_;
     chunks_.reserve(16);
-    free_.reserve(entries_per_chunk);
+    free_.reserve(entries_);
     return add_chunk();
   }
   /// Null when the system has no memory left.
@@ -44,10 +51,10 @@ class UnexpectedPool {
       free_.pop_back();
       return entry;
     }
-    if (fresh_ == entries_per_chunk && !add_chunk()) return nullptr;
+    if (fresh_ == entries_ && !add_chunk()) return nullptr;
     std::byte* chunk = chunks_.back().data();
     auto* entry = new (chunk + fresh_ * stride) Entry;
-    entry->payload = {chunk + entries_per_chunk * stride + fresh_ * payload_bytes_, payload_bytes_};
+    entry->payload = {chunk + entries_ * stride + fresh_ * payload_bytes_, payload_bytes_};
     ++fresh_;
     return entry;
   }
@@ -59,7 +66,7 @@ class UnexpectedPool {
   static constexpr std::size_t stride = (sizeof(Entry) + 63) / 64 * 64;
 
   bool add_chunk() noexcept {
-    const std::size_t bytes = entries_per_chunk * (stride + payload_bytes_);
+    const std::size_t bytes = entries_ * (stride + payload_bytes_);
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return false;
     chunks_.push_back({static_cast<std::byte*>(memory), bytes});
@@ -69,7 +76,8 @@ class UnexpectedPool {
 
   std::size_t payload_bytes_ = 0;
   std::vector<std::span<std::byte>> chunks_;
-  std::size_t fresh_ = entries_per_chunk;  // entries of the last chunk ever handed out
+  std::size_t entries_ = entries_per_chunk;  // of a chunk
+  std::size_t fresh_ = entries_per_chunk;    // entries of the last chunk ever handed out
   std::vector<Entry*> free_;
 };
 

@@ -23,7 +23,7 @@ Lists lists_of(const parallel::UnitPlan& plan) {
 
 }  // namespace
 
-TEST_CASE("a unit is a bucket however large, one for each accumulator type, where its first parameter stands") {
+TEST_CASE("a unit is a bucket however large, one for each accumulator type, where its last parameter stands") {
   const std::vector<MixedParameter> list{
       {{1000}}, {{2000}}, {{3}, DType::f64, DType::f64}, {{4}, DType::bf16, DType::bf16}, {{5}}, {{6}}};
   const MixedField model(list);
@@ -31,9 +31,9 @@ TEST_CASE("a unit is a bucket however large, one for each accumulator type, wher
   const std::vector<std::vector<std::string>> taken{{"parameter1", "parameter0"}, {"*5"}, {"parameter5"}};
   const std::vector<std::vector<std::string>> two{{"parameter0", "parameter1"}, {"*5", "*2"}};
   const auto plan = parallel::plan_units(model.parameters(), two, Bytes{64}, Bytes{1024}, order);
-  REQUIRE(lists_of(plan) == Lists{{5}, {2}, {4, 3}, {1, 0}});
-  REQUIRE(plan.units == 3);
-  REQUIRE(plan.unit_of == std::vector<std::size_t>{0, 0, 1, 2, 2, 1});
+  REQUIRE(lists_of(plan) == Lists{{4}, {3}, {5}, {2}, {1, 0}});
+  REQUIRE(plan.units == 4);
+  REQUIRE(plan.unit_of == std::vector<std::size_t>{0, 0, 1, 3, 2, 1});
   const auto none = parallel::plan_units(model.parameters(), {}, Bytes{64}, Bytes{1024}, order);
   REQUIRE(none.units == none.buckets.buckets.size());
   REQUIRE(lists_of(none) == Lists{{5}, {4, 3}, {2}, {1}, {0}});

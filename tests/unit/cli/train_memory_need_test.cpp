@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/train/memory_need.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+using namespace trireme;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::vector<Parameter> two_shapes() {
+  return {{"a", {100, 3}, TensorView(nullptr, 300, DType::f32), TensorView(nullptr, 300, DType::f32)},
+          {"b", {100}, TensorView(nullptr, 100, DType::f32), TensorView(nullptr, 100, DType::f32)}};
+}
+
+cli::TrainOptions gpt_options() {
+  cli::TrainOptions options;
+  options.model = "gpt";
+  options.optimizer.name = "adamw";
+  return options;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path) << text;
+}
+
+}  // namespace
+
+TEST_CASE("What a stage shares out is divided by the ranks that share it") {
+  cli::TrainOptions options = gpt_options();
+  const auto totals = [&](int stage) { return cli::memory_need(two_shapes(), options, stage, 4).total(); };
+  CHECK(cli::memory_need(two_shapes(), options, 0, 4).parameters == 400);
+  CHECK(totals(0) == 400 * 16);
+  CHECK(totals(1) == 400 * (4 + 4 + 2));
+  CHECK(totals(2) == 400 * (4 + 1 + 2));
+  CHECK(totals(3) == 400 * 4);
+  options.shard_group = 2;
+  CHECK(totals(3) == 400 * 8);
+  options.offload = "anywhere";
+  CHECK(totals(3) == 400 * 4);
+  options = gpt_options();
+  options.precision = cli::Precision::bf16;
+  CHECK(totals(0) == 400 * (6 + 6 + 12));
+}
+
+TEST_CASE("What makes a model fit is told as far as it goes") {
+  cli::TrainOptions options = gpt_options();
+  CHECK_THAT(cli::memory_advice(two_shapes(), options, 4),
+             Contains("--zero 3 (at least 1600 bytes on each of 4 ranks)") && Contains("--offload DIR"));
+  CHECK_THAT(cli::memory_advice(two_shapes(), options, 1), Contains("start more ranks, with --zero 3"));
+  options.zero = 3;
+  options.offload = "anywhere";
+  CHECK(cli::memory_advice(two_shapes(), options, 4) == "start more ranks");
+}
+
+TEST_CASE("The limit of a control group is the least of its own and those above it") {
+  const testing::TemporaryFolder folder;
+  const std::string root = folder.path();
+  CHECK(cli::memory_limits(root).control_group == cli::MemoryLimits::none);
+  CHECK(cli::memory_limits(root).host == cli::MemoryLimits::none);
+  write_file(root + "/proc/meminfo", "MemTotal:       1000 kB\nMemFree:  10 kB\nSwapTotal:        24 kB\n");
+  write_file(root + "/proc/self/cgroup", "0::/job/step\n");
+  write_file(root + "/sys/fs/cgroup/job/step/memory.max", "max\n");
+  write_file(root + "/sys/fs/cgroup/job/memory.max", "123456\n");
+  write_file(root + "/sys/fs/cgroup/memory.max", "9999999\n");
+  const cli::MemoryLimits unified = cli::memory_limits(root);
+  CHECK(unified.control_group == 123456);
+  CHECK(unified.group == "/job/step");
+  CHECK(unified.host == 1024 * 1024);
+  write_file(root + "/proc/self/cgroup", "12:cpu:/x\n9:memory:/old\n0::/\n");
+  write_file(root + "/sys/fs/cgroup/memory/old/memory.limit_in_bytes", "5000\n");
+  CHECK(cli::memory_limits(root).control_group == 5000);
+}
