@@ -37,7 +37,7 @@ void DropoutMask::apply(T* values, std::size_t rows, std::size_t count, std::uin
 
 template <class T>
 void DropoutMask::apply(T* to, const T* from, std::size_t row, std::size_t begin, std::size_t count,
-                    std::uint32_t site) const noexcept {
+                        std::uint32_t site) const noexcept {
   const std::uint64_t sample = first_row_ + row;
   const auto factor = static_cast<T>(factor_);
   const std::uint32_t threshold = threshold_;
@@ -46,10 +46,9 @@ void DropoutMask::apply(T* to, const T* from, std::size_t row, std::size_t begin
   for (std::size_t origin = begin / 4 * 4; origin < end; origin += words.size()) {
     const std::size_t last = std::min(end, origin + words.size());
     for (std::size_t e = origin; e < last; e += 4) {
-      const auto block =
-          philox4x32({static_cast<std::uint32_t>(e / 4), site + 1, static_cast<std::uint32_t>(sample),
-                            static_cast<std::uint32_t>(sample >> 32)},
-                           key_);
+      const auto block = philox4x32({static_cast<std::uint32_t>(e / 4), site + 1, static_cast<std::uint32_t>(sample),
+                                     static_cast<std::uint32_t>(sample >> 32)},
+                                    key_);
       std::copy(block.begin(), block.end(), words.begin() + static_cast<std::ptrdiff_t>(e - origin));
     }
     for (std::size_t e = std::max(begin, origin); e < last; ++e) {
@@ -60,8 +59,9 @@ void DropoutMask::apply(T* to, const T* from, std::size_t row, std::size_t begin
 
 template void DropoutMask::apply(float*, std::size_t, std::size_t, std::uint32_t) const noexcept;
 template void DropoutMask::apply(double*, std::size_t, std::size_t, std::uint32_t) const noexcept;
-template void DropoutMask::apply(float*, const float*, std::size_t, std::size_t, std::size_t, std::uint32_t) const noexcept;
+template void DropoutMask::apply(float*, const float*, std::size_t, std::size_t, std::size_t,
+                                 std::uint32_t) const noexcept;
 template void DropoutMask::apply(double*, const double*, std::size_t, std::size_t, std::size_t,
-                             std::uint32_t) const noexcept;
+                                 std::uint32_t) const noexcept;
 
 }  // namespace trireme::data

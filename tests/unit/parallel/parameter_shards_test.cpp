@@ -157,7 +157,7 @@ TEST_CASE(
                 }
                 shards.after_update();
               });
-                    const std::uint64_t second = sent_by([&] {
+              const std::uint64_t second = sent_by([&] {
                 for (const std::size_t unit : passes) {
                   shards.acquire(unit);
                   shards.release(unit);
