@@ -248,7 +248,7 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
   const std::vector<std::pair<Arguments, std::string>> cases{
       {{"--frobnicate"}, "unknown flag '--frobnicate'"},
       {{"--api-token=hush"}, "unknown flag '--api-token'"},  // whatever it is, others will read this
-      {{"--zero", "1"}, "unknown flag '--zero'"},
+      {{"--mesh", "data=2"}, "unknown flag '--mesh'"},
       {{"stray"}, "unexpected argument 'stray'"},
       {{"--epochs"}, "--epochs"},
       {{"--epochs", "many"}, "--epochs"},
