@@ -44,7 +44,7 @@ class Slurm(unittest.TestCase):
     def await_state(self, job, *states, limit=60):
         cluster.until(lambda: self.slurm.job(job)["JobState"] in states, f"job {job} is {' or '.join(states)}", limit)
 
-    def await_log(self, text, limit=30):
+    def await_log(self, text, limit=90):
         cluster.until(lambda: self.log.exists() and text in self.log.read_text(), f"'{text}' in {self.log}", limit)
 
     def test_a_step_is_described_as_detection_expects_it(self):
@@ -75,7 +75,7 @@ class Slurm(unittest.TestCase):
         self.slurm.call("scontrol", "update", f"JobId={job}", "StartTime=now")  # not only when its credential has expired
         cluster.until(lambda: self.slurm.job(job)["Restarts"] == "1" and self.slurm.job(job)["JobState"] == "RUNNING",
                       "the job runs again", 120)
-        self.await_log("goes on from step", 30)
+        self.await_log("goes on from step")
         self.slurm.call("scancel", job)
         self.await_state(job, "CANCELLED")
 
