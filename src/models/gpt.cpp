@@ -79,8 +79,7 @@ void Gpt<T>::use_access(ParameterAccess& access) {
   std::vector<std::size_t> unit_of;
   for (std::size_t p = 0; p < parameters_.size(); ++p) unit_of.push_back(GptIndex::unit_of(p, options_.layers));
   use_->borrow(access, unit_of);
-  for (Parameter& parameter : parameters_) parameter.value.data = parameter.gradient.data = nullptr;
-  values_ = {};
+  for (Parameter& parameter : parameters_) parameter.gradient.data = nullptr;
   gradients_ = {};
 }
 

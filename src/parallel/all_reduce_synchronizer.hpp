@@ -20,6 +20,7 @@ namespace trireme::parallel {
 class AllReduceSynchronizer final : public BucketedSynchronizer {
  public:
   explicit AllReduceSynchronizer(SynchronizerSetup setup);
+  ~AllReduceSynchronizer() override { end_work(); }
 
   TensorView gradient(std::size_t parameter) override;
   std::string explain() const override;

@@ -64,6 +64,10 @@ class BucketedSynchronizer : public GradientSynchronizer {
  protected:
   BucketedSynchronizer(SynchronizerSetup setup, BucketPlan plan);
 
+  /// Waits for what is under way: before the memory goes in which it works.
+  void end_work() {
+    for (BucketState& bucket : buckets_) bucket.work = {};
+  }
   virtual void begin_buckets() {}
   virtual void begin_pass() {}
   /// Of a parameter in a bucket; `present`: the caller has written it.

@@ -29,6 +29,7 @@ DataParallelState::DataParallelState(Communicator communicator, std::vector<Para
   }
   check_sharding(options_, communicator.size(), on_device);  // before memory is asked for
   settle_leaves(options_, communicator.size());
+  if (options_.zero_stage < 2) options_.units.clear();
   plan_units(parameters_, options_.units, options_.first_bucket_bytes, options_.bucket_bytes,
              reverse_order(row_sparse_));  // refuses units
   if (options.gradients_as_bucket_views)
@@ -80,7 +81,9 @@ void DataParallelState::rebind(Communicator communicator) {
 
 void DataParallelState::connect() {
   compare_parameters(*communicator_, parameters_, row_sparse_,
-                     settings_text(options_, leaves_) + (values_elsewhere_ ? ", values null" : ""));
+                     settings_text(options_, leaves_) + (!values_elsewhere_ ? ""
+                                                         : options_.initial ? ", initial"
+                                                                            : ", values null"));
   if (!values_elsewhere_) broadcast_values(*communicator_, parameters_, options_.stream);
   const OwnLeaves own = own_leaves(options_, leaves_, communicator_->size(), communicator_->rank());
   const bool alike = own_leaves_alike(options_, leaves_, communicator_->size());
@@ -156,7 +159,10 @@ layout::Interval DataParallelState::owned(std::size_t parameter) const {
 
 TensorView DataParallelState::owned_value(std::size_t parameter) {
   const layout::Interval elements = owned(parameter);
-  if (values_ && !row_sparse_[parameter]) return values_->part(parameter);
+  if (values_ && !row_sparse_[parameter]) {
+    values_->before_update();
+    return values_->part(parameter);
+  }
   const TensorView& value = parameters_[parameter].value;
   return {value.data, elements.size(), value.dtype, value.device};
 }
@@ -182,6 +188,10 @@ ParameterAccess& DataParallelState::access() {
 }
 
 void DataParallelState::begin_loop() {
+  if (options_.zero_stage == 3 && sampler_ == nullptr && !own_leaves_alike(options_, leaves_, communicator_->size())) {
+    fail(ErrorCode::unsupported,
+         "steps() without a sampler at zero_stage 3 take as many leaves on every rank: choose logical_shards so");
+  }
   // The loop was left inside a step: ranks may have issued different numbers of its reductions by then.
   if (step_state_->abandon() == StepOutcome::stop) synchronizer_->request_stop();
   if (sampler_ != nullptr) compare_samplers(*communicator_, sampler_->state());

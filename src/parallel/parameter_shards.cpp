@@ -194,13 +194,17 @@ TensorView ParameterShards::value(std::size_t parameter) {
   return {unit.memory.bytes().data() + gathers_[place.bucket].begin + place.begin, value.count, value.dtype};
 }
 
-void ParameterShards::after_update() {
+void ParameterShards::before_update() {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     if (units_[u].holds == 0) continue;
     fail(ErrorCode::invalid_argument,
          "parameters are updated while unit " + std::to_string(u) + " is held: release() it");
   }
   drop_what_nobody_holds(none);
+}
+
+void ParameterShards::after_update() {
+  before_update();
   if (now_ != Moment{none, none}) followed_by_[now_] = none;  // a step ends there: nothing to gather ahead
   now_ = {none, none};
   expected_ = none;

@@ -48,6 +48,7 @@ class ParameterShards final : public ShardedValues {
   ParameterShards& operator=(const ParameterShards&) = delete;
 
   TensorView part(std::size_t parameter) override;
+  void before_update() override;
   /// No unit may be held. What was gathered before is gone.
   void after_update() override;
   Bytes memory() const override { return {part_bytes_.value + whole_bytes().value}; }

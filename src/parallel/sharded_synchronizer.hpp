@@ -30,6 +30,7 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
  public:
   /// Collective. Host memory.
   explicit ShardedSynchronizer(SynchronizerSetup setup);
+  ~ShardedSynchronizer() override { end_work(); }
 
   /// Of the owned elements.
   TensorView gradient(std::size_t parameter) override;

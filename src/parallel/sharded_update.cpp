@@ -58,6 +58,7 @@ void ShardedUpdate::GroupSums::sum(std::span<double> block_sums) {
 
 void ShardedUpdate::apply(Optimizer& optimizer, GradientSynchronizer& gradients, double scale, double clip_value,
                           const StepTrace& trace) {
+  values_.before_update();
   if (!checked_) check_state(optimizer);
   checked_ = true;
   {

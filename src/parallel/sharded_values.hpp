@@ -16,6 +16,9 @@ class ShardedValues {
   virtual ~ShardedValues() = default;
   /// What this rank owns of a parameter that is in a bucket, to be updated in place; of its dtype, perhaps empty.
   virtual TensorView part(std::size_t parameter) = 0;
+  /// Somebody is about to write the parts: nothing that was gathered ahead reads them any more.
+  /// Errors: invalid_argument while values are in use.
+  virtual void before_update() {}
   /// The parts have been updated on every rank: whoever reads values from now on reads new ones. Collective over the ranks
   /// that share them.
   virtual void after_update() = 0;

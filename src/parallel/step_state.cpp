@@ -37,10 +37,6 @@ bool StepState::next_shard() {
     ++passed_;
   }
   if (!numbered_ && passed_ < own_.passes) {
-    if (own_.passes != own_.count) {
-      fail(ErrorCode::unsupported,
-           "steps() without a sampler at zero_stage 3 take as many leaves on every rank: choose logical_shards so");
-    }
     shard_.samples_ = {};
     synchronizer_.begin_leaf(1.0);
     in_shard_ = true;

@@ -54,7 +54,9 @@ void ExpertChoices<T>::assign_places(const ExpertMlpOptions& options, std::size_
   if (options.capacity_factor > 0) {
     const double share =
         static_cast<double>(options.top) * static_cast<double>(tokens) / static_cast<double>(options.experts);
-    limit = static_cast<std::uint64_t>(std::ceil(options.capacity_factor * share));
+    // No expert gets a token twice: what is above the tokens is no limit.
+    limit =
+        static_cast<std::uint64_t>(std::min(std::ceil(options.capacity_factor * share), static_cast<double>(tokens)));
   }
   rows.assign(options.experts, 0);
   dropped = 0;

@@ -81,8 +81,8 @@ class Gpt {
   /// What belongs together when parameters come and go: both embeddings and the final norm, then every block; for
   /// DataParallelOptions::units.
   std::vector<std::vector<std::string>> units() const;
-  /// From here on values and gradients have their memory where `access` says, each unit while it is used; the model's own is
-  /// given back. Every pass then communicates: all ranks take as many, of the same kind, in the same order (a forward_backward
+  /// From here on values and gradients have their memory where `access` says, each unit while it is used. The model's own
+  /// gradients are given back; its values, if it has any, stay where they are: they are what stage 2 uses. Every pass then communicates: all ranks take as many, of the same kind, in the same order (a forward_backward
   /// without rows as well).
   /// Shape:  its units are units(); must outlive the model's passes.
   /// Errors: invalid_argument when they are others.

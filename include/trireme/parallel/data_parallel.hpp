@@ -44,7 +44,7 @@ struct DataParallelOptions {
   /// optimizer state. 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two
   /// buckets of gradients under way; 3: values too, (N + G + K)/P, two units of values in use and two buckets. Gradients are reduce-scattered, each rank
   /// updates the elements that it owns, and values are all-gathered: as many bytes on the wire as by all_reduce, at stage 3
-  /// half as many more, as values are gathered for the forward and for the backward pass. Changes no bit.
+  /// values are gathered in every pass over a leaf, forward and backward: with one leaf per rank half as many bytes more. Changes no bit.
   ///
   /// From stage 1 on apply() is collective, Step::gradient() is the part that this rank owns, until apply(), and buckets
   /// keep their order (rebuild_buckets). The optimizer keeps state of owned elements alone: after rebind() to another number
@@ -314,7 +314,7 @@ class DataParallel {
   /// Errors: invalid_argument below stage 2; of gradient(p): outside of a shard.
   ParameterAccess& access();
   /// The values of the elements owned(): at stage 3 the only ones that this rank keeps. For checkpoints, averages of weights
-  /// and optimizers of others.  Errors: as owned().
+  /// and optimizers of others.  Errors: as owned(); at stage 3 invalid_argument while a unit is held.
   TensorView owned_value(std::size_t parameter);
   /// The list with owned_value() in place of the values: what checkpoint::ParameterState takes, with owned(), at stage 3.
   std::vector<Parameter> owned_parameters();

@@ -34,7 +34,7 @@ DeviceBench::Sizes DeviceBench::sizes_of(const PerfOptions& options, const std::
       sizes.output = std::max(sizes.output, Rotation(out, true).bytes());
     }
     sizes.staging = std::max({sizes.staging, in, out});
-    sizes.copied = std::max(sizes.copied, DeviceCopy::bytes(operation, ranks, block));
+    sizes.copied = std::max(sizes.copied, DeviceCopy::memory(DeviceCopy::bytes(operation, ranks, block)));
   }
   return sizes;
 }

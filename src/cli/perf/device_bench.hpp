@@ -38,7 +38,7 @@ class DeviceBench {
     std::size_t input = 0, output = 0;  // of all buffers used in turn; no output: it lies in the input's
     std::size_t staging = 0;            // the largest of what a call has, on the host
     std::size_t copied = 0;
-    std::size_t on_device() const { return input + output + 2 * Rotation(copied, true).bytes(); }
+    std::size_t on_device() const { return input + output + 2 * copied; }
   };
   DeviceBench(const Sizes& sizes, World& world, const PerfOptions& options);
   static Sizes sizes_of(const PerfOptions& options, const std::vector<std::size_t>& counts, int ranks);

@@ -25,12 +25,14 @@ std::size_t DeviceCopy::bytes(const PerfOperation& operation, int ranks, std::si
   return ((count_of(operation.input, ranks) + written) * block + 1) / 2;
 }
 
-DeviceCopy::DeviceCopy(const Communicator& communicator, std::size_t largest)
+std::size_t DeviceCopy::memory(std::size_t size) { return Rotation(size, true).bytes(); }
+
+DeviceCopy::DeviceCopy(const Communicator& communicator, std::size_t memory)
     : communicator_(communicator),
       runtime_(communicator.device_runtime()),
       stream_(runtime_, communicator.device()->index),
-      from_(runtime_, communicator.device()->index, Rotation(largest, true).bytes()),
-      to_(runtime_, communicator.device()->index, Rotation(largest, true).bytes()) {
+      from_(runtime_, communicator.device()->index, memory),
+      to_(runtime_, communicator.device()->index, memory) {
   if (from_.size_bytes() != 0) runtime_->fill(from_.data(), mark, from_.size_bytes(), stream_.get());
   if (to_.size_bytes() != 0) runtime_->fill(to_.data(), std::byte{0}, to_.size_bytes(), stream_.get());
   stream_.synchronize();

@@ -20,8 +20,11 @@ class DeviceCopy {
   /// Bytes to copy for blocks of `block` bytes: half of input and output together.
   static std::size_t bytes(const PerfOperation& operation, int ranks, std::size_t block);
 
-  /// Room for copies of `largest` bytes. Errors: device.
-  DeviceCopy(const Communicator& communicator, std::size_t largest);
+  /// Bytes of memory that copies of `size` bytes take, on either side: smaller ones go round more buffers, and may take more.
+  static std::size_t memory(std::size_t size);
+
+  /// With that much memory on either side. Errors: device.
+  DeviceCopy(const Communicator& communicator, std::size_t memory);
 
   /// Seconds of one copy, the median over `batches` of the slowest rank's mean in a batch of `calls` that are given one
   /// behind another, of buffers used in turn. Collective.

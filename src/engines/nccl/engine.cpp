@@ -135,12 +135,16 @@ void Engine::wait_a_moment(const Clique::Waiting& waiting) {
   for (auto* clique : {&clique_, &transfers_clique_}) {
     if (*clique) static_cast<void>((*clique)->settled());  // throws what NCCL has found
   }
+  const bool other_failed =
+      (clique_ && clique_->other_failed()) || (transfers_clique_ && transfers_clique_->other_failed());
   const auto where = [&] {
     return " (rank " + std::to_string(surroundings_.room.members[surroundings_.self()]) + ", device " +
            std::to_string(surroundings_.device) + ", " + surroundings_.library->words() + ")";
   };
   if (waiting.aborted())
     trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks" + where());
+  if (other_failed)
+    trireme::fail(ErrorCode::device, "another rank has failed while NCCL connected its ranks" + where());
   if (waiting.until.passed()) {
     trireme::fail(ErrorCode::timeout,
                   "NCCL did not connect the ranks in time: the first collectives and sends of a communicator do not "
@@ -172,20 +176,26 @@ void Engine::let_go(bool orderly) noexcept {
   }
 }
 
-/// From the watcher's thread. A call of NCCL returns at once; should one not, whoever is in it looks at the failure next.
-void Engine::abort() noexcept {
+std::unique_lock<std::mutex> Engine::touch_soon() const noexcept {
   constexpr int looks = 100;
   std::unique_lock touching(touching_, std::defer_lock);
   for (int i = 0; i < looks && !touching.owns_lock(); ++i) {
     if (!touching.try_lock()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  return touching;
+}
+
+/// From the watcher's thread. A call of NCCL returns at once; should one not, whoever is in it looks at the failure next.
+void Engine::abort() noexcept {
+  const auto touching = touch_soon();
   if (!touching.owns_lock()) return;
   stuck_ = true;
   let_go(false);
 }
 
 bool Engine::hangs() const noexcept {
-  const std::lock_guard touching(touching_);
+  const auto touching = touch_soon();
+  if (!touching.owns_lock()) return true;  // somebody sits in a call of NCCL
   return ended_ && stuck_ && !farewell_.over();
 }
 
