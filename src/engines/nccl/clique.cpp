@@ -26,7 +26,7 @@ api::Config non_blocking() {
 Clique::~Clique() {
   if (comm_ == nullptr) return;
   Ending ending;
-  ending.library = library_;
+  ending.nccl = library_;
   ending.runtime = runtime_;
   ending.device = device_;
   ending.comms = {release()};

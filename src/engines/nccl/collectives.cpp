@@ -115,8 +115,8 @@ void Collectives::connect_rings() {
 // ---------------------------------------------------------------------------------------------------------- reductions
 
 void Collectives::begin_reduction(const Request& request) {
-  way_ = way_of(request, surroundings_.library->version());
-  native_ = native_of(request, surroundings_.library->version());
+  way_ = way_of(request, surroundings_.nccl->version());
+  native_ = native_of(request, surroundings_.nccl->version());
   output_ = request.pieces.empty() ? VectorView(output_of(request), request.output.dtype)
                                    : VectorView(request.pieces, request.output.dtype);
   input_ = request.pieces.empty() ? VectorView(input_of(request), request.input.dtype) : output_;

@@ -26,7 +26,7 @@ struct Farewell::Task {
 
   /// All ranks' communicators are at rest, or a rank does not come.
   bool finalize(api::Comm comm) const {
-    const api::Calls& calls = ending.library->calls();
+    const api::Calls& calls = ending.nccl->calls();
     api::Result state = calls.comm_finalize(comm);
     const auto until = std::chrono::steady_clock::now() + longest_farewell;
     while (state == api::in_progress) {
@@ -37,7 +37,7 @@ struct Farewell::Task {
     return state == api::success;
   }
   void run() noexcept {
-    const api::Calls& calls = ending.library->calls();
+    const api::Calls& calls = ending.nccl->calls();
     try {
       ending.runtime->make_current(ending.device);
     } catch (...) {  // NCCL will say so
@@ -61,7 +61,7 @@ struct Farewell::Task {
     ending.buffers.clear();
     ending.registrations.clear();
     ending.runtime.reset();
-    const std::shared_ptr<Library> library = std::move(ending.library);
+    const std::shared_ptr<Library> library = std::move(ending.nccl);
     const std::lock_guard lock(mutex);
     over = true;
     changed.notify_all();
@@ -72,7 +72,7 @@ struct Farewell::Task {
 Farewell Farewell::begin(Ending ending) noexcept {
   Farewell farewell;
   if (ending.comms.empty()) return farewell;
-  Library& library = *ending.library;
+  Library& library = *ending.nccl;
   ++library.ending();
   farewell.never_ = true;
   try {

@@ -13,7 +13,7 @@ namespace trireme::engines::nccl {
 
 /// What an engine leaves when it ends, and what may still be used by the device until its communicators are gone.
 struct Ending {
-  std::shared_ptr<Library> library;
+  std::shared_ptr<Library> nccl;
   std::shared_ptr<device::Runtime> runtime;
   int device = 0;
   std::vector<api::Comm> comms;  ///< all have ended their work when `orderly`

@@ -60,11 +60,11 @@ Engine::~Engine() {
 
 void Engine::open(comm::DeviceRoom& room) {
   const Clique::Waiting waiting{room.room.aborted, Deadline::after(room.room.patience)};
-  clique_.emplace(surroundings_.library, surroundings_.runtime, surroundings_.device);
+  clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device);
   join(room, waiting);
   collectives_.emplace(surroundings_, *clique_, stream_.get());
   if (surroundings_.ranks() > 1) {
-    transfers_clique_.emplace(surroundings_.library, surroundings_.runtime, surroundings_.device);
+    transfers_clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device);
     transfers_clique_->join_all_of(*clique_, surroundings_.room.rank, waiting);
     transfers_.emplace(surroundings_, *transfers_clique_, transfers_stream_.get());
   }
@@ -88,8 +88,7 @@ void Engine::join(comm::DeviceRoom& room, const Clique::Waiting& waiting) {
         excluded.push_back(static_cast<int>(r));
       }
     }
-    ready =
-        room.sole && !parent->shrunk_ && next == ours.size() && surroundings_.library->calls().comm_shrink != nullptr;
+    ready = room.sole && !parent->shrunk_ && next == ours.size() && surroundings_.nccl->calls().comm_shrink != nullptr;
   }
   const int rank = surroundings_.room.rank;
   if (!introduce(surroundings_, room, ready)) {
@@ -139,7 +138,7 @@ void Engine::wait_a_moment(const Clique::Waiting& waiting) {
       (clique_ && clique_->other_failed()) || (transfers_clique_ && transfers_clique_->other_failed());
   const auto where = [&] {
     return " (rank " + std::to_string(surroundings_.room.members[surroundings_.self()]) + ", device " +
-           std::to_string(surroundings_.device) + ", " + surroundings_.library->words() + ")";
+           std::to_string(surroundings_.device) + ", " + surroundings_.nccl->words() + ")";
   };
   if (waiting.aborted())
     trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks" + where());
@@ -160,7 +159,7 @@ void Engine::let_go(bool orderly) noexcept {
   ended_at_ = std::chrono::steady_clock::now();
   try {
     Ending ending;
-    ending.library = surroundings_.library;
+    ending.nccl = surroundings_.nccl;
     ending.runtime = surroundings_.runtime;
     ending.device = surroundings_.device;
     ending.orderly = orderly;
@@ -203,7 +202,7 @@ bool Engine::hangs() const noexcept {
 
 std::shared_ptr<comm::DeviceBlock> Engine::allocate(std::size_t bytes) {
   if (!knows_memory()) return nullptr;
-  return std::make_shared<RegisteredMemory>(surroundings_.library, surroundings_.runtime, surroundings_.device, bytes);
+  return std::make_shared<RegisteredMemory>(surroundings_.nccl, surroundings_.runtime, surroundings_.device, bytes);
 }
 
 void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
@@ -475,11 +474,11 @@ void Engine::waiting_for(const Operation& operation, std::vector<int>& world_ran
 Explanation Engine::explain(const Request& request) const {
   std::string text = std::string(plan::name_of(request.collective)) + " of " + std::to_string(request.logical_count()) +
                      " elements on " + std::to_string(request.ranks) + " ranks (" + std::to_string(request.leaves) +
-                     " leaves, " + std::string(name_of(request.order)) + ", " + surroundings_.library->words() + "): ";
-  const std::string& missing = surroundings_.library->missing();
+                     " leaves, " + std::string(name_of(request.order)) + ", " + surroundings_.nccl->words() + "): ";
+  const std::string& missing = surroundings_.nccl->missing();
   const std::string lacks = missing.empty() ? "" : "; this NCCL lacks " + missing + ", which others would use";
   if (!comm::reduces(request.collective)) return {"nccl", text + "as NCCL does it" + lacks};
-  switch (Collectives::way_of(request, surroundings_.library->version())) {
+  switch (Collectives::way_of(request, surroundings_.nccl->version())) {
     case Collectives::Way::native: {
       const bool narrow = accumulator_of(request.output.dtype) != request.output.dtype;
       return {"nccl_native", text + "NCCL's own reduction, in an order of its choice" +

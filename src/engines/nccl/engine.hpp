@@ -49,7 +49,7 @@ class Engine final : public comm::Engine {
   Explanation explain(const comm::Request& request) const override;
   /// By NCCL's allocator; null where it has nothing to know memory by.
   std::shared_ptr<comm::DeviceBlock> allocate(std::size_t bytes) override;
-  bool knows_memory() const noexcept override { return can_register(surroundings_.library->calls()); }
+  bool knows_memory() const noexcept override { return can_register(surroundings_.nccl->calls()); }
   void know(const std::shared_ptr<comm::DeviceBlock>& block) override;
   void forget(const std::shared_ptr<comm::DeviceBlock>& block) noexcept override;
   void left_out() noexcept override { shrunk_ = true; }  // perhaps

@@ -70,7 +70,7 @@ void compare_devices(const Surroundings& surroundings, const std::vector<Card>& 
 
 bool introduce(const Surroundings& surroundings, const comm::DeviceRoom& room, bool ready) {
   Card mine;
-  mine.version = surroundings.library->version();
+  mine.version = surroundings.nccl->version();
   mine.device = surroundings.device;
   mine.ready = ready ? 1 : 0;
   put(mine.uuid, surroundings.runtime->properties(surroundings.device).uuid);
@@ -90,15 +90,15 @@ bool introduce(const Surroundings& surroundings, const comm::DeviceRoom& room, b
 
 api::UniqueId common_id(const Surroundings& surroundings, const comm::DeviceRoom& room) {
   Id mine;
-  if (surroundings.room.rank == 0) mine.result = surroundings.library->calls().get_unique_id(&mine.id);
+  if (surroundings.room.rank == 0) mine.result = surroundings.nccl->calls().get_unique_id(&mine.id);
   const auto all = room.exchange(std::as_bytes(std::span(&mine, 1)));
   if (all.empty() || all[0].size() != sizeof(Id)) fail(ErrorCode::corrupt, "the id of NCCL's communicator is none");
   Id first;
   std::memcpy(&first, all[0].data(), sizeof(Id));
   if (first.result != api::success) {
     fail(ErrorCode::device,
-         surroundings.library->words_of(static_cast<api::Result>(first.result), "ncclGetUniqueId", nullptr) + ", on " +
-             name_of(surroundings, 0) + ", " + surroundings.library->words());
+         surroundings.nccl->words_of(static_cast<api::Result>(first.result), "ncclGetUniqueId", nullptr) + ", on " +
+             name_of(surroundings, 0) + ", " + surroundings.nccl->words());
   }
   return first.id;
 }

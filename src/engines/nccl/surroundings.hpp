@@ -13,7 +13,7 @@ namespace trireme::engines::nccl {
 /// What the parts of one engine share.
 struct Surroundings {
   Surroundings(std::shared_ptr<Library> library_, const comm::DeviceRoom& all)
-      : library(std::move(library_)),
+      : nccl(std::move(library_)),
         runtime(all.runtime),
         device(all.device.index),
         room(all.room),
@@ -21,7 +21,7 @@ struct Surroundings {
   std::size_t ranks() const { return room.members.size(); }
   std::size_t self() const { return static_cast<std::size_t>(room.rank); }
 
-  std::shared_ptr<Library> library;
+  std::shared_ptr<Library> nccl;
   std::shared_ptr<device::Runtime> runtime;
   int device;
   comm::EngineRoom room;
