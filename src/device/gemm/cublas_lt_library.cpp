@@ -46,7 +46,7 @@ Attempt attempt(const std::string& file) {
                                              : std::vector<std::string>{file};
   Attempt made;
   for (const std::string& each : files) {
-    void* handle = ::dlopen(each.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void* handle = ::dlopen(each.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (handle == nullptr) {
       const char* said = ::dlerror();
       made.failure += (made.failure.empty() ? "" : "; ") + std::string(said == nullptr ? each.c_str() : said);
