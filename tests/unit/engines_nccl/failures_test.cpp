@@ -38,8 +38,8 @@ Error error_in(const std::exception_ptr& thrown) {
 
 struct Failing {
   explicit Failing(const engines::nccl::EngineOptions& engine = {}) : fake(fresh_nccl()) {
-    library = engines::nccl::load(FAKE_NCCL);
-    options = over_nccl(3, engines::nccl::factory(library, engine));
+    nccl = engines::nccl::load(FAKE_NCCL);
+    options = over_nccl(3, engines::nccl::factory(nccl, engine));
   }
   /// What each of three ranks is told by a large all_reduce, before which `prepare` was called once.
   std::vector<Error> all_reduce(const std::function<void()>& prepare, std::chrono::milliseconds deadline,
@@ -67,10 +67,10 @@ struct Failing {
     return errors;
   }
   bool all_gone() {
-    return soon([&] { return library->ending() == 0 && fake.communicators == 0; });
+    return soon([&] { return nccl->ending() == 0 && fake.communicators == 0; });
   }
   testing::FakeNccl& fake;
-  std::shared_ptr<engines::nccl::Library> library;
+  std::shared_ptr<engines::nccl::Library> nccl;
   testing::RunRanksOptions options;
   std::array<device::Buffer, 3> buffers;  // an abort that does not return leaves the device in them
 };
@@ -196,7 +196,7 @@ TEST_CASE("an ncclCommAbort that never returns holds nobody, and what it keeps g
       },
       100ms);
   for (const Error& error : errors) REQUIRE(error.code == ErrorCode::timeout);
-  REQUIRE(failing.library->ending() == 3);
+  REQUIRE(failing.nccl->ending() == 3);
   REQUIRE(failing.fake.communicators == 6);
   failing.fake.abort_blocks = false;
   REQUIRE(failing.all_gone());

@@ -21,8 +21,8 @@ namespace {
 
 struct Hanging {
   explicit Hanging(const engines::nccl::EngineOptions& engine = {}) : fake(fresh_nccl()) {
-    library = engines::nccl::load(FAKE_NCCL);
-    options = over_nccl(3, engines::nccl::factory(library, engine));
+    nccl = engines::nccl::load(FAKE_NCCL);
+    options = over_nccl(3, engines::nccl::factory(nccl, engine));
   }
   /// From here on rank 1's next call never ends.
   void hang(Communicator communicator) {
@@ -34,7 +34,7 @@ struct Hanging {
     communicator.barrier();
   }
   testing::FakeNccl& fake;
-  std::shared_ptr<engines::nccl::Library> library;
+  std::shared_ptr<engines::nccl::Library> nccl;
   testing::RunRanksOptions options;
 };
 
@@ -69,7 +69,7 @@ TEST_CASE("a program that waits for its stream alone is released when the world 
   REQUIRE(released == 2);
   REQUIRE(told == 3);
   REQUIRE(hanging.fake.aborted == 6);
-  REQUIRE(soon([&] { return hanging.fake.communicators == 0 && hanging.library->ending() == 0; }));
+  REQUIRE(soon([&] { return hanging.fake.communicators == 0 && hanging.nccl->ending() == 0; }));
 }
 
 TEST_CASE("where all wait for their streams alone, the thread that drives finds the deadline") {
@@ -121,5 +121,5 @@ TEST_CASE("an abort from the watcher waits for nothing, and whoever gives an ope
       },
       hanging.options);
   for (const auto& each : hung) REQUIRE(each);
-  REQUIRE(soon([&] { return hanging.fake.communicators == 0 && hanging.library->ending() == 0; }));
+  REQUIRE(soon([&] { return hanging.fake.communicators == 0 && hanging.nccl->ending() == 0; }));
 }
