@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 #include <thread>
+#include <utility>
 
 namespace trireme::device {
 
@@ -47,48 +48,52 @@ bool HeldFrees::some_may_run() noexcept {
   return some;
 }
 
-/// Under the mutex.
-bool HeldFrees::free_all() noexcept {
+/// Not under the mutex: CUDA's frees wait for their device, and nobody else shall wait with them.
+bool HeldFrees::free_all(std::unique_lock<std::mutex>& lock) noexcept {
   if (memory_.empty()) return false;
   const std::unique_lock alone(launching_, std::try_to_lock);
   if (!alone || some_may_run()) return false;
-  for (const Memory& each : memory_) really_(each);
-  memory_.clear();
-  held_count_.store(0, std::memory_order_relaxed);
+  const std::vector<Memory> now = std::exchange(memory_, {});
+  lock.unlock();
+  for (const Memory& each : now) really_(each);
+  held_count_.fetch_sub(now.size(), std::memory_order_relaxed);
+  rounds_.fetch_add(1, std::memory_order_release);
   return true;
 }
 
 void HeldFrees::free(const Memory& memory) noexcept {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   try {
     memory_.push_back(memory);
   } catch (const std::bad_alloc&) {
     return;  // left behind: to free it now might wait for ever
   }
-  held_count_.store(memory_.size(), std::memory_order_relaxed);
-  free_all();
+  held_count_.fetch_add(1, std::memory_order_relaxed);
+  free_all(lock);
 }
 
 bool HeldFrees::make() noexcept {
   if (held() == 0) return false;
-  const std::lock_guard lock(mutex_);
-  return free_all();
+  std::unique_lock lock(mutex_);
+  return free_all(lock);
 }
 
-bool HeldFrees::make_within(std::chrono::milliseconds patience) noexcept {
+bool HeldFrees::make_since(std::uint64_t rounds, std::chrono::milliseconds patience) noexcept {
   const auto limit = std::chrono::steady_clock::now() + patience;
-  while (held() != 0) {
+  while (rounds_.load(std::memory_order_acquire) == rounds) {
+    if (held() == 0) return rounds_.load(std::memory_order_acquire) != rounds;
     if (make()) return true;
     if (std::chrono::steady_clock::now() > limit) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  return false;
+  return true;
 }
 
 void HeldFrees::end() noexcept {
   const std::lock_guard lock(mutex_);
   for (const Memory& each : memory_) really_(each);
   memory_.clear();
+  held_count_.store(0, std::memory_order_relaxed);
   for (const Behind& each : behind_) runtime_.destroy_event(each.stream.device.index, each.event);
   behind_.clear();
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <shared_mutex>
@@ -20,7 +21,7 @@ namespace trireme::device {
 /// in its stream, and while one of these has not passed memory is only noted; it is freed at the next free or allocation that
 /// finds all of them passed. No such kernel is launched while memory is being freed.
 /// Cost:    per such launch an event; no heap from the 2nd on a stream on.
-/// Threads: any. A free never waits for a launch.
+/// Threads: any. A free waits for no launch and for no other thread's free; a launch of such a kernel waits for frees under way.
 class HeldFrees {
  public:
   enum class Kind : unsigned char { device, pinned, imported };
@@ -50,11 +51,15 @@ class HeldFrees {
   void free(const Memory& memory) noexcept;
   /// Frees what is held back if it can be now. Returns: whether it has.
   bool make() noexcept;
-  /// The same, as often as it takes, for a while. At once false where nothing is held back.
-  bool make_within(std::chrono::milliseconds patience) noexcept;
+  /// How often what was held back has been freed.
+  std::uint64_t rounds() const noexcept { return rounds_.load(std::memory_order_acquire); }
+  /// Whether, since there were so many rounds, something has been freed, by whichever thread: waits for it a while. At once
+  /// false where nothing is held back or being freed.
+  bool make_since(std::uint64_t rounds, std::chrono::milliseconds patience) noexcept;
   /// Frees what is held back: nothing runs any more.
   void end() noexcept;
 
+  /// Those being freed included.
   std::size_t held() const noexcept { return held_count_.load(std::memory_order_relaxed); }
 
  private:
@@ -65,7 +70,8 @@ class HeldFrees {
   };
   void* event_behind(Stream stream);
   bool some_may_run() noexcept;
-  bool free_all() noexcept;
+  /// Ends the lock, of mutex_, before it frees.
+  bool free_all(std::unique_lock<std::mutex>& lock) noexcept;
 
   Runtime& runtime_;
   const std::function<void(const Memory&)> really_;
@@ -74,6 +80,7 @@ class HeldFrees {
   std::vector<Behind> behind_;
   std::vector<Memory> memory_;
   std::atomic<std::size_t> held_count_{0};
+  std::atomic<std::uint64_t> rounds_{0};
 };
 
 }  // namespace trireme::device

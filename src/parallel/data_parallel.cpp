@@ -142,8 +142,8 @@ void DataParallelState::share_out() {
     values_ = std::make_unique<GatheredValues>(gradients.group(), parameters_, gradients.plan(), gradients.shards(),
                                                gradients.buffers(), options_.deadline);
   }
-  update_ = std::make_unique<ShardedUpdate>(gradients.group(), parameters_, gradients.shards(), row_sparse_, *values_,
-                                            options_.deadline);
+  update_ = std::make_unique<ShardedUpdate>(*communicator_, gradients.group(), parameters_, gradients.shards(),
+                                            row_sparse_, *values_, options_.deadline);
   if (options_.zero_stage != 2) return;
   if (!access_) access_ = std::make_unique<WholeValuesAccess>(parameters_);
   access_->use(gradients);

@@ -9,10 +9,10 @@
 
 namespace trireme::parallel {
 
-ShardedUpdate::ShardedUpdate(Communicator group, std::vector<Parameter> parameters, const ShardPlan& shards,
-                             std::vector<bool> whole, ShardedValues& values,
+ShardedUpdate::ShardedUpdate(Communicator all, Communicator group, std::vector<Parameter> parameters,
+                             const ShardPlan& shards, std::vector<bool> whole, ShardedValues& values,
                              std::optional<std::chrono::milliseconds> deadline)
-    : group_(group),
+    : all_(std::move(all)),
       parameters_(std::move(parameters)),
       whole_(std::move(whole)),
       deadline_(deadline),
@@ -34,7 +34,7 @@ void ShardedUpdate::check(const Optimizer& optimizer) const {
                                         "' lies on several ranks: set DataParallelOptions::zero_whole_tensors");
 }
 
-/// Ranks must refuse together: those that did not would wait for the others' values.
+/// Ranks must refuse together, in all groups: those that did not would wait for the others' values, or go on without them.
 void ShardedUpdate::check_state(const Optimizer& optimizer) {
   std::int64_t wrong = std::numeric_limits<std::int64_t>::max();
   for (std::size_t p = parameters_.size(); p-- > 0;) {
@@ -44,7 +44,7 @@ void ShardedUpdate::check_state(const Optimizer& optimizer) {
         state->second.count == owned_[p].size() && (owned_[p].size() == 0 || state->second.first == owned_[p].begin);
     if (!same) wrong = static_cast<std::int64_t>(p);
   }
-  group_.all_reduce(std::span(&wrong, 1), minimum, {.deadline = deadline_, .label = "optimizer state"});
+  all_.all_reduce(std::span(&wrong, 1), minimum, {.deadline = deadline_, .label = "optimizer state"});
   if (wrong == std::numeric_limits<std::int64_t>::max()) return;
   fail(ErrorCode::invalid_argument,
        "apply(): " + std::string(optimizer.name()) + " has state of other elements of parameter '" +
@@ -59,8 +59,8 @@ void ShardedUpdate::GroupSums::sum(std::span<double> block_sums) {
 void ShardedUpdate::apply(Optimizer& optimizer, GradientSynchronizer& gradients, double scale, double clip_value,
                           const StepTrace& trace) {
   values_.before_update();
-  if (!checked_) check_state(optimizer);
-  checked_ = true;
+  if (checked_ != &optimizer) check_state(optimizer);
+  checked_ = &optimizer;
   {
     const auto span = trace.on_steps("optimizer");
     for (const bool whole : {false, true}) {

@@ -23,16 +23,17 @@ namespace trireme::parallel {
 /// Threads: one at a time.  Errors: the communicator's and the optimizer's.
 class ShardedUpdate {
  public:
-  /// `whole`: a flag for each parameter that is not shared out. `values` must outlive this.
-  ShardedUpdate(Communicator group, std::vector<Parameter> parameters, const ShardPlan& shards, std::vector<bool> whole,
-                ShardedValues& values, std::optional<std::chrono::milliseconds> deadline);
+  /// `all`: the ranks that update, of which `group` share the parts. `whole`: a flag for each parameter that is not shared
+  /// out. `values` must outlive this.
+  ShardedUpdate(Communicator all, Communicator group, std::vector<Parameter> parameters, const ShardPlan& shards,
+                std::vector<bool> whole, ShardedValues& values, std::optional<std::chrono::milliseconds> deadline);
 
   /// Errors: invalid_argument, the same on every rank of the group, when the rule sees whole tensors and one of them is cut.
   void check(const Optimizer& optimizer) const;
   /// Before clipping. Collective.
   double norm(GradientSynchronizer& gradients) { return norm_(gradients); }
   /// One step of the parameters that were used; then every rank has their new values. Collective.
-  /// Errors: at the first step, invalid_argument, the same on every rank of the group, when the optimizer of one of them has state
+  /// Errors: at an optimizer's first step, invalid_argument, the same on every rank, when the optimizer of one of them has state
   ///         of elements that it does not own.
   void apply(Optimizer& optimizer, GradientSynchronizer& gradients, double scale, double clip_value,
              const StepTrace& trace);
@@ -51,11 +52,11 @@ class ShardedUpdate {
   };
 
   void check_state(const Optimizer& optimizer);
-  Communicator group_;
+  Communicator all_;
   std::vector<Parameter> parameters_;
   std::vector<bool> whole_;
   std::vector<layout::Interval> owned_;  ///< per parameter
-  bool checked_ = false;
+  const Optimizer* checked_ = nullptr;   ///< whose state is known to fit
   std::optional<std::chrono::milliseconds> deadline_;
   std::string cut_;  ///< the name of a parameter that lies on several ranks; empty: there is none
   ShardedValues& values_;

@@ -77,11 +77,12 @@ class CudaRuntime final : public Runtime {
     check_device(device, "allocate");
     if (bytes == 0) return nullptr;
     frees_.make();
+    const std::uint64_t rounds = frees_.rounds();  // before: others may free between the two attempts
     const OnDevice here(contexts_, device);
     try {
       return allocate_on(device, bytes);
     } catch (const Exception&) {
-      if (!frees_.make_within(patience_for_room)) throw;
+      if (!frees_.make_since(rounds, patience_for_room)) throw;
     }
     return allocate_on(device, bytes);
   }

@@ -69,10 +69,11 @@ class EmulatedRuntime final : public Runtime {
   void* allocate(int device, std::size_t bytes) override {
     check(device, "allocate");
     frees_.make();
+    const std::uint64_t rounds = frees_.rounds();  // before: others may free between the two attempts
     try {
       return memory_.allocate(device, bytes);
     } catch (const Exception&) {
-      if (!frees_.make_within(patience_for_room)) throw;
+      if (!frees_.make_since(rounds, patience_for_room)) throw;
     }
     return memory_.allocate(device, bytes);
   }

@@ -57,6 +57,8 @@ class Engine final : public comm::Engine {
   bool hangs() const noexcept override;
 
  private:
+  /// touching_, unless somebody has had it for as long as a call of NCCL may take.
+  std::unique_lock<std::mutex> touch_soon() const noexcept;
   void open(comm::DeviceRoom& room);
   void join(comm::DeviceRoom& room, const Clique::Waiting& waiting);
   void connect(const Clique::Waiting& waiting);
@@ -88,8 +90,6 @@ class Engine final : public comm::Engine {
   Farewell farewell_;
   std::chrono::steady_clock::time_point ended_at_{};
   /// Held around all that touches NCCL's communicators, never while waiting: the watcher may end them at any time.
-  /// The lock, unless somebody has had it for as long as a call of NCCL may take.
-  std::unique_lock<std::mutex> touch_soon() const noexcept;
   mutable std::mutex touching_;
   std::optional<std::chrono::steady_clock::time_point> other_failed_since_;
 };
