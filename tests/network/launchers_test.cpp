@@ -44,7 +44,7 @@ TEST_CASE("launchers on hosts apart name the host that is cut off, and end their
     if (host != victim)
       REQUIRE(has(result.err, "host " + Lab::name(victim) + " (node " + std::to_string(victim) + ") is gone"));
   }
-  REQUIRE(Clock::now() - begin < std::chrono::seconds(12));
+  REQUIRE(Clock::now() - begin < std::chrono::seconds(60));  // five of silence, and room for a busy machine
 }
 
 TEST_CASE("launchers on hosts apart train to the weights of one host") {

@@ -46,7 +46,7 @@ TEST_CASE("a rank that is killed on another host is named by all, at once") {
     REQUIRE(has(result.err, "'layer0.weight'"));
     REQUIRE(!has(result.err, "does not answer"));  // its kernel said so, nobody waited for a silence
   }
-  REQUIRE(Clock::now() - begin < std::chrono::seconds(10));  // one when all is quiet
+  REQUIRE(Clock::now() - begin < std::chrono::seconds(60));  // one when all is quiet; the operation's deadline is 600
 }
 
 TEST_CASE("a rank that is stopped on another host is named at the deadline, not before") {
@@ -85,7 +85,7 @@ TEST_CASE("a host that is cut off is named by the others, and its own rank ends 
     REQUIRE(has(result.err, "'layer0.weight'"));
     REQUIRE(!has(result.err, "died"));  // nobody can know that
   }
-  REQUIRE(Clock::now() - begin < std::chrono::seconds(15));  // five of silence, and room for a busy machine
+  REQUIRE(Clock::now() - begin < std::chrono::seconds(60));  // five of silence, and room for a busy machine
 }
 
 TEST_CASE("where one of two hosts no longer reaches the other, all four give one reason, and it names one of the two") {
