@@ -76,10 +76,15 @@ Group::Group(std::shared_ptr<Context> context, std::uint32_t id, std::vector<int
 }
 
 Group::~Group() {
-  const Locked locked(*context_);
-  context_->strike(*this);
-  if (device_engine_) context_->no_longer_watch(*device_engine_);
+  {
+    const Locked locked(*context_);
+    context_->strike(*this);
+    if (device_engine_) context_->no_longer_watch(*device_engine_);
+  }
+  // Not under the lock: its end may wait, bounded, for the device and for the other ranks' ends, which may wait for what other
+  // communicators of this rank are to do.
   device_engine_.reset();
+  const Locked locked(*context_);
   engine_.reset();  // what it shares with other engines of the world is under the lock
 }
 

@@ -30,6 +30,9 @@ class DeviceBlock {
 /// once. Issuing never blocks the host. Whoever calls Work::wait_on() continues behind its end: without blocking the host
 /// where the engine can say so (Engine::order); an engine that needs the host for its end has it wait.
 ///
+/// It is destroyed outside the progress lock, by the last who held its communicator, and before `host`: its end may wait for the
+/// device and for other ranks, for a bounded time, and touches nothing that is under the lock.
+///
 /// A world in which not every rank has a device makes no engine on the others: there, making one is not collective, and
 /// `exchange` must not be called.
 struct DeviceRoom {

@@ -15,7 +15,7 @@ namespace trireme::engines::device {
 /// Arena memory that devices copy from and to without a pageable buffer between: what the host's engine does on it, it
 /// does in place. Sizes are powers of two; what comes back is kept.
 /// Cost: an allocation, and its pinning, only when more of a size are in use than ever before.
-/// Threads: under the progress lock.
+/// Threads: under the progress lock; it ends outside, where nobody uses it any more.
 class PinnedPool {
  public:
   PinnedPool(std::shared_ptr<trireme::device::Runtime> runtime, std::shared_ptr<transport::Arena> arena)

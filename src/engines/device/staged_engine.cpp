@@ -20,11 +20,6 @@ using comm::Request;
 using plan::Collective;
 using trireme::device::OwnedEvent;
 
-namespace {
-/// Far longer than a copy takes; then its pinned memory is left behind.
-constexpr std::chrono::seconds patience_with_copies{5};
-}  // namespace
-
 struct StagedEngine::State final : comm::EngineState {
   enum class Moment : std::uint8_t { none, called, arriving, ready, moving, leaving };
 
@@ -84,7 +79,7 @@ StagedEngine::StagedEngine(const comm::DeviceRoom& room, std::shared_ptr<Staging
       rank_(room.room.rank),
       area_(std::move(area)) {
   if (!area_) {
-    area_ = std::make_shared<StagingArea>(room.runtime, device_.index, room.room.scratch.arena(), room.room.endpoint);
+    area_ = make_staging_area(room.runtime, device_.index, room.room.scratch.arena(), room.room.endpoint);
   }
   queue_.reserve(256);
 }

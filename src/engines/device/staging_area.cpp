@@ -3,6 +3,9 @@
 
 #include "trireme/base/error.hpp"
 
+#include <thread>
+#include <utility>
+
 namespace trireme::engines::device {
 
 void Bell::ring_behind(trireme::device::Runtime& runtime, Stream watch) {
@@ -36,15 +39,32 @@ void Bell::forget() noexcept {
   if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
-StagingArea::~StagingArea() {
-  bell->let_go();
-  for (const auto* stream : {&in, &out}) {
-    try {
-      stream->synchronize();  // copies alone
-    } catch (const Exception&) {
-      // A device that has failed runs nothing more.
+bool StagingArea::comes_to_rest(std::chrono::milliseconds patience) noexcept {
+  const auto limit = std::chrono::steady_clock::now() + patience;
+  try {
+    for (const auto* stream : {&in, &out}) {
+      trireme::device::OwnedEvent last(runtime, stream->get().device.index);
+      last.record(stream->get());
+      while (!last.passed()) {
+        if (std::chrono::steady_clock::now() > limit) return false;
+        std::this_thread::yield();
+      }
     }
+  } catch (const Exception&) {
+    // A device that has failed runs nothing more.
   }
+  return true;
+}
+
+std::shared_ptr<StagingArea> make_staging_area(std::shared_ptr<trireme::device::Runtime> runtime, int device,
+                                               std::shared_ptr<transport::Arena> arena,
+                                               const transport::Endpoint& endpoint,
+                                               std::chrono::milliseconds patience) {
+  const auto end = [patience](StagingArea* area) {
+    area->bell->let_go();
+    if (area->comes_to_rest(patience)) delete area;
+  };
+  return {new StagingArea(std::move(runtime), device, std::move(arena), endpoint), end};
 }
 
 }  // namespace trireme::engines::device

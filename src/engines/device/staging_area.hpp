@@ -6,6 +6,7 @@
 #include "trireme/transport/endpoint.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -34,6 +35,7 @@ class Bell {
 /// What the staged engines of a world's communicators share: streams of their own, pinned memory, the bell.
 ///
 /// In and out hold nothing but copies, so that they end whatever the caller's streams do; only the watch waits for those.
+/// Must end outside the progress lock: see make_staging_area().
 struct StagingArea {
   StagingArea(std::shared_ptr<trireme::device::Runtime> device_runtime, int device,
               std::shared_ptr<transport::Arena> arena, const transport::Endpoint& endpoint)
@@ -43,7 +45,8 @@ struct StagingArea {
         watch(runtime, device),
         memory(runtime, std::move(arena)),
         bell(new Bell(endpoint)) {}
-  ~StagingArea();
+  /// Nothing uses it any more; the bell has been let go.
+  ~StagingArea() = default;
   StagingArea(const StagingArea&) = delete;
   StagingArea& operator=(const StagingArea&) = delete;
 
@@ -53,6 +56,18 @@ struct StagingArea {
   trireme::device::OwnedStream watch;
   PinnedPool memory;
   Bell* bell;
+  /// Whether the copies that were begun end within `patience`.
+  bool comes_to_rest(std::chrono::milliseconds patience) noexcept;
 };
+
+/// Copies end within this, unless the device hangs.
+inline constexpr std::chrono::milliseconds patience_with_copies{5000};
+
+/// With its last owner it waits for the copies that it began, `patience` at most: what the device may still use then is left
+/// behind rather than freed under it.
+std::shared_ptr<StagingArea> make_staging_area(std::shared_ptr<trireme::device::Runtime> runtime, int device,
+                                               std::shared_ptr<transport::Arena> arena,
+                                               const transport::Endpoint& endpoint,
+                                               std::chrono::milliseconds patience = patience_with_copies);
 
 }  // namespace trireme::engines::device

@@ -24,18 +24,19 @@ api::Config non_blocking() {
 
 /// A communicator that nobody has taken was not made to its end.
 Clique::~Clique() {
-  if (comm_ == nullptr) return;
+  if (!handle_ && unborn_.empty()) return;
   Ending ending;
   ending.nccl = library_;
   ending.runtime = runtime_;
   ending.device = device_;
-  ending.comms = {release()};
+  if (handle_) ending.comms = {release()};
+  ending.unborn = release_unborn();
   Farewell::begin(std::move(ending));
 }
 
 void Clique::fail_call(api::Result result, const char* call) const {
   fail(ErrorCode::device,
-       library_->words_of(result, call, comm_) + ", on device " + std::to_string(device_) + ", " + library_->words());
+       library_->words_of(result, call, get()) + ", on device " + std::to_string(device_) + ", " + library_->words());
 }
 
 void Clique::check(api::Result result, const char* call) {
@@ -47,19 +48,25 @@ void Clique::check(api::Result result, const char* call) {
 bool Clique::settled() {
   if (other_failed_) return false;
   api::Result state = api::success;
-  const api::Result asked = calls().comm_get_async_error(comm_, &state);
+  const api::Result asked = calls().comm_get_async_error(get(), &state);
   if (asked != api::success) fail_call(asked, "ncclCommGetAsyncError");
   if (state == api::remote_error) other_failed_ = true;
   if (state != api::success && state != api::in_progress && state != api::remote_error) fail_call(state, last_call_);
   return state == api::success;
 }
 
-void Clique::await(const char* call, const Waiting& waiting) {
-  while (!settled()) {
+void Clique::await(const char* call, const Waiting& waiting, const Touch& touch) {
+  for (;;) {
+    bool failed = false;
+    {
+      const auto touching = touch();
+      if (settled()) return;
+      failed = other_failed_;
+    }
     if (waiting.aborted()) fail(ErrorCode::peer_lost, std::string("the world failed while its ranks were in ") + call);
-    if (waiting.until.passed() || other_failed_) {
-      fail(other_failed_ ? ErrorCode::device : ErrorCode::timeout,
-           std::string(call) + (other_failed_ ? ": another rank has failed" : ": not all ranks came") + ", on device " +
+    if (waiting.until.passed() || failed) {
+      fail(failed ? ErrorCode::device : ErrorCode::timeout,
+           std::string(call) + (failed ? ": another rank has failed" : ": not all ranks came") + ", on device " +
                std::to_string(device_) + ", " + library_->words());
     }
     std::this_thread::sleep_for(between_looks);
@@ -70,32 +77,44 @@ void Clique::join(const api::UniqueId& id, int ranks, int rank, const Waiting& w
   constexpr const char* call = "ncclCommInitRankConfig";
   api::Config config = non_blocking();
   make_current();
-  check(calls().comm_init_rank_config(&comm_, ranks, id, rank, &config), call);
+  handle_ = std::make_shared<Handle>();
+  check(calls().comm_init_rank_config(handle_->place(), ranks, id, rank, &config), call);
   await(call, waiting);
 }
 
-void Clique::join_all_of(Clique& parent, int rank, const Waiting& waiting) {
-  constexpr const char* call = "ncclCommSplit";
-  api::Config config = non_blocking();
-  make_current();
-  parent.check(calls().comm_split(parent.comm_, 0, rank, &comm_, &config), call);
-  await_made_of(parent, call, waiting);
+void Clique::join_all_of(Clique& parent, int rank, const Waiting& waiting, const Touch& touch) {
+  const auto split = [&](api::Comm* place, api::Config* config) {
+    return calls().comm_split(parent.get(), 0, rank, place, config);
+  };
+  make_of(parent, "ncclCommSplit", split, waiting, touch);
 }
 
-void Clique::join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting) {
-  constexpr const char* call = "ncclCommShrink";
-  api::Config config = non_blocking();
-  make_current();
-  parent.check(calls().comm_shrink(parent.comm_, excluded.data(), static_cast<int>(excluded.size()), &comm_, &config,
-                                   api::shrink_default),
-               call);
-  await_made_of(parent, call, waiting);
+void Clique::join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting, const Touch& touch) {
+  const auto shrink = [&](api::Comm* place, api::Config* config) {
+    return calls().comm_shrink(parent.get(), excluded.data(), static_cast<int>(excluded.size()), place, config,
+                               api::shrink_default);
+  };
+  make_of(parent, "ncclCommShrink", shrink, waiting, touch);
 }
 
-void Clique::await_made_of(Clique& parent, const char* call, const Waiting& waiting) {
-  parent.await(call, waiting);  // the new handle is there when the old one is settled
+/// Until the parent is done with it the new one is the parent's to end: NCCL makes it in a job of the parent's.
+void Clique::make_of(Clique& parent, const char* call, const Make& make, const Waiting& waiting, const Touch& touch) {
+  auto handle = std::make_shared<Handle>();
+  {
+    const auto touching = touch();
+    api::Config config = non_blocking();
+    make_current();
+    parent.unborn_.push_back(handle);
+    parent.check(make(handle->place(), &config), call);
+  }
+  parent.await(call, waiting, touch);  // the new handle is there when the old one is settled
+  {
+    const auto touching = touch();
+    std::erase(parent.unborn_, handle);
+    handle_ = std::move(handle);
+  }
   last_call_ = call;
-  if (comm_ == nullptr) fail(ErrorCode::device, std::string(call) + " gave no communicator, " + library_->words());
+  if (get() == nullptr) fail(ErrorCode::device, std::string(call) + " gave no communicator, " + library_->words());
   await(call, waiting);
 }
 
@@ -104,14 +123,14 @@ api::Op Clique::premultiplied(double scalar, DType dtype) {
     if (each.scalar == scalar && each.dtype == dtype) return each.op;
   }
   if (premultiplied_.size() == most_premultiplied) {
-    check(calls().red_op_destroy(premultiplied_.front().op, comm_), "ncclRedOpDestroy");
+    check(calls().red_op_destroy(premultiplied_.front().op, get()), "ncclRedOpDestroy");
     premultiplied_.erase(premultiplied_.begin());
   }
   const bool is_double = dtype == DType::f64;
   auto narrow = static_cast<float>(scalar);
   api::Op op{};
   check(calls().red_op_create_pre_mul_sum(&op, is_double ? static_cast<void*>(&scalar) : &narrow,
-                                          is_double ? api::float64 : api::float32, api::scalar_host_immediate, comm_),
+                                          is_double ? api::float64 : api::float32, api::scalar_host_immediate, get()),
         "ncclRedOpCreatePreMulSum");
   premultiplied_.push_back({scalar, dtype, op});
   return op;

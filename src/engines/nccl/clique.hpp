@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engines/nccl/handle.hpp"
 #include "engines/nccl/library.hpp"
 #include "trireme/base/deadline.hpp"
 #include "trireme/base/dtype.hpp"
@@ -8,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,11 @@ class Clique {
     std::function<bool()> aborted;
     Deadline until;
   };
+  /// Keeps others from ending a communicator while the lock lives; throws when it has been ended.
+  using Touch = std::function<std::unique_lock<std::mutex>()>;
+  /// Nobody else knows it.
+  static std::unique_lock<std::mutex> alone() { return {}; }
+
   Clique(std::shared_ptr<Library> library, std::shared_ptr<device::Runtime> runtime, int device)
       : library_(std::move(library)), runtime_(std::move(runtime)), device_(device) {}
   Clique(const Clique&) = delete;
@@ -29,15 +36,15 @@ class Clique {
 
   /// Collective. Errors: timeout, peer_lost when the others do not come.
   void join(const api::UniqueId& id, int ranks, int rank, const Waiting& waiting);
-  /// Of all ranks of `parent`, which has nothing under way. Collective.
-  void join_all_of(Clique& parent, int rank, const Waiting& waiting);
+  /// Of all ranks of `parent`, which has nothing under way, and is touched under `touch` alone. Collective.
+  void join_all_of(Clique& parent, int rank, const Waiting& waiting, const Touch& touch = alone);
   /// Of the ranks of `parent` that are not `excluded`, in their order there; nothing is under way on it. Collective among
   /// them alone. Once for a parent: NCCL gives all its shrunk ones the same name.
-  void join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting);
+  void join_rest_of(Clique& parent, std::vector<int> excluded, const Waiting& waiting, const Touch& touch);
 
   const api::Calls& calls() const { return library_->calls(); }
   const Library& library() const { return *library_; }
-  api::Comm get() const { return comm_; }
+  api::Comm get() const { return handle_ ? handle_->get() : nullptr; }
   /// NCCL asks CUDA which device the thread is on.
   void make_current() const { runtime_->make_current(device_); }
   /// Not yet done is no failure: settled() tells.
@@ -49,8 +56,13 @@ class Clique {
   /// The sum of products with `scalar`, which is rounded to `dtype` (f32, f64): kept, the latest few.
   api::Op premultiplied(double scalar, DType dtype);
 
-  /// Nobody calls it any more but the one who ends it.
-  api::Comm release() { return std::exchange(comm_, nullptr); }
+  /// Nobody calls it any more but the one who ends it. Null: NCCL was never asked for it.
+  SharedHandle release() { return std::exchange(handle_, nullptr); }
+  /// NCCL still makes another of it.
+  bool makes_another() const { return !unborn_.empty(); }
+  /// Of those that were being made of this one when their makers gave up: NCCL writes them at the latest when this one ends,
+  /// and they end behind it.
+  std::vector<SharedHandle> release_unborn() { return std::exchange(unborn_, {}); }
 
  private:
   struct Premultiplied {
@@ -58,13 +70,15 @@ class Clique {
     DType dtype;
     api::Op op;
   };
-  void await(const char* call, const Waiting& waiting);
-  void await_made_of(Clique& parent, const char* call, const Waiting& waiting);
+  using Make = std::function<api::Result(api::Comm*, api::Config*)>;
+  void make_of(Clique& parent, const char* call, const Make& make, const Waiting& waiting, const Touch& touch);
+  void await(const char* call, const Waiting& waiting, const Touch& touch = alone);
   [[noreturn]] void fail_call(api::Result result, const char* call) const;
   std::shared_ptr<Library> library_;
   std::shared_ptr<device::Runtime> runtime_;
   int device_;
-  api::Comm comm_ = nullptr;
+  SharedHandle handle_;
+  std::vector<SharedHandle> unborn_;
   bool other_failed_ = false;
   const char* last_call_ = "ncclCommInitRankConfig";
   std::vector<Premultiplied> premultiplied_;

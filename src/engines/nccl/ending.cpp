@@ -43,14 +43,19 @@ struct Farewell::Task {
     } catch (...) {  // NCCL will say so
     }
     for (const auto& each : ending.registrations) {
-      if (ending.orderly) each->end(calls, ending.comms.back());
+      if (ending.orderly) each->end(calls, ending.comms.back()->get());
     }
-    for (const api::Comm comm : ending.comms) {
+    for (const SharedHandle& handle : ending.comms) {
+      const api::Comm comm = handle->get();
+      if (comm == nullptr) continue;  // NCCL refused to make it
       if (ending.orderly && finalize(comm)) {
         calls.comm_destroy(comm);
       } else {
         calls.comm_abort(comm);
       }
+    }
+    for (const SharedHandle& handle : ending.unborn) {  // written by now, or never
+      if (handle->get() != nullptr) calls.comm_abort(handle->get());
     }
     // What stood behind NCCL's work on the streams still runs, and uses memory of others.
     try {
@@ -59,6 +64,7 @@ struct Farewell::Task {
     }
     ending.streams.clear();
     ending.buffers.clear();
+    ending.spent.clear();
     ending.registrations.clear();
     ending.runtime.reset();
     const std::shared_ptr<Library> library = std::move(ending.nccl);
@@ -71,7 +77,7 @@ struct Farewell::Task {
 
 Farewell Farewell::begin(Ending ending) noexcept {
   Farewell farewell;
-  if (ending.comms.empty()) return farewell;
+  if (ending.comms.empty() && ending.unborn.empty()) return farewell;
   Library& library = *ending.nccl;
   ++library.ending();
   farewell.never_ = true;

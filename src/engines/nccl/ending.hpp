@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engines/nccl/handle.hpp"
 #include "engines/nccl/library.hpp"
 #include "engines/nccl/registered_memory.hpp"
 #include "trireme/device/owned.hpp"
@@ -16,10 +17,12 @@ struct Ending {
   std::shared_ptr<Library> nccl;
   std::shared_ptr<device::Runtime> runtime;
   int device = 0;
-  std::vector<api::Comm> comms;  ///< all have ended their work when `orderly`
-  bool orderly = false;          ///< finalize and destroy; otherwise abort
+  std::vector<SharedHandle> comms;   ///< all have ended their work when `orderly`
+  std::vector<SharedHandle> unborn;  ///< that were being made of those, and nobody wants any more
+  bool orderly = false;              ///< finalize and destroy; otherwise abort
   std::vector<device::OwnedStream> streams;
   std::vector<device::Buffer> buffers;
+  std::vector<device::Buffer> spent;
   Registrations registrations;  ///< with the last of `comms`
 };
 

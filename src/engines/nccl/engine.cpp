@@ -91,14 +91,26 @@ void Engine::join(comm::DeviceRoom& room, const Clique::Waiting& waiting) {
     ready = room.sole && !parent->shrunk_ && next == ours.size() && surroundings_.nccl->calls().comm_shrink != nullptr;
   }
   const int rank = surroundings_.room.rank;
-  if (!introduce(surroundings_, room, ready)) {
-    clique_->join(common_id(surroundings_, room), static_cast<int>(surroundings_.ranks()), rank, waiting);
-  } else if (excluded.empty()) {
-    clique_->join_all_of(*parent->clique_, rank, waiting);
-  } else {
+  if (!introduce(surroundings_, room, ready))
+    return clique_->join(common_id(surroundings_, room), static_cast<int>(surroundings_.ranks()), rank, waiting);
+  const auto touch = [parent] {
+    std::unique_lock touching(parent->touching_);
+    parent->check_open();
+    return touching;
+  };
+  try {
+    if (excluded.empty()) return clique_->join_all_of(*parent->clique_, rank, waiting, touch);
     parent->shrunk_ = true;
-    clique_->join_rest_of(*parent->clique_, std::move(excluded), waiting);
+    clique_->join_rest_of(*parent->clique_, std::move(excluded), waiting, touch);
+  } catch (...) {
+    const std::lock_guard touching(parent->touching_);
+    if (parent->clique_->makes_another()) parent->stuck_ = true;  // until that is done NCCL takes nothing else for it
+    throw;
   }
+}
+
+void Engine::check_open() const {
+  if (ended_ || stuck_) trireme::fail(ErrorCode::closed, "NCCL has been left, because something failed");
 }
 
 /// What NCCL would otherwise connect within the first operations.
@@ -159,16 +171,22 @@ void Engine::let_go(bool orderly) noexcept {
   ended_at_ = std::chrono::steady_clock::now();
   try {
     Ending ending;
+    ending.comms.reserve(2);
+    ending.streams.reserve(2);
+    // Nothing below allocates: what is taken from here is not lost half way.
     ending.nccl = surroundings_.nccl;
     ending.runtime = surroundings_.runtime;
     ending.device = surroundings_.device;
     ending.orderly = orderly;
-    if (transfers_clique_ && transfers_clique_->get() != nullptr) ending.comms.push_back(transfers_clique_->release());
-    if (clique_ && clique_->get() != nullptr) ending.comms.push_back(clique_->release());
+    for (auto* clique : {&transfers_clique_, &clique_}) {
+      auto handle = *clique ? (*clique)->release() : nullptr;
+      if (handle) ending.comms.push_back(std::move(handle));
+    }
+    if (clique_) ending.unborn = clique_->release_unborn();
     ending.streams.push_back(std::move(stream_));
     ending.streams.push_back(std::move(transfers_stream_));
     if (collectives_) ending.buffers = collectives_->release();
-    for (auto& each : spent_) ending.buffers.push_back(std::move(each));
+    ending.spent = std::move(spent_);
     ending.registrations = std::move(registrations_);
     farewell_ = Farewell::begin(std::move(ending));
   } catch (const std::bad_alloc&) {  // then NCCL keeps what it has
@@ -212,7 +230,7 @@ void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
   Registration* registration = nullptr;
   const auto settled = [&] {
     const std::lock_guard touching(touching_);
-    if (ended_ || stuck_) trireme::fail(ErrorCode::closed, "NCCL has been left, because something failed");
+    check_open();
     if (registration == nullptr) {
       registration = registrations_.emplace_back(std::make_unique<Registration>()).get();
       registration->memory = std::move(memory);
@@ -264,7 +282,7 @@ std::unique_ptr<comm::Engine> Engine::split(std::uint32_t, std::vector<int>, int
 // ------------------------------------------------------------------------------------------------------------- operations
 
 void Engine::start(Operation& operation) {
-  if (ended_ || stuck_) trireme::fail(ErrorCode::closed, "NCCL has been left, because something failed");
+  check_open();
   const Request& request = operation.request;
   if (request.stream.pointer != nullptr && surroundings_.runtime->capturing(request.stream)) {
     trireme::fail(ErrorCode::unsupported,

@@ -69,8 +69,10 @@ class Engine final : public comm::Engine {
   void blame(comm::Operation* operation, const Error& error) noexcept;
   comm::Progress fail(comm::Operation& operation) const noexcept;
   void let_go(bool orderly) noexcept;
+  /// Errors: closed.
+  void check_open() const;
   /// Whether NCCL may be asked to split it: nothing is under way, nothing has failed.
-  bool can_split() const { return active_ == 0 && !stuck_; }
+  bool can_split() const { return active_ == 0 && !stuck_ && !ended_; }
 
   Surroundings surroundings_;
   EngineOptions options_;

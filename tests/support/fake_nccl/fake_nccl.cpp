@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -50,6 +51,7 @@ struct FakeComm {
   std::map<const std::byte*, std::size_t> known;  // memory
   std::shared_ptr<FakeSplit> split;
   api::Comm* split_result = nullptr;
+  api::Comm* place = nullptr;  // where its own handle goes, once more, when its making ends
   std::string last_error;
 };
 using Shared = std::shared_ptr<FakeComm>;
@@ -95,6 +97,21 @@ api::Comm make_comm(std::shared_ptr<FakeClique> clique, int rank) {
   return reinterpret_cast<api::Comm>(new Shared(std::move(comm)));
 }
 
+/// As a thread of the real one does, when the making has ended: of whatever is there by then.
+void write_handle(api::Comm* place, api::Comm comm) { __atomic_store_n(place, comm, __ATOMIC_RELEASE); }
+
+/// A making that is under way ends with the communicator, and its handles are written all the same.
+void end_makings(api::Comm handle) {
+  const Shared comm = of(handle);
+  const std::lock_guard lock(comm->mutex);
+  if (comm->place != nullptr) write_handle(std::exchange(comm->place, nullptr), handle);
+  if (comm->split == nullptr) return;
+  const std::lock_guard meeting(meeting_mutex);
+  std::erase_if(splits(), [&](const auto& each) { return each.second == comm->split; });
+  comm->split = nullptr;
+  write_handle(comm->split_result, make_comm(std::make_shared<FakeClique>(1), 0));
+}
+
 void delete_comm(api::Comm comm) {
   control().windows -= of(comm)->windows;
   control().registered -= of(comm)->registered;
@@ -120,6 +137,7 @@ void give_held(const Shared& comm) {
 
 bool split_done(FakeComm& comm) {
   if (comm.split == nullptr) return true;
+  if (control().splits_hang) return false;
   const std::lock_guard lock(meeting_mutex);
   FakeSplit& split = *comm.split;
   const auto rank = static_cast<std::size_t>(comm.rank);
@@ -142,7 +160,7 @@ bool split_done(FakeComm& comm) {
       const bool before = split.keys[r] < split.keys[rank] || (split.keys[r] == split.keys[rank] && r < rank);
       own += split.colors[r] == split.colors[rank] && before ? 1 : 0;
     }
-    *comm.split_result = make_comm(split.made[rank], own);
+    write_handle(comm.split_result, make_comm(split.made[rank], own));
   }
   comm.split = nullptr;
   return true;
@@ -158,6 +176,10 @@ Result state_of(const Shared& comm, bool ask) {
   if (!comm->clique->complete()) return api::in_progress;
   if (comm->late > 0 && ask) --comm->late;
   if (comm->late > 0) return api::in_progress;
+  if (ask && comm->place != nullptr) {
+    write_handle(comm->place, *comm->place);
+    comm->place = nullptr;
+  }
   give_held(comm);
   return split_done(*comm) ? api::success : api::in_progress;
 }
@@ -326,6 +348,7 @@ Result ncclCommInitRankConfig(api::Comm* comm, int ranks, api::UniqueId id, int 
     return api::invalid_argument;
   ++control().inits;
   *comm = make_comm(meet(id.internal, ranks), rank);
+  of(*comm)->place = comm;
   return api::in_progress;
 }
 
@@ -394,6 +417,7 @@ Result ncclCommAbort(api::Comm comm) {
   while (control().abort_blocks) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   ++control().aborted;
   of(comm)->clique->abort(of(comm)->rank);
+  end_makings(comm);
   delete_comm(comm);
   return api::success;
 }

@@ -21,6 +21,7 @@ struct FakeNccl {
   std::atomic<int> async_result{0};
   std::atomic<int> late{0};  ///< how often a communicator is asked before it has done what it was called for
   std::atomic<bool> abort_blocks{false};
+  std::atomic<bool> splits_hang{false};  ///< what is split off is never made, until its parent is aborted
 
   std::array<std::atomic<int>, most_ranks> calls{};  ///< that move data, of each rank
   std::atomic<int> groups{0};                        ///< that were given to streams
@@ -49,7 +50,7 @@ struct FakeNccl {
     hang_rank = error_rank = async_rank = -1;
     hang_call = error_call = async_result = late = 0;
     error_result = 1;
-    abort_blocks = false;
+    abort_blocks = splits_hang = false;
     forget();
   }
   /// Counts from here.
