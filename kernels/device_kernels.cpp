@@ -20,6 +20,7 @@
 #include "kernels/sparse_product/sparse_product_device.hpp"
 #include "kernels/token_cross_entropy/token_cross_entropy_device.hpp"
 #include "kernels/update/update_device.hpp"
+#include "kernels/vocabulary_cross_entropy/vocabulary_cross_entropy_device.hpp"
 #include "trireme/device/gemm_engines.hpp"
 
 namespace trireme::kernels {
@@ -46,6 +47,7 @@ std::vector<const device::KernelEntry*> device_kernels() {
   token_cross_entropy_kernels(kernels);
   trust_kernels(kernels);
   update_kernels(kernels);
+  vocabulary_cross_entropy_kernels(kernels);
   device::own_gemm_kernels(kernels);
   return kernels;
 }

@@ -7,6 +7,8 @@
 //   static constexpr unsigned threads;     of a block
 //   static constexpr unsigned phases;      between two phases the threads of a block meet
 //   static constexpr bool waits;           may be left out: whether it waits for other kernels, or for the host (Runtime::free)
+//   static constexpr unsigned resident;    may be left out: how many of its blocks a multiprocessor shall hold at once; nvcc,
+//                                          told nothing, keeps values in memory rather than hold only one
 //   template <unsigned phase>
 //   TRIREME_DEVICE void run(device::Place place, Shared& shared) const;
 //
@@ -90,6 +92,12 @@ struct Launch {
   unsigned blocks;
 };
 
+template <class Body>
+inline constexpr unsigned resident_blocks = 0;
+template <class Body>
+  requires requires { Body::resident; }
+inline constexpr unsigned resident_blocks<Body> = Body::resident;
+
 namespace detail {
 
 #if defined(__CUDACC__)
@@ -100,7 +108,7 @@ __device__ __forceinline__ void run_phases(const Body& body, Place place, typena
 }
 
 template <class Body>
-__global__ void __launch_bounds__(Body::threads) run_kernel(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>) run_kernel(const __grid_constant__ Body body) {
   __shared__ typename Body::Shared shared;
   run_phases(body, Place{blockIdx.x, gridDim.x, threadIdx.x}, shared,
              std::make_integer_sequence<unsigned, Body::phases>());

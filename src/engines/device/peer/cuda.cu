@@ -337,6 +337,7 @@ struct RoundBody {
   static constexpr unsigned threads = round_threads;
   static constexpr unsigned phases = 7;
   static constexpr bool waits = true;
+  static constexpr unsigned resident = 1;  // a launch has fewer blocks than there are multiprocessors
   struct Shared {
     std::uint32_t sequence;  // of the first meeting
     bool going[3];  // at the begin, behind the first meeting, behind the second: none is written where it is read
