@@ -354,9 +354,9 @@ bool Engine::advance_collectives() {
       case Stage::waiting:
         // What goes between two ranks only the two know: NCCL would not find that they differ.
         if (is_uneven_exchange(operation.request) && !state.handshake.heard()) return moved;
+        state.stage = Stage::begun;  // also where a call of several fails: those before it may be on the device
         if (state.ordered) state.before.hold(stream_.get());
         collectives_->begin(operation.request);
-        state.stage = Stage::begun;
         break;
       case Stage::begun:
         if (!clique_->settled()) return moved;

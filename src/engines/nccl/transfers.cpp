@@ -93,6 +93,7 @@ bool Transfers::advance() {
 void Transfers::give(Operation& operation, OperationState& state) {
   const comm::Request& request = operation.request;
   const api::Calls& calls = clique_.calls();
+  state.stage = OperationState::Stage::begun;  // also where the call fails: nobody knows what of it is on the device
   if (state.ordered) state.before.hold(stream_);
   CallGroup group(clique_);
   if (request.outgoing && request.input.count != 0) {
@@ -105,7 +106,6 @@ void Transfers::give(Operation& operation, OperationState& state) {
                   "ncclRecv");
   }
   group.end();
-  state.stage = OperationState::Stage::begun;
 }
 
 void Transfers::forget(Operation& operation) noexcept {

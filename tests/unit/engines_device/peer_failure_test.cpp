@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "device/kernel.hpp"
 #include "support/failures.hpp"
+#include "support/forwarding_runtime.hpp"
 #include "unit/engines_device/peer_world.hpp"
 
 #include <catch2/catch.hpp>
@@ -178,6 +180,96 @@ TEST_CASE("A program that waits for its stream alone is released when another ra
   CHECK(released == 1);
   REQUIRE(thrown[0]);
   CHECK(error_of([&] { std::rethrow_exception(thrown[0]); }).peer_rank == 1);
+}
+
+namespace {
+
+/// Refuses kernels that wait for others on device 1 from the `allowed`-th on, and counts those that are under way there.
+class LaunchRefusingRuntime final : public testing::ForwardingRuntime {
+ public:
+  LaunchRefusingRuntime() : ForwardingRuntime(device::emulated_runtime({.devices = 2, .seed = 3})) {}
+  void launch(const device::Launch& launch, Stream stream) override {
+    const bool counts = launch.kernel->waits && stream.device.index == 1;
+    if (counts && allowed.fetch_sub(1) <= 0) fail(ErrorCode::device, "launch: too many resources requested");
+    ForwardingRuntime::launch(launch, stream);
+    if (!counts) return;
+    ++under_way;
+    call([](void* one) noexcept { --static_cast<LaunchRefusingRuntime*>(one)->under_way; }, this, stream);
+  }
+  std::atomic<int> allowed{1000000};
+  std::atomic<int> under_way{0};
+};
+
+}  // namespace
+
+TEST_CASE("Where a launch is refused half way the caller gets its memory back when what was launched has left") {
+  const auto runtime = std::make_shared<LaunchRefusingRuntime>();
+  std::atomic<bool> refused{false};
+  std::atomic<int> left_under_way{-1};
+  const auto thrown = run_ranks_collecting(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const OnDevice here(runtime, communicator.rank());
+        const auto a = here.copy_of(std::vector<float>(90000, 1.0f));
+        const TensorView view = a.view(DType::f32, 90000);  // of many rounds
+        communicator.barrier();
+        if (communicator.rank() == 0) {  // so that rank 1's first round waits
+          for (int k = 0; k < 6000 && !refused; ++k) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+          return communicator.all_reduce(view, view, sum, {.label = "gradients"});
+        }
+        runtime->allowed = 2;
+        try {
+          communicator.all_reduce(view, view, sum, {.label = "gradients"});
+        } catch (const Exception&) {
+          left_under_way = runtime->under_way.load();
+          refused = true;
+          throw;
+        }
+      },
+      peer_world(runtime, small_slots));
+  CHECK(left_under_way == 0);
+  for (const auto& each : thrown) {
+    REQUIRE(each);
+    const Error error = error_of([&] { std::rethrow_exception(each); });
+    CAPTURE(to_string(error));
+    CHECK(error.code == ErrorCode::device);
+    CHECK(error.peer_rank == 1);
+    CHECK(has(error.message, "launch: too many resources requested"));
+    CHECK(has(error.message, "'gradients'"));
+  }
+}
+
+TEST_CASE(
+    "A rank that leaves while the ranks of its process find each other's windows is missed, not looked for in freed memory") {
+  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
+  constexpr int offers = 2;  // which exchange tells of the windows
+  std::atomic<bool> has_left{false};
+  auto options = peer_world(runtime, small_slots);
+  options.devices.make_engine = [&](comm::DeviceRoom room) -> std::unique_ptr<comm::Engine> {
+    int exchanges = 0;
+    const int rank = room.room.rank;
+    const auto exchange = room.exchange;
+    room.exchange = [&, exchange](std::span<const std::byte> mine) {
+      ++exchanges;
+      if (rank == 1 && exchanges > offers) fail(ErrorCode::system, "rank 1 has had enough");
+      auto all = exchange(mine);
+      for (int k = 0; rank == 0 && exchanges == offers && k < 6000 && !has_left; ++k)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return all;
+    };
+    try {
+      return engines::device::make_peer_engine(room, small_slots);
+    } catch (...) {
+      if (rank == 1) has_left = true;
+      throw;
+    }
+  };
+  const auto thrown = run_ranks_collecting(
+      2, [](World&) {}, options);
+  REQUIRE(thrown[1]);
+  CHECK(error_of([&] { std::rethrow_exception(thrown[1]); }).code == ErrorCode::system);
+  REQUIRE(thrown[0]);
 }
 
 }  // namespace trireme

@@ -11,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace trireme;
@@ -147,6 +148,43 @@ TEST_CASE("an error of an NCCL call names call, words, rank and device there, an
     }
     REQUIRE(failing.all_gone());
   }
+}
+
+TEST_CASE("where one call of several fails, the caller gets its memory back when NCCL has let go of those before it") {
+  Failing failing({.abort_patience = 60s});
+  std::atomic<int> aborted_before{-1};
+  std::thread letting_go([&] {
+    static_cast<void>(soon([&] { return failing.nccl->ending() != 0; }));
+    std::this_thread::sleep_for(300ms);  // in which whoever does not wait is told too soon
+    failing.fake.abort_blocks = false;
+  });
+  const auto thrown = testing::run_ranks_collecting(
+      3,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const OnDevice here(world, failing.options);
+        auto& buffer = failing.buffers[static_cast<std::size_t>(communicator.rank())];
+        buffer = here.room_for(40000);
+        communicator.barrier();
+        if (communicator.rank() == 1) {
+          failing.fake.forget();
+          failing.fake.abort_blocks = true;
+          failing.fake.error_call = 2;  // of a send and a receive with each of two ranks
+          failing.fake.error_rank = 1;
+        }
+        communicator.barrier();
+        const auto view = buffer.view(DType::i32, 10000);
+        try {
+          communicator.all_reduce(view, view, sum, {.stream = here.stream()});
+        } catch (const Exception&) {
+          if (communicator.rank() == 1) aborted_before = failing.fake.aborted.load();
+          throw;
+        }
+      },
+      failing.options);
+  letting_go.join();
+  REQUIRE(aborted_before >= 2);
+  REQUIRE(failing.all_gone());
 }
 
 TEST_CASE("what NCCL finds later fails the operation that is under way, and blames the rank where it was found") {

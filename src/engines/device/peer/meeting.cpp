@@ -5,8 +5,11 @@
 #include "engines/device/peer/peer_engine.hpp"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -40,10 +43,28 @@ struct Card {
 
 /// How a rank's windows are reached.
 struct Offer {
-  std::uint64_t windows[Windows::channels];  ///< addresses of shared_ptr<Window>, for ranks of the same process
+  std::uint64_t shown;  ///< address of a Shown, for ranks of the same process
   trireme::device::SharedAllocation shared[Windows::channels];
   std::uint32_t made;
 };
+
+using OfRank = std::array<std::shared_ptr<Window>, Windows::channels>;
+
+/// A rank's windows, as others of its process find them. It goes with the last look; where a rank never looks, because its world has
+/// failed before, these few words are left behind. The windows themselves go with their owner, even before others look.
+struct Shown {
+  std::array<std::weak_ptr<Window>, Windows::channels> windows;
+  std::atomic<std::size_t> looks;  ///< to come
+};
+
+/// Null: of a rank that has left.
+OfRank look(std::uint64_t address) {
+  auto* const shown = reinterpret_cast<Shown*>(address);
+  OfRank windows;
+  for (std::size_t channel = 0; channel < windows.size(); ++channel) windows[channel] = shown->windows[channel].lock();
+  if (shown->looks.fetch_sub(1, std::memory_order_acq_rel) == 1) delete shown;
+  return windows;
+}
 
 std::uint64_t boot_id() {
   char text[64] = {};
@@ -155,7 +176,12 @@ std::unique_ptr<PeerEngine> make_peer_engine(comm::DeviceRoom room, const PeerOp
       std::any_of(cards.begin(), cards.end(), [&](const Card& card) { return !card.same_process(mine); });
 
   std::unique_ptr<PeerEngine::Parts> parts;
+  auto shown = std::make_unique<Shown>();
+  shown->looks = static_cast<std::size_t>(
+      std::count_if(cards.begin(), cards.end(), [&](const Card& card) { return card.same_process(mine); }));
+  std::vector<OfRank> of_rank(cards.size());
   Offer offer{};
+  offer.shown = reinterpret_cast<std::uint64_t>(shown.get());
   offer.made = succeeds([&] {
     parts = std::make_unique<PeerEngine::Parts>(room);
     auto& runtime = *room.runtime;
@@ -167,12 +193,16 @@ std::unique_ptr<PeerEngine> make_peer_engine(comm::DeviceRoom room, const PeerOp
       auto& window = parts->windows.own[channel];
       window = std::make_shared<Window>(room.runtime, room.device.index, layout);
       runtime.fill(window->memory.data(), std::byte{0}, layout.slots(), parts->stream.get());
-      offer.windows[channel] = reinterpret_cast<std::uint64_t>(&window);
+      shown->windows[channel] = window;
       if (across) offer.shared[channel] = runtime.share(room.device.index, window->memory.data(), layout.bytes());
     }
     parts->stream.synchronize();
   });
+  static_cast<void>(shown.release());
   const std::vector<Offer> offers = exchanged(room, offer);
+  for (std::size_t r = 0; r < cards.size(); ++r) {
+    if (cards[r].same_process(mine)) of_rank[r] = look(offers[r].shown);
+  }
 
   std::uint32_t connected = std::all_of(offers.begin(), offers.end(), [](const Offer& each) { return each.made != 0; });
   if (connected != 0) {
@@ -181,9 +211,8 @@ std::unique_ptr<PeerEngine> make_peer_engine(comm::DeviceRoom room, const PeerOp
         auto& reached = parts->windows.of_rank[channel];
         for (std::size_t r = 0; r < cards.size(); ++r) {
           if (cards[r].same_process(mine)) {
-            // Its owner waits in the next exchange until this copy is made.
-            parts->windows.of_this_process.push_back(
-                *reinterpret_cast<const std::shared_ptr<Window>*>(offers[r].windows[channel]));
+            if (!of_rank[r][channel]) fail(ErrorCode::closed, "a rank of this process has left");
+            parts->windows.of_this_process.push_back(std::move(of_rank[r][channel]));
             reached.push_back(parts->windows.of_this_process.back()->memory.data());
           } else {
             parts->windows.of_others.emplace_back(room.runtime, room.device.index, offers[r].shared[channel]);

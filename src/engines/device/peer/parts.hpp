@@ -84,6 +84,7 @@ struct PeerEngine::Parts {
   std::vector<comm::Operation*> line;    ///< not launched to their ends, oldest first
   std::vector<comm::Operation*> flying;  ///< launched to their ends, which have not been seen to pass
   bool disputed = false;
+  bool broken = false;                 ///< a launch was refused: nothing is launched any more
   std::atomic<bool> abandoned{false};  ///< a kernel did not leave
 };
 

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,6 +52,7 @@ struct PeerState final : comm::EngineState {
   bool recorded = false;   // into a graph
   unsigned looks = 0;
   bool rung = false;  // behind the launches so far
+  Error failure{};    // of a launch; code none: none
   bool all_launched() const { return next == itinerary.rounds(); }
 };
 
@@ -101,6 +103,7 @@ void PeerEngine::start(Operation& operation) {
     operation.failure = parts.failure_of(graph_channel);
     fail(operation.failure.code, operation.failure.message);
   }
+  if (parts.broken) fail(ErrorCode::closed, "the device engine of this communicator has failed");
   if (comm::reduces(request.collective)) {
     const auto& program = parts.program_of(request.leaves).postfix;
     if (depth_of(program) > peer::deepest_stack)
@@ -115,6 +118,7 @@ void PeerEngine::start(Operation& operation) {
   state.looks = 0;
   state.rung = false;
   state.launched = false;
+  state.failure.code = ErrorCode::none;
   auto& runtime = *parts.room.runtime;
   state.recorded = request.stream.pointer != nullptr && runtime.capturing(request.stream);
   if (state.recorded) {
@@ -139,24 +143,34 @@ void PeerEngine::start(Operation& operation) {
   }
 }
 
-/// Launches what can be: of the oldest operation, and when all of that is launched of the next.
+/// Launches what can be: of the oldest operation, and when all of that is launched of the next. Where a launch is refused the
+/// peers wait for it in vain, and nothing behind it would meet its like: that was the last.
 bool PeerEngine::advance() {
   auto& parts = *parts_;
   bool moved = false;
-  while (!parts.line.empty()) {
+  while (!parts.line.empty() && !parts.broken) {
     Operation& operation = *parts.line.front();
     auto& state = state_of(operation);
     if (state.launched && !state.end.passed()) break;
     std::erase_if(parts.flying, [](Operation* each) { return state_of(*each).end.passed(); });
     if (parts.flying.size() >= rounds_ahead) break;
     const Stream stream = parts.stream.get();
-    if (!state.launched && operation.request.stream.pointer != nullptr) state.before.hold(stream);
-    state.launched = true;
     moved = true;
-    launch(operation, stream, host_channel, rounds_ahead);
-    state.end.record(stream);
+    try {
+      if (!state.launched && operation.request.stream.pointer != nullptr) state.before.hold(stream);
+      state.launched = true;
+      launch(operation, stream, host_channel, rounds_ahead);
+    } catch (const Exception& exception) {
+      parts.broken = true;
+      state.failure = exception.error();
+    } catch (const std::bad_alloc&) {
+      parts.broken = true;
+      state.failure.code = ErrorCode::system;
+      state.failure.message = "out of memory";
+    }
+    state.end.record(stream);  // also behind the rounds before one that failed: they use the caller's memory
     state.rung = false;
-    if (!state.all_launched()) break;
+    if (parts.broken || !state.all_launched()) break;
     parts.flying.push_back(&operation);
     parts.line.erase(parts.line.begin());
   }
@@ -240,6 +254,11 @@ Progress PeerEngine::poll(Operation& operation) noexcept {
   if (state.recorded) return Progress::done;
   try {
     const bool moved = advance();
+    if (state.failure) {
+      operation.failure = state.failure;
+      operation.failure.peer_rank = parts.room.room.members[static_cast<std::size_t>(parts.room.room.rank)];
+      return Progress::failed;
+    }
     const bool passed = state.launched && state.all_launched() && state.end.passed();
     if (load_acquire(&parts.control->abort) != 0) return look_into(operation, passed);
     if (passed) return Progress::done;
