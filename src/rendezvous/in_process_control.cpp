@@ -24,6 +24,9 @@ struct InProcessControl::Hub {
         seats(static_cast<std::size_t>(world_size)),
         host(net::host_name()) {
     thread = start_quiet_thread([this] { run(); });
+    // On a busy machine it would begin, and take its lock, within the first operations.
+    std::unique_lock lock(mutex);
+    idle.wait(lock, [this] { return begun; });
   }
 
   ~Hub() {
@@ -37,6 +40,8 @@ struct InProcessControl::Hub {
 
   void run() {
     std::unique_lock lock(mutex);
+    begun = true;
+    idle.notify_all();
     while (!stopping) {
       changed = false;
       for (int rank : coordinator.poll(Coordinator::Clock::now()).query) {
@@ -89,6 +94,7 @@ struct InProcessControl::Hub {
   int busy_with = -1;  ///< the rank whose listener is being called
   bool changed = false;
   bool stopping = false;
+  bool begun = false;  ///< the thread has
   std::thread thread;
 };
 
