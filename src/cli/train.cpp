@@ -14,6 +14,7 @@
 #include "cli/train/model_export.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
+#include "cli/train/replicas.hpp"
 #include "cli/train/settings_agreement.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
@@ -48,11 +49,11 @@ namespace {
 
 /// Without --logical-shards and --accumulate, a job goes on with the leaves it had, where there are ranks for them: with the
 /// same bits, on however many.
-void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, int ranks) {
+void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, int replicas) {
   const auto found = manifest.values.find("position/leaves");
   if (options.logical_shards != 0 || options.accumulate != 0 || found == manifest.values.end()) return;
   const auto* leaves = std::get_if<std::uint64_t>(&found->second);
-  if (leaves == nullptr || *leaves < static_cast<std::uint64_t>(ranks)) return;
+  if (leaves == nullptr || *leaves < static_cast<std::uint64_t>(replicas)) return;
   if (std::has_single_bit(*leaves)) options.logical_shards = static_cast<int>(*leaves);
 }
 
@@ -163,8 +164,9 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   const TrainingData& data = *loaded.data;
   const std::string content = data.content();
   compare_settings(communicator, options, content);
-  inputs.reset();                              // all ranks have opened their files
-  check_against_world(options, communicator);  // before a folder of checkpoints is taken over
+  inputs.reset();  // all ranks have opened their files
+  Replicas replicas(communicator, options.mesh);
+  check_against_world(options, replicas, data.samples());  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
   memory_words = check_memory(world, options, data);
   std::unique_ptr<Checkpoints> checkpoints;
@@ -174,9 +176,10 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
     checkpoints = std::make_unique<Checkpoints>(
         world, options.checkpoints, SettingsRecord(std::move(settings)), "trireme train --model " + options.model,
         [&](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); });
-    if (checkpoints->newest()) adopt_leaves(options, *checkpoints->newest(), world.size());
+    if (checkpoints->newest()) adopt_leaves(options, *checkpoints->newest(), replicas.count());
   }
-  const auto trainer = std::make_unique<Trainer>(world, options, data, mode, checkpoints.get(), trace->recorder());
+  const auto trainer =
+      std::make_unique<Trainer>(world, replicas, options, data, mode, checkpoints.get(), trace->recorder());
   if (world.rank() == 0) {
     if (!options.from_platform.empty()) std::fprintf(stderr, "trireme train: %s\n", options.from_platform.c_str());
     std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
@@ -184,6 +187,9 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   }
 
   signals.watch(trainer->reductions());
+  if (const Mesh* mesh = replicas.mesh()) {
+    for (const char* axis : {"pipeline", "tensor"}) signals.watch(mesh->axis(axis));
+  }
   signals.attend();
   std::optional<Interruption> interruption;
   if (watch)

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/gpt_parameters.hpp"
 #include "models/mesh_gpt_state.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/tensor_parallel/conjugate.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 
 namespace trireme::models {
 
@@ -17,28 +20,49 @@ int MeshGpt<T>::State::owner_of(std::size_t parameter) const {
 }
 
 template <class T>
-void MeshGpt<T>::for_each_logical(
-    const std::function<void(std::size_t parameter, std::span<const T> values)>& take) const {
+void MeshGpt<T>::gather_logical(std::size_t parameter, std::span<const T> own, std::span<T> whole) const {
   State& state = *state_;
   const std::vector<GptParameter> dense = parameters_of(state.options.gpt);
+  if (parameter >= dense.size()) {
+    fail(ErrorCode::invalid_argument,
+         "parameter " + std::to_string(parameter) + " of a model that has " + std::to_string(dense.size()));
+  }
+  const std::string& name = dense[parameter].name;
+  const int owner = state.owner_of(parameter);
+  if (owner == state.along.rank()) {
+    const auto split = state.axis.size() > 1 ? split_of(state.options.gpt, parameter) : std::nullopt;
+    const std::size_t expected = split ? state.axis.share_count(*split) : whole.size();
+    if (own.size() != expected) {
+      fail(ErrorCode::invalid_argument, "this rank has " + std::to_string(own.size()) + " elements for '" + name +
+                                            "', and its share is " + std::to_string(expected));
+    }
+    if (split) {
+      tensor_parallel::sharded_to_replicated(state.axis, *split, own, whole, name);
+    } else {
+      std::ranges::copy(own, whole.begin());
+    }
+  }
+  if (state.along.size() > 1) state.along.broadcast(whole, owner, state.call(name));
+}
+
+template <class T>
+void MeshGpt<T>::for_each_logical(
+    const std::function<void(std::size_t parameter, std::span<const T> values)>& take) const {
+  const MeshParameters<T>& parameters = *state_->parameters;
+  const std::vector<GptParameter> dense = parameters_of(state_->options.gpt);
   for (std::size_t p = 0; p < dense.size(); ++p) {
     data::AlignedBuffer<T> whole(dense[p].count);
-    const int owner = state.owner_of(p);
-    if (owner == state.along.rank()) {
-      const std::span<const T> own(state.parameters->value(p), state.parameters->count(p));
-      if (const auto split = split_of(state.options.gpt, p)) {
-        tensor_parallel::sharded_to_replicated(state.axis, *split, own, whole.span(), dense[p].name);
-      } else {
-        std::ranges::copy(own, whole.data());
-      }
-    }
-    if (state.along.size() > 1) state.along.broadcast(whole.span(), owner, state.call(dense[p].name));
+    const auto own =
+        parameters.has(p) ? std::span<const T>(parameters.value(p), parameters.count(p)) : std::span<const T>();
+    gather_logical(p, own, whole.span());
     take(p, whole.span());
   }
 }
 
 template int MeshGpt<float>::State::owner_of(std::size_t) const;
 template int MeshGpt<double>::State::owner_of(std::size_t) const;
+template void MeshGpt<float>::gather_logical(std::size_t, std::span<const float>, std::span<float>) const;
+template void MeshGpt<double>::gather_logical(std::size_t, std::span<const double>, std::span<double>) const;
 template void MeshGpt<float>::for_each_logical(const std::function<void(std::size_t, std::span<const float>)>&) const;
 template void MeshGpt<double>::for_each_logical(const std::function<void(std::size_t, std::span<const double>)>&) const;
 

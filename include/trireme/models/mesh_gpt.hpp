@@ -125,6 +125,13 @@ class MeshGpt {
   /// Cost:   one whole tensor of memory; everything is gathered over the tensor axis and broadcast over the pipeline axis.
   void for_each_logical(const std::function<void(std::size_t parameter, std::span<const T> values)>& take) const;
 
+  /// `whole` becomes the logical tensor whose shares lie as those of dense parameter `parameter` do: its value, or an optimizer's state
+  /// of it. Collective over both axes.
+  /// Shape:  own as this rank's parameter, read where placements() has it; whole as the logical tensor, on one tensor rank of any
+  ///         size.
+  /// Cost:   as for_each_logical, of one tensor.  Errors: invalid_argument naming the parameter.
+  void gather_logical(std::size_t parameter, std::span<const T> own, std::span<T> whole) const;
+
   /// The 2-norm of the whole model's gradient, the same bits on every rank: squares are summed by blocks of 4096 elements of
   /// each local tensor, by tensors over the tensor axis, then over tensors, in fixed trees. What several ranks have counts
   /// once. Not finite where any gradient is not: a step to skip, on all ranks alike.

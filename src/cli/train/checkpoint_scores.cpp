@@ -224,6 +224,7 @@ int score_checkpoints(const TrainOptions& trained, const TrainingData& data, Job
   TrainOptions options = trained;  // however the workers share out what they train: this is one process
   options.zero = options.shard_group = 0;
   options.offload.reset();
+  options.mesh.reset();
   // A world of its own, whatever the environment says of the workers'.
   testing::run_ranks(1, [&](World& world) {
     CheckpointScores scores(world, options, data, signals);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/checkpoints.hpp"
 
+#include "cli/train/settings_agreement.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/checkpoint/local_files.hpp"
 
@@ -64,6 +65,7 @@ std::optional<std::uint64_t> Checkpoints::resume(int leaves) {
          std::to_string(manifest->world) + (manifest->world == 1 ? " rank" : " ranks") +
          (changes.empty() ? "" : "; told otherwise: " + changes));
     warn_of_leaves(*manifest);
+    warn_of_mesh(*manifest);
   }
   return manifest->step;
 }
@@ -76,6 +78,15 @@ void Checkpoints::warn_of_leaves(const checkpoint::Manifest& manifest) const {
       "warning: batches are cut into " + std::to_string(leaves_) + " leaves now, into " + before +
       " before: the weights will not be those of a run without a stop (--logical-shards V, the same for all starts, keeps "
       "them on up to V ranks)");
+}
+
+void Checkpoints::warn_of_mesh(const checkpoint::Manifest& manifest) const {
+  const auto before = settings_.former(manifest, arithmetic_of_mesh);
+  if (!before) return;
+  say_(
+      "warning: the model is computed as " + settings_.now(arithmetic_of_mesh) + " now, as " + *before +
+      " before: the weights will be those of a run without a stop but for rounding (--mesh with another tensor axis, or "
+      "other --micro-batches)");
 }
 
 bool Checkpoints::asks_for_one(JobSignals& signals) const {

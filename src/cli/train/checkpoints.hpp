@@ -62,6 +62,7 @@ class Checkpoints {
  private:
   void begin(std::uint64_t step);
   void warn_of_leaves(const checkpoint::Manifest& manifest) const;
+  void warn_of_mesh(const checkpoint::Manifest& manifest) const;
   void tell(const std::optional<checkpoint::SaveReport>& report);
 
   CheckpointChoice choice_;

@@ -181,6 +181,7 @@ std::string memory_advice(std::span<const Parameter> shapes, const TrainOptions&
 
 std::string check_memory(World& world, const TrainOptions& options, const TrainingData& data) {
   if (options.device != ComputeDevice::cpu) return {};
+  if (options.mesh && options.mesh->cuts_model()) return {};  // of what `trireme plan` tells
   const std::vector<Parameter> shapes = data.shapes();
   if (shapes.empty()) return {};
   const MemoryNeed need = memory_need(shapes, options, options.zero, world.size());

@@ -121,8 +121,23 @@ void settle_sharing(const Arguments& flags, const Typed& typed, TrainOptions& op
   options.offload = typed.offload;
 }
 
+/// What does not go with a model that ranks have in shares. Behind all else that is checked.
+void check_mesh(const TrainOptions& options, const std::string& precision) {
+  if (!options.mesh || !options.mesh->cuts_model()) return;
+  if (options.zero == 3)
+    refuse("--zero 3 shares out values, which --mesh shares out already: --mesh takes --zero 0 to 2");
+  if (options.shard_group != 0) refuse("--shard-group does not go with --mesh: all replicas share what --zero says");
+  if (options.precision != Precision::f32) refuse("--mesh needs --precision f32 in this version, not " + precision);
+  const UpdateScope scope = optimizer_named(options.optimizer.name).make(options.optimizer)->scope();
+  if (scope != UpdateScope::elements && options.mesh->ranks("tensor") > 1) {
+    refuse("--optimizer " + options.optimizer.name +
+           " sees whole tensors, of which ranks of a tensor axis have shares: give --mesh without one, or a rule of "
+           "elements such as adamw");
+  }
+}
+
 TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,
-                   const CheckpointFlags& checkpoints, const PlatformPlaces& places) {
+                   const MeshFlags& mesh, const CheckpointFlags& checkpoints, const PlatformPlaces& places) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
   const DatasetSpec dataset = parse_dataset("--dataset", typed.dataset);
   const bool is_text = dataset.kind == DatasetKind::text || dataset.kind == DatasetKind::tokens;
@@ -146,6 +161,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.device = device_of(typed, model, dataset.kind);
   options.device_given = flags.given("--device");
   settle_sharing(flags, typed, options);
+  options.mesh = mesh.checked(flags, model, options.gpt.layers);
   options.average = average_of(flags, typed);
   options.validation = validation_of(typed);
   if (given("--data-dir")) {
@@ -220,6 +236,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   if (!given("--momentum")) optimizer.momentum = entry.momentum;
   optimizer.nesterov = typed.nesterov;
   if (optimizer.nesterov && optimizer.momentum == 0) refuse("--nesterov needs --momentum above 0");
+  check_mesh(options, typed.precision);
   return options;
 }
 
@@ -235,9 +252,10 @@ auto with_flags(Use use) {
   describe(flags, typed);
   DataFlags data(flags);
   GptFlags language(flags);
+  MeshFlags mesh(flags);
   CheckpointFlags checkpoints(flags);
   TrackingFlags tracking(flags);
-  return use(flags, typed, data, language, checkpoints, tracking);
+  return use(flags, typed, data, language, mesh, checkpoints, tracking);
 }
 
 }  // namespace
@@ -285,7 +303,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
                                                 const platform::ClusterSpec& cluster, const std::string& root) {
   const Hyperparameters said = asks_for_no_training(arguments) ? Hyperparameters() : cluster.hyperparameters;
   const PlatformPlaces places(cluster, root);
-  return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language,
+  return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language, const auto& mesh,
                         const auto& checkpoints, const auto& tracking) -> std::optional<TrainOptions> {
     std::vector<std::string> words = flag_words(said, flags.flags());
     words.insert(words.end(), arguments.begin(), arguments.end());  // the last of a flag counts
@@ -295,7 +313,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
         std::printf("%s\n", describe_train().c_str());
         return std::nullopt;
       }
-      TrainOptions options = check(flags, typed, data, language, checkpoints, places);
+      TrainOptions options = check(flags, typed, data, language, mesh, checkpoints, places);
       places.settle(options);
       options.tracking = tracking.checked(flags);
       return options;

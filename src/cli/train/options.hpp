@@ -5,6 +5,7 @@
 #include "cli/train/checkpoint_flags.hpp"
 #include "cli/train/data_options.hpp"
 #include "cli/train/gpt_flags.hpp"
+#include "cli/train/mesh_flags.hpp"
 #include "cli/train/optimizers.hpp"
 #include "cli/train/tracking_flags.hpp"
 #include "trireme/base/bytes.hpp"
@@ -55,7 +56,7 @@ struct TrainOptions {
   std::uint64_t epochs = 10;
   std::uint64_t steps = 0;                         ///< optimizer steps in all; 0: as many as the epochs have
   std::size_t batch_size = 256;                    ///< samples per step over all ranks
-  std::optional<std::size_t> batch_size_per_rank;  ///< replaces batch_size: it times the number of ranks
+  std::optional<std::size_t> batch_size_per_rank;  ///< replaces batch_size: it times the number of ranks (of replicas)
   std::uint64_t seed = 1;                          ///< of the initial weights and of the order of the samples
   int logical_shards = 0;                          ///< leaves of a batch; 0: one per rank
   int accumulate = 0;                              ///< passes per rank and step; 0: as logical_shards says
@@ -69,6 +70,7 @@ struct TrainOptions {
   int zero = 0;                          ///< stage of ZeRO
   int shard_group = 0;                   ///< ranks that share; 0: all
   std::optional<std::string> offload{};  ///< folder for the optimizer's state; unset: in memory
+  std::optional<MeshChoice> mesh{};      ///< unset: every rank has the whole model
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;
@@ -85,8 +87,9 @@ struct TrainOptions {
   std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none
   std::string from_platform{};             ///< "--model-dir /opt/ml/model, …": what nobody typed; empty: nothing
 
-  std::size_t global_batch(int ranks) const {
-    return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(ranks) : batch_size;
+  /// `replicas`: of the model, among which a batch is shared out; the ranks, without a mesh.
+  std::size_t global_batch(int replicas) const {
+    return batch_size_per_rank ? *batch_size_per_rank * static_cast<std::size_t>(replicas) : batch_size;
   }
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/ownership.hpp"
 
+#include "cli/train/mesh_state.hpp"
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -8,8 +10,12 @@
 namespace trireme::cli {
 
 Ownership::Ownership(DataParallel& data_parallel, int stage, int shard_group,
-                     const std::vector<std::string>& row_sparse)
-    : data_parallel_(data_parallel), stage_(stage), shard_group_(shard_group), row_sparse_(row_sparse) {}
+                     const std::vector<std::string>& row_sparse, std::optional<LogicalPieces> pieces)
+    : data_parallel_(data_parallel),
+      stage_(stage),
+      shard_group_(shard_group),
+      row_sparse_(row_sparse),
+      pieces_(std::move(pieces)) {}
 
 checkpoint::OwnedElements Ownership::elements() const {
   return [&data_parallel = data_parallel_](std::string_view parameter) { return data_parallel.owned(parameter); };
@@ -33,25 +39,37 @@ std::vector<std::size_t> Ownership::firsts() const {
   return firsts;
 }
 
-checkpoint::ParameterState Ownership::values_state() const {
-  if (!of_values()) return checkpoint::ParameterState(data_parallel_.parameters());
-  return {values(), elements(), saves()};
+Ownership::State Ownership::values_state() const {
+  if (pieces_) return std::make_unique<MeshParameterState>(*pieces_, data_parallel_.parameters());
+  if (!of_values()) return std::make_unique<checkpoint::ParameterState>(data_parallel_.parameters());
+  return std::make_unique<checkpoint::ParameterState>(values(), elements(), saves());
 }
 
-checkpoint::OptimizerState Ownership::optimizer_state(Optimizer& optimizer) const {
-  if (!of_state()) return checkpoint::OptimizerState(optimizer);
-  return {optimizer, elements(), saves(), [names = row_sparse_](std::string_view parameter) {
-            return std::find(names.begin(), names.end(), parameter) != names.end();
-          }};
+Ownership::State Ownership::optimizer_state(Optimizer& optimizer) const {
+  if (pieces_) {
+    StateSharing sharing;
+    if (of_state()) {
+      sharing.owned = [&data_parallel = data_parallel_](std::size_t p) { return data_parallel.owned(p); };
+      sharing.replicas = data_parallel_.communicator();
+    }
+    return std::make_unique<MeshOptimizerState>(*pieces_, optimizer, data_parallel_.parameters(), std::move(sharing));
+  }
+  if (!of_state()) return std::make_unique<checkpoint::OptimizerState>(optimizer);
+  return std::make_unique<checkpoint::OptimizerState>(
+      optimizer, elements(), saves(), [names = row_sparse_](std::string_view parameter) {
+        return std::find(names.begin(), names.end(), parameter) != names.end();
+      });
 }
 
-checkpoint::WeightAverageState Ownership::average_state(WeightAverage& average) const {
-  if (!of_values()) return checkpoint::WeightAverageState(average);
-  return {average, elements(), saves()};
+Ownership::State Ownership::average_state(WeightAverage& average) const {
+  if (pieces_) return std::make_unique<MeshAverageState>(*pieces_, average, data_parallel_.parameters());
+  if (!of_values()) return std::make_unique<checkpoint::WeightAverageState>(average);
+  return std::make_unique<checkpoint::WeightAverageState>(average, elements(), saves());
 }
 
-SelectionState Ownership::selection_state(Selection& selection) const {
-  if (!of_values()) return SelectionState(selection);
+Ownership::State Ownership::selection_state(Selection& selection) const {
+  if (pieces_) return std::make_unique<MeshSelectionState>(*pieces_, selection, data_parallel_.parameters());
+  if (!of_values()) return std::make_unique<SelectionState>(selection);
   std::vector<SelectionState::Part> parts;
   for (std::size_t p = 0; p < data_parallel_.parameters().size(); ++p) {
     const TensorView& whole = data_parallel_.parameters()[p].value;
@@ -61,7 +79,7 @@ SelectionState Ownership::selection_state(Selection& selection) const {
                      .bytes = owned.size() * bytes,
                      .whole = whole.count * bytes});
   }
-  return {selection, std::move(parts), saves() == checkpoint::SavesOwned::yes};
+  return std::make_unique<SelectionState>(selection, std::move(parts), saves() == checkpoint::SavesOwned::yes);
 }
 
 }  // namespace trireme::cli

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/logical_pieces.hpp"
 #include "cli/train/training_position.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/checkpoint/training_parts.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 
 #include <cstddef>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,8 +20,9 @@ namespace trireme::cli {
 class Ownership {
  public:
   /// `data_parallel` must outlive it, and stay where it is. `shard_group`: 0, all ranks are one. `row_sparse`: names of parameters that are
-  /// not shared out.
-  Ownership(DataParallel& data_parallel, int stage, int shard_group, const std::vector<std::string>& row_sparse);
+  /// not shared out. `pieces`: of a model that ranks have in shares; unset: data_parallel has all of it.
+  Ownership(DataParallel& data_parallel, int stage, int shard_group, const std::vector<std::string>& row_sparse,
+            std::optional<LogicalPieces> pieces = {});
 
   /// Values are in parts, which others than apply() must be told of by DataParallel::values_written().
   bool of_values() const { return stage_ == 3; }
@@ -29,10 +33,12 @@ class Ownership {
   /// Where they begin in the whole.
   std::vector<std::size_t> firsts() const;
 
-  checkpoint::ParameterState values_state() const;
-  checkpoint::OptimizerState optimizer_state(Optimizer& optimizer) const;
-  checkpoint::WeightAverageState average_state(WeightAverage& average) const;
-  SelectionState selection_state(Selection& selection) const;
+  // What a checkpoint keeps of them.
+  using State = std::unique_ptr<checkpoint::Stateful>;
+  State values_state() const;
+  State optimizer_state(Optimizer& optimizer) const;
+  State average_state(WeightAverage& average) const;
+  State selection_state(Selection& selection) const;
 
  private:
   checkpoint::OwnedElements elements() const;
@@ -42,6 +48,7 @@ class Ownership {
   int stage_;
   int shard_group_;
   std::vector<std::string> row_sparse_;
+  std::optional<LogicalPieces> pieces_;
 };
 
 }  // namespace trireme::cli

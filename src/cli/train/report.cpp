@@ -91,6 +91,7 @@ std::string start_line(const Start& start) {
                      start.dataset + " (" + std::to_string(start.samples) + " samples), batches of " +
                      std::to_string(start.batch) + ", ";
   line += start.world == 1 ? "1 rank" : std::to_string(start.world) + " ranks over " + start.transport;
+  if (!start.mesh.empty()) line += " as " + start.mesh;
   if (start.logical_shards != start.world) line += ", " + std::to_string(start.logical_shards) + " logical shards";
   if (!start.device.empty()) line += ", on " + start.device;
   return line;

@@ -81,6 +81,7 @@ struct Start {
   std::size_t batch = 0;
   int world = 1;
   std::string transport{};  ///< to the next rank; empty in a world of one
+  std::string mesh{};       ///< "data=2,pipeline=2,tensor=2"; empty: every rank has the model
   int logical_shards = 1;
   std::string device{};  ///< "cuda:0 (NVIDIA H200)"; empty: the host
 };

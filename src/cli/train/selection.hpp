@@ -33,6 +33,7 @@ class Selection {
 
   /// For checkpoints: the copied values, of parameters, then buffers; none without keep_best.
   const std::vector<std::vector<std::byte>>& values() const { return values_; }
+  std::vector<std::vector<std::byte>>& values() { return values_; }
   /// What a checkpoint says of the best, and room for its values, to be filled. With keep_best and without values there is no
   /// best one yet.
   std::vector<std::vector<std::byte>>& restore_best(std::uint64_t step, const Score& score, std::uint64_t worse,

@@ -55,6 +55,13 @@ std::string text_of(const std::vector<std::size_t>& values) {
   return text;
 }
 
+/// Replicas and stages change no bit.
+std::string arithmetic_of(const TrainOptions& options) {
+  if (!options.mesh || !options.mesh->cuts_model()) return "whole";
+  return "tensor=" + std::to_string(options.mesh->ranks("tensor")) + " in " +
+         std::to_string(options.mesh->schedule.micro_batches) + " micro-batches";
+}
+
 void add_training(const TrainOptions& options, Settings& settings) {
   const auto add = [&](const char* flag, const auto& value) { settings.emplace_back(flag, text_of(value)); };
   add("--epochs", options.epochs);
@@ -84,6 +91,10 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--bucket-bytes", options.bucket_bytes.value);
   add("--zero", options.zero);
   add("--shard-group", options.shard_group);
+  add("--mesh", options.mesh ? layout::to_text(options.mesh->axes) : "unset");
+  add("--pipeline-schedule", options.mesh ? options.mesh->schedule_name : "unset");
+  add("--micro-batches", options.mesh ? text_of(options.mesh->schedule.micro_batches) : "unset");
+  add(arithmetic_of_mesh, arithmetic_of(options));
   add("--offload", options.offload.has_value());
   add("--no-overlap", !options.overlap);
   add("--order", options.order);

@@ -10,6 +10,9 @@
 
 namespace trireme::cli {
 
+/// The name among settings_of() of what rounding depends on of --mesh and --micro-batches.
+inline constexpr const char* arithmetic_of_mesh = "arithmetic of --mesh";
+
 /// What all ranks must have been told alike, flag by flag. Names of files and folders are not among it, as hosts may keep them
 /// elsewhere, nor is what a rank may do alone (--trace).
 std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions& options);

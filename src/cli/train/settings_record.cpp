@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/settings_record.hpp"
 
+#include "cli/train/settings_agreement.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -13,29 +14,50 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 36> may_change{"--epochs",          "--device",
-                                                      "--steps",           "--batch-size-per-rank",
-                                                      "--logical-shards",  "--accumulate",
-                                                      "--learning-rate",   "--momentum",
-                                                      "--nesterov",        "--weight-decay",
-                                                      "--l2-penalty",      "--lr-schedule",
-                                                      "--warmup-steps",    "--warmup-steps (gpt, unless given)",
-                                                      "--lr-final",        "--lr-power",
-                                                      "--lr-interval",     "--lr-decay",
-                                                      "--lr-scaling",      "--lr-base-batch",
-                                                      "--clip-norm",       "--clip-value",
-                                                      "--bucket-bytes",    "--no-overlap",
-                                                      "--order",           "--eval-every",
-                                                      "--keep-best",       "--early-stop",
-                                                      "--log-every",       "--dropout",
-                                                      "--recompute",       "--test-dataset",
-                                                      "--sync-batch-norm", "--zero",
-                                                      "--shard-group",     "--offload"};
+constexpr std::array<std::string_view, 39> may_change{"--epochs",
+                                                      "--device",
+                                                      "--steps",
+                                                      "--batch-size-per-rank",
+                                                      "--logical-shards",
+                                                      "--accumulate",
+                                                      "--learning-rate",
+                                                      "--momentum",
+                                                      "--nesterov",
+                                                      "--weight-decay",
+                                                      "--l2-penalty",
+                                                      "--lr-schedule",
+                                                      "--warmup-steps",
+                                                      "--warmup-steps (gpt, unless given)",
+                                                      "--lr-final",
+                                                      "--lr-power",
+                                                      "--lr-interval",
+                                                      "--lr-decay",
+                                                      "--lr-scaling",
+                                                      "--lr-base-batch",
+                                                      "--clip-norm",
+                                                      "--clip-value",
+                                                      "--bucket-bytes",
+                                                      "--no-overlap",
+                                                      "--order",
+                                                      "--eval-every",
+                                                      "--keep-best",
+                                                      "--early-stop",
+                                                      "--log-every",
+                                                      "--dropout",
+                                                      "--recompute",
+                                                      "--test-dataset",
+                                                      "--sync-batch-norm",
+                                                      "--zero",
+                                                      "--shard-group",
+                                                      "--offload",
+                                                      "--mesh",
+                                                      "--pipeline-schedule",
+                                                      "--micro-batches"};
 
-/// Of this start alone: not told again when it goes on.
-constexpr std::array<std::string_view, 6> of_this_start{"--checkpoint-dir",  "--checkpoint-every",
-                                                        "--checkpoint-keep", "--checkpoint-keep-every",
-                                                        "--stop-after",      "--model-dir"};
+/// Of this start alone, or told by another line: not told again when it goes on.
+constexpr std::array<std::string_view, 7> of_this_start{
+    "--checkpoint-dir", "--checkpoint-every", "--checkpoint-keep", "--checkpoint-keep-every",
+    "--stop-after",     "--model-dir",        arithmetic_of_mesh};
 
 template <class List>
 bool is_among(const List& list, std::string_view flag) {
@@ -74,6 +96,18 @@ std::string SettingsRecord::changes_since(const checkpoint::Manifest& manifest) 
     changes += (changes.empty() ? "" : ", ") + flag + " " + value + " (before: " + *saved + ")";
   }
   return changes;
+}
+
+std::string SettingsRecord::now(const std::string& flag) const {
+  for (const auto& [name, value] : settings_) {
+    if (name == flag) return value;
+  }
+  return {};
+}
+
+std::optional<std::string> SettingsRecord::former(const checkpoint::Manifest& manifest, const std::string& flag) const {
+  const auto saved = saved_setting(manifest, flag);
+  return saved && *saved != now(flag) ? saved : std::nullopt;
 }
 
 }  // namespace trireme::cli

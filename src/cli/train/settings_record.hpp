@@ -4,6 +4,7 @@
 #include "trireme/checkpoint/manifest.hpp"
 #include "trireme/checkpoint/state.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ class SettingsRecord final : public checkpoint::Stateful {
   void check_same_job(const checkpoint::Manifest& manifest, const std::string& folder) const;
   /// "--learning-rate 0.01 (before: 0.1), …": what was told otherwise and may be; empty when nothing was.
   std::string changes_since(const checkpoint::Manifest& manifest) const;
+  /// What `flag` was told in the checkpoint where that is not what it is told now; nothing where it is, or was not said.
+  std::optional<std::string> former(const checkpoint::Manifest& manifest, const std::string& flag) const;
+  std::string now(const std::string& flag) const;
 
  private:
   Settings settings_;

@@ -14,13 +14,15 @@ namespace {
 
 constexpr Bytes first_bucket{std::uint64_t{1} << 20};
 
+/// `ranks`: those that share out a batch.
 int leaves_of(const TrainOptions& options, int ranks) {
+  const std::string who = options.mesh ? " replicas" : " ranks";
   if (options.accumulate != 0) {
     const int leaves = options.accumulate * ranks;
     if (options.logical_shards != 0 && options.logical_shards != leaves) {
       fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) +
                                             " and --accumulate " + std::to_string(options.accumulate) + " on " +
-                                            std::to_string(ranks) + " ranks, which make " + std::to_string(leaves) +
+                                            std::to_string(ranks) + who + ", which make " + std::to_string(leaves) +
                                             ", do not agree: give one of the two");
     }
     return leaves;
@@ -28,22 +30,26 @@ int leaves_of(const TrainOptions& options, int ranks) {
   if (options.logical_shards == 0) return ranks;
   if (options.logical_shards < ranks) {
     fail(ErrorCode::invalid_argument, "--logical-shards " + std::to_string(options.logical_shards) + " is below the " +
-                                          std::to_string(ranks) +
-                                          " ranks of this world: raise it, or start fewer ranks");
+                                          std::to_string(ranks) + who +
+                                          " of this world: raise it, or start fewer ranks");
   }
   return options.logical_shards;
 }
 
-}  // namespace
+/// Fewer samples than micro-batches would leave some without any in every step.
+void check_micro_batches(const TrainOptions& options, const Replicas& replicas, int leaves, std::size_t samples) {
+  if (!options.mesh) return;
+  const std::size_t batch = std::min(options.global_batch(replicas.count()), samples);
+  const std::size_t rows = batch / static_cast<std::size_t>(leaves);
+  const auto micro_batches = static_cast<std::size_t>(options.mesh->schedule.micro_batches);
+  if (rows >= micro_batches) return;
+  fail(ErrorCode::invalid_argument, "--micro-batches: " + std::to_string(micro_batches) + " of a pass over " +
+                                        std::to_string(rows) + " samples, a batch of " + std::to_string(batch) +
+                                        " in " + std::to_string(leaves) + (leaves == 1 ? " leaf" : " leaves") +
+                                        ": give fewer of them, or a larger --batch-size");
+}
 
-void check_against_world(const TrainOptions& options, Communicator communicator) {
-  const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
-  check_sync_batch_norm(options, call.leaves, communicator.size());
-  if (options.shard_group != 0 && communicator.size() % options.shard_group != 0) {
-    fail(ErrorCode::invalid_argument, "--shard-group " + std::to_string(options.shard_group) + " does not divide the " +
-                                          std::to_string(communicator.size()) +
-                                          " ranks of this world: every group must have as many");
-  }
+void check_algorithm(Communicator communicator, const CallOptions& call) {
   try {
     static_cast<void>(communicator.explain(1, DType::f32, call));
   } catch (const Exception& refusal) {  // of an algorithm that was asked for, which train has no flag for
@@ -51,14 +57,35 @@ void check_against_world(const TrainOptions& options, Communicator communicator)
   }
 }
 
+}  // namespace
+
+void check_against_world(const TrainOptions& options, const Replicas& replicas, std::size_t samples) {
+  const Communicator& communicator = replicas.across();
+  const CallOptions call{.order = options.order, .leaves = leaves_of(options, communicator.size())};
+  check_sync_batch_norm(options, call.leaves, communicator.size());
+  if (options.shard_group != 0 && communicator.size() % options.shard_group != 0) {
+    fail(ErrorCode::invalid_argument, "--shard-group " + std::to_string(options.shard_group) + " does not divide the " +
+                                          std::to_string(communicator.size()) +
+                                          " ranks of this world: every group must have as many");
+  }
+  check_micro_batches(options, replicas, call.leaves, samples);
+  check_algorithm(communicator, call);
+  if (replicas.mesh() == nullptr) return;
+  for (const char* axis : {"pipeline", "tensor"}) check_algorithm(replicas.mesh()->axis(axis), {});
+}
+
 TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data,
-                     const std::optional<TaskDevice>& device) {
-  const auto leaves = static_cast<std::size_t>(leaves_of(options, world.size()));
+                     const std::optional<TaskDevice>& device, const Mesh* mesh) {
+  const auto leaves = static_cast<std::size_t>(leaves_of(options, communicator.size()));
+  const std::size_t batch = std::min(options.global_batch(communicator.size()), data.samples());
   return {.communicator = communicator,
           .local_ranks = world.local_size(),
-          .pass_rows = std::min(options.global_batch(world.size()), data.samples()) / leaves + 1,
+          .pass_rows = batch / leaves + 1,
           .device = device,
-          .zero_stage = options.zero};
+          .zero_stage = options.zero,
+          .most_rows = (batch + leaves - 1) / leaves,
+          .mesh = mesh,
+          .is_first = world.rank() == 0};
 }
 
 DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,

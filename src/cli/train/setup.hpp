@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/train/options.hpp"
+#include "cli/train/replicas.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "cli/train/weights.hpp"
 #include "trireme/comm/communicator.hpp"
@@ -10,19 +11,22 @@
 #include "trireme/telemetry/span_recorder.hpp"
 #include "trireme/world/world.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 
 namespace trireme::cli {
 
 /// What the world can say against these settings before anything moves.
+/// `samples`: to train on.
 /// Errors: invalid_argument, unsupported naming the flag or TRIREME_ALGORITHM; alike on all ranks.
-void check_against_world(const TrainOptions& options, Communicator communicator);
+void check_against_world(const TrainOptions& options, const Replicas& replicas, std::size_t samples);
 
 /// What a trainer is made of, from what was asked for.
+/// `communicator`: the ranks that share out a batch. `mesh`: of those that have a model together; null: every rank has all of it.
 /// `device`, `stream`: where the model computes, if not on the host.
 TaskPlace task_place(World& world, Communicator& communicator, const TrainOptions& options, const TrainingData& data,
-                     const std::optional<TaskDevice>& device);
+                     const std::optional<TaskDevice>& device, const Mesh* mesh = nullptr);
 /// `task` must outlive what is made with them.
 DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
                                      telemetry::SpanRecorder* trace);

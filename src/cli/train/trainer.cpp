@@ -19,8 +19,14 @@ double seconds_between(Progress::Clock::time_point from, Progress::Clock::time_p
   return std::chrono::duration<double>(to - from).count();
 }
 
-layout::LeafBlock own_block(const DataParallel& data_parallel, const World& world) {
-  return layout::leaf_blocks(data_parallel.logical_shards(), world.size())[static_cast<std::size_t>(world.rank())];
+layout::LeafBlock own_block(const DataParallel& data_parallel, const Communicator& communicator) {
+  return layout::leaf_blocks(data_parallel.logical_shards(),
+                             communicator.size())[static_cast<std::size_t>(communicator.rank())];
+}
+
+std::optional<LogicalPieces> pieces_of(World& world, Task& task) {
+  if (task.shares() == nullptr) return std::nullopt;
+  return LogicalPieces(world.communicator(), *task.shares());
 }
 
 void offload(Optimizer& optimizer, const std::string& folder) {
@@ -33,24 +39,27 @@ void offload(Optimizer& optimizer, const std::string& folder) {
 
 }  // namespace
 
-Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
-                 Checkpoints* checkpoints, telemetry::SpanRecorder* trace)
+Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, const TrainingData& data,
+                 ProgressMode mode, Checkpoints* checkpoints, telemetry::SpanRecorder* trace)
     : world_(world),
+      replicas_(replicas),
       options_(options),
-      communicator_(world.communicator()),
+      communicator_(replicas.across()),
       stream_(world.device() ? device::OwnedStream(world.device_runtime(), world.device()->index)
                              : device::OwnedStream()),
       device_(world.device() ? std::optional(TaskDevice{world.device_runtime(), stream_.get()}) : std::nullopt),
-      task_(data.make_task(task_place(world, communicator_, options, data, device_))),
+      task_(data.make_task(task_place(world, communicator_, options, data, device_, replicas.mesh()))),
       weights_(task_->parameters(), task_->buffers(), options.precision, options.average, device_),
       data_parallel_(communicator_, weights_.parameters(),
                      parallel_options(options, *task_, weights_, stream_.get(), trace)),
-      ownership_(data_parallel_, options.zero, options.shard_group, task_->row_sparse()),
+      ownership_(data_parallel_, options.zero, options.shard_group, task_->row_sparse(), pieces_of(world, *task_)),
       host_copy_(ownership_.values(), device_),
-      own_(own_block(data_parallel_, world)),
+      own_(own_block(data_parallel_, communicator_)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options.optimizer, *task_)),
-      sampler_({.count = task_->samples(), .global_batch = options.global_batch(world.size()), .seed = options.seed}),
+      sampler_({.count = task_->samples(),
+                .global_batch = options.global_batch(communicator_.size()),
+                .seed = options.seed}),
       selection_(options.validation),
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
@@ -68,7 +77,8 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
                  .epoch_loss = epoch_loss_,
                  .recent_loss = recent_loss_,
                  .leaves = data_parallel_.logical_shards(),
-                 .own = own_}),
+                 .own = own_,
+                 .saves = replicas.speaks()}),
       selection_state_(ownership_.selection_state(selection_)) {
   check_validation(options.validation, *task_);
   if (device_) optimizer_->use_device(device_->runtime, device_->stream);
@@ -89,14 +99,16 @@ Trainer::Trainer(World& world, const TrainOptions& options, const TrainingData& 
 
 void Trainer::resume() {
   if (device_) checkpoints_->use_devices({device_->runtime, device_->stream});
-  checkpoints_->add("model", weights_state_);
+  checkpoints_->add("model", *weights_state_);
   checkpoints_->add("buffers", buffers_state_);
-  checkpoints_->add("optimizer", optimizer_state_);
+  checkpoints_->add("optimizer", *optimizer_state_);
   if (LossScaler* scaler = weights_.loss_scaler()) checkpoints_->add("loss_scaler", scaler_state_.emplace(*scaler));
-  if (WeightAverage* average = weights_.average())
-    checkpoints_->add("average", average_state_.emplace(ownership_.average_state(*average)));
+  if (WeightAverage* average = weights_.average()) {
+    average_state_ = ownership_.average_state(*average);
+    checkpoints_->add("average", *average_state_);
+  }
   checkpoints_->add("position", position_);
-  checkpoints_->add("selection", selection_state_);
+  checkpoints_->add("selection", *selection_state_);
   result_.resumed_from = checkpoints_->resume(data_parallel_.logical_shards());
   if (!result_.resumed_from) return;
   values_changed();
@@ -158,7 +170,7 @@ TrainResult Trainer::run(JobSignals& signals) {
   if (has_result) {
     result_.weights_xxh3 = hash_of_weights();
     agree_on_ends(world_, task_->buffers(), result_);
-    if (ownership_.of_values()) leave_collectively();
+    if (!has_whole_values()) leave_collectively();
   }
   warn_of_skipped_steps();
   return result_;
@@ -166,8 +178,20 @@ TrainResult Trainer::run(JobSignals& signals) {
 
 /// What rank 0 leaves behind of values that no rank has whole.
 void Trainer::leave_collectively() {
-  if (options_.model_dir) collected_.collect(data_parallel_.access(), data_parallel_.parameters(), world_.rank() == 0);
+  if (options_.model_dir) collected_.collect(visit_whole(), whole_parameters(), world_.rank() == 0);
   sample_ = task_->sample();
+}
+
+const std::vector<Parameter>& Trainer::whole_parameters() const {
+  return task_->shares() != nullptr ? task_->shares()->whole() : data_parallel_.parameters();
+}
+
+/// Collective.
+VisitValues Trainer::visit_whole() {
+  if (ModelShares* shares = task_->shares()) return [shares](const UseValue& use) { shares->visit(use); };
+  return [this](const UseValue& use) {
+    visit_whole_values(data_parallel_.access(), data_parallel_.parameters().size(), use);
+  };
 }
 
 /// Values were written by others than the optimizer: whoever uses them follows.
@@ -188,7 +212,7 @@ void Trainer::hide_average() {
 }
 
 std::string Trainer::hash_of_weights() {
-  if (ownership_.of_values()) return whole_values_hash(data_parallel_.access(), data_parallel_.parameters().size());
+  if (!has_whole_values()) return whole_values_hash(visit_whole());
   return models::weights_hash(host_copy_.fetch());
 }
 
@@ -240,7 +264,8 @@ bool Trainer::train_epoch(JobSignals& signals) {
 /// Of the step behind, whose metrics are told: the state is that of a step's end.
 void Trainer::keep_checkpoints() {
   if (checkpoints_ == nullptr) return;
-  if (step_ == result_.resumed_from.value_or(0) + 1) checkpoints_->prepare();
+  // Of shares the state is not there until all ranks ask for it.
+  if (step_ == result_.resumed_from.value_or(0) + 1 && task_->shares() == nullptr) checkpoints_->prepare();
   const telemetry::ScopedSpan span(trace_, steps_track_, "checkpoint");
   if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false)))
     checkpoints_->save(step_);
@@ -273,8 +298,11 @@ void Trainer::end_inside_epoch() {
 /// Rank 0's clock and every rank's signals and losses, which all ranks hear of in this step's reduction.
 void Trainer::request_what_is_due(bool finite, JobSignals& signals) {
   const bool is_late = checkpoints_ != nullptr && checkpoints_->asks_for_stop();
-  if (!finite || signals.stop_signal() != 0 || is_late) data_parallel_.request_stop();
-  if (checkpoints_ != nullptr && checkpoints_->asks_for_one(signals)) data_parallel_.request_checkpoint();
+  const bool wants_checkpoint = checkpoints_ != nullptr && checkpoints_->asks_for_one(signals);
+  const Replicas::Wishes wishes =
+      replicas_.together({.stop = !finite || signals.stop_signal() != 0 || is_late, .checkpoint = wants_checkpoint});
+  if (wishes.stop) data_parallel_.request_stop();
+  if (wishes.checkpoint) data_parallel_.request_checkpoint();
 }
 
 StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
@@ -314,13 +342,24 @@ ApplyOutcome Trainer::update(Step& step) {
   LossScaler* const scaler = weights_.loss_scaler();
   const bool is_unscaled = scaler != nullptr && scaler->scale() <= 1.0;
   optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
+  const bool has_share = task_->shares() != nullptr;
+  if (has_share && options_.clip_norm != 0) clip(step);
   const ApplyOutcome outcome = step.apply(
-      *optimizer_, {.clip_norm = options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = scaler});
+      *optimizer_,
+      {.clip_norm = has_share ? 0.0 : options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = scaler});
   if (is_unscaled && outcome == ApplyOutcome::nonfinite) {
     result_.diverged_at = step_ + 1;
     result_.overflowed = true;
   }
   return outcome;
+}
+
+/// By the norm of the whole model's gradient, of which apply() would see a share.
+void Trainer::clip(Step& step) {
+  ModelShares::Parts parts;
+  if (ownership_.of_state())
+    parts = {.owned = [this](std::size_t p) { return data_parallel_.owned(p); }, .replicas = communicator_};
+  task_->shares()->clip(step.gradients(), options_.clip_norm, parts);
 }
 
 /// Of the next own leaf that has samples: `shard` is over it. At stage 3 leaves without samples are passed, too.
@@ -346,8 +385,12 @@ double Trainer::pass(Shard& shard, const PassPlace& place) {
   const double loss = task_->pass(place, listener);
   if (trace_ != nullptr) {
     const telemetry::Detail detail{"leaf", own_.first + static_cast<std::int64_t>(place.leaf)};
-    trace_->span(steps_track_, "forward", listener.began(), listener.forward_ended(), detail);
-    trace_->span(steps_track_, "backward", listener.forward_ended(), listener.now(), detail);
+    if (task_->shares() != nullptr) {  // micro-batches do either in turn
+      trace_->span(steps_track_, "forward and backward", listener.began(), listener.now(), detail);
+    } else {
+      trace_->span(steps_track_, "forward", listener.began(), listener.forward_ended(), detail);
+      trace_->span(steps_track_, "backward", listener.forward_ended(), listener.now(), detail);
+    }
   }
   return loss;
 }
@@ -462,9 +505,10 @@ Start Trainer::start() const {
               .batch = sampler_.options().global_batch,
               .world = world_.size(),
               .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
+              .mesh = replicas_.mesh() != nullptr ? to_text(*replicas_.mesh()) : "",
               .logical_shards = data_parallel_.logical_shards(),
               .device = describe_device(world_)};
-  for (const Parameter& parameter : task_->parameters()) start.parameters += parameter.value.count;
+  for (const Parameter& parameter : whole_parameters()) start.parameters += parameter.value.count;
   return start;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/train/options.hpp"
 #include "cli/train/ownership.hpp"
 #include "cli/train/progress.hpp"
+#include "cli/train/replicas.hpp"
 #include "cli/train/report.hpp"
 #include "cli/train/selection.hpp"
 #include "cli/train/tasks/task.hpp"
@@ -33,11 +34,11 @@ namespace trireme::cli {
 /// Trains a model in a world: the step loop, and what is measured and said beside it. Collective throughout.
 class Trainer {
  public:
-  /// `world`, `options`, `data`, `checkpoints` and `trace` (null: none) must outlive it. With checkpoints it stands where the
+  /// `world`, `replicas`, `options`, `data`, `checkpoints` and `trace` (null: none) must outlive it. With checkpoints it stands where the
   /// newest one does.
   /// Errors: invalid_argument, unsupported for settings that do not fit the world, alike on all ranks; those of
   ///         DataParallel, of the task, of Checkpoints::resume.
-  Trainer(World& world, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
+  Trainer(World& world, Replicas& replicas, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
           Checkpoints* checkpoints = nullptr, telemetry::SpanRecorder* trace = nullptr);
 
   /// Trains to the end, or until `signals` ask for a stop, the loss is no finite number or nothing becomes better; then finds
@@ -51,11 +52,11 @@ class Trainer {
 
   Start start() const;
   /// What the trained model has to show beside numbers. Not collective.
-  std::optional<std::string> sample() { return ownership_.of_values() ? sample_ : task_->sample(); }
+  std::optional<std::string> sample() { return has_whole_values() ? task_->sample() : sample_; }
   const Task& task() const { return *task_; }
   /// Once it has run: the weights that are the result, in host memory; of values in parts on rank 0, with --model-dir.
   const std::vector<Parameter>& result() const {
-    return ownership_.of_values() ? collected_.parameters() : host_copy_.parameters();
+    return has_whole_values() ? host_copy_.parameters() : collected_.parameters();
   }
   /// What the gradients are reduced on.
   const Communicator& reductions() const { return data_parallel_.communicator(); }
@@ -83,6 +84,11 @@ class Trainer {
   bool show_average();
   void hide_average();
   std::string hash_of_weights();
+  /// This rank can compute with the model, and hash it, alone.
+  bool has_whole_values() const { return !ownership_.of_values() && task_->shares() == nullptr; }
+  const std::vector<Parameter>& whole_parameters() const;
+  VisitValues visit_whole();
+  void clip(Step& step);
   void leave_collectively();
   void warn_of_skipped_steps();
   void note_selection() const;
@@ -96,8 +102,9 @@ class Trainer {
   }
 
   World& world_;
+  Replicas& replicas_;
   const TrainOptions& options_;
-  Communicator communicator_;
+  Communicator communicator_;         ///< of those that share out a batch
   device::OwnedStream stream_;        ///< where a device computes
   std::optional<TaskDevice> device_;  ///< unset: the host does
   std::unique_ptr<Task> task_;
@@ -129,17 +136,17 @@ class Trainer {
   std::optional<std::uint64_t> validated_at_;  // step
   bool checkpoint_asked_for_ = false;          // in the step behind, by some rank
   TrainResult result_;
-  CollectedValues collected_;          // at stage 3
+  CollectedValues collected_;          // where no rank has whole values
   std::optional<std::string> sample_;  // likewise: made together
 
   // What a checkpoint holds of the above.
-  checkpoint::ParameterState weights_state_;
+  Ownership::State weights_state_;
   checkpoint::ParameterState buffers_state_;
-  checkpoint::OptimizerState optimizer_state_;
+  Ownership::State optimizer_state_;
   std::optional<checkpoint::LossScalerState> scaler_state_;
-  std::optional<checkpoint::WeightAverageState> average_state_;
+  Ownership::State average_state_;
   TrainingPosition position_;
-  SelectionState selection_state_;
+  Ownership::State selection_state_;
 };
 
 }  // namespace trireme::cli

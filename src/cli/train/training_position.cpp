@@ -26,7 +26,10 @@ std::optional<double> restored_optional(const checkpoint::StateReader& reader, s
 
 void TrainingPosition::save_meter(checkpoint::StateWriter& writer, const char* name, const LossMeter& meter) const {
   const auto leaves = static_cast<std::int64_t>(parts_.leaves);
-  writer.shard(name, std::span(&leaves, 1), static_cast<std::size_t>(parts_.own.first), meter.sums());
+  if (parts_.saves)
+    writer.shard(name, std::span(&leaves, 1), static_cast<std::size_t>(parts_.own.first), meter.sums());
+  else
+    writer.shard(name, std::span(&leaves, 1), 0, meter.sums().first(0));
   writer.value(std::string(name) + "_samples", meter.samples());
 }
 
@@ -95,14 +98,27 @@ void TrainingPosition::restored() {
   }
 }
 
-void SelectionState::save(checkpoint::StateWriter& writer) const {
-  writer.value("best_step", selection_.best_step());
-  writer.value("worse", selection_.worse());
-  const Score& best = selection_.best();
+void save_scores(checkpoint::StateWriter& writer, const Selection& selection) {
+  writer.value("best_step", selection.best_step());
+  writer.value("worse", selection.worse());
+  const Score& best = selection.best();
   writer.value("loss", best.loss);
   save_optional(writer, "accuracy", best.accuracy);
   save_optional(writer, "perplexity", best.perplexity);
   save_optional(writer, "error", best.error);
+}
+
+std::vector<std::vector<std::byte>>& restore_scores(checkpoint::StateReader& reader, Selection& selection,
+                                                    std::span<const std::size_t> sizes) {
+  const Score best{.loss = reader.real("loss"),
+                   .accuracy = restored_optional(reader, "accuracy"),
+                   .perplexity = restored_optional(reader, "perplexity"),
+                   .error = restored_optional(reader, "error")};
+  return selection.restore_best(reader.whole("best_step"), best, reader.whole("worse"), sizes);
+}
+
+void SelectionState::save(checkpoint::StateWriter& writer) const {
+  save_scores(writer, selection_);
   std::size_t index = 0;
   for (const std::vector<std::byte>& values : selection_.values()) {
     const std::string name = "values/" + std::to_string(index);
@@ -124,14 +140,10 @@ void SelectionState::restore(checkpoint::StateReader& reader) {
     selection_.restore_best(0, {}, 0, {});
     return;
   }
-  const Score best{.loss = reader.real("loss"),
-                   .accuracy = restored_optional(reader, "accuracy"),
-                   .perplexity = restored_optional(reader, "perplexity"),
-                   .error = restored_optional(reader, "error")};
   std::vector<std::size_t> sizes;
   for (const checkpoint::SavedTensor& each : reader.tensors())
     sizes.push_back(sizes.size() < parts_.size() ? parts_[sizes.size()].bytes : each.count);
-  auto& values = selection_.restore_best(reader.whole("best_step"), best, reader.whole("worse"), sizes);
+  auto& values = restore_scores(reader, selection_, sizes);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::string name = "values/" + std::to_string(i);
     const TensorView to(values[i].data(), values[i].size(), DType::u8);

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ class TrainingPosition final : public checkpoint::Stateful {
     LossMeter& recent_loss;
     int leaves;             ///< of all ranks
     layout::LeafBlock own;  ///< this rank's
+    bool saves = true;      ///< this rank's sums, which others have too where they have the model together
   };
   explicit TrainingPosition(const Parts& parts) : parts_(parts) {}
   void save(checkpoint::StateWriter& writer) const override;
@@ -42,6 +44,12 @@ class TrainingPosition final : public checkpoint::Stateful {
   Parts parts_;
   std::vector<double> foreign_epoch_, foreign_recent_;  // sums of other leaves than there are now
 };
+
+/// What a checkpoint says of the best evaluation so far, its weights apart.
+void save_scores(checkpoint::StateWriter& writer, const Selection& selection);
+/// The inverse; room for weights of these sizes in bytes, to be filled.
+std::vector<std::vector<std::byte>>& restore_scores(checkpoint::StateReader& reader, Selection& selection,
+                                                    std::span<const std::size_t> sizes);
 
 /// The best evaluation so far, and its weights where they are kept.
 class SelectionState final : public checkpoint::Stateful {

@@ -94,7 +94,8 @@ void describe(Arguments& flags, Typed& typed) {
       .standard_beside("--model gpt", std::to_string(gpt_batch_size))
       .tunable();
   flags
-      .option("--batch-size-per-rank", typed.batch_size_per_rank, "samples per step and rank, in place of --batch-size",
+      .option("--batch-size-per-rank", typed.batch_size_per_rank,
+              "samples per step and rank, with --mesh and replica, in place of --batch-size",
               {.least = 1, .most = most_samples >> 16})
       .without_standard()
       .tunable();

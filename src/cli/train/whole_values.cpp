@@ -5,8 +5,7 @@
 
 namespace trireme::cli {
 
-void visit_whole_values(ParameterAccess& access, std::size_t parameters,
-                        const std::function<void(std::size_t parameter, const TensorView& value)>& use) {
+void visit_whole_values(ParameterAccess& access, std::size_t parameters, const UseValue& use) {
   for (std::size_t p = 0; p < parameters;) {
     const std::size_t unit = access.unit_of(p);
     access.acquire(unit);
@@ -15,20 +14,20 @@ void visit_whole_values(ParameterAccess& access, std::size_t parameters,
   }
 }
 
-std::string whole_values_hash(ParameterAccess& access, std::size_t parameters) {
+std::string whole_values_hash(const VisitValues& visit) {
   models::WeightsHash hash;
-  visit_whole_values(access, parameters, [&](std::size_t, const TensorView& value) { hash.add(value); });
+  visit([&](std::size_t, const TensorView& value) { hash.add(value); });
   return hash.text();
 }
 
-void CollectedValues::collect(ParameterAccess& access, std::span<const Parameter> parameters, bool keeps) {
+void CollectedValues::collect(const VisitValues& visit, std::span<const Parameter> parameters, bool keeps) {
   storage_.clear();
   parameters_.clear();
   if (keeps) {
     for (const Parameter& each : parameters) storage_.emplace_back(each.value.size_bytes());
     parameters_.assign(parameters.begin(), parameters.end());
   }
-  visit_whole_values(access, parameters.size(), [&](std::size_t p, const TensorView& value) {
+  visit([&](std::size_t p, const TensorView& value) {
     if (!keeps) return;
     const auto* const bytes = static_cast<const std::byte*>(value.data);
     storage_[p].assign(bytes, bytes + value.size_bytes());

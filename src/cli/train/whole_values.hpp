@@ -12,18 +12,21 @@
 
 namespace trireme::cli {
 
-/// Calls use(p, its value) for every parameter in order, its unit being whole meanwhile. Collective.
-void visit_whole_values(ParameterAccess& access, std::size_t parameters,
-                        const std::function<void(std::size_t parameter, const TensorView& value)>& use);
+/// Who calls a function with every parameter of a model that no rank has whole, in order, its value being whole meanwhile.
+using UseValue = std::function<void(std::size_t parameter, const TensorView& value)>;
+using VisitValues = std::function<void(const UseValue& use)>;
 
-/// models::weights_hash() of values that no rank has whole: two units at a time are. Collective.
-std::string whole_values_hash(ParameterAccess& access, std::size_t parameters);
+/// Calls use(p, its value) for every parameter in order, its unit being whole meanwhile. Collective.
+void visit_whole_values(ParameterAccess& access, std::size_t parameters, const UseValue& use);
+
+/// models::weights_hash() of values that no rank has whole. Collective, as `visit` is.
+std::string whole_values_hash(const VisitValues& visit);
 
 /// Values that no rank has whole, brought together on those ranks that keep them. Collective.
 class CollectedValues {
  public:
-  /// `keeps`: whether this rank does.
-  void collect(ParameterAccess& access, std::span<const Parameter> parameters, bool keeps);
+  /// `parameters`: their names and shapes. `keeps`: whether this rank does.
+  void collect(const VisitValues& visit, std::span<const Parameter> parameters, bool keeps);
   /// Empty unless it did.
   const std::vector<Parameter>& parameters() const { return parameters_; }
 

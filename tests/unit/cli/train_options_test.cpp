@@ -3,9 +3,14 @@
 #include "cli/train/optimizers.hpp"
 #include "cli/train/options.hpp"
 #include "support/failures.hpp"
+#include "support/temporary_folder.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/pipeline/generate.hpp"
+#include "trireme/pipeline/schedule_text.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <fstream>
 
 using namespace trireme;
 using namespace trireme::cli;
@@ -248,7 +253,8 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
   const std::vector<std::pair<Arguments, std::string>> cases{
       {{"--frobnicate"}, "unknown flag '--frobnicate'"},
       {{"--api-token=hush"}, "unknown flag '--api-token'"},  // whatever it is, others will read this
-      {{"--mesh", "data=2"}, "unknown flag '--mesh'"},
+      {{"--mesh", "data=2"}, "--mesh is for --model gpt; mlp has replicas on all ranks, without it"},
+      {{"--pipeline-schedule", "gpipe"}, "--pipeline-schedule belongs to --mesh, which is not given"},
       {{"stray"}, "unexpected argument 'stray'"},
       {{"--epochs"}, "--epochs"},
       {{"--epochs", "many"}, "--epochs"},
@@ -346,4 +352,66 @@ TEST_CASE("train offers convolutional models, and resnet batch normalisation ove
   CHECK_THAT(refusal({"--sync-batch-norm"}), Contains("--sync-batch-norm belongs to --model resnet; mlp has no"));
   CHECK_THAT(refusal({"--model", "cnn", "--sync-batch-norm"}),
              Contains("--sync-batch-norm belongs to --model resnet; cnn has no"));
+}
+
+TEST_CASE("A mesh has axes in the order given, and a schedule for its pipeline") {
+  const std::vector<std::string> gpt{"--dataset", "text:t", "--layers", "4"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), gpt.begin(), gpt.end());
+    return more;
+  };
+  CHECK(!parsed(gpt).mesh);
+  const TrainOptions cube = parsed(with({"--mesh", "tensor=2,data=-1,pipeline=2", "--micro-batches", "8"}));
+  REQUIRE(cube.mesh);
+  CHECK(layout::to_text(cube.mesh->axes) == "tensor=2,data=-1,pipeline=2");
+  CHECK(cube.mesh->schedule == pipeline::one_forward_one_backward(2, 8));
+  CHECK(cube.mesh->schedule_name == "1f1b");
+  CHECK(cube.mesh->cuts_model());
+  const TrainOptions plain = parsed(with({"--mesh", "data=4"}));
+  CHECK(layout::to_text(plain.mesh->axes) == "tensor=1,pipeline=1,data=4");
+  CHECK(!plain.mesh->cuts_model());
+  CHECK(parsed(with({"--mesh", "data=4", "--micro-batches", "2"})).mesh->cuts_model());
+  CHECK(parsed(with({"--mesh", "pipeline=2", "--pipeline-schedule", "interleaved"})).mesh->schedule ==
+        pipeline::interleaved(2, 2, 2));
+  CHECK(parsed(with({"--mesh", "pipeline=2", "--optimizer", "muon"})).mesh);
+
+  const trireme::testing::TemporaryFolder folder;
+  const auto file = [&](const std::string& name, const std::string& text) {
+    std::ofstream(folder.path() + "/" + name) << text;
+    return folder.path() + "/" + name;
+  };
+  const std::string good = file("good", pipeline::to_text(pipeline::gpipe(2, 3)));
+  CHECK(parsed(with({"--mesh", "pipeline=2", "--pipeline-schedule", good})).mesh->schedule == pipeline::gpipe(2, 3));
+  const std::string named = parsed(with({"--mesh", "pipeline=2", "--pipeline-schedule", good})).mesh->schedule_name;
+  const std::string copy = file("copy", "# another name\n" + pipeline::to_text(pipeline::gpipe(2, 3)));
+  CHECK(parsed(with({"--mesh", "pipeline=2", "--pipeline-schedule", copy})).mesh->schedule_name == named);
+
+  const std::vector<std::pair<std::vector<std::string>, std::string>> refused{
+      {{"--mesh", "data=2,expert=2"}, "--mesh: axis 'expert': a mesh of train has the axes data, pipeline and tensor"},
+      {{"--mesh", "data=2,data=2"}, "--mesh: axis 'data' stands twice"},
+      {{"--mesh", "tensor=-1"}, "--mesh: axis 'tensor' has -1 ranks: data alone may take"},
+      {{"--mesh", "tensor=0"}, "--mesh: axis 'tensor' has 0 ranks"},
+      {{"--mesh", "tensor"}, "--mesh: mesh 'tensor': 'tensor' is not name=size"},
+      {{"--mesh", ""}, "--mesh"},
+      {{"--micro-batches", "2"}, "--micro-batches belongs to --mesh, which is not given"},
+      {{"--mesh", "pipeline=8"}, "--layers 4 are fewer than the 8 stages"},
+      {{"--mesh", "pipeline=4", "--pipeline-schedule", "zb-v"}, "--layers 4 are fewer than the 8 stages"},
+      {{"--mesh", "pipeline=2", "--pipeline-schedule", "zb-h2"}, "which is no file and none of: gpipe, 1f1b"},
+      {{"--mesh", "pipeline=3", "--pipeline-schedule", good}, "has 2 ranks, and the pipeline axis of --mesh 3"},
+      {{"--mesh", "pipeline=2", "--pipeline-schedule", good, "--micro-batches", "2"},
+       "has 3 micro-batches, and --micro-batches says 2"},
+      {{"--mesh", "pipeline=2", "--pipeline-schedule", file("words", "rank 0: now\n")}, "/words:1:9"},
+      {{"--mesh", "pipeline=2", "--pipeline-schedule", file("stuck", "rank 0: 0B0 0F0\nrank 1: 1F0 1B0\n")},
+       "--pipeline-schedule: "},
+      {{"--mesh", "tensor=2", "--zero", "3"}, "--mesh takes --zero 0 to 2"},
+      {{"--mesh", "data=2,tensor=2", "--zero", "1", "--shard-group", "2"}, "--shard-group does not go with --mesh"},
+      {{"--mesh", "tensor=2", "--precision", "bf16"}, "--mesh needs --precision f32 in this version, not bf16"},
+      {{"--mesh", "tensor=2", "--optimizer", "lamb"}, "--optimizer lamb sees whole tensors"},
+      {{"--mesh", "tensor=2", "--optimizer", "muon"}, "--optimizer muon sees whole tensors"},
+      {{"--mesh", "tensor=2", "--device", "cuda"}, "--model gpt needs --device cpu"},
+  };
+  for (const auto& [words, expected] : refused) {
+    INFO(expected);
+    CHECK_THAT(refusal(with(words)), Contains(expected));
+  }
 }

@@ -144,6 +144,43 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("An array whose shares lie as a parameter's is gathered to the logical one, on every rank") {
+  std::vector<std::string> complaints(6);
+  trireme::testing::run_ranks(6, [&](World& world) {
+    std::string& own = complaints[static_cast<std::size_t>(world.rank())];
+    const Mesh mesh(world.communicator(), {{"tensor", 3}, {"pipeline", 2}});
+    const Training training;
+    MeshGpt<double> model(mesh.axis("tensor"), mesh.axis("pipeline"), options_of(training, mesh));
+    const Gpt<double> dense(training.gpt);
+    for (std::size_t p = 0; p < dense.parameters().size(); ++p) {
+      Values share;  // of every element its place in the logical tensor
+      for (const MeshPlacement& placement : model.placements()) {
+        if (placement.parameter != p) continue;
+        for (const layout::Interval& range : placement.ranges) {
+          for (std::size_t e = range.begin; e < range.end; ++e) share.push_back(static_cast<double>(e));
+        }
+      }
+      Values whole(dense.parameters()[p].value.count);
+      model.gather_logical(p, share, whole);
+      for (std::size_t e = 0; e < whole.size(); ++e) {
+        if (whole[e] != static_cast<double>(e)) {
+          own += dense.parameters()[p].name + " has another element; ";
+          break;
+        }
+      }
+    }
+  });
+  for (const std::string& each : complaints) REQUIRE(each == "");
+  trireme::testing::run_ranks(1, [](World& world) {
+    const Mesh mesh(world.communicator(), {{"pipeline", 1}, {"tensor", 1}});
+    const MeshGpt<double> model(mesh.axis("tensor"), mesh.axis("pipeline"), options_of(Training{}, mesh));
+    Values few(3), more(4);
+    REQUIRE_THROWS_WITH(model.gather_logical(1, few, more),
+                        Catch::Contains("3 elements for 'position_embedding.weight', and its share is 4"));
+    REQUIRE_THROWS_WITH(model.gather_logical(1000, few, few), Catch::Contains("parameter 1000 of a model that has"));
+  });
+}
+
 TEST_CASE("A step without rows has loss 0 and gradients 0, and announces every parameter once") {
   trireme::testing::run_ranks(4, [](World& world) {
     const Mesh mesh(world.communicator(), {{"pipeline", 2}, {"tensor", 2}});

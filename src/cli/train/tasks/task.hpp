@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/tasks/model_shares.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/base/parameter_access.hpp"
 #include "trireme/comm/communicator.hpp"
@@ -9,6 +10,7 @@
 #include "trireme/layout/interval.hpp"
 #include "trireme/layout/reduction_tree.hpp"
 #include "trireme/parallel/data_parallel.hpp"
+#include "trireme/parallel/mesh.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -83,6 +85,10 @@ class Task {
   /// Where values and gradients lie from here on. Then passes and sample() are collective at stage 3.
   virtual void use_access(ParameterAccess&) {}
 
+  /// Of a task made for TaskPlace::mesh: parameters() are shares of a model that the ranks of a replica have together, and passes,
+  /// evaluations and sample() are collective over these. Null: they are whole.
+  virtual ModelShares* shares() { return nullptr; }
+
   /// "mlp 784-512-512-10"; "fashion-mnist train".
   virtual std::string model() const = 0;
   virtual std::string dataset() const = 0;
@@ -133,6 +139,9 @@ struct TaskPlace {
   std::size_t pass_rows = 0;           ///< samples of a pass, but for one that a leaf may have more than another
   std::optional<TaskDevice> device{};  ///< unset: the model computes on the host
   int zero_stage = 0;                  ///< of DataParallelOptions
+  std::size_t most_rows = 0;           ///< samples of a pass at most
+  const Mesh* mesh = nullptr;  ///< of ranks that have the model together; outlives the task; null: each has all of it
+  bool is_first = true;        ///< rank 0 of the world
 };
 
 /// Samples, before there is a world: whatever is wrong with them is said first.

@@ -4,9 +4,9 @@
 #include "cli/train/content_hash.hpp"
 #include "cli/train/seeds.hpp"
 #include "cli/train/tasks/held_out.hpp"
+#include "cli/train/tasks/language_model.hpp"
 #include "cli/train/tasks/model_config.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/data/aligned_buffer.hpp"
 #include "trireme/data/token_file.hpp"
 #include "trireme/models/gpt.hpp"
 
@@ -17,8 +17,6 @@
 
 namespace trireme::cli {
 namespace {
-
-using Model = models::Gpt<float>;
 
 constexpr std::size_t most_tokens = std::size_t{1} << 16;  // the model's tokens are 16 bits
 constexpr std::size_t prompt_tokens = 16;                  // of the text itself, unless another prompt is given
@@ -55,7 +53,7 @@ struct Text {
   std::string name;
 };
 
-models::GptOptions model_options(const TrainOptions& options, const Text& text, bool memory_elsewhere) {
+models::GptOptions model_options(const TrainOptions& options, const Text& text) {
   return {.vocabulary = text.vocabulary,
           .context = options.gpt.context,
           .layers = options.gpt.layers,
@@ -63,8 +61,14 @@ models::GptOptions model_options(const TrainOptions& options, const Text& text, 
           .channels = options.gpt.channels,
           .seed = model_seed(options.seed),
           .recompute = options.gpt.recompute,
-          .dropout = options.dropout,
-          .memory_elsewhere = memory_elsewhere};
+          .dropout = options.dropout};
+}
+
+std::unique_ptr<LanguageModel> make_language_model(const TrainOptions& options, const Text& text,
+                                                   const TaskPlace& place) {
+  const models::GptOptions model = model_options(options, text);
+  if (place.mesh != nullptr) return make_meshed_gpt(model, options.mesh->schedule, place);
+  return make_whole_gpt(model, options.precision == Precision::f32 ? place.zero_stage : 0);
 }
 
 class TextTask final : public Task {
@@ -72,33 +76,26 @@ class TextTask final : public Task {
   TextTask(const TrainOptions& options, const Text& text, const TaskPlace& place)
       : options_(options),
         text_(text),
-        zero_stage_(options.precision == Precision::f32 ? place.zero_stage : 0),
-        model_(model_options(options, text, zero_stage_ >= 2)),
-        parameters_(model_.parameters()),
-        window_(options.gpt.context + 1) {
-    if (zero_stage_ == 2) keep_values();
-  }
+        model_(make_language_model(options, text, place)),
+        window_(options.gpt.context + 1) {}
 
-  const std::vector<Parameter>& parameters() const override {
-    return zero_stage_ >= 2 ? parameters_ : model_.parameters();
-  }
-  std::vector<std::vector<std::string>> units() const override { return model_.units(); }
+  const std::vector<Parameter>& parameters() const override { return model_->parameters(); }
+  std::vector<std::vector<std::string>> units() const override { return model_->units(); }
   void set_initial(std::size_t parameter, std::size_t first, TensorView part) override {
-    model_.set_initial(parameter, first, part);
+    model_->set_initial(parameter, first, part);
   }
-  void use_access(ParameterAccess& access) override {
-    if (zero_stage_ >= 2) model_.use_access(access);
-  }
+  void use_access(ParameterAccess& access) override { model_->use_access(access); }
+  ModelShares* shares() override { return model_->shares(); }
   std::vector<std::string> without_decay() const override { return {"*.bias", "*norm*"}; }
-  void use_gradients(std::span<const Parameter> parameters) override { model_.use_gradients(parameters); }
+  void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
   std::string model() const override {
-    const models::GptOptions& shape = model_.options();
+    const models::GptOptions& shape = model_->options();
     return "gpt of " + std::to_string(shape.layers) + " layers, " + std::to_string(shape.channels) + " channels, " +
            std::to_string(shape.heads) + " heads, context " + std::to_string(shape.context) + ", vocabulary " +
            std::to_string(shape.vocabulary);
   }
   std::string dataset() const override { return text_.name; }
-  std::string config() const override { return text_config(options_, model_.options()); }
+  std::string config() const override { return text_config(options_, model_->options()); }
   std::size_t samples() const override { return static_cast<std::size_t>(text_.file.training_windows()); }
   Measure measure() const override { return Measure::perplexity; }
   void feed(data::DistributedSampler&, int, layout::LeafBlock) override {}
@@ -112,10 +109,7 @@ class TextTask final : public Task {
   }
 
   double pass(const PassPlace& place, PassListener& listener) override {
-    model_.set_place({.step = place.step, .first_row = place.first_row});
-    return model_.forward_backward(
-        tokens_, tokens_.size() / window_.size(), [&](std::size_t parameter) { listener.ready(parameter); },
-        [&] { listener.forward_done(); });
+    return model_->forward_backward(tokens_, tokens_.size() / window_.size(), place, listener);
   }
 
   bool parts_are_one() const override { return !text_.test || text_.file.held_out_windows() == 0; }
@@ -123,7 +117,7 @@ class TextTask final : public Task {
     if (is_of_test(part)) return static_cast<std::size_t>(text_.test->training_windows());
     return static_cast<std::size_t>(text_.file.held_out_windows());
   }
-  std::size_t block() const override { return Model::evaluation_rows; }
+  std::size_t block() const override { return models::Gpt<float>::evaluation_rows; }
 
   void evaluate(Part part, layout::Interval share, EvaluationSums& sums) override {
     for (std::size_t begin = share.begin; begin < share.end; begin += block()) {
@@ -133,21 +127,20 @@ class TextTask final : public Task {
         is_of_test(part) ? text_.test->training_window(w, window_) : text_.file.held_out_window(w, window_);
         tokens_.insert(tokens_.end(), window_.begin(), window_.end());
       }
-      const models::TokenEvaluation found = model_.evaluate(tokens_, end - begin);
+      const models::TokenEvaluation found = model_->evaluate(tokens_, end - begin);
       sums.targets += found.tokens;
       sums.block_losses.push_back(found.loss_sum);
     }
   }
 
-  void evaluate_nothing(std::size_t passes) override {
-    if (zero_stage_ == 3 && passes != 0) model_.evaluate({}, 0, {}, passes);
-  }
+  void evaluate_nothing(std::size_t passes) override { model_->evaluate_nothing(passes); }
 
   /// What follows a prompt, or the first tokens of the part held out.
   std::optional<std::string> sample() override {
     if (options_.gpt.sample_tokens == 0) return std::nullopt;
     std::vector<std::uint16_t> tokens = prompt();
-    const auto written = model_.generate(tokens, options_.gpt.sample_tokens, temperature, options_.seed);
+    const auto written = model_->generate(
+        tokens, {.tokens = options_.gpt.sample_tokens, .temperature = temperature, .seed = options_.seed});
     const std::size_t begin = tokens.size();
     tokens.insert(tokens.end(), written.begin(), written.end());
     std::string text;
@@ -177,28 +170,9 @@ class TextTask final : public Task {
     return {first.begin(), first.end()};
   }
 
-  /// Stage 2: they are whole, and the model has no memory for them.
-  void keep_values() {
-    constexpr std::size_t unit = data::AlignedBuffer<float>::alignment / sizeof(float);
-    const auto padded = [](std::size_t count) { return (count + unit - 1) / unit * unit; };
-    std::size_t total = 0;
-    for (const Parameter& each : parameters_) total += padded(each.value.count);
-    values_ = data::AlignedBuffer<float>(total);
-    std::span<float> rest = values_.span();
-    for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      TensorView& value = parameters_[p].value;
-      value = rest.first(value.count);
-      model_.set_initial(p, 0, value);
-      rest = rest.subspan(padded(value.count));
-    }
-  }
-
   const TrainOptions& options_;
   const Text& text_;
-  int zero_stage_;  ///< as far as the model takes part in it
-  Model model_;
-  data::AlignedBuffer<float> values_;  ///< of stage 2
-  std::vector<Parameter> parameters_;  ///< from stage 2 on
+  std::unique_ptr<LanguageModel> model_;
   std::vector<std::uint32_t> window_;
   std::vector<std::uint16_t> tokens_;
 };
@@ -250,7 +224,11 @@ class TextData final : public TrainingData {
     return std::to_string(text_.file.tokens()) + " tokens below " + std::to_string(text_.vocabulary) + ", " +
            std::to_string(text_.test ? text_.test->tokens() : 0) + " of a test set, " + hash.text();
   }
-  std::vector<Parameter> shapes() const override { return Model(model_options(options_, text_, true)).parameters(); }
+  std::vector<Parameter> shapes() const override {
+    models::GptOptions options = model_options(options_, text_);
+    options.memory_elsewhere = true;
+    return models::Gpt<float>(options).parameters();
+  }
   std::unique_ptr<Task> make_task(const TaskPlace& place) const override {
     return std::make_unique<TextTask>(options_, text_, place);
   }
