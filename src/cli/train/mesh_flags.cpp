@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::array<const char*, 3> axis_names{"data", "pipeline", "tensor"};
 constexpr int interleaved_chunks = 2;  // stages of each rank, where a name says no more
-constexpr int most_micro_batches = 1 << 20;
+constexpr int most_micro_batches = 1 << 16;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 

@@ -356,6 +356,7 @@ ApplyOutcome Trainer::update(Step& step) {
 
 /// By the norm of the whole model's gradient, of which apply() would see a share.
 void Trainer::clip(Step& step) {
+  const telemetry::ScopedSpan span(trace_, steps_track_, "clip norm");
   ModelShares::Parts parts;
   if (ownership_.of_state())
     parts = {.owned = [this](std::size_t p) { return data_parallel_.owned(p); }, .replicas = communicator_};

@@ -51,6 +51,7 @@ const std::vector<Words>& settings() {
                                       {"--dataset", "tokens:t"},
                                       {"--dataset", "csv:t"},
                                       {"--dataset", "synthetic:blobs"},
+                                      {"--dataset", "text:t", "--mesh", "pipeline=2"},
                                       {"--lr-schedule", "polynomial"},
                                       {"--checkpoint-dir", "d"}};
   return all;

@@ -55,6 +55,20 @@ TEST_CASE("The platform's hyperparameters say what flags say, whichever of - and
   CHECK(settings_of(told) == settings_of(*typed));
 }
 
+TEST_CASE("A mesh can be a hyperparameter, in either form of its names, and its refusal says so") {
+  const TrainOptions told = trained({{"dataset", "\"text:t\""},
+                                     {"mesh", "\"data=2,pipeline=2\""},
+                                     {"pipeline_schedule", "\"zb-h1\""},
+                                     {"micro-batches", "6"},
+                                     {"zero", "1"}});
+  const auto typed = parse_train_options({"--dataset=text:t", "--mesh", "data=2,pipeline=2", "--pipeline-schedule",
+                                          "zb-h1", "--micro-batches=6", "--zero=1"});
+  REQUIRE(typed);
+  CHECK(settings_of(told) == settings_of(*typed));
+  CHECK_THAT(refusal_to({{"dataset", "\"text:t\""}, {"mesh", "\"model=2\""}}),
+             Contains("--mesh: axis 'model'") && Contains("(the platform's hyperparameter 'mesh' says so)"));
+}
+
 TEST_CASE("What is typed stands above the platform's hyperparameters") {
   const TrainOptions options =
       trained({{"epochs", "3"}, {"nesterov", "true"}, {"seed", "4"}}, {"--epochs", "5", "--nesterov=false"});
