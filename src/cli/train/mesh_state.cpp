@@ -4,9 +4,6 @@
 #include "cli/train/training_position.hpp"
 #include "trireme/base/error.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <string_view>
 #include <utility>
 
 namespace trireme::cli {
@@ -15,31 +12,12 @@ namespace {
 using checkpoint::StateReader;
 using checkpoint::StateWriter;
 
-const Parameter* local_of(const LogicalPieces& pieces, const std::vector<Parameter>& local, std::size_t parameter) {
-  const auto place = pieces.shares().local(parameter);
-  return place ? &local[*place] : nullptr;
-}
-
-std::span<const float> floats_of(const ConstTensorView& view) {
-  return {static_cast<const float*>(view.data), view.count};
-}
-
 std::span<const float> floats_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
-std::vector<std::int64_t> flat_shape(std::size_t count) { return {static_cast<std::int64_t>(count)}; }
-
-/// A tensor of the checkpoint that has this many elements there, into this rank's piece.
-std::vector<float> read_piece(StateReader& reader, const LogicalPieces& pieces, const std::string& name,
-                              std::size_t count) {
-  if (const auto* saved = reader.find(name); saved != nullptr && saved->count != count) {
-    fail(ErrorCode::invalid_argument, "tensor '" + name + "' has " + std::to_string(saved->count) +
-                                          " elements in the checkpoint, " + std::to_string(count) + " here");
-  }
-  std::vector<float> piece(pieces.own(count).size());
-  reader.into(name, pieces.own(count).begin, TensorView(std::span(piece)));
-  return piece;  // moved: its elements stay where they are
+std::span<const float> floats_of(const ConstTensorView& view) {
+  return {static_cast<const float*>(view.data), view.count};
 }
 
 }  // namespace
@@ -48,7 +26,7 @@ void MeshParameterState::save(StateWriter& writer) const {
   kept_.clear();
   const std::vector<Parameter>& whole = pieces_.shares().whole();
   for (std::size_t p = 0; p < whole.size(); ++p) {
-    const Parameter* const own = local_of(pieces_, local_, p);
+    const Parameter* const own = pieces_.local(local_, p);
     const std::size_t count = whole[p].value.count;
     kept_.push_back(pieces_.cut(p, own == nullptr ? std::span<const float>() : floats_of(own->value), count));
     writer.shard(whole[p].name, whole[p].shape, pieces_.own(count).begin, ConstTensorView(std::span(kept_.back())));
@@ -64,7 +42,7 @@ void MeshParameterState::restore(StateReader& reader) {
                                           ": it is another model's");
   }
   for (const Parameter& each : whole) {
-    kept_.push_back(read_piece(reader, pieces_, each.name, each.value.count));
+    kept_.push_back(pieces_.read(reader, each.name, each.value.count));
     if (reader.find(each.name)->shape != each.shape)
       fail(ErrorCode::invalid_argument, "'" + each.name + "' has another shape in the checkpoint than here");
   }
@@ -73,116 +51,10 @@ void MeshParameterState::restore(StateReader& reader) {
 void MeshParameterState::restored() {
   const std::vector<Parameter>& whole = pieces_.shares().whole();
   for (std::size_t p = 0; p < whole.size(); ++p) {
-    const Parameter* const own = local_of(pieces_, local_, p);
+    const Parameter* const own = pieces_.local(local_, p);
     pieces_.spread(p, kept_[p], whole[p].value.count, own == nullptr ? std::span<float>() : own->value.as<float>());
   }
   kept_.clear();
-}
-
-TensorShape MeshOptimizerState::shape_of(const Parameter& parameter) const {
-  return optimizer_.shape_for(parameter.name, TensorShape::of(parameter.shape));
-}
-
-/// All of this rank's share of a state tensor, of `count` elements, of which replicas may have a part each.
-std::vector<float> MeshOptimizerState::share(const Optimizer::SavedState& saved, std::size_t state,
-                                             std::size_t count) const {
-  const std::span<const float> part = floats_of(saved.tensors[state].second);
-  if (!sharing_.replicas || sharing_.replicas->size() == 1) return {part.begin(), part.end()};
-  const std::uint64_t first = part.size() == count ? 0 : saved.first;
-  std::vector<std::byte> mine(sizeof first + part.size_bytes());
-  std::memcpy(mine.data(), &first, sizeof first);
-  if (!part.empty()) std::memcpy(mine.data() + sizeof first, part.data(), part.size_bytes());
-  std::vector<float> all(count);
-  for (const auto& theirs : sharing_.replicas->all_gather_bytes(mine, {.label = "optimizer state"})) {
-    std::uint64_t begin = 0;
-    std::memcpy(&begin, theirs.data(), sizeof begin);
-    const std::size_t bytes = theirs.size() - sizeof begin;
-    if (bytes != 0) std::memcpy(all.data() + begin, theirs.data() + sizeof begin, bytes);
-  }
-  return all;
-}
-
-void MeshOptimizerState::save(StateWriter& writer) const {
-  kept_.clear();
-  writer.value("name", std::string(optimizer_.name()));
-  if (optimizer_.states().empty()) return;  // on all ranks alike: every step updates all parameters
-  const std::uint64_t steps = optimizer_.states().begin()->second.steps;
-  const std::vector<Parameter>& whole = pieces_.shares().whole();
-  for (std::size_t p = 0; p < whole.size(); ++p) {
-    const std::string& name = whole[p].name;
-    const TensorShape shape = shape_of(whole[p]);
-    writer.value(name + "/steps", steps);
-    writer.value(name + "/dtype", std::string(name_of(DType::f32)));
-    writer.value(name + "/rows", std::uint64_t{shape.rows});
-    writer.value(name + "/columns", std::uint64_t{shape.columns});
-    const Parameter* const own = local_of(pieces_, local_, p);
-    std::optional<Optimizer::SavedState> saved;
-    if (own != nullptr) saved = optimizer_.saved(name);
-    for (std::size_t i = 0; i < optimizer_.state_names().size(); ++i) {
-      const std::size_t count = optimizer_.state_count(i, shape);
-      const std::vector<float> mine =
-          saved ? share(*saved, i, optimizer_.state_count(i, shape_of(*own))) : std::vector<float>();
-      kept_.push_back(pieces_.cut(p, mine, count));
-      writer.shard(name + "/" + optimizer_.state_names()[i], flat_shape(count), pieces_.own(count).begin,
-                   ConstTensorView(std::span(kept_.back())));
-    }
-  }
-}
-
-void MeshOptimizerState::restore(StateReader& reader) {
-  optimizer_.forget();
-  incoming_.clear();
-  if (const std::string name = reader.text("name"); name != optimizer_.name()) {
-    fail(ErrorCode::invalid_argument, "the checkpoint has the state of the optimizer '" + name + "'; this is '" +
-                                          std::string(optimizer_.name()) + "'");
-  }
-  const std::vector<Parameter>& whole = pieces_.shares().whole();
-  for (std::size_t p = 0; p < whole.size(); ++p) {
-    const std::string& name = whole[p].name;
-    if (!reader.find_value(name + "/steps")) continue;
-    const TensorShape shape = shape_of(whole[p]);
-    if (reader.whole(name + "/rows") != shape.rows || reader.whole(name + "/columns") != shape.columns ||
-        reader.text(name + "/dtype") != name_of(DType::f32)) {
-      fail(ErrorCode::invalid_argument,
-           "the optimizer's state of '" + name + "' is of another shape or dtype in the checkpoint than here");
-    }
-    const Parameter* const own = local_of(pieces_, local_, p);
-    std::vector<std::pair<std::string, TensorView>> room;
-    Optimizer::SavedState saved{.steps = reader.whole(name + "/steps"), .dtype = DType::f32, .tensors{}};
-    if (own != nullptr) {
-      saved.shape = shape_of(*own);
-      const layout::Interval part =
-          sharing_.owned ? sharing_.owned(*pieces_.shares().local(p)) : layout::Interval{0, own->value.count};
-      saved.first = part.size() == 0 ? 0 : part.begin;
-      saved.count = part.size();
-      room = optimizer_.make_room(name, saved);
-    }
-    for (std::size_t i = 0; i < optimizer_.state_names().size(); ++i) {
-      const std::size_t count = optimizer_.state_count(i, shape);
-      incoming_.push_back({.parameter = p,
-                           .count = count,
-                           .local_count = own == nullptr ? 0 : optimizer_.state_count(i, saved.shape),
-                           .piece = read_piece(reader, pieces_, name + "/" + optimizer_.state_names()[i], count),
-                           .first = saved.first,
-                           .to = own == nullptr ? TensorView() : room[i].second});
-    }
-  }
-  if (const std::size_t saved = reader.tensors().size(); saved != incoming_.size()) {
-    fail(ErrorCode::invalid_argument, "the checkpoint has " + std::to_string(saved) + " tensors of the optimizer '" +
-                                          std::string(optimizer_.name()) + "', which with these settings keeps " +
-                                          std::to_string(incoming_.size()));
-  }
-}
-
-void MeshOptimizerState::restored() {
-  for (const Incoming& each : incoming_) {
-    std::vector<float> mine(each.local_count);
-    pieces_.spread(each.parameter, each.piece, each.count, mine);
-    if (each.to.count == 0) continue;
-    const std::size_t first = each.to.count == each.local_count ? 0 : each.first;
-    std::copy_n(mine.begin() + static_cast<std::ptrdiff_t>(first), each.to.count, static_cast<float*>(each.to.data));
-  }
-  incoming_.clear();
 }
 
 void MeshAverageState::save(StateWriter& writer) const {
@@ -192,10 +64,11 @@ void MeshAverageState::save(StateWriter& writer) const {
   const std::vector<Parameter>& whole = pieces_.shares().whole();
   for (std::size_t p = 0; p < whole.size(); ++p) {
     const std::size_t count = whole[p].value.count;
-    const bool is_here = local_of(pieces_, local_, p) != nullptr;
+    const bool is_here = pieces_.local(local_, p) != nullptr;
     kept_.push_back(
         pieces_.cut(p, is_here ? floats_of(average_.average(whole[p].name)) : std::span<const float>(), count));
-    writer.shard(whole[p].name, flat_shape(count), pieces_.own(count).begin, ConstTensorView(std::span(kept_.back())));
+    writer.shard(whole[p].name, LogicalPieces::flat(count), pieces_.own(count).begin,
+                 ConstTensorView(std::span(kept_.back())));
   }
 }
 
@@ -204,7 +77,7 @@ void MeshAverageState::restore(StateReader& reader) {
   incoming_updates_ = reader.whole("updates");
   if (incoming_updates_ == 0) return;
   for (const Parameter& each : pieces_.shares().whole())
-    kept_.push_back(read_piece(reader, pieces_, each.name, each.value.count));
+    kept_.push_back(pieces_.read(reader, each.name, each.value.count));
 }
 
 void MeshAverageState::restored() {
@@ -213,7 +86,7 @@ void MeshAverageState::restored() {
   shares.reserve(kept_.size());
   for (std::size_t p = 0; p < kept_.size(); ++p) {
     const Parameter& whole = pieces_.shares().whole()[p];
-    const Parameter* const own = local_of(pieces_, local_, p);
+    const Parameter* const own = pieces_.local(local_, p);
     shares.emplace_back(own == nullptr ? 0 : own->value.count);
     pieces_.spread(p, kept_[p], whole.value.count, shares.back());
     if (own != nullptr) averages.emplace_back(whole.name, ConstTensorView(std::span(std::as_const(shares.back()))));
@@ -232,7 +105,7 @@ void MeshSelectionState::save(StateWriter& writer) const {
     const auto place = pieces_.shares().local(p);
     kept_.push_back(pieces_.cut(p, place ? floats_of(selection_.values()[*place]) : std::span<const float>(), count));
     const ConstTensorView bytes(kept_.back().data(), kept_.back().size() * sizeof(float), DType::u8);
-    writer.shard("values/" + std::to_string(p), flat_shape(count * sizeof(float)),
+    writer.shard("values/" + std::to_string(p), LogicalPieces::flat(count * sizeof(float)),
                  pieces_.own(count).begin * sizeof(float), bytes);
   }
 }

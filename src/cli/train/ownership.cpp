@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/ownership.hpp"
 
+#include "cli/train/mesh_optimizer_state.hpp"
 #include "cli/train/mesh_state.hpp"
 
 #include <algorithm>

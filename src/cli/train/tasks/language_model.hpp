@@ -4,6 +4,7 @@
 #include "cli/train/tasks/model_shares.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "trireme/models/gpt.hpp"
+#include "trireme/pipeline/schedule.hpp"
 
 #include <cstddef>
 #include <cstdint>
