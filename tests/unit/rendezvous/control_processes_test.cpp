@@ -40,7 +40,7 @@ struct Rest {
   }
   static Server::Options slow() {
     Server::Options options = options_for(3);
-    options.collection = std::chrono::milliseconds(300);  // time to answer, also on a busy machine
+    options.collection = std::chrono::milliseconds(1000);  // time to answer, also on a busy machine
     return options;
   }
   std::unique_ptr<Server> server;

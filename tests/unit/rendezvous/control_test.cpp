@@ -35,7 +35,7 @@ Open open_world(const std::string& kind, int world_size,
 }  // namespace
 
 TEST_CASE("All ranks hear the same verdict, once") {
-  Open open = open_world(GENERATE("in process", "tcp"), 3, std::chrono::milliseconds(300));
+  Open open = open_world(GENERATE("in process", "tcp"), 3, std::chrono::milliseconds(1000));
   std::deque<Ear> ears;
   for (int rank = 0; rank < 3; ++rank) ears.emplace_back(rank == 2 ? idle(16) : waiting(17, {(rank + 1) % 3}));
   std::vector<std::unique_ptr<ControlChannel>> channels;
@@ -150,7 +150,7 @@ TEST_CASE("A listener may report and leave from within a call") {
     std::unique_ptr<ControlChannel>* channel = nullptr;
     Ear inner;
   };
-  Open open = open_world(GENERATE("in process", "tcp"), 2, std::chrono::milliseconds(300));
+  Open open = open_world(GENERATE("in process", "tcp"), 2, std::chrono::milliseconds(1000));
   Eager eager;
   Ear other(waiting(2, {0}));
   std::unique_ptr<ControlChannel> channel;

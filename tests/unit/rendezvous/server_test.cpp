@@ -100,7 +100,7 @@ TEST_CASE("A member that stops speaking the protocol is dropped; on a control ch
 
 TEST_CASE("Nobody answers for another rank") {
   Server::Options options = options_for(3);
-  options.collection = std::chrono::milliseconds(300);
+  options.collection = std::chrono::milliseconds(1000);
   auto server = Server::start(options);
   Ear ear(waiting(4, {2}));
   auto channel = connect_control(rank_of(server->address(), 0), ear, soon());
@@ -237,7 +237,7 @@ TEST_CASE("A rank that ended well without joining is named to those who came, wh
 
 TEST_CASE("A rank that ended well without leaving is named as such, once its connection has ended") {
   Server::Options options = options_for(2);
-  options.collection = std::chrono::milliseconds(500);
+  options.collection = std::chrono::milliseconds(1000);
   auto server = Server::start(options);
   Ear ear;
   auto stayer = connect_control(rank_of(server->address(), 0), ear, soon());
