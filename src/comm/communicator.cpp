@@ -39,6 +39,7 @@ std::shared_ptr<device::Runtime> Communicator::device_runtime() const {
   return device() ? group_->context()->options().devices.runtime : nullptr;
 }
 void Communicator::progress() { group_->context()->progress_once(); }
+void Communicator::abort(const Error& cause) noexcept { group_->context()->abort(cause); }
 std::uint64_t Communicator::payload_bytes_sent() const {
   const auto& context = group_->context();
   context->lock();  // the progress thread counts

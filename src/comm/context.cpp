@@ -311,6 +311,26 @@ void Context::raise(const rendezvous::Cause& cause, const Operation* operation) 
   failure_.raise(cause, control_.get());
 }
 
+void Context::abort(const Error& cause) noexcept {
+  if (options_.world_size == 1) return;
+  // A timeout is nobody's fault until the ranks have been asked whom they wait for; here it is known.
+  const bool is_own = cause.code != ErrorCode::none && cause.code != ErrorCode::timeout;
+  lock();
+  raise({.code = is_own ? cause.code : ErrorCode::system,
+         .epoch = options_.epoch,
+         .member = options_.rank,
+         .member_host = host_of(options_.rank),
+         .message = "rank " + std::to_string(options_.rank) + " (" + host_of(options_.rank) + "): " + cause.message});
+  unlock();
+  while (!failure_.aborted()) {
+    lock();
+    failure_.settle_if_overdue();
+    unlock();
+    progress_once();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the verdict is brought by another thread
+  }
+}
+
 void Context::publish_status(bool with_peers, const Operation* driven) noexcept {
   if (failure_.pending()) return;  // whoever asks now, asks about that
   // The oldest operation of the communicator that is stuck longest tells most; with none active, the last one.

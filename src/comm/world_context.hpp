@@ -71,6 +71,8 @@ class Context final : public rendezvous::ControlListener,
   }
   /// `cause` of `operation` (null: of none) has ended this world, as far as this rank can see.
   void raise(const rendezvous::Cause& cause, const Operation* operation = nullptr);
+  /// As Communicator::abort. Not under the lock.
+  void abort(const Error& cause) noexcept;
   /// What the coordinator will be told when it asks; `with_peers`: for whom it waits too. `driven`: what a caller waits
   /// for; without it the oldest operation.
   void publish_status(bool with_peers, const Operation* driven = nullptr) noexcept;

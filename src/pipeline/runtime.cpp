@@ -169,14 +169,20 @@ struct Runtime::State {
       send(planned.outgoing, planned.action.kind == ActionKind::forward ? planned.output : planned.input_gradient);
   }
 
-  /// The world ends, and with it what the others wait for.
+  /// Inside a handler: the world ends with what was caught, and with it what the others wait for.
   void abort(const Action& at_action) noexcept {
-    if (communicator.size() == 1) return;
+    Error cause;
     try {
-      const std::string label = to_string(at_action) + " failed";
-      communicator.barrier({.deadline = std::chrono::milliseconds(1), .label = label});
-    } catch (const std::exception&) {  // as intended: nobody comes
+      throw;
+    } catch (const Exception& exception) {
+      cause = exception.error();
+    } catch (const std::exception& exception) {
+      cause.message = exception.what();
+    } catch (...) {
+      cause.message = "an exception of an unknown type";
     }
+    cause.message = "pipeline action " + to_string(at_action) + " failed: " + cause.message;
+    communicator.abort(cause);
   }
 
   Communicator communicator;

@@ -354,3 +354,32 @@ TEST_CASE("an asynchronous operation reports its failure through wait and error"
   });
   REQUIRE(right == 2);
 }
+
+TEST_CASE("a rank that aborts ends the waits and calls of all ranks, with its words") {
+  if (!testing::among_threads(one_failure)) return;
+  const auto transport = GENERATE(as<std::string>{}, "mem", "shm", "tcp");
+  const auto thrown = run_ranks_collecting(
+      3,
+      [&](World& world) {
+        Communicator all = world.communicator();
+        Communicator pair = *all.split(world.rank() == 2 ? 1 : 0, world.rank());
+        if (world.rank() == 2) {
+          pair.abort({.code = ErrorCode::device, .message = "the layer is broken"});  // of this rank alone
+          all.barrier();
+        } else if (world.rank() == 1) {
+          pair.barrier();  // rank 0 does not come
+        } else {
+          all.barrier();
+        }
+      },
+      over(transport));
+  for (const auto& each : thrown) {
+    const auto error = error_of(each);
+    REQUIRE(error);
+    INFO(error->message);
+    CHECK(error->code == ErrorCode::device);
+    CHECK(has(error->message, "rank 2"));
+    CHECK(has(error->message, "the layer is broken"));
+    CHECK(error->peer_rank == 2);
+  }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/error.hpp"
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/base/work.hpp"
 #include "trireme/comm/call_options.hpp"
@@ -255,6 +256,13 @@ class Communicator {
 
   /// Moves what can move, without blocking: for loops that compute while operations are under way.
   void progress();
+
+  /// Ends the world of this communicator for a failure outside of its operations, for which the others would wait in vain: every
+  /// wait and every later call of every rank fails with code and message of `cause`, this rank being named as the one at fault.
+  /// Ranks that fail at once agree on one of their causes. Returns when the world has ended here, without waiting for other ranks
+  /// longer than for their verdict. Of a world that has ended before, or of one rank, which nobody waits for, nothing.
+  /// Threads: any.
+  void abort(const Error& cause) noexcept;
 
   /// The last operations, oldest first, as JSON: {"rank", "communicator", "operations": [{"sequence", …}]}.
   std::string flight_recorder_json() const;

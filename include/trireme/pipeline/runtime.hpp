@@ -50,8 +50,9 @@ class Runtime {
   ~Runtime();
 
   /// One step: every action of this rank. Returns when they are done and what it sent is on its way out of its buffers.
-  /// Errors: of messages, as Communicator; what a stage throws, after the world has been aborted, since the others would
-  ///         wait for this rank until their deadline.
+  /// Errors: of messages, as Communicator; what a stage throws, after the world has been aborted with it (Communicator::abort),
+  ///         since the others would wait for this rank until their deadline: they fail with its code and message, and with
+  ///         the action in which it failed.
   void run();
 
   const ScheduleFacts& facts() const;

@@ -12,9 +12,12 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace trireme;
@@ -204,8 +207,72 @@ TEST_CASE("a stage that throws ends the step on all ranks long before a deadline
   for (const int other : {0, 2}) {
     INFO(errors[static_cast<std::size_t>(other)].message << " '" << errors[static_cast<std::size_t>(other)].label
                                                          << "'");
-    CHECK(errors[static_cast<std::size_t>(other)].code == ErrorCode::timeout);
+    CHECK(errors[static_cast<std::size_t>(other)].code == ErrorCode::device);
+    CHECK(testing::has(errors[static_cast<std::size_t>(other)].message,
+                       "pipeline action 1F3 failed: this stage is broken"));
+    CHECK(errors[static_cast<std::size_t>(other)].peer_rank == 1);
   }
+}
+
+TEST_CASE("stages that throw at the same moment all end the world, with one cause for all ranks") {
+  const Chain chain(3, 2);
+  std::atomic<int> here{0};
+  std::array<Error, 3> own, agreed;
+  testing::run_ranks(3, [&](World& world) {
+    /// Throws in its first forward, when every rank is there.
+    class Together : public ChainStage {
+     public:
+      Together(const Chain& chain, int stage, std::atomic<int>& here) : ChainStage(chain, stage, 1), here_(here) {}
+      void forward(MicroBatch, ConstTensorView, TensorView) override {
+        here_.fetch_add(1);
+        while (here_.load() < 3) std::this_thread::yield();
+        fail(ErrorCode::corrupt, "all are broken");
+      }
+
+     private:
+      std::atomic<int>& here_;
+    };
+    // A pipeline of one each: nobody's first forward waits for another.
+    Communicator alone = *world.communicator().split(world.rank(), 0);
+    Together stage(chain, world.rank(), here);
+    const std::array<Stage*, 1> stages{&stage};
+    Runtime runtime(alone, one_forward_one_backward(1, 1), stages, {});
+    const auto rank = static_cast<std::size_t>(world.rank());
+    try {
+      runtime.run();
+    } catch (const Exception& exception) {
+      own[rank] = exception.error();
+    }
+    agreed[rank] = world.failure().value_or(Error{});
+    try {
+      world.communicator().barrier();
+      agreed[rank] = {};
+    } catch (const Exception&) {  // as every later call
+    }
+  });
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    INFO(agreed[rank].message);
+    CHECK(own[rank].message == "all are broken");
+    CHECK(agreed[rank].code == ErrorCode::corrupt);
+    CHECK(testing::has(agreed[rank].message, "pipeline action 0F0 failed: all are broken"));
+    CHECK(agreed[rank].message == agreed[0].message);
+  }
+}
+
+TEST_CASE("a stage that throws on a pipeline axis of one ends the waits of other axes") {
+  const Chain chain(1, 2);
+  const auto errors = errors_of(2, [&](World& world) {
+    Communicator alone = *world.communicator().split(world.rank(), 0);
+    FailingStage stage(chain, 0, 1, 0);
+    const std::array<Stage*, 1> stages{&stage};
+    Runtime runtime(alone, one_forward_one_backward(1, 1), stages, {});
+    if (world.rank() == 1) return world.communicator().barrier({.deadline = std::chrono::seconds(30)});
+    runtime.run();
+  });
+  CHECK(errors[0].message == "this stage is broken");
+  CHECK(errors[1].code == ErrorCode::device);
+  CHECK(testing::has(errors[1].message, "rank 0"));
+  CHECK(testing::has(errors[1].message, "pipeline action 0F0 failed: this stage is broken"));
 }
 
 TEST_CASE("a rank that leaves is named, with the stage and micro-batch that were waited for") {
