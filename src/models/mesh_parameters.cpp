@@ -63,6 +63,8 @@ MeshParameters<T>::MeshParameters(const tensor_parallel::Axis& axis, const GptOp
     }
     const TensorView nowhere_yet(nullptr, count, dtype_of<T>);
     list_.push_back({dense[p].name, shape, nowhere_yet, nowhere_yet});
+    if (!placement.whole && axis.size() > 1) list_.back().logical_shape = dense[p].shape;
+    list_.back().stays = true;
     placements_.push_back(std::move(placement));
     total += padded(count);
     greatest = std::max(greatest, previous + padded(count));  // a weight and the bias behind it

@@ -40,7 +40,21 @@ void add_up(std::span<const double> block_sums, std::span<double> totals) {
 
 }  // namespace
 
-Optimizer::States::value_type& Optimizer::entry_for(const TensorUpdate& update, bool exchanges) {
+void Optimizer::check_share(std::string_view parameter, bool completes) const {
+  if (scope() == UpdateScope::elements || (scope() == UpdateScope::sums && completes)) return;
+  const std::string share = std::string(name()) + ": parameter '" + std::string(parameter) +
+                            "' is this rank's share of a tensor that lies on several ranks, and this rule ";
+  fail(
+      ErrorCode::unsupported,
+      share +
+          (scope() == UpdateScope::sums
+               ? "needs norms of the whole: set DataParallelOptions::tensor_axis, over which they are completed"
+               : "sees whole tensors: use one that does not (lamb, lars, adamw, ...), or a mesh without a tensor axis"));
+}
+
+Optimizer::States::value_type& Optimizer::entry_for(const TensorUpdate& update, const SumsExchange* exchange) {
+  const bool exchanges = exchange != nullptr && scope() == UpdateScope::sums;
+  if (update.is_share) check_share(update.parameter, exchanges && exchange->completes_shares());
   const TensorView& value = update.value;
   const auto where = [&] { return std::string(name()) + ": parameter '" + std::string(update.parameter) + "'"; };
   if (value.dtype != DType::f32 && value.dtype != DType::f64 && !has_master(value.dtype)) {
@@ -76,6 +90,7 @@ Optimizer::States::value_type& Optimizer::entry_for(const TensorUpdate& update, 
   const auto known = states_.find(update.parameter);
   if (known == states_.end()) {
     State state = make_state(form, on_device);
+    state.is_blank = true;
     if (state.master && !on_device && !state.extent)
       kernels::cast(state.master->data, state.master->dtype, value.data, value.dtype, value.count);
     return *states_.emplace(std::string(update.parameter), std::move(state)).first;
@@ -115,6 +130,25 @@ SpanUpdate Optimizer::counted_span(State& state, const TensorUpdate& update, dou
           .shape = state.shape};
 }
 
+std::vector<std::string> Optimizer::make_states(std::span<const TensorUpdate> updates, SumsExchange* exchange) {
+  const kernels::FloatEnvironment environment;
+  settle();
+  refuse_half_done();
+  std::vector<std::string> made;
+  try {
+    for (const TensorUpdate& each : updates) {
+      if (each.value.count != 0 && on_a_device(each.value.device)) continue;
+      const std::size_t before = states_.size();
+      entry_for(each, exchange);
+      if (states_.size() != before) made.emplace_back(each.parameter);
+    }
+  } catch (...) {
+    for (const std::string& each : made) states_.erase(states_.find(each));
+    throw;
+  }
+  return made;
+}
+
 void Optimizer::apply(std::span<const TensorUpdate> updates, double gradient_scale, double clip_value,
                       SumsExchange* exchange) {
   apply_all(updates, gradient_scale, nullptr, clip_value, exchange);
@@ -152,26 +186,30 @@ void Optimizer::apply_all(std::span<const TensorUpdate> updates, double gradient
   const bool exchanges = exchange != nullptr && scope() == UpdateScope::sums;
   // All are looked at before the first is touched; a refusal takes the states of the fresh ones back.
   std::vector<std::string_view> fresh;
+  const auto take_back = [&] {
+    for (const std::string_view each : fresh) {
+      if (const auto found = states_.find(each); found != states_.end()) states_.erase(found);
+    }
+  };
   try {
     std::size_t blocks = 0;
     bool on_device = false;
     for (const TensorUpdate& each : updates) {
-      const std::size_t before = states_.size();
-      host.entries.push_back(&entry_for(each, exchanges));
-      if (states_.size() != before) fresh.push_back(each.parameter);
+      host.entries.push_back(&entry_for(each, exchange));
+      if (host.entries.back()->second.is_blank) fresh.push_back(each.parameter);
       on_device = on_device || (each.value.count != 0 && on_a_device(each.value.device));
       blocks += blocks_of(each.value.count);
     }
     if (on_device && scope() == UpdateScope::sums && !exchanges) on_device_->sums(blocks * sums() + updates.size());
   } catch (...) {
     if (on_device_ && !fresh.empty()) on_device_->finish();
-    for (const std::string_view each : fresh) states_.erase(states_.find(each));
+    take_back();
     throw;
   }
   host.has_moved = false;
   std::size_t counted = 0;
   try {
-    give_and_update(updates, fresh, gradient_scale, device_scale, clip_value, exchanges ? exchange : nullptr, counted);
+    give_and_update(updates, gradient_scale, device_scale, clip_value, exchanges ? exchange : nullptr, counted);
   } catch (const std::exception& failure) {
     if (host.has_moved) {
       host.half_done = failure.what();
@@ -183,21 +221,19 @@ void Optimizer::apply_all(std::span<const TensorUpdate> updates, double gradient
       on_device_->clear();
     }
     for (std::size_t i = 0; i < counted; ++i) --host.entries[i]->second.steps;
-    for (const std::string_view each : fresh) states_.erase(states_.find(each));
+    take_back();
     throw;
   }
 }
 
-void Optimizer::give_and_update(std::span<const TensorUpdate> updates, std::span<const std::string_view> fresh,
-                                double gradient_scale, const void* device_scale, double clip_value,
-                                SumsExchange* exchange, std::size_t& counted) {
+void Optimizer::give_and_update(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
+                                double clip_value, SumsExchange* exchange, std::size_t& counted) {
   optim::HostWork& host = *host_;
   const bool exchanges = exchange != nullptr;
   if (on_device_) on_device_->clear();
-  for (std::size_t i = 0, next_fresh = 0; i < updates.size(); ++i) {
+  for (std::size_t i = 0; i < updates.size(); ++i) {
     State& state = host.entries[i]->second;
-    const bool is_fresh = next_fresh < fresh.size() && fresh[next_fresh] == updates[i].parameter;
-    if (is_fresh) ++next_fresh;
+    const bool is_fresh = std::exchange(state.is_blank, false);
     const SpanUpdate span = counted_span(state, updates[i], gradient_scale, clip_value);
     ++counted;
     const bool far = span.gradient.count != 0 && on_a_device(span.gradient.device);
@@ -219,6 +255,7 @@ void Optimizer::give_and_update(std::span<const TensorUpdate> updates, std::span
                            .rates = rates_of_group(*state.group),
                            .extent = state.extent.get(),
                            .is_fresh = is_fresh,
+                           .is_share = updates[i].is_share,
                            .first = state.first});
     }
   }
@@ -259,10 +296,8 @@ void Optimizer::update_by_sums(SumsExchange* exchange) {
       measure(piece, job.rates, block_sums.subspan(at, blocks_of(piece.value.count) * sums()));
     });
   };
-  const auto update_with = [&](HostJob& job, std::span<const double> block_sums) {
-    std::array<double, most_sums> totals{};
-    job.span.totals = std::span<const double>(totals).first(sums());
-    add_up(block_sums, std::span(totals).first(sums()));
+  const auto update_with = [&](HostJob& job, std::span<const double> totals) {
+    job.span.totals = totals;
     host.for_pieces(job, on_device_.get(), true,
                     [&](const SpanUpdate& piece, std::size_t) { update(piece, job.rates); });
   };
@@ -274,7 +309,9 @@ void Optimizer::update_by_sums(SumsExchange* exchange) {
     for (HostJob& job : host.jobs) {
       const std::span<double> block_sums = room(blocks_of(job.span.value.count));
       measure_into(job, block_sums);
-      update_with(job, block_sums);
+      std::array<double, most_sums> totals{};
+      add_up(block_sums, std::span(totals).first(sums()));
+      update_with(job, std::span<const double>(totals).first(sums()));
     }
     return;
   }
@@ -289,10 +326,23 @@ void Optimizer::update_by_sums(SumsExchange* exchange) {
     at += blocks_of(job.span.shape.count()) * sums();
   }
   if (blocks != 0) exchange->sum(all);
-  for (std::size_t at = 0; HostJob & job : host.jobs) {
-    const std::size_t size = blocks_of(job.span.shape.count()) * sums();
-    update_with(job, all.subspan(at, size));
+  host.totals.assign(host.jobs.size() * sums(), 0.0);
+  host.share_totals.clear();
+  const auto totals_of = [&](std::size_t i) { return std::span(host.totals).subspan(i * sums(), sums()); };
+  for (std::size_t i = 0, at = 0; i < host.jobs.size(); ++i) {
+    const std::size_t size = blocks_of(host.jobs[i].span.shape.count()) * sums();
+    add_up(all.subspan(at, size), totals_of(i));
     at += size;
+    if (host.jobs[i].is_share)
+      host.share_totals.insert(host.share_totals.end(), totals_of(i).begin(), totals_of(i).end());
+  }
+  if (!host.share_totals.empty()) exchange->complete(host.share_totals);
+  for (std::size_t i = 0, at = 0; i < host.jobs.size(); ++i) {
+    if (host.jobs[i].is_share) {
+      std::copy_n(host.share_totals.begin() + static_cast<std::ptrdiff_t>(at), sums(), totals_of(i).begin());
+      at += sums();
+    }
+    update_with(host.jobs[i], totals_of(i));
   }
 }
 

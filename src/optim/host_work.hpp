@@ -21,6 +21,7 @@ struct HostJob {
   OptimizerRates rates;
   StateExtent* extent = nullptr;  ///< where the state is; span.state and the master then only say how much
   bool is_fresh = false;          ///< the extent holds nothing yet
+  bool is_share = false;          ///< other ranks have the rest of the tensor
   std::size_t first = 0;          ///< where the span begins in its logical tensor
 };
 
@@ -51,7 +52,7 @@ class HostWork {
 
   std::vector<Optimizer::States::value_type*> entries;  ///< of the step
   std::vector<HostJob> jobs;
-  std::vector<double> block_sums;
+  std::vector<double> block_sums, totals, share_totals;
   bool has_moved = false;  ///< something of the step under way is done
   std::string half_done;   ///< why a step is done in part only; empty: none is
 

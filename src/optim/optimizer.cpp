@@ -197,6 +197,13 @@ void Optimizer::forget() {
   host_->half_done.clear();
 }
 
+void Optimizer::forget(std::string_view parameter) {
+  settle();
+  if (on_device_) on_device_->finish();
+  const auto found = states_.find(parameter);
+  if (found != states_.end()) states_.erase(found);
+}
+
 Optimizer::SavedState Optimizer::saved(std::string_view parameter) const {
   settle();
   refuse_half_done();

@@ -71,6 +71,10 @@ void DataParallelState::rebind(Communicator communicator) {
     fail(ErrorCode::unsupported,
          "rebind(): at zero_stage 3 no rank has all values: save a checkpoint, and restore it into a new DataParallel");
   }
+  if (options_.tensor_axis && synchronizer_) {
+    fail(ErrorCode::unsupported,
+         "rebind(): DataParallelOptions::tensor_axis are the ranks of the old mesh: make a new DataParallel");
+  }
   check_sharding(options_, communicator.size(), parameters_.front().value.device.kind != DeviceKind::cpu);
   leaves_ = settle_leaves(options_, communicator.size());
   // When a bucket starts differs between ranks: among the caller's own operations it would stand at different places.
@@ -114,11 +118,14 @@ void DataParallelState::connect() {
     synchronizer_ = std::move(sharded);
   }
   if (options_.zero_stage > 0) share_out();
+  tensor_sums_.reset();
+  if (options_.tensor_axis)
+    tensor_sums_ = std::make_unique<TensorSums>(std::nullopt, options_.tensor_axis, options_.deadline);
   std::shared_ptr<DeviceNorm> device_norm;
   if (parameters_.front().value.device.kind != DeviceKind::cpu)
     device_norm = std::make_shared<DeviceNorm>(*communicator_, options_.stream);
   step_state_ = std::make_unique<StepState>(*synchronizer_, synchronizer_->trace(), parameters_, std::move(device_norm),
-                                            update_.get(), leaves_, own, options_.zero_stage == 3);
+                                            update_.get(), tensor_sums_.get(), leaves_, own, options_.zero_stage == 3);
   step_ = Step(step_state_.get());
 }
 
@@ -143,7 +150,7 @@ void DataParallelState::share_out() {
                                                gradients.buffers(), options_.deadline);
   }
   update_ = std::make_unique<ShardedUpdate>(*communicator_, gradients.group(), parameters_, gradients.shards(),
-                                            row_sparse_, *values_, options_.deadline);
+                                            row_sparse_, *values_, options_.tensor_axis, options_.deadline);
   if (options_.zero_stage != 2) return;
   if (!access_) access_ = std::make_unique<WholeValuesAccess>(parameters_);
   access_->use(gradients);

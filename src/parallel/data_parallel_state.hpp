@@ -68,6 +68,7 @@ class DataParallelState {
   std::unique_ptr<ShardedUpdate> update_;                ///< the same
   std::unique_ptr<ShardedValuesAccess> sharded_access_;  ///< of stage 3
   std::unique_ptr<WholeValuesAccess> access_;            ///< of stage 2; for good
+  std::unique_ptr<TensorSums> tensor_sums_;              ///< of a tensor axis
   std::unique_ptr<StepState> step_state_;
   Step step_{nullptr};
   data::DistributedSampler* sampler_ = nullptr;

@@ -105,6 +105,11 @@ void check_parameters(std::span<const Parameter> parameters, const std::vector<b
     if (count != 0 && (lacks_value || (with_gradients && each.gradient.data == nullptr))) {
       fail(ErrorCode::invalid_argument, which + (with_gradients ? ": value or gradient is null" : ": value is null"));
     }
+    if (!with_values && each.stays) {
+      fail(ErrorCode::unsupported, which +
+                                       ": zero_stage 3 shares its values out between uses, and its model computes with "
+                                       "them where they are: take zero_stage 2, or a model that borrows (Gpt)");
+    }
     const auto value = reinterpret_cast<std::uintptr_t>(each.value.data);
     const auto gradient = reinterpret_cast<std::uintptr_t>(each.gradient.data);
     if (given && value != 0 && value < gradient + each.gradient.size_bytes() &&

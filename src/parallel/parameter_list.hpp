@@ -18,7 +18,8 @@ namespace trireme::parallel {
 /// All lie in host memory, or all on `device`, where nothing is row-sparse.
 /// Errors: invalid_argument naming the parameter: a name twice or empty, counts that differ from the shape's, null
 ///         memory, value and gradient in one place, a row-sparse one without rows, memory in different places; unsupported:
-///         dtypes other than f32, f64, f16 and bf16, device memory in a world without a device, row-sparse on a device.
+///         dtypes other than f32, f64, f16 and bf16, device memory in a world without a device, row-sparse on a device, without
+///         `with_values` values that stay where they are.
 void check_parameters(std::span<const Parameter> parameters, const std::vector<bool>& row_sparse, bool with_gradients,
                       bool with_values, std::optional<Device> device);
 

@@ -5,6 +5,8 @@
 #include "parallel/sharded_norm.hpp"
 #include "parallel/sharded_values.hpp"
 #include "parallel/step_trace.hpp"
+#include "parallel/tensor_sums.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/comm/communicator.hpp"
 #include "trireme/optim/optimizer.hpp"
@@ -24,45 +26,40 @@ namespace trireme::parallel {
 class ShardedUpdate {
  public:
   /// `all`: the ranks that update, of which `group` share the parts. `whole`: a flag for each parameter that is not shared
-  /// out. `values` must outlive this.
+  /// out; `tensor_axis`: as DataParallelOptions. `values` must outlive this.
   ShardedUpdate(Communicator all, Communicator group, std::vector<Parameter> parameters, const ShardPlan& shards,
-                std::vector<bool> whole, ShardedValues& values, std::optional<std::chrono::milliseconds> deadline);
+                std::vector<bool> whole, ShardedValues& values, const std::optional<Communicator>& tensor_axis,
+                std::optional<std::chrono::milliseconds> deadline);
 
   /// Errors: invalid_argument, the same on every rank of the group, when the rule sees whole tensors and one of them is cut.
   void check(const Optimizer& optimizer) const;
   /// Before clipping. Collective.
   double norm(GradientSynchronizer& gradients) { return norm_(gradients); }
   /// One step of the parameters that were used; then every rank has their new values. Collective.
-  /// Errors: at an optimizer's first step, invalid_argument, the same on every rank, when the optimizer of one of them has state
-  ///         of elements that it does not own.
+  /// Errors: where a parameter has its first step with this optimizer, the same on every rank, and nothing has changed: what one of them
+  ///         cannot do, naming it: invalid_argument for state of elements that it does not own, system where it has no
+  ///         room for the state.
   void apply(Optimizer& optimizer, GradientSynchronizer& gradients, double scale, double clip_value,
              const StepTrace& trace);
 
  private:
-  /// Sums of blocks over the ranks of the group.
-  class GroupSums final : public Optimizer::SumsExchange {
-   public:
-    GroupSums(Communicator group, std::optional<std::chrono::milliseconds> deadline)
-        : group_(std::move(group)), deadline_(deadline) {}
-    void sum(std::span<double> block_sums) override;
+  void collect(GradientSynchronizer& gradients);
+  void make_states(Optimizer& optimizer, const GradientSynchronizer& gradients);
+  void check_state(const Optimizer& optimizer) const;
+  void agree(const Error& refusal);
 
-   private:
-    Communicator group_;
-    std::optional<std::chrono::milliseconds> deadline_;
-  };
-
-  void check_state(const Optimizer& optimizer);
   Communicator all_;
   std::vector<Parameter> parameters_;
   std::vector<bool> whole_;
   std::vector<layout::Interval> owned_;  ///< per parameter
   const Optimizer* checked_ = nullptr;   ///< whose state is known to fit
+  std::vector<bool> has_state_;          ///< per parameter, on every rank
   std::optional<std::chrono::milliseconds> deadline_;
   std::string cut_;  ///< the name of a parameter that lies on several ranks; empty: there is none
   ShardedValues& values_;
   ShardedNorm norm_;
-  GroupSums sums_;
-  std::vector<Optimizer::TensorUpdate> updates_;  // working memory of apply()
+  TensorSums sums_, whole_sums_;
+  std::vector<Optimizer::TensorUpdate> parts_, wholes_;  // working memory of apply()
 };
 
 }  // namespace trireme::parallel

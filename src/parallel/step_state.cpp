@@ -92,6 +92,7 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
           "apply(): the optimizer works on another stream than DataParallelOptions::stream; give use_device() the same");
     }
   }
+  check_shares(optimizer, parameters_, tensor_sums_ != nullptr);
   if (sharded_ != nullptr) sharded_->check(optimizer);
   applied_ = true;
   done();
@@ -124,9 +125,14 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
     const Parameter& parameter = parameters_[p];
     if (synchronizer_.used(p))
-      updates_.push_back({parameter.name, parameter.value, synchronizer_.gradient(p), parameter.shape});
+      updates_.push_back({.parameter = parameter.name,
+                          .value = parameter.value,
+                          .gradient = synchronizer_.gradient(p),
+                          .shape = parameter.shape,
+                          .is_share = !parameter.logical_shape.empty()});
   }
-  clips_on_device ? optimizer.apply(updates_, device_scale, clip_value) : optimizer.apply(updates_, scale, clip_value);
+  clips_on_device ? optimizer.apply(updates_, device_scale, clip_value, tensor_sums_)
+                  : optimizer.apply(updates_, scale, clip_value, tensor_sums_);
   return ApplyOutcome::applied;
 }
 

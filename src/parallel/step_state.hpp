@@ -19,13 +19,14 @@ namespace trireme::parallel {
 class StepState {
  public:
   StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
-            std::shared_ptr<DeviceNorm> device_norm, ShardedUpdate* sharded, int leaves, const OwnLeaves& own,
-            bool passes_all)
+            std::shared_ptr<DeviceNorm> device_norm, ShardedUpdate* sharded, TensorSums* tensor_sums, int leaves,
+            const OwnLeaves& own, bool passes_all)
       : synchronizer_(synchronizer),
         trace_(trace),
         parameters_(parameters),
         device_norm_(std::move(device_norm)),
         sharded_(sharded),
+        tensor_sums_(tensor_sums),
         leaves_(leaves),
         own_(own),
         passes_all_(passes_all) {
@@ -69,6 +70,7 @@ class StepState {
   const std::vector<Parameter>& parameters_;
   std::shared_ptr<DeviceNorm> device_norm_;  ///< null: gradients lie on the host
   ShardedUpdate* sharded_;                   ///< null: every rank updates all
+  TensorSums* tensor_sums_;                  ///< null: there is no tensor axis
   int leaves_;
   OwnLeaves own_;
   bool passes_all_;  ///< passes over leaves communicate: every rank takes all of its own, empty ones too

@@ -16,6 +16,11 @@ struct Parameter {
   std::vector<std::int64_t> shape;
   TensorView value;
   TensorView gradient;
+  /// The shape of the whole tensor, where this is one rank's share of it and the rest is on other ranks of a tensor axis; empty: this is
+  /// all of it. What a rule makes of whole tensors (norms, rows, columns) it cannot make of a share.
+  std::vector<std::int64_t> logical_shape{};
+  /// Whoever gave it computes with the values where they are: they cannot go and come (ZeRO stage 3).
+  bool stays = false;
 };
 
 }  // namespace trireme

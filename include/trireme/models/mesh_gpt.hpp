@@ -54,7 +54,11 @@ struct MeshGradientParts {
 ///
 ///     trireme::Mesh mesh(world.communicator(), {{"data", 2}, {"pipeline", 2}, {"tensor", 2}});
 ///     trireme::models::MeshGpt<float> model(mesh.axis("tensor"), mesh.axis("pipeline"), {.gpt = …, .schedule = …});
-///     trireme::DataParallel data_parallel(mesh.axis("data"), model.parameters(), {.zero_stage = 1});
+///     trireme::DataParallel data_parallel(mesh.axis("data"), model.parameters(),
+///                                         {.zero_stage = 1, .tensor_axis = mesh.axis("tensor")});
+///
+/// `tensor_axis` is for LAMB and LARS, whose norms are completed there; Adafactor and Muon are refused where the tensor axis has several
+/// ranks (parameters()' logical_shape says what is a share), stage 3 always.
 ///
 /// Micro-batch i of M has rows [floor(i R/M), floor((i+1) R/M)) of a call's R rows. With n_i rows and g_i the gradient of
 /// the mean loss over its positions, a gradient is the sum over i, ascending, of g_i (n_i/R), each product and each sum rounded to T:

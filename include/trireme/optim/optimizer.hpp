@@ -135,13 +135,27 @@ class Optimizer {
     ConstTensorView gradient;
     std::span<const std::int64_t> shape{};  ///< empty: a vector, whole
     std::size_t first = 0;
+    bool is_share =
+        false;  ///< the tensor of that shape is this rank's share of a greater one (Parameter::logical_shape)
   };
-  /// How ranks that own parts of tensors learn of each other's sums.
+  /// How ranks that own parts of tensors, or have shares of them, learn of each other's sums.
   struct SumsExchange {
     virtual ~SumsExchange() = default;
     /// In place: the sum over ranks of sums of which every rank has those of its own blocks, the others being -0.0.
     virtual void sum(std::span<double> block_sums) = 0;
+    /// Whether complete() reaches the ranks that have the other shares of tensors.
+    virtual bool completes_shares() const { return false; }
+    /// In place: the sum over those ranks of the totals of their shares. Asked once a step, behind sum().
+    virtual void complete(std::span<double> totals) { static_cast<void>(totals); }
   };
+  /// Errors: unsupported naming the parameter where the rule has to see a whole tensor and is given a share of it; with sums that are
+  ///         completed over shares (`completes`), where they are not enough.
+  void check_share(std::string_view parameter, bool completes) const;
+  /// Makes the state that apply() of the same would make first, files included, and counts nothing: for ranks that agree on there being room
+  /// before the first of them updates. Returns the parameters whose state is new; until apply() it says nothing, and forget()
+  /// takes it back. What is in device memory is left to apply().
+  /// Errors: as apply(); nothing has changed then.
+  std::vector<std::string> make_states(std::span<const TensorUpdate> updates, SumsExchange* exchange = nullptr);
   /// Counts a step of each parameter and updates it, in one pass over its memory, allocating zero state the first time.
   /// Nothing has changed and nothing is counted when it throws, but where an exchange, or a file or device that state goes by,
   /// fails in the midst of the step: then parts of it are done, and this optimizer refuses more until forget().
@@ -151,8 +165,8 @@ class Optimizer {
   /// scope sums ask it once, for all tensors, others never; parts of tensors need it there. Tensors in device memory go by way
   /// of the host then: their sums are needed there.
   /// Errors: invalid_argument when dtype, count or part differ from the gradient's or from former steps', for a part that a rule
-  ///         of scope tensor was given, or for memory of a device without use_device(); unsupported for other dtypes; system when
-  ///         there is no room for offloaded state.
+  ///         of scope tensor was given, or for memory of a device without use_device(); unsupported for other dtypes, and as
+  ///         check_share(); system when there is no room for offloaded state.
   void apply(std::span<const TensorUpdate> updates, double gradient_scale = 1.0,
              double clip_value = std::numeric_limits<double>::infinity(), SumsExchange* exchange = nullptr);
   /// The same, of tensors in device memory, with a gradient_scale that the host does not know. Where it says skip, the step has
@@ -189,6 +203,7 @@ class Optimizer {
     device::Buffer memory;                     ///< on a device
     std::vector<TensorView> tensors;           ///< one per state name, views of either
     std::optional<TensorView> master{};        ///< of a 16-bit parameter
+    bool is_blank = false;               ///< made for a step that has not been: zeros, or anything that an extent holds
     std::optional<std::size_t> group{};  ///< its place among the groups, behind them for none; unset: not asked yet
   };
   using States = std::map<std::string, State, std::less<>>;
@@ -218,8 +233,9 @@ class Optimizer {
   /// mappings of the file, which the next apply() takes back. Until they are filled, no apply().
   /// Errors: invalid_argument for a shape, part or dtype that no parameter has.
   std::vector<std::pair<std::string, TensorView>> make_room(const std::string& parameter, const SavedState& saved);
-  /// As before the first step of any parameter.
+  /// As before the first step of any parameter, or of one.
   void forget();
+  void forget(std::string_view parameter);
 
  protected:
   /// `name` is the rule's, for refusals. Errors: invalid_argument naming the setting.
@@ -234,13 +250,12 @@ class Optimizer {
   State state_like(const std::string& parameter, const SavedState& saved);
   void move_state(State& state, bool to_device);
   std::vector<std::pair<std::string, TensorView>> named_tensors(const State& state) const;
-  States::value_type& entry_for(const TensorUpdate& update, bool exchanges);
+  States::value_type& entry_for(const TensorUpdate& update, const SumsExchange* exchange);
   void apply_all(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
                  double clip_value, SumsExchange* exchange);
   SpanUpdate counted_span(State& state, const TensorUpdate& update, double gradient_scale, double clip_value);
-  void give_and_update(std::span<const TensorUpdate> updates, std::span<const std::string_view> fresh,
-                       double gradient_scale, const void* device_scale, double clip_value, SumsExchange* exchange,
-                       std::size_t& counted);
+  void give_and_update(std::span<const TensorUpdate> updates, double gradient_scale, const void* device_scale,
+                       double clip_value, SumsExchange* exchange, std::size_t& counted);
   void update_on_host(SumsExchange* exchange);
   void update_by_sums(SumsExchange* exchange);
   bool update_those_on_device(const void* device_scale);

@@ -42,7 +42,9 @@ struct DataParallelOptions {
                        ///< must agree; 0: whatever V says
   /// ZeRO, how much of training's state the P ranks share out among them, of N bytes of values, G of gradients and K of
   /// optimizer state. 0: nothing; 1: optimizer state, N + G + K/P bytes a rank; 2: gradients too, N + (G + K)/P and two
-  /// buckets of gradients under way; 3: values too, (N + G + K)/P, two units of values in use and two buckets. Gradients are reduce-scattered, each rank
+  /// buckets of gradients under way; 3: values too, (N + G + K)/P, two units of values in use and two buckets. (A unit whose
+  /// parameters are not neighbours in the list, a tied embedding's, stays open while others come and go: its bucket is held beside those
+  /// two.) Gradients are reduce-scattered, each rank
   /// updates the elements that it owns, and values are all-gathered: as many bytes on the wire as by all_reduce, at stage 3
   /// values are gathered in every pass over a leaf, forward and backward: with one leaf per rank half as many bytes more. Changes no bit.
   ///
@@ -78,8 +80,9 @@ struct DataParallelOptions {
   LeafAssignment leaf_assignment = LeafAssignment::block;
   /// Stage 2, 3: names (`*` patterns) of parameters that come and go together, a layer each; a parameter belongs to the
   /// first that has it. A unit is a bucket (one for each accumulator type), and those in none are filled into buckets, each
-  /// a unit. Unset: one per bucket. Below stage 2 without effect.
-  /// Errors: invalid_argument for a unit that no parameter is left for.
+  /// a unit. Unset: one per bucket. Row-sparse parameters are in none, also where one names them. Below stage 2 without
+  /// effect.
+  /// Errors: invalid_argument for a unit that no parameter is left for, or row-sparse ones alone.
   std::vector<std::vector<std::string>> units{};
   /// Stage 3, where values are null: fills what this rank owns of a parameter, elements [first, first + part.count).
   std::function<void(std::size_t parameter, std::size_t first, TensorView part)> initial{};
@@ -116,6 +119,12 @@ struct DataParallelOptions {
   /// Where to record what a step does and when: see parallel/README. Must outlive the DataParallel; null: nowhere, which
   /// costs a comparison per event. Changes no bit.
   telemetry::SpanRecorder* trace = nullptr;
+  /// Tensor parallelism: the ranks that have the other shares of parameters with a Parameter::logical_shape (MeshGpt's), at the same
+  /// place of the data axis. What LAMB and LARS sum over a whole tensor is completed there, in one all_reduce of two f64 per
+  /// tensor and step; apply() is then collective over that axis as well. Norms differ from those of one rank in the last bits.
+  /// Errors: where it is unset, apply() refuses LAMB and LARS for such parameters (unsupported, on every rank, before anything has
+  ///         changed), and rules that see whole tensors (Adafactor, Muon) in any case; rebind(): unsupported.
+  std::optional<Communicator> tensor_axis{};
   /// Of parameters in device memory: the stream on which backward writes gradients. What ready() and apply() give to the device
   /// goes there, behind what it holds. The host waits for the device in reduce(), in apply() where it has to know whether the gradients
   /// are finite, and in gradient_norm(). Give the optimizer the same stream (Optimizer::use_device()).
@@ -310,7 +319,8 @@ class DataParallel {
   /// acquire() and release() do nothing; at stage 3 a unit's values are gathered when it is acquired, the unit expected next
   /// beside it. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a
   /// parameter of which it was not asked for is read from its own gradient. It stays the same object through rebind().
-  /// Of row-sparse parameters it is their gradients' memory, in no unit.
+  /// Of row-sparse parameters it is their gradients' memory, in no unit. Gpt asks at both stages (its use_access()), Mlp, Cnn, ResNet and
+  /// Tabular for gradients, at stage 2.
   /// Errors: invalid_argument below stage 2; of gradient(p): outside of a shard.
   ParameterAccess& access();
   /// The values of the elements owned(): at stage 3 the only ones that this rank keeps. For checkpoints, averages of weights

@@ -13,6 +13,8 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +42,10 @@ struct Training {
   bool sequence_parallel = false;
   int zero_stage = 0;
   bool views = false;
+  bool tensor_axis = false;  ///< given to DataParallel
+  std::function<std::unique_ptr<Optimizer>()> rule = [] {
+    return std::make_unique<AdamW>(AdamWOptions{.learning_rate = 1e-2});
+  };
 
   int ranks() const {
     int all = 1;
@@ -58,7 +64,7 @@ inline Trained train_dense(const Training& training) {
   Trained trained;
   trireme::testing::run_ranks(1, [&](World& world) {
     Gpt<double> model(training.gpt);
-    AdamW optimizer({.learning_rate = 1e-2});
+    const auto optimizer = training.rule();
     DataParallel data_parallel(world.communicator(), model.parameters(), {});
     for (auto& step : data_parallel.steps()) {
       const auto number = static_cast<std::uint64_t>(trained.losses.size());
@@ -67,7 +73,7 @@ inline Trained train_dense(const Training& training) {
       for (auto& shard : step.shards())
         trained.losses.push_back(model.forward_backward(tokens, training.rows, [&](std::size_t p) { shard.ready(p); }));
       step.reduce();
-      step.apply(optimizer, {.clip_norm = training.clip_norm});
+      step.apply(*optimizer, {.clip_norm = training.clip_norm});
       if (training.clip_norm > 0.0) trained.norms.push_back(step.gradient_norm());
       if (static_cast<int>(trained.losses.size()) == training.steps) break;
     }
@@ -102,10 +108,11 @@ inline std::vector<MeshRank> train_mesh(const Training& training) {
     MeshRank& own = ranks[static_cast<std::size_t>(world.rank())];
     const Mesh mesh(world.communicator(), training.axes);
     MeshGpt<double> model(mesh.axis("tensor"), mesh.axis("pipeline"), options_of(training, mesh));
-    AdamW optimizer({.learning_rate = 1e-2});
-    DataParallel data_parallel(
-        mesh.axis("data"), model.parameters(),
-        {.bucket_bytes = Bytes{1024}, .zero_stage = training.zero_stage, .gradients_as_bucket_views = training.views});
+    const auto optimizer = training.rule();
+    DataParallelOptions options{
+        .bucket_bytes = Bytes{1024}, .zero_stage = training.zero_stage, .gradients_as_bucket_views = training.views};
+    if (training.tensor_axis) options.tensor_axis = mesh.axis("tensor");
+    DataParallel data_parallel(mesh.axis("data"), model.parameters(), options);
     model.use_gradients(data_parallel.parameters());
     const std::size_t rows = training.rows / static_cast<std::size_t>(mesh.size("data"));
     const std::size_t first = rows * static_cast<std::size_t>(mesh.coordinate("data"));
@@ -124,7 +131,7 @@ inline std::vector<MeshRank> train_mesh(const Training& training) {
         own.norms.push_back(model.clip_gradients(gradients, training.clip_norm,
                                                  training.zero_stage == 0 ? MeshGradientParts{} : parts));
       }
-      step.apply(optimizer);
+      step.apply(*optimizer);
       if (static_cast<int>(own.losses.size()) == training.steps) break;
     }
     for (const Parameter& each : model.parameters()) {

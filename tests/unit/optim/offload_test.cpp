@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/device_under_test.hpp"
+#include "support/full_disk.hpp"
 #include "support/temporary_folder.hpp"
 #include "trireme/base/error.hpp"
 #include "unit/optim/parted_models.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <sys/resource.h>
 
 using namespace trireme;
 using namespace trireme::testing;
@@ -34,27 +32,6 @@ void require_equal_models(const PartedModel& a, const PartedModel& b) {
 void require_equal_states_of(const Optimizer& a, const Optimizer& b, const PartedModel& model) {
   for (const auto& each : model.tensors) REQUIRE(difference(a, b, each.name, {0, each.count}) == "");
 }
-
-/// Files of this process cannot grow beyond `bytes` while this lives: as on a disk that is full.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    former_ = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-  ~FullDisk() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, former_);
-  }
-
- private:
-  rlimit before_{};
-  void (*former_)(int) = nullptr;
-};
 
 }  // namespace
 
@@ -260,4 +237,40 @@ TEST_CASE("what is wrong with the folder or the disk is an error that names it")
   adamw.forget();
   adamw.apply("w", view(a), view(g));
   CHECK(adamw.states().at("w").steps == 1);
+}
+
+TEST_CASE("state made ahead is what the first step would make: the same bits, nothing counted, taken back whole") {
+  const TemporaryFolder folder;
+  for (const auto& rule : all_rules()) {
+    INFO(rule.name);
+    PartedModel model, other;
+    const auto plain = rule.make(), ahead = rule.make(), offloaded = rule.make();
+    offloaded->offload({.folder = folder.path(), .buffer = small_buffer});
+    offloaded->forget();
+    PartedModel third;
+    for (Optimizer* each : {ahead.get(), offloaded.get()}) {
+      PartedModel& theirs = each == ahead.get() ? other : third;
+      theirs.set_gradients(0);
+      const auto updates = theirs.updates();
+      const auto made = each->make_states(updates);
+      REQUIRE(made.size() == updates.size());
+      REQUIRE(each->make_states(updates).empty());  // they are there
+      for (const auto& [name, state] : each->states()) REQUIRE(state.steps == 0);
+      const auto bytes = each->offloaded().file_bytes;
+      for (const std::string& name : made) each->forget(name);
+      REQUIRE(each->states().empty());
+      REQUIRE(each->offloaded().file_bytes == 0);
+      each->make_states(updates);
+      REQUIRE(each->offloaded().file_bytes == bytes);
+    }
+    for (std::uint64_t step = 0; step < 3; ++step) {
+      for (PartedModel* each : {&model, &other, &third}) each->set_gradients(step);
+      plain->apply(model.updates());
+      ahead->apply(other.updates());
+      offloaded->apply(third.updates());
+    }
+    require_equal_models(model, other);
+    require_equal_models(model, third);
+    require_equal_states_of(*plain, *offloaded, model);
+  }
 }
