@@ -102,16 +102,15 @@ MemoryEstimate estimate_memory(std::span<const Parameter> parameters, const Data
   const bool pooled = stage >= 2 && (in_rounds || own.passes == 1);
   const std::size_t levels = in_rounds ? 1 : static_cast<std::size_t>(layout::fold_depth(own.passes));
   if (!pooled) estimate.gradients.value = plan.size_bytes * levels;
-  std::vector<std::size_t> bucket_bytes, unit_bytes(units.units);
+  std::vector<std::size_t> unit_bytes(units.units);
   std::size_t owned_bytes = 0;
   for (std::size_t b = 0; b < plan.buckets.size(); ++b) {
     const std::size_t width = size_of(plan.buckets[b].dtype);
-    bucket_bytes.push_back(plan.buckets[b].count * width);
     owned_bytes += round_up(shards.range(b, member).size() * width);
   }
   if (pooled || in_rounds)
     estimate.gradients.value += owned_bytes * static_cast<std::size_t>(layout::fold_depth(own.rounds()));
-  if (pooled) estimate.transient_gradients.value = two_largest(std::move(bucket_bytes));
+  if (pooled) estimate.transient_gradients.value = most_bytes_under_way(units);
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     const Parameter& parameter = parameters[p];
     const std::size_t owned = shards.owned(p, member).size();

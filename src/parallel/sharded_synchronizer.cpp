@@ -12,9 +12,6 @@
 namespace trireme::parallel {
 namespace {
 
-/// Buckets of the pool that are held at a time: one is written while another one is reduced.
-constexpr std::size_t held_at_once = 2;
-
 UnitPlan planned_units(const SynchronizerSetup& setup) {
   const DataParallelOptions& options = setup.options;
   return plan_units(setup.parameters, options.zero_stage >= 2 ? options.units : std::vector<std::vector<std::string>>{},
@@ -33,6 +30,7 @@ ShardedSynchronizer::ShardedSynchronizer(SynchronizerSetup setup) : ShardedSynch
 
 ShardedSynchronizer::ShardedSynchronizer(SynchronizerSetup setup, UnitPlan units)
     : BucketedSynchronizer(setup, std::move(units.buckets)),
+      held_at_once_(units.buffers()),
       units_(units.units),
       unit_of_(std::move(units.unit_of)),
       route_(communicator_, group_size_of(options_, communicator_.size()),
@@ -116,17 +114,19 @@ std::byte* ShardedSynchronizer::bucket_memory(std::size_t bucket) {
     if (finished_ < before) advance(before);
   }
   if (buffers_.at(bucket) != nullptr) return buffers_.at(bucket);
-  while (buffers_.held() >= held_at_once && make_room()) {
+  while (buffers_.held() >= held_at_once_ && make_room()) {
   }
   return buffers_.acquire(bucket);
 }
 
 /// Waits until a bucket of the pool is free; false: none can become so before more gradients are ready.
 bool ShardedSynchronizer::make_room() {
+  const std::uint64_t before = finished_;
   if (options_.overlap) {
     if (next_is_complete()) may_start(true);
     start_complete_buckets();
   }
+  if (finished_ != before) return true;  // one has become free meanwhile: the next one need not be waited for
   if (finished_ == started_) return false;
   advance(finished_ + 1);
   return true;

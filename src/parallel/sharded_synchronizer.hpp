@@ -24,7 +24,8 @@ namespace trireme::parallel {
 ///
 /// Memory: of whole buckets, one copy (times the depth of the fold when several leaves are folded in a block). At stage 2, unless
 ///         leaves are folded in a block, only of buckets under way, from their first gradient to the end of their reduction: two
-///         at a time, if gradients become ready bucket by bucket in the order of the plan; a third one waits for the first.
+///         at a time, if gradients become ready bucket by bucket in the order of the plan; a third one waits for the first. A bucket that
+///         stays open while others come and go (UnitPlan::open) is held beside those two, or nothing would be reduced beside backward.
 ///         Of owned parts (stage 2, or rounds) a copy, times the depth of the fold of rounds.
 class ShardedSynchronizer final : public BucketedSynchronizer {
  public:
@@ -79,6 +80,7 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
     return folded_rounds_[static_cast<std::size_t>(job / buckets_.size())];
   }
 
+  std::size_t held_at_once_;  ///< buckets of the pool
   std::size_t units_;
   std::vector<std::size_t> unit_of_;
   ShardRoute route_;

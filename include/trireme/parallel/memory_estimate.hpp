@@ -40,7 +40,8 @@ struct MemoryEstimate {
   Bytes gradients{};            ///< that DataParallel keeps: whole, or owned, on each level of the fold
   Bytes optimizer_state{};      ///< as the rule declares it, of what this rank owns
   Bytes masters{};              ///< f32, of the 16-bit parameters among it
-  Bytes transient_gradients{};  ///< buckets under way, at most: the two largest (stages 2 and 3)
+  Bytes transient_gradients{};  ///< buckets under way, at most: the two largest, beside those of units that stay open
+                                ///< while others come and go (stages 2 and 3)
   Bytes transient_values{};     ///< whole units, at most while one is in use at a time: the two largest (stage 3)
 
   /// For as long as training runs.

@@ -190,9 +190,10 @@ class Predictor {
                             : here.parameters * widths.gradient * (layout::fold_depth(m) + (stage < 2 ? 1 : 0));
     if (choice_.data == 1) return;
     const double layer = layer_parameters();
-    const double two = layer + std::max(layer, outer);
-    if (stage >= 2 && m == 1) here.transient += two * widths.gradient;
-    if (stage == 3) here.transient += two * widths.value;
+    const double layers = layer > 0 ? (here.parameters - outer) / layer : 0;
+    // The outer unit's gradients are touched at both ends of backward: its bucket stays open beside those of two layers.
+    if (stage >= 2 && m == 1) here.transient += (std::min(layers, 2.0) * layer + outer) * widths.gradient;
+    if (stage == 3) here.transient += (layer + std::max(layer, outer)) * widths.value;
   }
 
   void add_data_axis(PlanPrediction& here, double layers, double work_s, double last_backward_s) const {
