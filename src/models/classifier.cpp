@@ -12,6 +12,10 @@ void Classifier::settle_buffers(std::span<const double> statistics) {
   }
 }
 
+void Classifier::use_access(ParameterAccess&) {
+  fail(ErrorCode::unsupported, description() + ": gradients stay in the model's own memory");
+}
+
 void Classifier::use_statistics_exchange(StatisticsExchange* exchange) {
   if (exchange != nullptr) {
     fail(ErrorCode::unsupported,

@@ -27,6 +27,11 @@ void ImageClassifier<T>::use_gradients(std::span<const Parameter> parameters) {
 }
 
 template <class T>
+void ImageClassifier<T>::use_access(ParameterAccess& access) {
+  network_->store().use_access(access);
+}
+
+template <class T>
 std::size_t ImageClassifier<T>::inputs() const {
   return network_->options().input.elements();
 }

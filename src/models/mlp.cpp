@@ -61,6 +61,7 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes), seed_(options.se
     const std::span<T> value = values_.span().subspan(offset, count);
     set_initial(value, {.bound = 1.0 / std::sqrt(static_cast<double>(inputs))}, options.seed, parameters_.size());
     parameters_.push_back({std::move(name), std::move(shape), value, gradients_.span().subspan(offset, count)});
+    parameters_.back().stays = true;
     offset += aligned_count<T>(count);
   };
   for (std::size_t l = 0; l < layers(); ++l) {
@@ -78,6 +79,19 @@ Mlp<T>::Mlp(const MlpOptions& options) : sizes_(options.sizes), seed_(options.se
 template <class T>
 void Mlp<T>::use_gradients(std::span<const Parameter> parameters) {
   if (adopt_gradients(parameters_, parameters)) gradients_ = {};
+}
+
+template <class T>
+void Mlp<T>::use_access(ParameterAccess& access) {
+  access_ = &access;
+  for (Parameter& parameter : parameters_) parameter.gradient.data = nullptr;
+  gradients_ = {};
+}
+
+template <class T>
+T* Mlp<T>::gradient(std::size_t parameter) const {
+  const TensorView& own = parameters_[parameter].gradient;
+  return static_cast<T*>(access_ == nullptr ? own.data : access_->gradient(parameter).data);
 }
 
 template <class T>
@@ -121,8 +135,7 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
   if (rows == 0) {
     listener.forward_done();
     for (std::size_t p = parameters_.size(); p-- > 0;) {
-      const std::span<T> gradient = parameters_[p].gradient.template as<T>();
-      std::fill(gradient.begin(), gradient.end(), T{0});
+      std::fill_n(gradient(p), parameters_[p].gradient.count, T{0});
       listener.ready(p);
     }
     return 0.0;
@@ -141,10 +154,9 @@ double Mlp<T>::run(ConstTensorView features, std::span<const std::uint8_t> label
     const std::size_t outputs = sizes_[l + 1];
     const T* input = l == 0 ? x : activations_[l - 1].data();
     // Announced before the derivative goes further down: what reduces this layer works beside the next product.
-    kernels::column_sum(parameters_[2 * l + 1].gradient.template as<T>().data(), delta_.data(), rows, outputs);
+    kernels::column_sum(gradient(2 * l + 1), delta_.data(), rows, outputs);
     listener.ready(2 * l + 1);
-    gemm(Form::transposed, Form::plain, outputs, sizes_[l], rows, delta_.data(), input,
-         parameters_[2 * l].gradient.template as<T>().data());
+    gemm(Form::transposed, Form::plain, outputs, sizes_[l], rows, delta_.data(), input, gradient(2 * l));
     listener.ready(2 * l);
     if (l == 0) break;  // nobody wants the derivative by the features
     gemm(Form::plain, Form::plain, rows, sizes_[l], outputs, delta_.data(), weight(l), next_delta_.data());

@@ -262,6 +262,11 @@ void Tabular<T>::use_gradients(std::span<const Parameter> parameters) {
 }
 
 template <class T>
+void Tabular<T>::use_access(ParameterAccess& access) {
+  body_->store.use_access(access);
+}
+
+template <class T>
 void Tabular<T>::set_place(const SamplePlace& place) {
   body_->place = place;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/models/sample_place.hpp"
 #include "trireme/models/statistics_exchange.hpp"
@@ -41,6 +42,10 @@ class Classifier {
   /// Shape:  as parameters(), in the same order; 64-byte aligned, valid while backward passes run, or until the next call.
   /// Errors: invalid_argument, naming the parameter, and nothing is changed.
   virtual void use_gradients(std::span<const Parameter> parameters) = 0;
+  /// From here on every call asks `access` where to write each gradient (DataParallel::access() at ZeRO stage 2), in place of the
+  /// model's own memory, which is given back. Values stay where they are.
+  /// Shape:  `access` is of the same parameters and outlives the calls.  Errors: unsupported, naming the model, where it cannot.
+  virtual void use_access(ParameterAccess& access);
   virtual std::size_t inputs() const = 0;
   virtual std::size_t classes() const = 0;
   /// "mlp 784-512-512-10": for the start of a log.

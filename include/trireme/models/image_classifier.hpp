@@ -24,6 +24,7 @@ class ImageClassifier : public Classifier {
 
   const std::vector<Parameter>& parameters() const override;
   void use_gradients(std::span<const Parameter> parameters) override;
+  void use_access(ParameterAccess& access) override;
   std::size_t inputs() const override;
   std::size_t classes() const override;
   std::string description() const override;

@@ -52,6 +52,7 @@ class Mlp final : public Classifier {
 
   const std::vector<Parameter>& parameters() const override { return parameters_; }
   void use_gradients(std::span<const Parameter> parameters) override;
+  void use_access(ParameterAccess& access) override;
   std::size_t inputs() const override { return sizes_.front(); }
   std::size_t classes() const override { return sizes_.back(); }
   std::string description() const override;
@@ -66,6 +67,8 @@ class Mlp final : public Classifier {
   std::size_t layers() const { return sizes_.size() - 1; }
   T* weight(std::size_t layer) const { return static_cast<T*>(parameters_[2 * layer].value.data); }
   T* bias(std::size_t layer) const { return static_cast<T*>(parameters_[2 * layer + 1].value.data); }
+  /// Where it is to be written in this call.
+  T* gradient(std::size_t parameter) const;
 
   std::vector<std::size_t> sizes_;
   std::uint64_t seed_ = 0;
@@ -74,6 +77,7 @@ class Mlp final : public Classifier {
   data::AlignedBuffer<T> values_;
   data::AlignedBuffer<T> gradients_;
   std::vector<Parameter> parameters_;
+  ParameterAccess* access_ = nullptr;                // null: gradients lie where parameters_ says
   data::AlignedBuffer<T> features_copy_;             // used only for features that are not 64-byte aligned
   std::vector<data::AlignedBuffer<T>> activations_;  // of every layer: rows x outputs, masked; the last are the logits
   data::AlignedBuffer<T> delta_;                     // derivative of the loss by a layer's outputs

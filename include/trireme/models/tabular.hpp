@@ -2,6 +2,7 @@
 #pragma once
 
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/data/rows.hpp"
 #include "trireme/models/classifier.hpp"
 #include "trireme/models/sample_place.hpp"
@@ -78,6 +79,9 @@ class Tabular {
   /// Shape:  as parameters(), in the same order; 64-byte aligned, valid while backward passes run, or until the next call.
   /// Errors: invalid_argument, naming the parameter, and nothing is changed.
   void use_gradients(std::span<const Parameter> parameters);
+  /// From here on every call asks `access` where to write each gradient, as Classifier::use_access(). Of row-sparse parameters that is
+  /// memory of their own.
+  void use_access(ParameterAccess& access);
   /// "linear regression 8", "logistic regression 8-3", "mlp 8-64-3", with " on sparse features" where they are.
   std::string description() const;
 

@@ -88,9 +88,10 @@ void BatchNorm<T>::backward(const T* x, T* dy, T* dx, std::size_t rows, const Cl
                                .columns = channels,
                                .mean = mean_.data()});
   const auto count = static_cast<double>(pixels);
+  T *const by_shift = store_.gradient(shift_), *const by_gain = store_.gradient(gain_);
   for (std::size_t c = 0; c < channels; ++c) {
-    store_.gradient(shift_)[c] = static_cast<T>(sum_[c]);
-    store_.gradient(gain_)[c] = static_cast<T>(projected_[c] * inverse_deviation_[c]);
+    by_shift[c] = static_cast<T>(sum_[c]);
+    by_gain[c] = static_cast<T>(projected_[c] * inverse_deviation_[c]);
   }
   listener.ready(shift_);
   listener.ready(gain_);

@@ -28,6 +28,7 @@ std::size_t line_count(std::size_t count) {
 template <class T>
 std::size_t ParameterStore<T>::declare(std::string name, std::vector<std::int64_t> shape, Initial initial) {
   parameters_.push_back({std::move(name), std::move(shape), {}, {}});
+  parameters_.back().stays = true;
   initial_.push_back(initial);
   return parameters_.size() - 1;
 }
@@ -69,6 +70,13 @@ void ParameterStore<T>::allocate(std::uint64_t seed) {
 template <class T>
 void ParameterStore<T>::use_gradients(std::span<const Parameter> given) {
   if (adopt_gradients(parameters_, given)) gradients_ = {};
+}
+
+template <class T>
+void ParameterStore<T>::use_access(ParameterAccess& access) {
+  access_ = &access;
+  for (Parameter& parameter : parameters_) parameter.gradient.data = nullptr;
+  gradients_ = {};
 }
 
 template <class T>

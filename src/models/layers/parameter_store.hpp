@@ -4,6 +4,7 @@
 #include "models/initial.hpp"
 #include "models/layers/shared_statistics.hpp"
 #include "trireme/base/parameter.hpp"
+#include "trireme/base/parameter_access.hpp"
 #include "trireme/data/aligned_buffer.hpp"
 
 #include <cstddef>
@@ -34,8 +35,14 @@ class ParameterStore {
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   void use_gradients(std::span<const Parameter> given);
+  /// As Classifier::use_access().
+  void use_access(ParameterAccess& access);
   T* value(std::size_t parameter) const { return static_cast<T*>(parameters_[parameter].value.data); }
-  T* gradient(std::size_t parameter) const { return static_cast<T*>(parameters_[parameter].gradient.data); }
+  /// Where it is to be written in this call, until it is ready.
+  T* gradient(std::size_t parameter) const {
+    if (access_ != nullptr) return static_cast<T*>(access_->gradient(parameter).data);
+    return static_cast<T*>(parameters_[parameter].gradient.data);
+  }
 
   std::span<const Parameter> buffers() const { return buffers_; }
   /// By the number that declare_buffer() returned.
@@ -51,6 +58,7 @@ class ParameterStore {
 
  private:
   std::vector<Parameter> parameters_;
+  ParameterAccess* access_ = nullptr;  ///< null: gradients lie where parameters_ says
   std::vector<Initial> initial_;
   data::AlignedBuffer<T> values_;
   data::AlignedBuffer<T> gradients_;
