@@ -87,10 +87,10 @@ TEST_CASE("classifiers at stage 2 write gradients into buckets under way, with s
     for (const int ranks : {2, 4}) {
       for (const auto assignment : {LeafAssignment::block, LeafAssignment::cyclic}) {
         CAPTURE(name, ranks, static_cast<int>(assignment));
-        REQUIRE(
-            (trained_classifier(make, ranks,
+        REQUIRE((trained_classifier(
+                     make, ranks,
                      {.bucket_bytes = 4_KiB, .logical_shards = 4, .zero_stage = 2, .leaf_assignment = assignment}) ==
-             whole));
+                 whole));
       }
     }
   }

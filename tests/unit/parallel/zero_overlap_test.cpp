@@ -26,7 +26,8 @@ namespace {
 constexpr std::size_t block_count = 4, sample_rows = 2;
 
 models::GptOptions tied_gpt(bool elsewhere) {
-  return {.vocabulary = 50, .context = 8, .layers = block_count, .heads = 2, .channels = 64, .memory_elsewhere = elsewhere};
+  return {
+      .vocabulary = 50, .context = 8, .layers = block_count, .heads = 2, .channels = 64, .memory_elsewhere = elsewhere};
 }
 
 /// Moves what is under way until `reached` says so. False when it did not come: generous, so that only who never comes is missed.
@@ -127,6 +128,11 @@ TEST_CASE(
           "more memory than estimated");
       if (passes == 4) break;
     }
+    // Rank 0 has had to hold them all.
+    complaints.expect(rank,
+                      rank != 0 || data_parallel.gradient_memory().value ==
+                                       estimate.gradients.value + estimate.transient_gradients.value,
+                      "other memory than estimated");
   });
   CAPTURE(stage);
   REQUIRE(complaints.all() == "");
