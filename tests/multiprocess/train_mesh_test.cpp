@@ -84,6 +84,7 @@ TEST_CASE("Averages, dropout, offloaded state and rules of whole tensors go with
   same(joined(kept, {"--mesh", "data=2,tensor=2", "--zero", "2", "--offload", folder.path()}), joined(kept, two));
   const Words lamb{"--optimizer", "lamb"};
   same(joined(lamb, {"--mesh", "pipeline=2,data=2", "--zero", "1"}), joined(lamb, two));
+  same(joined(lamb, {"--mesh", "data=2,tensor=2", "--zero", "1"}), joined(lamb, two));
 }
 
 TEST_CASE("A mesh that does not fit the world is refused by all ranks in one line") {

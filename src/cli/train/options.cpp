@@ -129,10 +129,10 @@ void check_mesh(const TrainOptions& options, const std::string& precision) {
   if (options.shard_group != 0) refuse("--shard-group does not go with --mesh: all replicas share what --zero says");
   if (options.precision != Precision::f32) refuse("--mesh needs --precision f32 in this version, not " + precision);
   const UpdateScope scope = optimizer_named(options.optimizer.name).make(options.optimizer)->scope();
-  if (scope != UpdateScope::elements && options.mesh->ranks("tensor") > 1) {
+  if (scope == UpdateScope::tensor && options.mesh->ranks("tensor") > 1) {
     refuse("--optimizer " + options.optimizer.name +
-           " sees whole tensors, of which ranks of a tensor axis have shares: give --mesh without one, or a rule of "
-           "elements such as adamw");
+           " sees whole tensors, of which ranks of a tensor axis have shares: give --mesh without one, or "
+           "another rule such as adamw or lamb");
   }
 }
 

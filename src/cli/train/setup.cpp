@@ -89,7 +89,7 @@ TaskPlace task_place(World& world, Communicator& communicator, const TrainOption
 }
 
 DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
-                                     telemetry::SpanRecorder* trace) {
+                                     telemetry::SpanRecorder* trace, const Mesh* mesh) {
   const bool sees_tensors =
       optimizer_named(options.optimizer.name).make(options.optimizer)->scope() == UpdateScope::tensor;
   DataParallelOptions parallel{.bucket_bytes = options.bucket_bytes,
@@ -106,6 +106,7 @@ DataParallelOptions parallel_options(const TrainOptions& options, Task& task, co
   parallel.zero_whole_tensors = sees_tensors && options.zero != 0;
   parallel.shard_group = options.shard_group;
   if (options.zero >= 2 && !weights.is_narrow()) parallel.units = task.units();
+  if (mesh != nullptr && mesh->axis("tensor").size() > 1) parallel.tensor_axis = mesh->axis("tensor");
   if (options.zero == 3)
     parallel.initial = [&task](std::size_t p, std::size_t first, TensorView part) { task.set_initial(p, first, part); };
   return parallel;

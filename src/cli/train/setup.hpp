@@ -29,7 +29,7 @@ TaskPlace task_place(World& world, Communicator& communicator, const TrainOption
                      const std::optional<TaskDevice>& device, const Mesh* mesh = nullptr);
 /// `task` must outlive what is made with them.
 DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
-                                     telemetry::SpanRecorder* trace);
+                                     telemetry::SpanRecorder* trace, const Mesh* mesh = nullptr);
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task);
 
 /// Errors: invalid_argument when something is to be chosen by samples that there are none of.

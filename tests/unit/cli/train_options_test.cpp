@@ -407,7 +407,7 @@ TEST_CASE("A mesh has axes in the order given, and a schedule for its pipeline")
       {{"--mesh", "tensor=2", "--zero", "3"}, "--mesh takes --zero 0 to 2"},
       {{"--mesh", "data=2,tensor=2", "--zero", "1", "--shard-group", "2"}, "--shard-group does not go with --mesh"},
       {{"--mesh", "tensor=2", "--precision", "bf16"}, "--mesh needs --precision f32 in this version, not bf16"},
-      {{"--mesh", "tensor=2", "--optimizer", "lamb"}, "--optimizer lamb sees whole tensors"},
+      {{"--mesh", "tensor=2", "--optimizer", "adafactor"}, "--optimizer adafactor sees whole tensors"},
       {{"--mesh", "tensor=2", "--optimizer", "muon"}, "--optimizer muon sees whole tensors"},
       {{"--mesh", "tensor=2", "--device", "cuda"}, "--model gpt needs --device cpu"},
   };

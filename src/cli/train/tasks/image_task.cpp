@@ -43,6 +43,7 @@ class ImageTask final : public Task {
   const std::vector<Parameter>& parameters() const override { return model_->parameters(); }
   std::span<const Parameter> buffers() const override { return model_->buffers(); }
   void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
+  void use_access(ParameterAccess& access) override { model_->use_access(access); }
   std::string model() const override { return model_->description(); }
   std::string dataset() const override { return images_.sets.train.name; }
   std::string config() const override { return image_config(options_, images_.sets.train, images_.normalisation); }

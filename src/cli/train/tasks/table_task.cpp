@@ -169,6 +169,7 @@ class TableTask final : public Task {
     return {model_->parameters().front().name};
   }
   void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
+  void use_access(ParameterAccess& access) override { model_->use_access(access); }
   std::string model() const override { return model_->description(); }
   std::string dataset() const override { return rows_.name; }
   std::string config() const override {
