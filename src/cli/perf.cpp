@@ -6,6 +6,7 @@
 #include "cli/perf/json_file.hpp"
 #include "cli/perf/measure.hpp"
 #include "cli/perf/memory.hpp"
+#include "cli/perf/push_pull.hpp"
 #include "cli/subcommand.hpp"
 #include "engines/nccl/library.hpp"
 #include "platform/processor_list.hpp"
@@ -13,6 +14,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/device/cuda.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <span>
@@ -144,6 +146,9 @@ std::uint64_t measure(const PerfOptions& options, const platform::Environment& e
 }  // namespace
 
 int perf(const Invocation& invocation) {
+  // No collective: it has flags of its own.
+  const auto& words = invocation.arguments;
+  if (std::find(words.begin(), words.end(), "push_pull") != words.end()) return push_pull(invocation);
   const auto options = parse_perf_options(invocation.arguments);
   if (!options) return 0;
   if (options->compare) return compare(*options, invocation.environment);

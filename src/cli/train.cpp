@@ -6,15 +6,19 @@
 #include "cli/train/checkpoints.hpp"
 #include "cli/train/course.hpp"
 #include "cli/train/device.hpp"
+#include "cli/train/fallback.hpp"
 #include "cli/train/hung_device.hpp"
 #include "cli/train/inputs/brought_inputs.hpp"
 #include "cli/train/interruption.hpp"
 #include "cli/train/json_log.hpp"
 #include "cli/train/memory_need.hpp"
 #include "cli/train/model_export.hpp"
+#include "cli/train/parameter_server.hpp"
 #include "cli/train/process_age.hpp"
 #include "cli/train/recorder_dump.hpp"
 #include "cli/train/replicas.hpp"
+#include "cli/train/server_session.hpp"
+#include "cli/train/servers_here.hpp"
 #include "cli/train/settings_agreement.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
@@ -28,6 +32,7 @@
 #include "trireme/net/host.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 #include "trireme/platform/secret_variable.hpp"
+#include "trireme/world/run_ranks.hpp"
 
 #include <bit>
 #include <chrono>
@@ -59,7 +64,7 @@ void adopt_leaves(TrainOptions& options, const checkpoint::Manifest& manifest, i
 
 /// Rank 0's trackers, and what they are told before the first step.
 void begin_course(Course& course, const Invocation& invocation, const platform::ClusterSpec& cluster,
-                  const TrainOptions& options, const World& world, Trainer& trainer, bool goes_on) {
+                  const TrainOptions& options, std::uint32_t workers, Trainer& trainer, bool goes_on) {
   const Log log(LogLevel::info, [](LogLevel, std::string_view line) {
     std::fprintf(stderr, "trireme train: %.*s\n", static_cast<int>(line.size()), line.data());
   });
@@ -68,7 +73,7 @@ void begin_course(Course& course, const Invocation& invocation, const platform::
   if (choice.mlflow && options.checkpoints.folder)
     follow_run(*choice.mlflow, *options.checkpoints.folder, goes_on, log);
   course.begin(make_trackers(choice, log), settings_of(options), trainer.done());
-  course.tag("world", std::to_string(world.size()));
+  course.tag("world", std::to_string(workers));
   course.tag("platform", cluster.platform);
   if (cluster.tuning) course.tag("trial", cluster.tuning->trial_id);
   trainer.report_to([&course](const Metric& metric, double done) { course.note(metric, done); });
@@ -141,17 +146,20 @@ int last_words(const Invocation& invocation, const TrainOptions& options, const 
   return exit_code_of(error);
 }
 
+/// `directory`: of independent workers, each in a world of its own; else null.
 int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
-                   Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words) {
-  std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
-  const interruption::WatchOptions watched =
-      watch_options(invocation.environment, cluster.platform);  // refused before there is a world
-  World world = World::open(world_options(options, invocation.environment));
+                   Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words,
+                   const interruption::WatchOptions& watched, std::optional<StepsTrace>& trace, World& world,
+                   std::shared_ptr<ServerDirectory> directory) {
+  const bool is_independent = directory != nullptr;
+  const WorkerPlace place = is_independent ? place_of(cluster) : place_in(world);
   signals.watch(world.communicator());
   // One rank of every host asks.
   auto watch = world.local_rank() == 0 ? interruption::start_watch(watched) : nullptr;
-  const ProgressMode mode = progress_mode(world.rank(), invocation.environment, ::isatty(STDERR_FILENO) == 1);
-  trace.emplace(options.trace, world.rank(), world.size(), world.host(world.rank()));
+  const ProgressMode mode =
+      progress_mode(static_cast<int>(place.worker), invocation.environment, ::isatty(STDERR_FILENO) == 1);
+  trace.emplace(options.trace, static_cast<int>(place.worker), static_cast<int>(place.workers),
+                world.host(world.rank()));
   trace->agree_on_origin(world.communicator());
   Communicator communicator = world.communicator();
   std::unique_ptr<BroughtInputs> inputs;
@@ -164,6 +172,11 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   const TrainingData& data = *loaded.data;
   const std::string content = data.content();
   compare_settings(communicator, options, content);
+  std::optional<std::uint64_t> others_step;
+  if (is_independent) {
+    compare_settings(*directory, place.worker, options, content);
+    if (!place.is_first()) others_step = leave_to_the_first(options);
+  }
   inputs.reset();  // all ranks have opened their files
   Replicas replicas(communicator, options.mesh);
   check_against_world(options, replicas, data.samples());  // before a folder of checkpoints is taken over
@@ -178,12 +191,30 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
         [&](const std::string& line) { std::fprintf(stderr, "trireme train: %s\n", line.c_str()); });
     if (checkpoints->newest()) adopt_leaves(options, *checkpoints->newest(), replicas.count());
   }
-  const auto trainer =
-      std::make_unique<Trainer>(world, replicas, options, data, mode, checkpoints.get(), trace->recorder());
-  if (world.rank() == 0) {
+  std::unique_ptr<ServerSession> servers;
+  if (options.sync.on_servers) {
+    if (!directory) directory = directory_beside(world, cluster, invocation.environment);
+    servers = std::make_unique<ServerSession>(options, directory, place,
+                                              is_independent ? 1 : leaves_of(options, world.size()));
+  }
+  const auto trainer = std::make_unique<Trainer>(world, replicas, options, data, mode, checkpoints.get(),
+                                                 trace->recorder(), servers.get());
+  std::optional<ps::Fallback> fallback;
+  if (options.sync.falls_back && world.size() > 1) {
+    fallback.emplace(trainer->data_parallel(),
+                     fallback_options(world, options,
+                                      {.directory = directory_beside(world, cluster, invocation.environment),
+                                       .leaves = leaves_of(options, world.size()),
+                                       .parameters = trainer->data_parallel().parameters(),
+                                       .row_sparse = trainer->task().row_sparse()},
+                                      trainer->optimizer()));
+    trainer->watch_links(*fallback);
+  }
+  if (others_step) trainer->go_on_behind(*others_step);
+  if (place.is_first()) {
     if (!options.from_platform.empty()) std::fprintf(stderr, "trireme train: %s\n", options.from_platform.c_str());
     std::fprintf(stderr, "%s\n", start_line(trainer->start()).c_str());
-    begin_course(course, invocation, cluster, options, world, *trainer, checkpoints && checkpoints->newest());
+    begin_course(course, invocation, cluster, options, place.workers, *trainer, checkpoints && checkpoints->newest());
   }
 
   signals.watch(trainer->reductions());
@@ -206,7 +237,9 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
        .say = [&](const Error& error) { return last_words(invocation, options, signals, course, error); }});
   result.ready_s = ready_s;
   interruption.reset();
-  const bool is_first = world.rank() == 0;
+  const bool is_first = place.is_first();
+  if (servers) servers->leave(signals);
+  if (fallback) fallback->leave();
   world.communicator().barrier({.label = "end"});  // rank 0, which may serve the others, leaves last
   world.close();
   const bool has_result = !result.diverged_at || result.best_step != 0;
@@ -241,10 +274,30 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
 }
 
+/// As one rank of the job's world, or as a worker on its own beside the job's servers.
+int train_as_worker(const Invocation& invocation, const TrainOptions& options, const platform::ClusterSpec& cluster,
+                    Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words) {
+  std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
+  const interruption::WatchOptions watched =
+      watch_options(invocation.environment, cluster.platform);  // refused before there is a world
+  if (!options.sync.is_independent()) {
+    World world = World::open(world_options(options, invocation.environment));
+    return train_in_world(invocation, options, cluster, std::move(loaded), signals, course, memory_words, watched,
+                          trace, world, nullptr);
+  }
+  const auto directory = directory_of_independent(cluster, invocation.environment);
+  int exit_code = 1;
+  testing::run_ranks(1, [&](World& world) {
+    exit_code = train_in_world(invocation, options, cluster, std::move(loaded), signals, course, memory_words, watched,
+                               trace, world, directory);
+  });
+  return exit_code;
+}
+
 /// Errors: invalid_argument, unsupported for a role that this cannot play.
 platform::Role checked_role(platform::Role role, const TrainOptions& options) {
-  if (role == platform::Role::server)
-    fail(ErrorCode::unsupported, "the role 'server': this version has no parameter servers yet");
+  if (role == platform::Role::server && !options.sync.on_servers)
+    fail(ErrorCode::invalid_argument, "the role 'server' is of parameter servers, which need --sync ps");
   if (role == platform::Role::evaluator && !options.checkpoints.folder)
     fail(ErrorCode::invalid_argument, "the role 'evaluator' needs --checkpoint-dir: it scores the checkpoints there");
   if (role == platform::Role::evaluator && options.data.needs_world())
@@ -299,6 +352,10 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   scrub_tracking_secrets();  // before what takes long
   spare_address_space();
   const platform::Role role = checked_role(cluster.role, *options);
+  if (role == platform::Role::server) {
+    JobSignals signals(true);
+    return serve_parameters(*options, cluster, environment, signals);
+  }
   Loaded loaded;
   if (!options->data.needs_world()) loaded.load(*options);
 
@@ -315,7 +372,7 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   }
   try {
     return train_within_memory([&](std::string& memory_words) {
-      return train_in_world(invocation, *options, cluster, std::move(loaded), signals, course, memory_words);
+      return train_as_worker(invocation, *options, cluster, std::move(loaded), signals, course, memory_words);
     });
   } catch (const Exception& failure) {
     keep_traces(invocation, signals, course, failure.error());

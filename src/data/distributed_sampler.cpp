@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -35,13 +34,29 @@ DistributedSampler::DistributedSampler(const SamplerOptions& options) : options_
     fail(ErrorCode::invalid_argument,
          "a sampler needs 1 to 4294967295 samples, the data set has " + std::to_string(options.count));
   }
+  const std::uint64_t last = options.first + (options.count - 1) * static_cast<std::uint64_t>(options.stride);
+  if (options.stride == 0 || last > std::numeric_limits<std::uint32_t>::max())
+    fail(ErrorCode::invalid_argument, "a sampler's share must step by 1 at least, and end below 4294967296");
   if (options.global_batch == 0) fail(ErrorCode::invalid_argument, "the global batch must hold at least one sample");
   steps_per_epoch_ = options.count / options.global_batch + (options.count % options.global_batch != 0 ? 1 : 0);
   const std::size_t needed = options.shuffle ? cache_.size() : 1;
   for (std::size_t i = 0; i < needed; ++i) {
     cache_[i].order.resize(options.count);
-    std::iota(cache_[i].order.begin(), cache_[i].order.end(), 0u);
+    list(cache_[i].order);
   }
+}
+
+SamplerOptions share_of(std::size_t count, std::uint32_t part, std::uint32_t parts) {
+  if (part >= parts || part >= count)
+    fail(ErrorCode::invalid_argument, "worker " + std::to_string(part) + " of " + std::to_string(parts) +
+                                          " has no share of " + std::to_string(count) +
+                                          " samples: start fewer workers");
+  return {.count = (count - part + parts - 1) / parts, .first = part, .stride = parts};
+}
+
+void DistributedSampler::list(std::vector<std::uint32_t>& order) const {
+  std::uint32_t sample = options_.first;
+  for (std::uint32_t& each : order) each = std::exchange(sample, sample + options_.stride);
 }
 
 std::span<const std::uint32_t> DistributedSampler::permutation(std::uint64_t epoch) {
@@ -50,7 +65,7 @@ std::span<const std::uint32_t> DistributedSampler::permutation(std::uint64_t epo
     latest_ = 1 - latest_;
     Permutation& entry = cache_[latest_];
     if (entry.epoch != epoch) {
-      std::iota(entry.order.begin(), entry.order.end(), 0u);
+      list(entry.order);
       shuffle(entry.order, stream_key(options_.seed, epoch));
       entry.epoch = epoch;
     }

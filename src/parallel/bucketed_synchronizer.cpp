@@ -145,11 +145,11 @@ StepOutcome BucketedSynchronizer::reduce() {
   }
   if (total_.value() != 0.0) {
     start_remaining_buckets();
-    rows_.start(total_.value(), trace_);
+    start_rows();
   }
   votes_.start(communicator_, call_options("ready counts"), bucket_votes(), trace_.now());
   wait_for_buckets();
-  rows_.wait(trace_);
+  wait_for_rows();
   votes_.wait(trace_);
   if (votes_.other_buckets()) change_buckets();
   return votes_.outcome();

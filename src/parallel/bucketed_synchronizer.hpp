@@ -13,6 +13,7 @@
 #include "trireme/parallel/gradient_synchronizer.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,6 +55,13 @@ class BucketedSynchronizer : public GradientSynchronizer {
 
   void request_stop() { votes_.request_stop(); }
   void request_checkpoint() { votes_.request_checkpoint(); }
+  /// What was asked of `before`, whose place this takes, is asked of this.
+  void take_requests(const BucketedSynchronizer& before) { votes_.take_requests(before.votes_); }
+  /// Rows of a row-sparse parameter's mean that may be other than 0; none: all may, or it is not row-sparse. After reduce().
+  std::optional<std::span<const std::uint32_t>> touched_rows(std::size_t parameter) const {
+    if (!rows_.has(parameter)) return std::nullopt;
+    return rows_.touched_rows(parameter);
+  }
   const BucketPlan& plan() const { return plan_; }
   const StepTrace& trace() const { return trace_; }
   /// How gradients travel, in a sentence.
@@ -77,6 +85,9 @@ class BucketedSynchronizer : public GradientSynchronizer {
   /// The total weight is known, and not 0.
   virtual void start_remaining_buckets() = 0;
   virtual void wait_for_buckets() = 0;
+  /// Row-sparse parameters: the same two moments, behind the buckets.
+  virtual void start_rows() { rows_.start(total_.value(), trace_); }
+  virtual void wait_for_rows() { rows_.wait(trace_); }
   virtual StepVotes::Buckets bucket_votes() { return {}; }
   virtual void change_buckets() {}
 

@@ -80,15 +80,15 @@ void DataParallelState::rebind(Communicator communicator) {
   // When a bucket starts differs between ranks: among the caller's own operations it would stand at different places.
   communicator_ = communicator.split(0, communicator.rank());
   if (!communicator_) fail(ErrorCode::invalid_argument, "this rank has no part in the communicator it was given");
-  connect();
+  connect(!values_elsewhere_);
 }
 
-void DataParallelState::connect() {
+void DataParallelState::connect(bool values) {
   compare_parameters(*communicator_, parameters_, row_sparse_,
                      settings_text(options_, leaves_) + (!values_elsewhere_ ? ""
                                                          : options_.initial ? ", initial"
                                                                             : ", values null"));
-  if (!values_elsewhere_) broadcast_values(*communicator_, parameters_, options_.stream);
+  if (values) broadcast_values(*communicator_, parameters_, options_.stream);
   const OwnLeaves own = own_leaves(options_, leaves_, communicator_->size(), communicator_->rank());
   const bool alike = own_leaves_alike(options_, leaves_, communicator_->size());
   // The same place on all ranks only where all reduce in the same memory.
@@ -105,18 +105,27 @@ void DataParallelState::connect() {
                                 .views = device_views_.size_bytes() != 0
                                              ? std::span(device_views_.data(), device_views_.size_bytes())
                                              : views_.bytes()};
+  SynchronizerParts made;
+  ShardedSynchronizer* sharded = nullptr;
+  if (options_.synchronizer) {
+    made = options_.synchronizer->make(setup);
+  } else if (options_.zero_stage == 0 && own.rounds() == 1) {
+    made.synchronizer = std::make_unique<AllReduceSynchronizer>(setup);
+  } else {
+    auto owners = std::make_unique<ShardedSynchronizer>(setup);
+    sharded = owners.get();
+    made.synchronizer = std::move(owners);
+  }
+  // What there was goes once there is something in its place.
+  if (synchronizer_ && !values) made.synchronizer->take_requests(*synchronizer_);
   step_state_.reset();
-  update_.reset();
+  made_access_ = std::move(made.access);
+  update_ = std::move(made.update);
+  explanation_ = std::move(made.explanation);
   sharded_access_.reset();
   values_.reset();
-  sharded_ = nullptr;
-  if (options_.zero_stage == 0 && own.rounds() == 1) {
-    synchronizer_ = std::make_unique<AllReduceSynchronizer>(setup);
-  } else {
-    auto sharded = std::make_unique<ShardedSynchronizer>(setup);
-    sharded_ = sharded.get();
-    synchronizer_ = std::move(sharded);
-  }
+  sharded_ = sharded;
+  synchronizer_ = std::move(made.synchronizer);
   if (options_.zero_stage > 0) share_out();
   tensor_sums_.reset();
   if (options_.tensor_axis)
@@ -186,6 +195,7 @@ layout::Interval DataParallelState::owned(std::string_view parameter) const {
 }
 
 ParameterAccess& DataParallelState::access() {
+  if (made_access_) return *made_access_;
   if (sharded_access_) return *sharded_access_;
   if (!access_) {
     fail(ErrorCode::invalid_argument, "access(): zero_stage is " + std::to_string(options_.zero_stage) +
@@ -206,7 +216,19 @@ void DataParallelState::begin_loop() {
   begin_step();
 }
 
-void DataParallelState::begin_step() { step_state_->begin(sampler_, sampler_ == nullptr ? unnumbered_step_++ : 0); }
+void DataParallelState::begin_step() {
+  if (next_) {
+    const auto before = std::exchange(options_.synchronizer, *std::exchange(next_, std::nullopt));
+    try {
+      check_sharding(options_, communicator_->size(), parameters_.front().value.device.kind != DeviceKind::cpu);
+      connect(false);
+    } catch (...) {
+      options_.synchronizer = before;
+      throw;
+    }
+  }
+  step_state_->begin(sampler_, sampler_ == nullptr ? unnumbered_step_++ : 0);
+}
 
 bool DataParallelState::next_step() {
   step_state_->conclude();
@@ -263,6 +285,7 @@ bool Step::checkpoint_requested() const { return state_->synchronizer().checkpoi
 std::uint64_t Step::epoch() const { return state_->cursor().epoch; }
 std::uint64_t Step::index() const { return state_->cursor().step; }
 std::size_t Step::batch_size() const { return state_->batch_size(); }
+double Step::reduction_seconds() const { return state_->reduction_seconds(); }
 double Step::total_weight() const { return state_->synchronizer().total_weight(); }
 double Step::gradient_norm() const { return state_->norm(); }
 
@@ -292,6 +315,9 @@ Steps DataParallel::steps() {
   return Steps(state_.get());
 }
 void DataParallel::rebind(Communicator communicator) { state_->rebind(std::move(communicator)); }
+void DataParallel::use(std::shared_ptr<parallel::SynchronizerFactory> synchronizer) {
+  state_->use(std::move(synchronizer));
+}
 const Communicator& DataParallel::communicator() const { return state_->communicator(); }
 void DataParallel::request_checkpoint() { state_->synchronizer().request_checkpoint(); }
 void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
@@ -305,7 +331,7 @@ std::vector<Parameter> DataParallel::owned_parameters() {
 }
 void DataParallel::values_written() { state_->values_written(); }
 ParameterAccess& DataParallel::access() { return state_->access(); }
-std::string DataParallel::explain() const { return state_->synchronizer().explain(); }
+std::string DataParallel::explain() const { return state_->explain(); }
 Bytes DataParallel::value_memory() const { return state_->value_memory(); }
 Bytes DataParallel::gradient_memory() const { return state_->synchronizer().gradient_memory(); }
 int DataParallel::logical_shards() const { return state_->leaves(); }

@@ -55,6 +55,13 @@ void check_sharding(const DataParallelOptions& options, int ranks, bool on_devic
     fail(ErrorCode::unsupported,
          stage_text + ", with row_sparse parameters: they are whole on every rank, which stages 0 to 2 take");
   }
+  if (options.synchronizer && (stage > 0 || options.leaf_assignment == LeafAssignment::cyclic || on_device)) {
+    fail(ErrorCode::unsupported,
+         "DataParallelOptions::synchronizer takes parameters in host memory, leaves in blocks and zero_stage 0, but " +
+             (stage > 0   ? stage_text
+              : on_device ? std::string("parameters lie in device memory")
+                          : std::string("leaf_assignment is cyclic")));
+  }
   if (options.shard_group < 0 || (options.shard_group != 0 && ranks % options.shard_group != 0)) {
     refuse_option("shard_group is " + std::to_string(options.shard_group) + ", which does not divide the " +
                   std::to_string(ranks) + " ranks");
@@ -84,6 +91,7 @@ std::string settings_text(const DataParallelOptions& options, int leaves) {
       ", first_bucket_bytes " + std::to_string(options.first_bucket_bytes.value) +
       (options.rebuild_buckets ? ", rebuilt" : ", fixed") + ", order " + std::string(name_of(options.order));
   if (options.leaf_assignment == LeafAssignment::cyclic) text += ", leaf_assignment cyclic";
+  if (options.synchronizer) text += ", " + options.synchronizer->settings();
   if (options.zero_stage == 0) return text;
   text += ", zero_stage " + std::to_string(options.zero_stage);
   if (options.zero_whole_tensors) text += " of whole tensors";

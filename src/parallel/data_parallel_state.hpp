@@ -7,6 +7,7 @@
 #include "parallel/sharded_values.hpp"
 #include "parallel/sharded_values_access.hpp"
 #include "parallel/step_state.hpp"
+#include "parallel/synchronizer_parts.hpp"
 #include "parallel/whole_values_access.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 
@@ -26,6 +27,8 @@ class DataParallelState {
 
   /// Onto another communicator, as if made for it: lists compared, rank 0's values broadcast. Between loops.
   void rebind(Communicator communicator);
+  /// From the next step on.
+  void use(std::shared_ptr<SynchronizerFactory> factory) { next_ = std::move(factory); }
   const Communicator& communicator() const { return *communicator_; }
 
   /// Over the sampler's epoch, or over data that no sampler numbers.
@@ -36,6 +39,7 @@ class DataParallelState {
   BucketedSynchronizer& synchronizer() { return *synchronizer_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int leaves() const { return leaves_; }
+  std::string explain() const { return explanation_.empty() ? synchronizer_->explain() : explanation_; }
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
   ParameterAccess& access();
@@ -49,7 +53,8 @@ class DataParallelState {
   void place_gradients_in(const Memory& memory);
   void place_row_gradients_in(const Memory& memory);
   void place_gradients_on_device(const Communicator& communicator);
-  void connect();
+  /// `values`: rank 0's are broadcast.
+  void connect(bool values);
   void share_out();
   void begin_step();
   std::optional<Communicator> communicator_;  ///< its own: split from the caller's
@@ -65,14 +70,17 @@ class DataParallelState {
   std::unique_ptr<BucketedSynchronizer> synchronizer_;
   ShardedSynchronizer* sharded_ = nullptr;               ///< the same, where there are owners
   std::unique_ptr<ShardedValues> values_;                ///< from stage 1 on
-  std::unique_ptr<ShardedUpdate> update_;                ///< the same
+  std::unique_ptr<StepUpdate> update_;                   ///< the same; or where updates happen elsewhere
   std::unique_ptr<ShardedValuesAccess> sharded_access_;  ///< of stage 3
   std::unique_ptr<WholeValuesAccess> access_;            ///< of stage 2; for good
   std::unique_ptr<TensorSums> tensor_sums_;              ///< of a tensor axis
+  std::shared_ptr<ParameterAccess> made_access_;         ///< of DataParallelOptions::synchronizer
+  std::string explanation_;                              ///< empty: the synchronizer's
   std::unique_ptr<StepState> step_state_;
   Step step_{nullptr};
   data::DistributedSampler* sampler_ = nullptr;
-  std::uint64_t unnumbered_step_ = 0;  ///< of a loop without a sampler
+  std::optional<std::shared_ptr<SynchronizerFactory>> next_;  ///< what use() was given, until then
+  std::uint64_t unnumbered_step_ = 0;                         ///< of a loop without a sampler
 };
 
 }  // namespace trireme::parallel

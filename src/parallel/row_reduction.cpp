@@ -176,6 +176,27 @@ void RowReduction::Table::spread() {
   }
 }
 
+std::span<const std::uint32_t> RowReduction::own_rows(std::size_t parameter) const {
+  return tables_[*tables_of_[parameter]].stack.front().rows();
+}
+
+ConstTensorView RowReduction::own_sums(std::size_t parameter) const {
+  const Table& table = tables_[*tables_of_[parameter]];
+  const RowSum& sums = table.stack.front();
+  return {sums.values(), sums.rows().size() * table.columns, table.dtype};
+}
+
+std::optional<std::span<const std::uint32_t>> RowReduction::touched_rows(std::size_t parameter) const {
+  const Table& table = tables_[*tables_of_[parameter]];
+  if (table.touched.all()) return std::nullopt;
+  return table.touched.rows();
+}
+
+TensorView RowReduction::room_for_mean(std::size_t parameter) {
+  tables_[*tables_of_[parameter]].touched.assign_all();
+  return gradient(parameter);
+}
+
 TensorView RowReduction::gradient(std::size_t parameter) const {
   const Table& table = tables_[*tables_of_[parameter]];
   return {table.mean.bytes().data(), table.rows * table.columns, table.dtype};

@@ -49,6 +49,13 @@ class RowReduction {
   void start(double total_weight, const StepTrace& trace);
   /// After start(): the means are in place.
   void wait(const StepTrace& trace);
+  /// For who adds them up elsewhere, instead of start() and wait(): the rows that this rank's leaves touched, their weighted
+  /// sums, and where the mean of all rows shall be.
+  std::span<const std::uint32_t> own_rows(std::size_t parameter) const;
+  ConstTensorView own_sums(std::size_t parameter) const;
+  /// After wait(): the rows of the union; none: all.
+  std::optional<std::span<const std::uint32_t>> touched_rows(std::size_t parameter) const;
+  TensorView room_for_mean(std::size_t parameter);
   /// After wait(), until the next begin_step(); to be read only: what is written between the union's rows stays there.
   TensorView gradient(std::size_t parameter) const;
 

@@ -34,6 +34,8 @@ class RowSum {
   void add(const RowSum& right, Workspace& workspace);
 
   std::span<const std::uint32_t> rows() const { return rows_; }
+  /// Of rows(), one after the other.
+  const std::byte* values() const { return values_.data(); }
   /// The rows `among`, which have all of rows() among them, one after the other.
   void lay_out(std::byte* memory, std::span<const std::uint32_t> among) const;
   /// All of `count` rows.

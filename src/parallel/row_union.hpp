@@ -22,6 +22,8 @@ class RowUnion {
   void exchange(Communicator& communicator, std::span<const std::uint32_t> mine, std::span<const std::size_t> touched,
                 const CallOptions& options);
   void clear();
+  /// Every row, without asking.
+  void assign_all() { all_ = true; }
 
   /// More than half of the rows: it is not worth telling them apart; rows() then says nothing.
   bool all() const { return all_; }

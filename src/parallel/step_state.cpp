@@ -4,6 +4,7 @@
 #include "parallel/gradient_norm.hpp"
 #include "trireme/base/error.hpp"
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -71,7 +72,9 @@ StepOutcome StepState::reduce() {
   }
   // A rank whose leaves are all empty, or that has run out of data, needs no loop.
   if (!started_) numbered_ ? static_cast<void>(restart_shards()) : pass_empty_leaves();
+  const auto began = std::chrono::steady_clock::now();
   outcome_ = synchronizer_.reduce();
+  reduction_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   reduced_ = true;
   return outcome_;
 }
@@ -93,7 +96,7 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
     }
   }
   check_shares(optimizer, parameters_, tensor_sums_ != nullptr);
-  if (sharded_ != nullptr) sharded_->check(optimizer);
+  if (update_ != nullptr) update_->check(optimizer);
   applied_ = true;
   done();
   if (synchronizer_.total_weight() == 0.0) return ApplyOutcome::empty;
@@ -116,8 +119,8 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
     scale *= clip_scale(norm_, options.clip_norm);
   }
   const double clip_value = options.clip_value > 0 ? options.clip_value : std::numeric_limits<double>::infinity();
-  if (sharded_ != nullptr) {
-    sharded_->apply(optimizer, synchronizer_, scale, clip_value, trace_);
+  if (update_ != nullptr) {
+    update_->apply(optimizer, synchronizer_, scale, clip_value, trace_);
     return ApplyOutcome::applied;
   }
   const auto span = trace_.on_steps("optimizer");
@@ -150,7 +153,7 @@ std::span<const TensorView> StepState::used_gradients() {
 
 double StepState::norm_of_gradients() {
   const auto span = trace_.on_steps("clip norm");
-  if (sharded_ != nullptr) return sharded_->norm(synchronizer_);
+  if (update_ != nullptr) return update_->norm(synchronizer_);
   return device_norm_ ? (*device_norm_)(used_gradients()) : global_norm(used_gradients());
 }
 

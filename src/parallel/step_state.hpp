@@ -3,8 +3,9 @@
 
 #include "parallel/data_parallel_settings.hpp"
 #include "parallel/device_norm.hpp"
-#include "parallel/sharded_update.hpp"
 #include "parallel/step_trace.hpp"
+#include "parallel/step_update.hpp"
+#include "parallel/tensor_sums.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/parallel/gradient_synchronizer.hpp"
 
@@ -19,13 +20,13 @@ namespace trireme::parallel {
 class StepState {
  public:
   StepState(GradientSynchronizer& synchronizer, const StepTrace& trace, const std::vector<Parameter>& parameters,
-            std::shared_ptr<DeviceNorm> device_norm, ShardedUpdate* sharded, TensorSums* tensor_sums, int leaves,
+            std::shared_ptr<DeviceNorm> device_norm, StepUpdate* update, TensorSums* tensor_sums, int leaves,
             const OwnLeaves& own, bool passes_all)
       : synchronizer_(synchronizer),
         trace_(trace),
         parameters_(parameters),
         device_norm_(std::move(device_norm)),
-        sharded_(sharded),
+        update_(update),
         tensor_sums_(tensor_sums),
         leaves_(leaves),
         own_(own),
@@ -58,6 +59,7 @@ class StepState {
   data::SamplerCursor cursor() const { return cursor_; }
   std::size_t batch_size() const { return batch_.size(); }
   StepOutcome outcome() const { return outcome_; }
+  double reduction_seconds() const { return reduction_seconds_; }
   /// On a device it is asked for now.
   double norm();
 
@@ -69,7 +71,7 @@ class StepState {
   const StepTrace& trace_;
   const std::vector<Parameter>& parameters_;
   std::shared_ptr<DeviceNorm> device_norm_;  ///< null: gradients lie on the host
-  ShardedUpdate* sharded_;                   ///< null: every rank updates all
+  StepUpdate* update_;                       ///< null: every rank updates all
   TensorSums* tensor_sums_;                  ///< null: there is no tensor axis
   int leaves_;
   OwnLeaves own_;
@@ -86,6 +88,7 @@ class StepState {
   bool applied_ = false;
   StepOutcome outcome_ = StepOutcome::ready;
   double norm_ = 0.0;
+  double reduction_seconds_ = 0.0;
   bool norm_on_device_ = false;                   ///< norm_ is not known here yet
   std::vector<TensorView> gradients_;             // working memory of apply()
   std::vector<Optimizer::TensorUpdate> updates_;  // the same

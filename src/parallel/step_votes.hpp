@@ -24,6 +24,10 @@ class StepVotes {
   void count(std::size_t parameter) { ++counts()[parameter]; }
   void request_stop() { stop_requested_ = true; }
   void request_checkpoint() { checkpoint_requested_ = true; }
+  void take_requests(const StepVotes& before) {
+    stop_requested_ |= before.stop_requested_;
+    checkpoint_requested_ |= before.checkpoint_requested_;
+  }
 
   /// About other buckets.
   struct Buckets {

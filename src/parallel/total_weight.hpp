@@ -23,6 +23,8 @@ class TotalWeight {
   /// Behind the last add(). Collective; `options` say how many leaves the tree has.
   void start(Communicator& communicator, const CallOptions& options, StepTrace::Moment now);
   bool started() const { return started_; }
+  /// Of own leaves, behind the last add(), where there are no rounds.
+  double own() const { return block_.result(); }
   /// After start(): whether the sum is there; `wait`: it is.
   bool known(bool wait, const StepTrace& trace);
   /// Once it is known; 0 before.

@@ -4,6 +4,7 @@
 #include "platform/hyperparameters.hpp"
 #include "platform/launcher.hpp"
 #include "platform/platform.hpp"
+#include "platform/server_role.hpp"
 #include "trireme/platform/cluster_spec.hpp"
 
 #include <limits>
@@ -55,6 +56,7 @@ ClusterSpec detect(const Environment& environment, const DetectOptions& options)
   launcher->describe(scene, spec);
   if (const auto role = scene.text("TRIREME_ROLE")) spec.role = parse_role(*role, "TRIREME_ROLE");
   if (spec.role != Role::worker) spec.ranks_known = false;
+  describe_servers(scene, spec);
   warn_of_conflicts(scene, *launcher, spec);
   platform->describe(scene, spec);
   if (const auto restarts = environment.integer("TORCHELASTIC_RESTART_COUNT", 0, std::numeric_limits<int>::max())) {

@@ -21,6 +21,7 @@ void describe_host(const Scene& scene, const HostPlace& place, ClusterSpec& spec
   spec.local_world = processes.count;
   spec.node_name = place.node_name;
   spec.hosts = place.hosts;
+  spec.servers = place.servers;
   const bool worker = place.role == Role::worker;
   const int hosts = place.count.value_or(1);
   spec.ranks_known = worker && place.index && place.count && (hosts == 1 || processes.told || place.alike);

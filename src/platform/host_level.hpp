@@ -21,6 +21,7 @@ struct HostPlace {
   std::optional<int> count{};        ///< hosts of its role
   std::vector<std::string> hosts{};  ///< of the workers
   Role role = Role::worker;
+  int servers = 0;  ///< hosts that are parameter servers
   std::optional<std::string> master{};
   std::uint16_t port = default_port;
   std::string node_name{};

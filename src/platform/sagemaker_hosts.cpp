@@ -59,6 +59,7 @@ void describe_sagemaker_hosts(const Scene& scene, ClusterSpec& spec) {
   place.index = static_cast<int>(std::find(mine.begin(), mine.end(), config->current_host) - mine.begin());
   place.count = static_cast<int>(mine.size());
   place.hosts = workers;
+  place.servers = static_cast<int>(hosts_with(Role::server, *config, roles, ignored).size());
   place.master = workers.front();
   place.port = sagemaker_port;
   place.port = find_port(scene.environment).value_or(place.port);

@@ -27,6 +27,7 @@ void describe_tf_config_hosts(const Scene& scene, ClusterSpec& spec) {
   HostPlace place{.rank_name = "TF_CONFIG: task.index", .count_name = "hosts"};
   place.index = map.index();
   place.hosts = hosts_of(tasks);
+  place.servers = static_cast<int>(map.tasks("ps").size());
   const std::string& type = map.type();
   if (type == "chief" || type == "master" || type == "worker") {
     const bool first = type != "worker";

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platform/launcher.hpp"
+#include "platform/server_role.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
 #include <string>
 
 namespace trireme::platform {
-
-namespace {
 
 /// "host:port" or "[v6]:port".
 void describe_store(const std::string& text, ClusterSpec& spec) {
@@ -28,8 +27,6 @@ void describe_store(const std::string& text, ClusterSpec& spec) {
   spec.store_host = host;
   spec.store_port = static_cast<std::uint16_t>(number);
 }
-
-}  // namespace
 
 // `trireme run` exports torchrun's set and TRIREME_PROGRESS beside it. The job key is no mark: users set it under any
 // launcher. A torchrun below our launcher (its own variable says so) decides for its children.

@@ -24,6 +24,7 @@ void describe_vertex_hosts(const Scene& scene, ClusterSpec& spec) {
   HostPlace place{.rank_name = "CLUSTER_SPEC: task.index", .count_name = "hosts"};
   place.index = map.index();
   place.hosts = workers;
+  place.servers = static_cast<int>(map.tasks("workerpool2").size());
   if (map.type() == "workerpool0" || map.type() == "workerpool1") {
     const bool first = map.type() == "workerpool0";
     map.require_index_below(first ? primary.size() : others.size());

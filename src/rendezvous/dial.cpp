@@ -20,7 +20,7 @@ constexpr seconds answer_limit{30};
 /// Among launchers, it is that of node 0.
 std::string server_name(const ServerAddress& server) {
   if (server.serving_rank >= 0) return "rank " + std::to_string(server.serving_rank);
-  return server.members == "rank" ? "the launcher" : "the launcher of " + server.members + " 0";
+  return server.members == "node" ? "the launcher of node 0" : "the launcher";
 }
 
 /// Says now and then for whom this rank looks, as long as nobody answers.

@@ -288,8 +288,10 @@ Settings settle(const Options& options, const platform::Environment& environment
 
 void require_rank(const platform::ClusterSpec& cluster) {
   if (cluster.role == platform::Role::server) {
-    fail(ErrorCode::unsupported,
-         "this process has the role of a parameter server, and this version has none: give these hosts to workers");
+    fail(
+        ErrorCode::invalid_argument,
+        "this process has the role of a parameter server, which is no rank of the world: it serves the ranks beside it "
+        "(ServerDirectory)");
   }
   if (cluster.role == platform::Role::evaluator) {
     fail(ErrorCode::invalid_argument,

@@ -103,6 +103,14 @@ TEST_CASE("doctor names a role that is no worker's, and a program of that role r
   REQUIRE(said["rank"].is_null());
   REQUIRE(said["world"].is_null());
   REQUIRE_THAT(run_trireme({"doctor"}, evaluator).out, Contains("evaluator"));
+  const auto pool = [](const char* type, int index) {
+    return std::map<std::string, std::string>{
+        {"CLUSTER_SPEC", R"({"cluster": {"workerpool0": ["a"], "workerpool2": ["s", "t"]}, "task": {"type": ")" +
+                             std::string(type) + R"(", "index": )" + std::to_string(index) + "}}"}};
+  };
+  REQUIRE(json::parse(run_trireme({"doctor", "--json"}, pool("workerpool2", 1)).out)["role"] == "server");
+  REQUIRE_THAT(run_trireme({"doctor"}, pool("workerpool2", 1)).out, Contains("server 1 of 2"));
+  REQUIRE_THAT(run_trireme({"doctor"}, pool("workerpool0", 0)).out, Contains("servers"));
 }
 
 TEST_CASE("doctor never prints the job key") {

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include <sched.h>
 
@@ -40,6 +41,66 @@ TEST_CASE("perf all_reduce verifies and measures over shm and tcp, and writes it
   CHECK_THAT(result.out, Contains("bound_us"));
 }
 
+TEST_CASE("perf push_pull verifies keys that go to parameter servers and back, beside plain sockets") {
+  const auto [ranks, servers, transport] =
+      GENERATE(std::make_tuple(1, 1, "tcp"), std::make_tuple(3, 2, "tcp"), std::make_tuple(2, 2, "local"));
+  const TemporaryFolder folder;
+  const std::string file = folder.path() + "/rows.json";
+  const auto result = run_trireme({"run",
+                                   "-n",
+                                   std::to_string(ranks),
+                                   "--",
+                                   TRIREME_PROGRAM,
+                                   "perf",
+                                   "push_pull",
+                                   "--min-bytes",
+                                   "1K",
+                                   "--max-bytes",
+                                   "64K",
+                                   "--factor",
+                                   "64",
+                                   "--iterations",
+                                   "3",
+                                   "--keys",
+                                   "5",
+                                   "--servers",
+                                   std::to_string(servers),
+                                   "--loops",
+                                   "2",
+                                   "--transport",
+                                   transport,
+                                   "--json",
+                                   file});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  std::ifstream stream(file);
+  const auto json = nlohmann::json::parse(stream);
+  CHECK(json["environment"]["servers"] == servers);
+  REQUIRE(json["rows"].size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto& row = json["rows"][i];
+    CHECK(row["operation"] == "push_pull");
+    CHECK(row["algorithm"] == (i % 2 == 0 ? "parameter server" : "raw TCP"));
+    CHECK(row["bytes"] == (i < 2 ? 1024 : 65536));
+    CHECK(row["wrong"] == 0);
+    CHECK(row["keys"] == 5);
+    CHECK(row["keys_per_s"] > 0.0);
+    CHECK(row["p99_us"] >= row["p50_us"]);
+  }
+  CHECK(json["rows"][0]["bound_us"] == json["rows"][1]["time_us"]);
+  CHECK_THAT(result.out, Contains("raw TCP"));
+}
+
+TEST_CASE("perf push_pull with ranks that only serve verifies the means of the others, however keys are split") {
+  const std::string split = GENERATE("optimal", "workers", "spare");
+  const auto result =
+      run_trireme({"run", "-n", "3", "--", TRIREME_PROGRAM, "perf", "push_pull", "--min-bytes", "64K", "--max-bytes",
+                   "64K", "--iterations", "2", "--keys", "8", "--spare", "1", "--split", split});
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains("2 workers, ") && Contains("1 rank only serves"));
+}
+
 TEST_CASE("perf says in one line what it cannot measure, and ends with exit code 2") {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"perf"},
@@ -47,7 +108,11 @@ TEST_CASE("perf says in one line what it cannot measure, and ends with exit code
                                              {"perf", "broadcast", "--root", "7"},
                                              {"perf", "all_reduce", "--json", "/nowhere/at/all.json"},
                                              {"perf", "all_reduce", "--max-bytes", "1024G"},
-                                             {"perf", "all_reduce", "--algorithm", "magic"}}) {
+                                             {"perf", "all_reduce", "--algorithm", "magic"},
+                                             {"perf", "push_pull", "--loops", "0"},
+                                             {"perf", "push_pull", "--servers", "2"},
+                                             {"perf", "push_pull", "--spare", "1"},
+                                             {"perf", "push_pull", "--split", "spare"}}) {
     const auto result = run_trireme(arguments);
     INFO(arguments.back() << "\nstdout: " << result.out << "\nstderr: " << result.err);
     CHECK(result.exit_code == 2);

@@ -181,7 +181,7 @@ TEST_CASE("An evaluator of tables, of running statistics and of 16 bits scores w
 
 TEST_CASE("Roles that cannot be played are refused by name") {
   const TemporaryFolder folder;
-  require_refusal(run_trireme(scored_job(folder.path()), {{"TRIREME_ROLE", "server"}}), "the role 'server'");
+  require_refusal(run_trireme(scored_job(folder.path()), {{"TRIREME_ROLE", "server"}}), "need --sync ps");
   require_refusal(run_trireme(scored_job(folder.path()), {{"TRIREME_ROLE", "spectator"}}), "TRIREME_ROLE=spectator");
   Words without = scored_job(folder.path());
   without.resize(without.size() - 2);

@@ -144,8 +144,17 @@ void Lab::cut_off(int host) {
          port(host) + " drop");
 }
 
+void Lab::police_one_way(int from, int to, const std::string& rate) {
+  filter("add rule bridge cut dropped iifname " + port(from) + " oifname " + port(to) + " limit rate over " + rate +
+         " burst 16 kbytes drop");
+}
+
 void Lab::cut_one_way(int from, int to) {
   filter("add rule bridge cut dropped iifname " + port(from) + " oifname " + port(to) + " drop");
+}
+
+void Lab::heal() {
+  if (filters_) on_switch({nft, "flush chain bridge cut dropped"});
 }
 
 void Lab::take_link_down(int host) { on(host, {ip, "link", "set", "eth0", "down"}); }

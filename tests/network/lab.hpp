@@ -45,6 +45,10 @@ class Lab {
   void cut_off(int host);
   /// Drops what `from` sends to `to`; the way back stays open.
   void cut_one_way(int from, int to);
+  /// Drops what `from` sends to `to` beyond `rate`, as nft spells it ("125 kbytes/second"): a link that is slow and loses much.
+  void police_one_way(int from, int to, const std::string& rate);
+  /// Lets everything pass again that was dropped or limited, but a link that is down.
+  void heal();
   /// Takes the link of `host` down: its kernel knows.
   void take_link_down(int host);
 

@@ -16,7 +16,14 @@ struct SamplerOptions {
   std::size_t global_batch = 0;  ///< samples per step over all ranks, at least 1
   std::uint64_t seed = 0;
   bool shuffle = true;  ///< false: every epoch is 0, 1, 2, …
+  /// Sample i of `count` is number first + i * stride of the data: a share of it, of one of `stride` workers that train without a word.
+  std::uint32_t first = 0;
+  std::uint32_t stride = 1;
 };
+
+/// The share `part` of `parts` of `count` samples: how many, first and stride.
+/// Errors: invalid_argument when it would be empty.
+SamplerOptions share_of(std::size_t count, std::uint32_t part, std::uint32_t parts);
 
 /// Where training stands: the step that comes next.
 struct SamplerCursor {
@@ -80,6 +87,7 @@ class DistributedSampler {
     std::vector<std::uint32_t> order;
   };
   std::span<const std::uint32_t> permutation(std::uint64_t epoch);
+  void list(std::vector<std::uint32_t>& order) const;
 
   SamplerOptions options_;
   std::uint64_t steps_per_epoch_ = 0;

@@ -12,6 +12,7 @@
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/parallel/leaf_assignment.hpp"
 #include "trireme/parallel/step_outcome.hpp"
+#include "trireme/parallel/synchronizer_factory.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -129,6 +130,10 @@ struct DataParallelOptions {
   /// goes there, behind what it holds. The host waits for the device in reduce(), in apply() where it has to know whether the gradients
   /// are finite, and in gradient_norm(). Give the optimizer the same stream (Optimizer::use_device()).
   Stream stream{};
+  /// Where gradients are summed, and perhaps values updated, in place of all_reduce among the ranks: on parameter servers, see
+  /// ps/synchronizer.hpp, which says what each promises. Null: all_reduce. Equal on all ranks by its settings().
+  /// Shape:  host memory, leaves in blocks, zero_stage 0.  Errors: unsupported for others.
+  std::shared_ptr<parallel::SynchronizerFactory> synchronizer{};
 };
 
 /// What applying a step may do besides updating.
@@ -232,9 +237,10 @@ class Step {
   bool checkpoint_requested() const;
 
   std::uint64_t epoch() const;
-  std::uint64_t index() const;     ///< of this step in its epoch
-  std::size_t batch_size() const;  ///< samples of the global batch
-  double total_weight() const;     ///< after reduce()
+  std::uint64_t index() const;       ///< of this step in its epoch
+  std::size_t batch_size() const;    ///< samples of the global batch
+  double total_weight() const;       ///< after reduce()
+  double reduction_seconds() const;  ///< after reduce(): how long it took on this rank; what overlapped is not in it
   double gradient_norm() const;  ///< after apply() with clip_norm or a finite check: the norm before clipping, unscaled
 
  private:
@@ -294,6 +300,12 @@ class DataParallel {
   /// Goes on with other ranks: as if constructed with `communicator`, with the same parameters and options. Collective
   /// over `communicator`; between loops. Each step then has the new number of ranks; V unset follows it.
   void rebind(Communicator communicator);
+  /// From the next step on gradients travel as `synchronizer` says, null: by all_reduce. In the loop behind apply() or done(), or
+  /// between loops; on all ranks in the same step: collective at the beginning of the next one. Values stay as they are, no
+  /// step is lost, and where both add in the order of the leaves no bit changes.
+  /// Errors: at the next step mismatch where ranks differ, unsupported as for DataParallelOptions::synchronizer, and its own; the
+  ///         way before is then kept.
+  void use(std::shared_ptr<parallel::SynchronizerFactory> synchronizer);
   /// The communicator it reduces on.
   const Communicator& communicator() const;
 

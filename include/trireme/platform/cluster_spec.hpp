@@ -56,6 +56,8 @@ struct ClusterSpec {
   std::optional<int> local_world;    ///< ranks of this host; of level "node" those to start
   std::optional<int> node_rank;      ///< index of this host among those of its role
   std::optional<int> nnodes;         ///< hosts of its role
+  int servers = 0;                   ///< dedicated parameter servers of the job, as far as told
+  std::optional<int> server_index;   ///< role server: which of them this process is
   std::string node_name;             ///< how the platform names this host; empty: it does not
   std::vector<std::string> hosts{};  ///< level "node": the hosts of the world in order, where they are listed
 

@@ -122,7 +122,14 @@ Json say_hyperparameters(const std::map<std::string, std::string>& given) {
 std::string say(const Availability& item) { return item.available ? "available" : "not available: " + item.reason; }
 
 void add_ranks(std::string& text, const platform::ClusterSpec& cluster) {
-  if (cluster.role != platform::Role::worker) add_line(text, "role", std::string(platform::name_of(cluster.role)));
+  if (cluster.role == platform::Role::server) {
+    add_line(text, "role",
+             "server " + std::to_string(cluster.server_index.value_or(0)) + " of " + std::to_string(cluster.servers));
+  } else if (cluster.role != platform::Role::worker) {
+    add_line(text, "role", std::string(platform::name_of(cluster.role)));
+  } else if (cluster.servers > 0) {
+    add_line(text, "servers", std::to_string(cluster.servers));
+  }
   if (!cluster.ranks_known) {
     const bool worker = cluster.role == platform::Role::worker;
     add_line(text, "rank", worker ? "known when the hosts have met" : "none");

@@ -127,15 +127,17 @@ RunOptions run_options(const EntryOptions& options, const platform::Environment&
   RunOptions run = parse_run_options(words).value();
   run.interrupted_exit_code = interrupted_code(command, spec);
   if (!options.grace) run.grace = grace_within(spec.stop_grace);
-  if (spec.level != "node" || spec.nnodes.value_or(1) == 1) return run;
-  run.nnodes = *spec.nnodes;
+  if (spec.level != "node") return run;
+  run.remote_servers = spec.servers;
+  if (!run.spans_hosts() && spec.nnodes.value_or(1) == 1) return run;
+  run.nnodes = spec.nnodes.value_or(1);
   run.node_rank = spec.node_rank.value_or(0);
   run.node_name = spec.node_name;
   run.node_names = spec.hosts;
   run.rendezvous.host = spec.master.value_or(spec.hosts.empty() ? "" : spec.hosts.front());
   run.rendezvous.port = spec.port.value_or(default_port);
   if (run.rendezvous.host.empty())
-    fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes) +
+    fail(ErrorCode::invalid_argument, "this is one of " + std::to_string(run.nnodes + run.remote_servers) +
                                           " hosts, but nothing names the first: set MASTER_ADDR and MASTER_PORT");
   return run;
 }

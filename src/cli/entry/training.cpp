@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/entry/training.hpp"
 
+#include "cli/entry/server.hpp"
 #include "cli/failure_note.hpp"
 #include "cli/run/program.hpp"
 #include "cli/run/run_job.hpp"
@@ -65,12 +66,7 @@ int train_here(const EntryOptions& options, const Environment& environment) {
   auto program = environment.find("TRIREME_PROGRAM");
   if (program && program->empty()) program.reset();
   auto command = training_command(options, program, spec);
-  if (spec.role == platform::Role::server) {
-    fail(
-        ErrorCode::unsupported,
-        "this process is to be a parameter server, and parameter servers come in a later version: give the job none of "
-        "that role");
-  }
+  if (spec.role == platform::Role::server) return become(command, server_environment_here(environment, spec));
   if (spec.role == platform::Role::evaluator) {
     Environment own = without_ranks(environment);
     own.set("TRIREME_ROLE", "evaluator");

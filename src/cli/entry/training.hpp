@@ -14,7 +14,8 @@ void await_description(const platform::Environment& environment, std::chrono::se
 
 /// Trains on this host as the cluster is described: one process per rank of this host under the launcher of `trireme run`, or this
 /// process where every rank has its own already. The exit code, unless this process has become the training program.
-/// Errors: as platform::detect and run_job; unsupported for the role of a parameter server.
+/// Parameter servers and evaluators are one process without a rank.
+/// Errors: as platform::detect, run_job and server_environment_here.
 int train_here(const EntryOptions& options, const platform::Environment& environment);
 
 /// Becomes a program; its exit code as a shell's where that cannot be, after a line that says why.

@@ -55,7 +55,8 @@ std::string dtypes() {
 }
 
 void describe(Arguments& flags, Typed& typed) {
-  flags.option("OP", typed.operation, "what to measure: " + perf_operation_names());
+  flags.option("OP", typed.operation,
+               "what to measure: " + perf_operation_names() + ", push_pull (perf push_pull --help)");
   flags.option("--min-bytes", typed.min_bytes,
                "smallest vector (default 4; suffixes K, M, G; below one element per block: that)");
   flags.option("--max-bytes", typed.max_bytes, "largest vector (default 256M)");
@@ -115,7 +116,7 @@ void check_sizes(const Typed& typed, PerfOptions& options) {
 }
 
 void check_operation(const Arguments& flags, const Typed& typed, PerfOptions& options) {
-  const std::string known = "this version measures: " + perf_operation_names();
+  const std::string known = "this version measures: " + perf_operation_names() + ", push_pull";
   if (typed.operation.empty()) refuse("no operation given; " + known);
   options.operation = find_perf_operation(typed.operation);
   if (options.operation == nullptr) refuse("unknown operation '" + typed.operation + "'; " + known);

@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds grace_after_failure{1000};
 constexpr milliseconds grace_after_stop{10000};  // they were asked to stop besides
 constexpr milliseconds from_term_to_kill{500};
+constexpr milliseconds grace_of_servers{10000};  // to see that all workers have left
 // For the last bytes in the pipes, if a process outside the ranks' groups still holds them open.
 constexpr milliseconds output_after_end{300};
 constexpr int idle_ms = 60000;
@@ -61,6 +62,11 @@ Outcome Launcher::start(const std::string& program_path, const platform::Environ
     return options_.log_dir ? open_log(*options_.log_dir, name, stream) : Descriptor();
   };
   const Console& console = around_.console;
+  program_path_ = program_path;
+  environment_ = environment;
+  for (int number = 0; job.node == 0 && number < options_.servers; ++number) {
+    if (const int error = start_beside(Part::server, number)) return cannot_start(options_.command.front(), error);
+  }
   for (int local = 0; local < options_.ranks; ++local) {
     const int rank = job.first_rank + local;
     Descriptor out_log = log("rank-" + std::to_string(rank), Stream::out);
@@ -73,27 +79,38 @@ Outcome Launcher::start(const std::string& program_path, const platform::Environ
     around_.guard.add(child.process);
     ranks_.push_back({rank,
                       child.process,
-                      false,
+                      Part::rank,
                       false,
                       {rank, Stream::out, std::move(child.out), std::move(out_log), console},
                       {rank, Stream::err, std::move(child.err), std::move(err_log), console}});
   }
   for (int number = 0; job.node == 0 && number < options_.evaluators; ++number) {
-    const std::string label = "evaluator " + std::to_string(number);
-    Descriptor out_log = log("evaluator-" + std::to_string(number), Stream::out);
-    Descriptor err_log = log("evaluator-" + std::to_string(number), Stream::err);
-    Child child =
-        start_child({program_path, options_.command, evaluator_environment(environment, job), {}}, around_.watch);
-    if (child.exec_error != 0) return cannot_start(options_.command.front(), child.exec_error);
-    around_.guard.add(child.process);
-    ranks_.push_back({number,
-                      child.process,
-                      true,
-                      false,
-                      {label, Stream::out, std::move(child.out), std::move(out_log), console},
-                      {label, Stream::err, std::move(child.err), std::move(err_log), console}});
+    if (const int error = start_beside(Part::evaluator, number)) return cannot_start(options_.command.front(), error);
   }
   return {};
+}
+
+int Launcher::start_beside(Part part, int number) {
+  const bool is_server = part == Part::server;
+  const std::string name = is_server ? "server" : "evaluator";
+  const std::string label = name + " " + std::to_string(number);
+  const auto log = [&](Stream stream) {
+    return options_.log_dir ? open_log(*options_.log_dir, name + "-" + std::to_string(number), stream) : Descriptor();
+  };
+  const auto environment =
+      is_server ? server_environment(environment_, *job_, number) : evaluator_environment(environment_, *job_);
+  Descriptor out_log = log(Stream::out), err_log = log(Stream::err);
+  Child child = start_child({program_path_, options_.command, environment, {}}, around_.watch);
+  if (child.exec_error != 0) return child.exec_error;
+  around_.guard.add(child.process);
+  const Console& console = around_.console;
+  ranks_.push_back({number,
+                    child.process,
+                    part,
+                    false,
+                    {label, Stream::out, std::move(child.out), std::move(out_log), console},
+                    {label, Stream::err, std::move(child.err), std::move(err_log), console}});
+  return 0;
 }
 
 Outcome Launcher::wait(SignalWatch& signals) {
@@ -105,7 +122,7 @@ Outcome Launcher::wait(SignalWatch& signals) {
     take_news();
     take_output();
     end_survivors();
-    end_evaluators();
+    end_the_rest();
     tell_progress();
   }
   for (Rank& rank : ranks_) {
@@ -154,8 +171,8 @@ int Launcher::milliseconds_to_next_event() const {
   };
   if (ended_) {
     if (!everything_ended()) {
-      if (!evaluators_asked_) consider(*ended_ + options_.grace);
-      if (evaluators_asked_ && !evaluators_killed_) consider(*evaluators_asked_ + grace_after_stop);
+      if (!rest_asked_) consider(*ended_ + (is_waiting_for_evaluators() ? options_.grace : grace_of_servers));
+      if (rest_asked_ && !rest_killed_) consider(*rest_asked_ + grace_after_stop);
     } else if (!output_ended()) {
       consider(*ended_ + output_after_end);
     }
@@ -236,14 +253,20 @@ bool Launcher::reap(Rank& rank, ExitStatus& status) {
 
 void Launcher::reap() {
   std::vector<RankEnd> ends;
+  std::vector<std::pair<std::ptrdiff_t, ExitStatus>> beside;
   for (Rank& rank : ranks_) {
     ExitStatus status;
     if (rank.ended || !reap(rank, status)) continue;
-    if (rank.is_evaluator) {
-      note_evaluator(rank, status);
-    } else {
+    if (rank.part == Part::rank) {
       ends.push_back({rank.rank, status, ending_ != Ending::not_begun});
+    } else {
+      beside.emplace_back(&rank - ranks_.data(), status);
     }
+  }
+  // First: ranks rather failed because of a server than the other way round. One that is started again is another entry.
+  for (const auto& [place, status] : beside) {
+    const Rank& process = ranks_[static_cast<std::size_t>(place)];
+    process.part == Part::server ? note_server(process, status) : note_evaluator(process, status);
   }
   // Seen at the same moment, a rank that a signal ended comes first: the others rather failed because of it.
   std::stable_partition(ends.begin(), ends.end(), [](const RankEnd& end) { return end.status.signal != 0; });
@@ -269,16 +292,53 @@ void Launcher::note(const RankEnd& end) {
       around_.server->process_ended(end.rank, end.status.detail());
     }
   }
+  if (goes_on_without(ends_.back())) {
+    ends_.pop_back();
+    return;
+  }
   auto& first = is_interruption(end.status) ? interrupted_ : failed_;
   if (!first) first = Clock::now();
 }
 
 /// Training does not depend on it, and neither does the job's exit code.
 void Launcher::note_evaluator(const Rank& evaluator, const ExitStatus& status) {
-  if (status.success() || evaluators_asked_ || ending_ != Ending::not_begun) return;
+  if (status.success() || rest_asked_ || ending_ != Ending::not_begun) return;
   if (is_interruption(status)) return;
   say("trireme run: evaluator " + std::to_string(evaluator.rank) + " " + status.sentence() +
       "; the ranks go on without it");
+}
+
+/// Others may have what it held; then it is started again, or they do without it. Else the job cannot go on.
+void Launcher::note_server(const Rank& server, const ExitStatus& status) {
+  if (status.success() || all_ended() || rest_asked_ || ending_ != Ending::not_begun || failed_) return;
+  if (is_interruption(status)) return;
+  const std::string who = "trireme run: server " + std::to_string(server.rank) + " " + status.sentence();
+  const int number = server.rank;
+  if (!facts_.hold(*job_, JobFact::replicated_servers)) {
+    lost_server_ = {number, status, (*redact_)(server.err.last_line()).substr(0, longest_last_words)};
+    failed_ = Clock::now();
+    return;
+  }
+  if (server_restarts_ >= options_.server_restarts || stop_forwarded_) {
+    say(who + "; its replica serves for it from here on");
+    return;
+  }
+  ++server_restarts_;
+  say(who + "; its replica serves for it while it is started again (" + std::to_string(server_restarts_) + " of " +
+      std::to_string(options_.server_restarts) + ")");
+  if (const int error = start_beside(Part::server, number))
+    say("trireme run: server " + std::to_string(number) + " cannot be started again: " + std::strerror(error));
+}
+
+/// Whether the ranks of this job wait for no other: a failure of one is not the job's. Rank 0 is whose result it is.
+bool Launcher::goes_on_without(const RankEnd& end) {
+  if (end.rank == 0 || failed_ || is_interruption(end.status)) return false;
+  if (!facts_.hold(*job_, JobFact::independent_workers)) return false;
+  left_behind_.push_back(end);
+  if (node_of(end.rank) == job_->node) facts_.note_lost_worker(*job_);
+  if (job_->node == 0)
+    say("trireme run: " + end.who() + " " + end.status.sentence() + "; the other ranks go on without it");
+  return true;
 }
 
 void Launcher::say(const std::string& line) {
@@ -321,19 +381,26 @@ void Launcher::end_survivors() {
   }
 }
 
-/// They may score what the ranks committed last, but nobody waits for those of a job that failed or was stopped.
-void Launcher::end_evaluators() {
+/// Evaluators may score what the ranks committed last, but nobody waits for those of a job that failed or was stopped. Servers
+/// end by themselves when all workers have left; where one was lost they may not know that nobody will come again.
+void Launcher::end_the_rest() {
   if (!ended_ || everything_ended()) return;
   const auto now = Clock::now();
-  const bool in_vain = failed_ || interrupted_ || stop_forwarded_;
-  if (!evaluators_asked_ && (in_vain || now >= *ended_ + options_.grace)) {
-    evaluators_asked_ = now;
+  const bool in_vain = failed_ || interrupted_ || stop_forwarded_ || !left_behind_.empty();
+  const milliseconds grace = is_waiting_for_evaluators() ? options_.grace : grace_of_servers;
+  if (!rest_asked_ && (in_vain || now >= *ended_ + grace)) {
+    rest_asked_ = now;
     signal_live(SIGTERM);
     signal_live(SIGCONT);
-  } else if (evaluators_asked_ && !evaluators_killed_ && now >= *evaluators_asked_ + grace_after_stop) {
-    evaluators_killed_ = true;
+  } else if (rest_asked_ && !rest_killed_ && now >= *rest_asked_ + grace_after_stop) {
+    rest_killed_ = true;
     signal_live(SIGKILL);
   }
+}
+
+bool Launcher::is_waiting_for_evaluators() const {
+  return std::any_of(ranks_.begin(), ranks_.end(),
+                     [](const Rank& rank) { return !rank.ended && rank.part == Part::evaluator; });
 }
 
 void Launcher::signal_live(int signal) {
@@ -343,7 +410,8 @@ void Launcher::signal_live(int signal) {
 }
 
 bool Launcher::all_ended() const {
-  return std::all_of(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.ended || rank.is_evaluator; });
+  return std::all_of(ranks_.begin(), ranks_.end(),
+                     [](const Rank& rank) { return rank.ended || rank.part != Part::rank; });
 }
 
 bool Launcher::everything_ended() const {
@@ -377,6 +445,13 @@ Outcome Launcher::judged() const {
     const int code = loss_->node >= 0 ? 128 + SIGKILL : 1;
     return {code, "trireme run: " + loss_->message + "; the ranks of the other hosts ended with it"};
   }
+  if (lost_server_) {
+    const std::string server = "server " + std::to_string(lost_server_->server) + " " + lost_server_->status.sentence();
+    return {.exit_code = std::max(lost_server_->status.shell_code(), 1),
+            .line = "trireme run: " + server + ", and no other server had what it held; the ranks ended with it",
+            .last_words = lost_server_->last_words};
+  }
+  if (!failed_ && !left_behind_.empty()) return judge_without(left_behind_);
   if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
     return judge_interrupted(ends_, *interrupted_by_, options_.interrupted_exit_code);
   std::optional<rendezvous::Cause> verdict;
@@ -392,7 +467,8 @@ Outcome Launcher::judged() const {
 
 std::string Launcher::last_words_of(int rank) const {
   for (const Rank& own : ranks_) {
-    if (!own.is_evaluator && own.rank == rank) return (*redact_)(own.err.last_line()).substr(0, longest_last_words);
+    if (own.part == Part::rank && own.rank == rank)
+      return (*redact_)(own.err.last_line()).substr(0, longest_last_words);
   }
   const auto found = last_words_.find(rank);
   return found == last_words_.end() ? "" : found->second;

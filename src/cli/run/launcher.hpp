@@ -5,6 +5,7 @@
 #include "cli/run/child.hpp"
 #include "cli/run/console.hpp"
 #include "cli/run/guard.hpp"
+#include "cli/run/job_facts.hpp"
 #include "cli/run/nodes.hpp"
 #include "cli/run/options.hpp"
 #include "cli/run/outcome.hpp"
@@ -48,10 +49,11 @@ class Launcher {
 
  private:
   using Clock = std::chrono::steady_clock;
+  enum class Part : unsigned char { rank, evaluator, server };
   struct Rank {
-    int rank;       ///< of the job; of an evaluator its own number
+    int rank;       ///< of the job; of an evaluator or server its own number
     pid_t process;  ///< also its group
-    bool is_evaluator;
+    Part part;
     bool ended;
     RankOutput out;
     RankOutput err;
@@ -60,6 +62,8 @@ class Launcher {
 
   bool is_over() const;
   bool is_over_elsewhere() const;
+  /// Starts a process that is no rank. What is wrong, or 0.
+  int start_beside(Part part, int number);
   /// What the ranks of this host are waited for: true once they have ended and their output is shown.
   bool is_over_here() const { return everything_ended() && (output_ended() || output_abandoned_); }
   void sleep(int signal_descriptor);
@@ -72,6 +76,8 @@ class Launcher {
   /// A rank of any host has ended.
   void note(const RankEnd& end);
   void note_evaluator(const Rank& evaluator, const ExitStatus& status);
+  void note_server(const Rank& server, const ExitStatus& status);
+  bool goes_on_without(const RankEnd& end);
   void stop_noted(int signal);
   void stop_elsewhere(int signal);
   void take_news();
@@ -86,10 +92,11 @@ class Launcher {
   std::optional<Clock::time_point> end_of_patience() const;
   std::optional<Clock::time_point> end_of_waiting() const;
   void end_survivors();
-  void end_evaluators();
+  void end_the_rest();
   void signal_live(int signal);
+  bool is_waiting_for_evaluators() const;
   bool all_ended() const;         ///< the ranks of this host
-  bool everything_ended() const;  ///< and the evaluators
+  bool everything_ended() const;  ///< and who stands beside them
   bool output_ended() const;
   Outcome outcome();
   Outcome judged() const;
@@ -97,10 +104,13 @@ class Launcher {
 
   const RunOptions& options_;
   Surroundings around_;
+  std::string program_path_;
+  platform::Environment environment_;  ///< what processes inherit
   std::optional<Job> job_;
+  JobFacts facts_;
   std::optional<Redactor> redact_;
   std::vector<int> bases_;                        ///< first rank of each host, and the number of ranks
-  std::vector<Rank> ranks_;                       ///< of this host, and the evaluators
+  std::vector<Rank> ranks_;                       ///< of this host, and the evaluators and servers
   std::vector<RankEnd> ends_;                     ///< of all hosts
   std::optional<Clock::time_point> failed_;       ///< when the first rank failed
   std::optional<Clock::time_point> interrupted_;  ///< when the first rank ended as one that was interrupted
@@ -111,9 +121,17 @@ class Launcher {
   std::optional<int> interrupted_by_;                ///< the stop signal that came while no rank had failed
   int interrupts_ = 0;
   bool killed_by_user_ = false;
-  bool output_abandoned_ = false;                      ///< a stop signal came when nothing but output was left
-  std::optional<Clock::time_point> evaluators_asked_;  ///< when they got SIGTERM, because the ranks have ended
-  bool evaluators_killed_ = false;
+  bool output_abandoned_ = false;                ///< a stop signal came when nothing but output was left
+  std::optional<Clock::time_point> rest_asked_;  ///< when evaluators and servers got SIGTERM: the ranks have ended
+  bool rest_killed_ = false;
+  int server_restarts_ = 0;  ///< so far
+  struct LostServer {
+    int server;
+    ExitStatus status;
+    std::string last_words;
+  };
+  std::optional<LostServer> lost_server_;  ///< nobody had what it held: the job's end
+  std::vector<RankEnd> left_behind_;       ///< failed ranks without which the others went on
   // Several hosts.
   bool told_done_ = false;
   std::set<int> done_;                  ///< nodes whose ranks have ended

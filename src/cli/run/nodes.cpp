@@ -28,7 +28,12 @@ constexpr std::chrono::seconds former_life{30};
 constexpr std::chrono::milliseconds retry_pause{200};
 /// How long the journal's last lines may take.
 constexpr std::chrono::seconds farewell_limit{2};
-constexpr std::uint64_t last_signal = 64;
+constexpr std::uint64_t highest_signal = 64;
+
+constexpr const char* unknown_place = "node 0 says where the ranks meet in words that this version does not know";
+
+/// Apart from that of the ranks, whose rendezvous is another.
+std::string id_of_nodes(const std::string& job) { return "nodes/" + job; }
 
 std::string event_key(std::int64_t number) { return "event/" + std::to_string(number); }
 
@@ -83,7 +88,7 @@ class JoinedNodes final : public Nodes,
   MeetingPlace await_place(Deadline deadline) override {
     try {
       const auto place = parse_meeting_place(writing_->get(place_key, deadline));
-      if (!place) fail(ErrorCode::corrupt, "node 0 says where the ranks meet in words that this version does not know");
+      if (!place) fail(ErrorCode::corrupt, unknown_place);
       return *place;
     } catch (const Exception& exception) {
       refuse(exception);
@@ -187,8 +192,7 @@ class JoinedNodes final : public Nodes,
              ", or this one was started again while the others were not; start all launchers of a job again");
   }
 
-  /// Apart from that of the ranks, whose rendezvous is another.
-  std::string job_id() const { return "nodes/" + options_.job_id; }
+  std::string job_id() const { return id_of_nodes(options_.job_id); }
 
   rendezvous::ServerAddress server_address() const {
     rendezvous::ServerAddress address{.address = options_.rendezvous,
@@ -258,7 +262,7 @@ class JoinedNodes final : public Nodes,
           loss.message += is_silent ? ": it does not answer, so it is dead or cut off" : ": its launcher has died";
       } else {
         loss.message = cause.message;
-        if (cause.code == ErrorCode::closed && cause.operation <= last_signal)
+        if (cause.code == ErrorCode::closed && cause.operation <= highest_signal)
           loss.signal = static_cast<int>(cause.operation);
       }
       lose(std::move(loss));
@@ -377,6 +381,16 @@ class JoinedNodes final : public Nodes,
 };
 
 }  // namespace
+
+MeetingPlace place_of_ranks(const net::Address& rendezvous, const net::JobKey& key, const std::string& job_id,
+                            const Log& log, Deadline deadline) {
+  const auto store = rendezvous::connect_store(
+      {.address = rendezvous, .key = key, .job_id = id_of_nodes(job_id), .epoch = epoch, .members = "node", .log = log},
+      deadline);
+  const auto place = parse_meeting_place(store->get(place_key, deadline));
+  if (!place) fail(ErrorCode::corrupt, unknown_place);
+  return *place;
+}
 
 std::shared_ptr<Nodes> Nodes::meet(Options options, Deadline deadline) {
   auto nodes = std::make_shared<JoinedNodes>(std::move(options));

@@ -70,4 +70,10 @@ class Nodes {
   virtual void leave() = 0;
 };
 
+/// For a process of the job that is on no node, such as a parameter server on a host of its own: where the ranks meet, as soon as node
+/// 0, which listens at `rendezvous`, says so.
+/// Errors: timeout; invalid_argument when the job's key is wrong.
+MeetingPlace place_of_ranks(const net::Address& rendezvous, const net::JobKey& key, const std::string& job_id,
+                            const Log& log, Deadline deadline);
+
 }  // namespace trireme::cli

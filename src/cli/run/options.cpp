@@ -20,6 +20,8 @@ constexpr double longest_grace_s = 1e6;
 constexpr double longest_join_s = 1e7;
 constexpr int most_nodes = 65536;
 constexpr int most_evaluators = 64;
+constexpr int most_servers = 1024;
+constexpr int most_restarts = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
 
@@ -104,7 +106,7 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   RunOptions options;
   std::string rendezvous, hosts, nnodes, log_dir, bind = "none";
   double grace_s = 120, failure_grace_s = 0, join_s = 0;
-  int max_restarts = 0, servers = 0;
+  int max_restarts = 0;
 
   Arguments flags("Starts N ranks of any program on this host and ends with the exit code of the first cause.",
                   "trireme run");
@@ -119,7 +121,14 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   flags.option("--nnodes", nnodes,
                "hosts, on each of which this command is started with its own -n and --node-rank (default 1)");
   flags.option("--node-rank", options.node_rank, "index of this host, 0 to N - 1", {.least = 0});
-  flags.option("--servers", servers, "parameter servers to start besides; this version: 0", {.least = 0});
+  flags.option("--servers", options.servers,
+               "parameter servers: processes of the same program to start besides on node 0, without a rank and with "
+               "TRIREME_ROLE=server (default 0); all processes find their number in TRIREME_SERVERS",
+               {.least = 0, .most = most_servers});
+  flags.option("--server-restarts", options.server_restarts,
+               "how often, all together, servers that are lost are started again, where others have replicas of what "
+               "they held (default 3)",
+               {.least = 0, .most = most_restarts});
   flags.option("--evaluators", options.evaluators,
                "processes of the same program to start besides on node 0, without a rank and with "
                "TRIREME_ROLE=evaluator: they score what the ranks commit (default 0)",
@@ -150,10 +159,8 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
   check_ranks(options.ranks);
   check_hosts(hosts);
   if (flags.given("--nnodes")) options.nnodes = parse_nnodes(nnodes);
-  if (servers != 0) {
-    fail(ErrorCode::unsupported, "unsupported --servers " + std::to_string(servers) +
-                                     ": parameter servers come in a later version; only 0 is accepted");
-  }
+  if (flags.given("--server-restarts") && options.servers == 0)
+    refuse("--server-restarts is of parameter servers, and there are none: give --servers");
   if (max_restarts != 0) {
     fail(ErrorCode::unsupported, "unsupported --max-restarts " + std::to_string(max_restarts) +
                                      ": restarts come in a later version; only 0 is accepted");

@@ -25,7 +25,13 @@ struct RunOptions {
   std::string node_name{};                ///< how the platform names it; empty: as it calls itself
   std::vector<std::string> node_names{};  ///< of all, where the platform lists them
   int evaluators = 0;                     ///< beside the ranks, on node 0
+  int servers = 0;                        ///< of parameters, likewise
+  int server_restarts = 3;                ///< how often lost ones are started again, all together
+  int remote_servers = 0;                 ///< that the platform starts on hosts of their own
   std::vector<std::string> command;       ///< PROGRAM ARGS…, never empty
+
+  /// Whether processes that other hosts start must find this job.
+  bool spans_hosts() const { return nnodes > 1 || remote_servers > 0; }
 };
 
 /// Nothing when --help was asked for (and printed).

@@ -70,6 +70,16 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
   return {std::max(culprit->status.shell_code(), 1), line, false, culprit->rank};
 }
 
+Outcome judge_without(const std::vector<RankEnd>& lost) {
+  std::string line = "trireme run: the job is complete without ";
+  for (std::size_t i = 0; i < lost.size(); ++i)
+    line += (i == 0                 ? ""
+             : i + 1 == lost.size() ? ", and "
+                                    : ", ") +
+            lost[i].who() + ", which " + lost[i].status.sentence();
+  return {.exit_code = 0, .line = line};
+}
+
 Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code) {
   const std::string line = "trireme run: interrupted by " + signal_name(signal);
   if (std::any_of(ends.begin(), ends.end(),

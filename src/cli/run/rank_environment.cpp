@@ -22,6 +22,8 @@ std::string in_seconds(std::chrono::milliseconds time) {
 platform::Environment common_environment(platform::Environment environment, const Job& job) {
   environment.erase_prefix("TORCHELASTIC_");
   environment.erase_prefix("ROLE_");
+  for (const char* name : {"TRIREME_SERVERS", "TRIREME_SERVER_INDEX"}) environment.erase(name);
+  if (job.servers > 0) environment.set("TRIREME_SERVERS", std::to_string(job.servers));
   environment.erase("TRIREME_JOB_KEY_FILE");  // read once, by the launcher: it may have been a pipe
   environment.set("TRIREME_JOB_ID", job.id);
   environment.set("TRIREME_PROGRESS", job.terminal ? "tty" : "plain");
@@ -31,7 +33,24 @@ platform::Environment common_environment(platform::Environment environment, cons
   return environment;
 }
 
+/// Of a process that is no rank.
+void erase_rank(platform::Environment& environment) {
+  for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE",
+                           "MASTER_ADDR", "MASTER_PORT", "TRIREME_STORE", "TRIREME_STORE_ADDR", "TRIREME_JOB_KEY"})
+    environment.erase(name);
+}
+
+/// Where the job's store is, and the key to it.
+void set_store(platform::Environment& environment, const Job& job) {
+  environment.set("TRIREME_JOB_KEY", job.key.to_text());
+  environment.set("TRIREME_STORE", "1");
+  environment.set("TRIREME_STORE_ADDR", net::Address{reachable(job.store.host), job.store.port}.to_string());
+  if (job.join_timeout) environment.set("TRIREME_JOIN_TIMEOUT_S", in_seconds(*job.join_timeout));
+}
+
 }  // namespace
+
+std::string reachable_host(const Job& job) { return reachable(job.store.host); }
 
 platform::Environment rank_environment(platform::Environment inherited, const Job& job, int local_rank) {
   platform::Environment environment = common_environment(std::move(inherited), job);
@@ -43,10 +62,7 @@ platform::Environment rank_environment(platform::Environment inherited, const Jo
   environment.set("GROUP_WORLD_SIZE", std::to_string(job.nnodes));
   environment.set("MASTER_ADDR", reachable(job.store.host));
   environment.set("MASTER_PORT", std::to_string(job.master_port));
-  environment.set("TRIREME_JOB_KEY", job.key.to_text());
-  environment.set("TRIREME_STORE", "1");
-  environment.set("TRIREME_STORE_ADDR", net::Address{reachable(job.store.host), job.store.port}.to_string());
-  if (job.join_timeout) environment.set("TRIREME_JOIN_TIMEOUT_S", in_seconds(*job.join_timeout));
+  set_store(environment, job);
   if (job.nnodes > 1) {
     if (job.interface && !environment.has("NCCL_SOCKET_IFNAME")) environment.set("NCCL_SOCKET_IFNAME", *job.interface);
     if (!job.host_id.empty() && !environment.has("NCCL_HOSTID")) environment.set("NCCL_HOSTID", job.host_id);
@@ -54,11 +70,18 @@ platform::Environment rank_environment(platform::Environment inherited, const Jo
   return environment;
 }
 
+platform::Environment server_environment(platform::Environment inherited, const Job& job, int index) {
+  platform::Environment environment = common_environment(std::move(inherited), job);
+  erase_rank(environment);
+  set_store(environment, job);
+  environment.set("TRIREME_ROLE", "server");
+  environment.set("TRIREME_SERVER_INDEX", std::to_string(index));
+  return environment;
+}
+
 platform::Environment evaluator_environment(platform::Environment inherited, const Job& job) {
   platform::Environment environment = common_environment(std::move(inherited), job);
-  for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE",
-                           "MASTER_ADDR", "MASTER_PORT", "TRIREME_STORE", "TRIREME_STORE_ADDR", "TRIREME_JOB_KEY"})
-    environment.erase(name);
+  erase_rank(environment);
   environment.set("TRIREME_ROLE", "evaluator");
   return environment;
 }

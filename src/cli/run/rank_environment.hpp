@@ -26,11 +26,18 @@ struct Job {
   std::optional<std::chrono::milliseconds> join_timeout{};
   std::optional<std::string> interface {};  ///< that the platform names
   std::string host_id{};                    ///< how the platform names this host
+  int servers = 0;                          ///< of parameters, on whatever host
 };
+
+/// Where processes of this host reach the store: job.store, whose host may be "every address".
+std::string reachable_host(const Job& job);
 
 /// The environment of the rank that is number `local_rank` on this host: that of the launcher, torchrun's variables and ours; one thread for OpenMP and BLAS
 /// unless the user says otherwise. What another launcher around ours has set for its own ranks is taken out.
 platform::Environment rank_environment(platform::Environment inherited, const Job& job, int local_rank);
+
+/// The environment of parameter server `index`, which finds the job's store, and has no rank.
+platform::Environment server_environment(platform::Environment inherited, const Job& job, int index);
 
 /// The environment of a process that scores what the ranks commit and has no rank itself.
 platform::Environment evaluator_environment(platform::Environment inherited, const Job& job);

@@ -2,6 +2,7 @@
 #include "cli/run/run_job.hpp"
 
 #include "cli/exit_code.hpp"
+#include "cli/run/job_identity.hpp"
 #include "cli/run/launcher.hpp"
 #include "cli/run/ports.hpp"
 #include "cli/run/program.hpp"
@@ -36,32 +37,6 @@ void open_standard_descriptors() {
   if (descriptor > 2) ::close(descriptor);
 }
 
-/// The user's key, else a new one; of several hosts, whose launchers must find the same, one derived from the job's id.
-/// Errors: invalid_argument naming the variable.
-net::JobKey job_key(const platform::Environment& environment, const RunOptions& options, const std::string& id,
-                    const Log& log) {
-  const char* variable = "";
-  try {
-    if (auto path = environment.find(variable = "TRIREME_JOB_KEY_FILE")) return net::JobKey::from_file(*path);
-    if (auto text = environment.find(variable = "TRIREME_JOB_KEY")) return net::JobKey::from_text(*text);
-  } catch (const Exception& exception) {
-    fail(exception.error().code, std::string(variable) + ": " + exception.error().message);
-  }
-  if (options.nnodes == 1) return net::JobKey::random();
-  if (options.node_rank == 0) {
-    log(LogLevel::warning,
-        "no job key: TRIREME_JOB_KEY_FILE and TRIREME_JOB_KEY are unset; the key derived from the job's id keeps jobs apart "
-        "but does not keep attackers out");
-  }
-  return net::JobKey::derived(id + "/" + options.rendezvous.to_string());
-}
-
-std::string job_id(const platform::Environment& environment, const RunOptions& options, const std::string& known) {
-  if (auto id = environment.find("TRIREME_JOB_ID")) return *id;
-  if (options.nnodes > 1) return known.empty() ? options.rendezvous.to_string() : known;
-  return net::JobKey::random().to_text().substr(0, 16);  // no secret: only random digits
-}
-
 Log launcher_log(const platform::Environment& environment) {
   LogLevel level = LogLevel::warning;
   auto name = environment.find("TRIREME_LOG");
@@ -71,14 +46,15 @@ Log launcher_log(const platform::Environment& environment) {
   return stderr_log(level);
 }
 
-/// The ranks' own: of one host where it was asked for, of several on all addresses of node 0.
+/// The ranks' own: of one host where it was asked for, on all addresses where servers come from other hosts; of several on all
+/// addresses of node 0.
 std::unique_ptr<rendezvous::Server> start_server(const RunOptions& options, const std::optional<PortRange>& range,
                                                  const Job& job, const Log& log) {
   std::unique_ptr<rendezvous::Server> server;
   const bool is_chosen = options.nnodes == 1 && options.rendezvous.port != 0;
   try {
     listen_in(is_chosen ? std::nullopt : range, [&](std::uint16_t port) {
-      const std::string host = options.nnodes == 1 ? options.rendezvous.host : "";
+      const std::string host = options.spans_hosts() ? "" : options.rendezvous.host;
       server = rendezvous::Server::start({.bind = {host, is_chosen ? options.rendezvous.port : port},
                                           .key = job.key,
                                           .job_id = job.id,
@@ -168,7 +144,11 @@ std::unique_ptr<rendezvous::Server> settle_place(const RunOptions& options, cons
     job.master_port = free_port(range);
     if (nodes != nullptr) nodes->give_place({job.store.port, job.master_port});
     // Asked to listen on everything, it listens on both families where the host has them: the address alone does not tell.
-    if (nodes == nullptr && !options.rendezvous.host.empty()) job.store.host = server->address().host;
+    if (options.spans_hosts()) {
+      job.store.host = nodes == nullptr ? "" : options.rendezvous.host;
+    } else if (!options.rendezvous.host.empty()) {
+      job.store.host = server->address().host;
+    }
   } else {
     const MeetingPlace place = nodes->await_place(deadline);
     job.store = {options.rendezvous.host, place.store_port};
@@ -224,6 +204,7 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
   job.join_timeout = options.join_timeout;
   job.interface = surroundings.interface;
   job.host_id = options.node_name;
+  job.servers = options.servers + options.remote_servers;
 
   std::unique_ptr<rendezvous::Server> server;
   Console console(STDOUT_FILENO, STDERR_FILENO);

@@ -6,8 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace trireme::cli {
+
+/// Of a gpt, by name: weight decay leaves them alone.
+inline std::vector<std::string> gpt_without_decay() { return {"*.bias", "*norm*"}; }
 
 /// The language model, and what it writes at the end.
 struct GptChoice {

@@ -6,6 +6,7 @@
 #include "cli/description.hpp"
 #include "cli/hyperparameters.hpp"
 #include "cli/train/platform_places.hpp"
+#include "cli/train/sync_check.hpp"
 #include "cli/train/typed_options.hpp"
 #include "trireme/base/error.hpp"
 
@@ -255,7 +256,8 @@ auto with_flags(Use use) {
   MeshFlags mesh(flags);
   CheckpointFlags checkpoints(flags);
   TrackingFlags tracking(flags);
-  return use(flags, typed, data, language, mesh, checkpoints, tracking);
+  SyncFlags sync(flags);
+  return use(flags, typed, data, language, mesh, checkpoints, tracking, sync);
 }
 
 }  // namespace
@@ -304,7 +306,8 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   const Hyperparameters said = asks_for_no_training(arguments) ? Hyperparameters() : cluster.hyperparameters;
   const PlatformPlaces places(cluster, root);
   return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language, const auto& mesh,
-                        const auto& checkpoints, const auto& tracking) -> std::optional<TrainOptions> {
+                        const auto& checkpoints, const auto& tracking,
+                        const auto& sync) -> std::optional<TrainOptions> {
     std::vector<std::string> words = flag_words(said, flags.flags());
     words.insert(words.end(), arguments.begin(), arguments.end());  // the last of a flag counts
     try {
@@ -316,6 +319,9 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
       TrainOptions options = check(flags, typed, data, language, mesh, checkpoints, places);
       places.settle(options);
       options.tracking = tracking.checked(flags);
+      options.sync =
+          sync.checked(flags, cluster.role == platform::Role::evaluator ? sync.typed_servers() : cluster.servers);
+      check_sync(options);
       return options;
     } catch (const Exception& refusal) {
       const Error& error = refusal.error();

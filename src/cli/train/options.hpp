@@ -7,6 +7,7 @@
 #include "cli/train/gpt_flags.hpp"
 #include "cli/train/mesh_flags.hpp"
 #include "cli/train/optimizers.hpp"
+#include "cli/train/sync_flags.hpp"
 #include "cli/train/tracking_flags.hpp"
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/op.hpp"
@@ -79,6 +80,7 @@ struct TrainOptions {
   bool device_given = false;  ///< by a flag
   std::optional<AverageChoice> average{};
   ValidationOptions validation{};
+  SyncChoice sync{};
   CheckpointChoice checkpoints{};
   TrackingChoice tracking{};
   std::uint64_t log_every = 0;             ///< steps; 0: never

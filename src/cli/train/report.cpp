@@ -44,6 +44,7 @@ std::string result_line(const TrainResult& result) {
   line += " epochs=" + std::to_string(result.epochs) + " seconds=" + fixed(result.seconds, 2) +
           " logical_shards=" + std::to_string(result.logical_shards) + " ready_s=" + fixed(result.ready_s, 2) +
           " peak_memory_MiB=" + std::to_string((result.peak_memory_kib + 1023) / 1024);
+  if (!result.sync.empty()) line += " sync=" + result.sync;
   if (result.skipped_steps) line += " skipped_steps=" + std::to_string(*result.skipped_steps);
   if (result.diverged_at) line += " diverged_at=" + std::to_string(*result.diverged_at);
   if (result.best_step != 0) line += " best_step=" + std::to_string(result.best_step);

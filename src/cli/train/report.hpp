@@ -33,6 +33,7 @@ struct TrainResult {
   /// The step whose loss, or behind which the loss on the test set, was no finite number: training ended there, and the
   /// rest of this says nothing unless there is a best step.
   std::optional<std::uint64_t> diverged_at{};
+  std::string sync{};       ///< consistency, of parameter servers; empty: all_reduce
   bool overflowed = false;  ///< then it was no loss but gradients of f16
 };
 

@@ -62,6 +62,20 @@ std::string arithmetic_of(const TrainOptions& options) {
          std::to_string(options.mesh->schedule.micro_batches) + " micro-batches";
 }
 
+/// Nothing of the usual way, so that checkpoints of jobs that knew no other go on.
+void add_sync(const SyncChoice& sync, Settings& settings) {
+  if (sync.falls_back) settings.emplace_back("--fallback", "ps");
+  if (!sync.on_servers) return;
+  const auto add = [&](const char* flag, const auto& value) { settings.emplace_back(flag, text_of(value)); };
+  add("--sync", std::string("ps"));
+  add("--consistency", sync.consistency.to_string());
+  add("--servers", sync.servers);
+  add("--server-optimizer", sync.server_optimizer);
+  add("--backup-workers", sync.backup_workers);
+  add("--staleness-aware", sync.staleness_aware);
+  add("--server-replicas", sync.replicas);
+}
+
 void add_training(const TrainOptions& options, Settings& settings) {
   const auto add = [&](const char* flag, const auto& value) { settings.emplace_back(flag, text_of(value)); };
   add("--epochs", options.epochs);
@@ -89,6 +103,7 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--clip-norm", options.clip_norm);
   add("--clip-value", options.clip_value);
   add("--bucket-bytes", options.bucket_bytes.value);
+  add_sync(options.sync, settings);
   add("--zero", options.zero);
   add("--shard-group", options.shard_group);
   add("--mesh", options.mesh ? layout::to_text(options.mesh->axes) : "unset");
@@ -163,7 +178,8 @@ std::string_view next_field(std::string_view& text) {
   return field;
 }
 
-[[noreturn]] void refuse(std::size_t rank, std::string_view theirs, std::string_view zeros) {
+[[noreturn]] void refuse(std::size_t rank, std::string_view theirs, std::string_view zeros,
+                         const std::string& other = "rank 0") {
   std::string_view flag, value, zeros_value;
   while (value == zeros_value && !theirs.empty()) {
     flag = next_field(theirs);
@@ -173,7 +189,7 @@ std::string_view next_field(std::string_view& text) {
   }
   fail(ErrorCode::invalid_argument, "the ranks were told to train differently: " + std::string(flag) + " is " +
                                         std::string(value) + " on rank " + std::to_string(rank) + ", " +
-                                        std::string(zeros_value) + " on rank 0");
+                                        std::string(zeros_value) + " on " + other);
 }
 
 }  // namespace
@@ -197,6 +213,15 @@ void compare_settings(Communicator& communicator, const TrainOptions& options, c
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     if (text_of_rank(rank) != text_of_rank(0)) refuse(rank, text_of_rank(rank), text_of_rank(0));
   }
+}
+
+void compare_settings(ServerDirectory& directory, std::uint32_t worker, const TrainOptions& options,
+                      const std::string& content) {
+  Settings settings = settings_of(options);
+  settings.emplace_back("the content of --dataset", content);
+  const std::string mine = packed(settings);
+  const std::string first = directory.first_said("settings", mine);
+  if (first != mine) refuse(worker, mine, first, "the one that was there first");
 }
 
 }  // namespace trireme::cli

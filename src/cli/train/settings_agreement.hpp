@@ -3,6 +3,7 @@
 
 #include "cli/train/options.hpp"
 #include "trireme/comm/communicator.hpp"
+#include "trireme/world/server_directory.hpp"
 
 #include <string>
 #include <utility>
@@ -21,5 +22,9 @@ std::vector<std::pair<std::string, std::string>> settings_of(const TrainOptions&
 /// `content`: what the rank's data are (TrainingData::content()).
 /// Errors: invalid_argument, alike on all ranks, naming the first flag that differs, or the data, a rank and both values.
 void compare_settings(Communicator& communicator, const TrainOptions& options, const std::string& content);
+
+/// The same of workers that share no communicator.
+void compare_settings(ServerDirectory& directory, std::uint32_t worker, const TrainOptions& options,
+                      const std::string& content);
 
 }  // namespace trireme::cli

@@ -14,7 +14,15 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 39> may_change{"--epochs",
+constexpr std::array<std::string_view, 47> may_change{"--epochs",
+                                                      "--sync",
+                                                      "--consistency",
+                                                      "--servers",
+                                                      "--server-optimizer",
+                                                      "--backup-workers",
+                                                      "--staleness-aware",
+                                                      "--server-replicas",
+                                                      "--fallback",
                                                       "--device",
                                                       "--steps",
                                                       "--batch-size-per-rank",

@@ -14,7 +14,16 @@ namespace {
 
 constexpr Bytes first_bucket{std::uint64_t{1} << 20};
 
-/// `ranks`: those that share out a batch.
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice,
+                                          const std::vector<std::string>& without_decay) {
+  auto optimizer = optimizer_named(choice.name).make(choice);
+  if (!without_decay.empty() && choice.weight_decay != 0)
+    optimizer->add_group({.name = "without decay", .parameters = without_decay, .weight_decay = 0.0});
+  return optimizer;
+}
+
+}  // namespace
+
 int leaves_of(const TrainOptions& options, int ranks) {
   const std::string who = options.mesh ? " replicas" : " ranks";
   if (options.accumulate != 0) {
@@ -35,6 +44,8 @@ int leaves_of(const TrainOptions& options, int ranks) {
   }
   return options.logical_shards;
 }
+
+namespace {
 
 /// Fewer samples than micro-batches would leave some without any in every step.
 void check_micro_batches(const TrainOptions& options, const Replicas& replicas, int leaves, std::size_t samples) {
@@ -113,11 +124,23 @@ DataParallelOptions parallel_options(const TrainOptions& options, Task& task, co
 }
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task) {
-  auto optimizer = optimizer_named(choice.name).make(choice);
-  if (const auto names = task.without_decay(); !names.empty() && choice.weight_decay != 0) {
-    optimizer->add_group({.name = "without decay", .parameters = names, .weight_decay = 0.0});
-  }
-  return optimizer;
+  return make_optimizer(choice, task.without_decay());
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options) {
+  return make_optimizer(options.optimizer, options.model == "gpt" ? gpt_without_decay() : std::vector<std::string>());
+}
+
+data::SamplerOptions sampler_options(const TrainOptions& options, std::size_t samples, int ranks,
+                                     const ServerSession* servers) {
+  if (servers == nullptr || !servers->is_independent())
+    return {.count = samples, .global_batch = options.global_batch(ranks), .seed = options.seed};
+  const WorkerPlace& place = servers->place();
+  const auto workers = static_cast<int>(place.workers);
+  auto share = data::share_of(samples, place.worker, place.workers);
+  share.global_batch = std::max<std::size_t>(options.global_batch(workers) / place.workers, 1);
+  share.seed = options.seed;
+  return share;
 }
 
 void check_validation(const ValidationOptions& validation, const Task& task) {

@@ -3,6 +3,7 @@
 
 #include "cli/train/options.hpp"
 #include "cli/train/replicas.hpp"
+#include "cli/train/server_session.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "cli/train/weights.hpp"
 #include "trireme/comm/communicator.hpp"
@@ -31,6 +32,15 @@ TaskPlace task_place(World& world, Communicator& communicator, const TrainOption
 DataParallelOptions parallel_options(const TrainOptions& options, Task& task, const Weights& weights, Stream stream,
                                      telemetry::SpanRecorder* trace, const Mesh* mesh = nullptr);
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const Task& task);
+/// The same for who has no task: of parameter servers.
+std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options);
+/// Leaves of a batch on so many ranks. Errors: invalid_argument when flags do not agree.
+int leaves_of(const TrainOptions& options, int ranks);
+
+/// Which batches this worker's steps take: of independent ones (`servers`) of a share of the samples.
+/// Errors: invalid_argument when there are more workers than samples.
+data::SamplerOptions sampler_options(const TrainOptions& options, std::size_t samples, int ranks,
+                                     const ServerSession* servers);
 
 /// Errors: invalid_argument when something is to be chosen by samples that there are none of.
 void check_validation(const ValidationOptions& validation, const Task& task);

@@ -3,12 +3,14 @@
 
 #include "cli/train/device.hpp"
 #include "cli/train/end_agreement.hpp"
+#include "cli/train/fallback.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/models/weights_hash.hpp"
 
 #include <cmath>
+#include <csignal>
 #include <limits>
 #include <utility>
 
@@ -40,9 +42,11 @@ void offload(Optimizer& optimizer, const std::string& folder) {
 }  // namespace
 
 Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, const TrainingData& data,
-                 ProgressMode mode, Checkpoints* checkpoints, telemetry::SpanRecorder* trace)
+                 ProgressMode mode, Checkpoints* checkpoints, telemetry::SpanRecorder* trace, ServerSession* servers)
     : world_(world),
       replicas_(replicas),
+      servers_(servers),
+      is_first_(world.rank() == 0 && (servers == nullptr || servers->place().is_first())),
       options_(options),
       communicator_(replicas.across()),
       stream_(world.device() ? device::OwnedStream(world.device_runtime(), world.device()->index)
@@ -57,9 +61,7 @@ Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, 
       own_(own_block(data_parallel_, communicator_)),
       metric_options_{.order = options.order, .leaves = data_parallel_.logical_shards()},
       optimizer_(make_optimizer(options.optimizer, *task_)),
-      sampler_({.count = task_->samples(),
-                .global_batch = options.global_batch(communicator_.size()),
-                .seed = options.seed}),
+      sampler_(sampler_options(options, task_->samples(), communicator_.size(), servers)),
       selection_(options.validation),
       epoch_loss_(static_cast<std::size_t>(own_.count)),
       recent_loss_(static_cast<std::size_t>(own_.count)),
@@ -90,10 +92,12 @@ Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, 
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
   set_schedule();
   if (checkpoints_ != nullptr) resume();
+  if (servers_ != nullptr) use_servers();
   task_->feed(sampler_, data_parallel_.logical_shards(), own_);
   if (trace_ != nullptr) steps_track_ = trace_->track(parallel::steps_track);
   result_.model = options.model;
-  result_.world = world.size();
+  result_.world = servers != nullptr ? static_cast<int>(servers->place().workers) : world.size();
+  if (servers != nullptr) result_.sync = servers->consistency();
   result_.logical_shards = data_parallel_.logical_shards();
 }
 
@@ -113,17 +117,37 @@ void Trainer::resume() {
   if (!result_.resumed_from) return;
   values_changed();
   if (!selection_.is_exhausted()) result_.stopped_early_at.reset();  // with more patience than before
-  if (is_over() && world_.rank() == 0) {
+  if (is_over() && is_first_) {
     std::fprintf(stderr, "trireme train: training was complete at step %llu: nothing is left to do%s\n",
                  static_cast<unsigned long long>(step_),
                  step_ > total_steps_ ? ", and more was done than is asked for now" : "");
   }
 }
 
+/// From the first step on, with the values there are now.
+void Trainer::use_servers() {
+  data_parallel_.use(servers_->connect(data_parallel_.parameters(), task_->row_sparse(), *optimizer_));
+}
+
+/// What a checkpoint keeps of values and state.
+void Trainer::fetch_from_servers() {
+  if (servers_ == nullptr || !servers_->holds_state()) return;
+  servers_->fetch(data_parallel_.parameters(), *optimizer_);
+  weights_.settle();
+}
+
+void Trainer::stand_at(std::uint64_t step) {
+  data::SamplerState state = sampler_.state();
+  state.cursor = {step / sampler_.steps_per_epoch(), step % sampler_.steps_per_epoch()};
+  sampler_.restore(state);
+  step_ = applied_ = step;
+  result_.resumed_from = step;
+}
+
 /// Who chooses by what the result is then told of gets too good a figure.
 void Trainer::note_selection() const {
   const ValidationOptions& validation = options_.validation;
-  if (world_.rank() != 0 || !task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
+  if (!is_first_ || !task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
   const bool is_test_set = options_.data.dataset.kind == DatasetKind::images || options_.data.test;
   std::fprintf(stderr, "trireme train: %s chooses by the samples that test_… is of: give %s to tell them apart\n",
                validation.keep_best ? "--keep-best" : "--early-stop",
@@ -147,8 +171,11 @@ void Trainer::set_schedule() {
     fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
                                           " is beyond the last step, " + std::to_string(total_steps_));
   }
+  // Updates of independent workers: as many of an Nth of the batch as there are workers move values as far as one of the whole.
+  const std::size_t updates = servers_ != nullptr && servers_->is_independent() ? servers_->place().workers : 1;
   learning_rate_ = scaled_learning_rate(options_.optimizer.learning_rate, options_.lr_scaling,
-                                        sampler_.options().global_batch, options_.lr_base_batch);
+                                        sampler_.options().global_batch * updates, options_.lr_base_batch) /
+                   static_cast<double>(updates);
 }
 
 TrainResult Trainer::run(JobSignals& signals) {
@@ -156,6 +183,11 @@ TrainResult Trainer::run(JobSignals& signals) {
   bool stopped = false;
   while (!stopped && !is_over()) stopped = !train_epoch(signals);
   if (result_.is_interrupted) return interrupted_result(signals);
+  if (servers_ != nullptr && servers_->is_independent()) {
+    servers_->finish(data_parallel_.parameters(), signals);
+    weights_.settle();
+  }
+  if (checkpoints_ != nullptr && !result_.diverged_at) fetch_from_servers();
   if (checkpoints_ != nullptr) {
     result_.is_unsaved = result_.diverged_at ? !checkpoints_->finish() : !checkpoints_->save_last(step_);
   }
@@ -231,7 +263,7 @@ TrainResult Trainer::interrupted_result(const JobSignals& signals) {
 }
 
 void Trainer::warn_of_skipped_steps() {
-  if (world_.rank() != 0 || weights_.loss_scaler() == nullptr || step_ == 0 || applied_ != 0) return;
+  if (!is_first_ || weights_.loss_scaler() == nullptr || step_ == 0 || applied_ != 0) return;
   std::fprintf(
       stderr,
       "trireme train: nothing was learnt: the gradients of all %llu steps overflowed f16, and the loss scale has "
@@ -264,13 +296,18 @@ bool Trainer::train_epoch(JobSignals& signals) {
 /// Of the step behind, whose metrics are told: the state is that of a step's end.
 void Trainer::keep_checkpoints() {
   if (checkpoints_ == nullptr) return;
-  // Of shares the state is not there until all ranks ask for it.
-  if (step_ == result_.resumed_from.value_or(0) + 1 && task_->shares() == nullptr) checkpoints_->prepare();
+  if (step_ == result_.resumed_from.value_or(0) + 1) {
+    fetch_from_servers();  // the optimizer's state takes its form
+    // Of shares the state is not there until all ranks ask for it.
+    if (task_->shares() == nullptr) checkpoints_->prepare();
+  }
   const telemetry::ScopedSpan span(trace_, steps_track_, "checkpoint");
-  if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false)))
+  if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false))) {
+    fetch_from_servers();
     checkpoints_->save(step_);
-  else
+  } else {
     checkpoints_->advance();
+  }
 }
 
 /// Whether this start has done what it was to do.
@@ -284,6 +321,8 @@ bool Trainer::stops_here() {
 void Trainer::interrupt() {
   progress_.clear();
   result_.is_interrupted = true;
+  if (servers_ != nullptr) servers_->stop_others();
+  fetch_from_servers();
   result_.is_unsaved = !checkpoints_->save_last(step_);
 }
 
@@ -298,6 +337,7 @@ void Trainer::end_inside_epoch() {
 /// Rank 0's clock and every rank's signals and losses, which all ranks hear of in this step's reduction.
 void Trainer::request_what_is_due(bool finite, JobSignals& signals) {
   const bool is_late = checkpoints_ != nullptr && checkpoints_->asks_for_stop();
+  if (servers_ != nullptr && servers_->must_stop()) signals.request_stop(SIGTERM);
   const bool wants_checkpoint = checkpoints_ != nullptr && checkpoints_->asks_for_one(signals);
   const Replicas::Wishes wishes =
       replicas_.together({.stop = !finite || signals.stop_signal() != 0 || is_late, .checkpoint = wants_checkpoint});
@@ -331,10 +371,18 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
     task_->end_step(communicator_, metric_options_);
     weights_.updated(step_);
   }
+  if (fallback_ != nullptr) watch(step);
   epoch_loss_.count(step.batch_size());
   recent_loss_.count(step.batch_size());
   throughput_.add(step.batch_size(), seconds_between(begin, Progress::Clock::now()));
   return StepOutcome::ready;
+}
+
+void Trainer::watch(const Step& step) {
+  const auto reason = fallback_->after(step);
+  if (!reason || !is_first_) return;
+  progress_.clear();
+  std::fprintf(stderr, "%s\n", fallback_line(fallback_->way(), step_, *reason).c_str());
 }
 
 /// Gradients that f16 cannot hold although they are not multiplied any more will not become smaller by waiting.
@@ -442,7 +490,7 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
     if (validated_at_ == step_) metric.validation = validation_;
   }
   tell(metric);
-  if (result_.stopped_early_at && world_.rank() == 0) {
+  if (result_.stopped_early_at && is_first_) {
     progress_.clear();
     std::fprintf(stderr, "%s\n", early_stop_line(step_, selection_.best_step(), when.patience).c_str());
   }
@@ -476,13 +524,15 @@ void Trainer::keep_final_weights() {
     result_.best_step = selection_.best_step();
   } else {
     const bool averaged = show_average();  // for good
-    if (options_.average && !averaged && world_.rank() == 0) {
+    if (options_.average && !averaged && is_first_) {
       std::fprintf(stderr, "trireme train: training ended before --swa-from: the weights are no average\n");
     }
   }
+  if (!is_first_ && servers_ != nullptr && servers_->is_independent())
+    return;  // worker 0's, of the values all have left
   if (task_->parts_are_one() && keep_best) {
     result_.test = selection_.best();
-  } else if (task_->parts_are_one() && validated_at_ == step_) {
+  } else if (task_->parts_are_one() && validated_at_ == step_ && (servers_ == nullptr || !servers_->is_independent())) {
     result_.test = validation_;
   } else {
     const telemetry::ScopedSpan span(trace_, steps_track_, "evaluation");
@@ -492,7 +542,7 @@ void Trainer::keep_final_weights() {
 }
 
 void Trainer::tell(const Metric& metric) {
-  if (world_.rank() != 0) return;
+  if (!is_first_) return;
   progress_.clear();
   std::printf("%s\n", metric_line(metric).c_str());
   std::fflush(stdout);
@@ -504,10 +554,12 @@ Start Trainer::start() const {
               .dataset = task_->dataset(),
               .samples = task_->samples(),
               .batch = sampler_.options().global_batch,
-              .world = world_.size(),
-              .transport = world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size()) : "",
+              .world = result_.world,
+              .transport = servers_ != nullptr ? "parameter servers (" + result_.sync + ")"
+                           : world_.size() > 1 ? world_.transport((world_.rank() + 1) % world_.size())
+                                               : "",
               .mesh = replicas_.mesh() != nullptr ? to_text(*replicas_.mesh()) : "",
-              .logical_shards = data_parallel_.logical_shards(),
+              .logical_shards = result_.world > world_.size() ? result_.world : data_parallel_.logical_shards(),
               .device = describe_device(world_)};
   for (const Parameter& parameter : whole_parameters()) start.parameters += parameter.value.count;
   return start;

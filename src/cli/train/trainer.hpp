@@ -12,6 +12,7 @@
 #include "cli/train/replicas.hpp"
 #include "cli/train/report.hpp"
 #include "cli/train/selection.hpp"
+#include "cli/train/server_session.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "cli/train/throughput.hpp"
 #include "cli/train/training_position.hpp"
@@ -19,6 +20,7 @@
 #include "cli/train/whole_values.hpp"
 #include "trireme/checkpoint/training_parts.hpp"
 #include "trireme/parallel/data_parallel.hpp"
+#include "trireme/ps/fallback.hpp"
 #include "trireme/telemetry/scoped_span.hpp"
 #include "trireme/world/world.hpp"
 
@@ -34,12 +36,13 @@ namespace trireme::cli {
 /// Trains a model in a world: the step loop, and what is measured and said beside it. Collective throughout.
 class Trainer {
  public:
-  /// `world`, `replicas`, `options`, `data`, `checkpoints` and `trace` (null: none) must outlive it. With checkpoints it stands where the
-  /// newest one does.
+  /// `world`, `replicas`, `options`, `data`, `checkpoints`, `trace` and `servers` (null: none) must outlive it. With checkpoints it
+  /// stands where the newest one does. With servers gradients come together there.
   /// Errors: invalid_argument, unsupported for settings that do not fit the world, alike on all ranks; those of
   ///         DataParallel, of the task, of Checkpoints::resume.
   Trainer(World& world, Replicas& replicas, const TrainOptions& options, const TrainingData& data, ProgressMode mode,
-          Checkpoints* checkpoints = nullptr, telemetry::SpanRecorder* trace = nullptr);
+          Checkpoints* checkpoints = nullptr, telemetry::SpanRecorder* trace = nullptr,
+          ServerSession* servers = nullptr);
 
   /// Trains to the end, or until `signals` ask for a stop, the loss is no finite number or nothing becomes better; then finds
   /// what the weights that are kept are worth and checks that all ranks have the same.
@@ -58,12 +61,21 @@ class Trainer {
   const std::vector<Parameter>& result() const {
     return has_whole_values() ? host_copy_.parameters() : collected_.parameters();
   }
+  /// For a fallback, which is told of every step then and may change how gradients come together; it must outlive the run.
+  DataParallel& data_parallel() { return data_parallel_; }
+  void watch_links(ps::Fallback& fallback) { fallback_ = &fallback; }
+  const Optimizer& optimizer() const { return *optimizer_; }
+  /// Of independent workers that keep no checkpoints: goes on behind `step`, where worker 0 does, with what the servers hold.
+  void go_on_behind(std::uint64_t step) { stand_at(step); }
   /// What the gradients are reduced on.
   const Communicator& reductions() const { return data_parallel_.communicator(); }
 
  private:
   void set_schedule();
   void resume();
+  void stand_at(std::uint64_t step);
+  void use_servers();
+  void fetch_from_servers();
   bool train_epoch(JobSignals& signals);
   StepOutcome train_step(Step& step, JobSignals& signals);
   void request_what_is_due(bool finite, JobSignals& signals);
@@ -72,6 +84,7 @@ class Trainer {
   void interrupt();
   TrainResult interrupted_result(const JobSignals& signals);
   ApplyOutcome update(Step& step);
+  void watch(const Step& step);
   PassPlace next_place(const Shard& shard);
   double pass(Shard& shard, const PassPlace& place);
   void after_step(std::uint64_t epoch, bool is_last_of_epoch);
@@ -103,6 +116,9 @@ class Trainer {
 
   World& world_;
   Replicas& replicas_;
+  ServerSession* servers_;
+  ps::Fallback* fallback_ = nullptr;
+  bool is_first_;  ///< of all workers: who speaks
   const TrainOptions& options_;
   Communicator communicator_;         ///< of those that share out a batch
   device::OwnedStream stream_;        ///< where a device computes

@@ -53,7 +53,9 @@ const std::vector<Words>& settings() {
                                       {"--dataset", "synthetic:blobs"},
                                       {"--dataset", "text:t", "--mesh", "pipeline=2"},
                                       {"--lr-schedule", "polynomial"},
-                                      {"--checkpoint-dir", "d"}};
+                                      {"--checkpoint-dir", "d"},
+                                      {"--sync", "ps"},
+                                      {"--sync", "ps", "--consistency", "async"}};
   return all;
 }
 

@@ -143,3 +143,13 @@ TEST_CASE("Refusals in the same words of several ranks are repetitions, other li
   REQUIRE_FALSE(repetitions.contains(0, "trireme train is slow: why\n"));
   REQUIRE_FALSE(repetitions.contains(1, "trireme train is slow: why\n"));
 }
+
+TEST_CASE("A job that did without some of its ranks has succeeded, and says which are missing and why") {
+  const auto outcome =
+      trireme::cli::judge_without({{.rank = 2, .status = killed, .host = "algo-2"}, {.rank = 4, .status = exited(3)}});
+  REQUIRE(outcome.exit_code == 0);
+  REQUIRE(
+      outcome.line ==
+      "trireme run: the job is complete without rank 2 (algo-2), which was killed by signal 9 (Killed), and rank 4, which "
+      "ended with exit code 3");
+}

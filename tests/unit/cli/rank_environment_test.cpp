@@ -132,3 +132,23 @@ TEST_CASE("An evaluator has a role and no rank") {
   for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TRIREME_STORE_ADDR", "TRIREME_JOB_KEY"})
     REQUIRE_FALSE(environment.has(name));
 }
+
+TEST_CASE("A server has a role, a number, and the way to the job's store") {
+  Job job = job_of(2);
+  job.servers = 3;
+  const auto environment =
+      trireme::cli::server_environment({{"RANK", "3"}, {"WORLD_SIZE", "4"}, {"TRIREME_SERVERS", "9"}}, job, 2);
+  for (const char* name : {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"}) REQUIRE_FALSE(environment.has(name));
+  REQUIRE(JobKey::from_text(environment.find("TRIREME_JOB_KEY").value()).bytes() == job.key.bytes());
+  const auto spec = trireme::platform::detect(environment);
+  REQUIRE(spec.role == trireme::platform::Role::server);
+  REQUIRE(spec.server_index == 2);
+  REQUIRE(spec.servers == 3);
+  REQUIRE(spec.store_host == "127.0.0.1");
+  REQUIRE(spec.store_port == 4711);
+  REQUIRE(spec.job_id == "job-1");
+  const auto rank = trireme::platform::detect(rank_environment({}, job, 0));
+  REQUIRE(rank.servers == 3);  // ranks know how many there are
+  REQUIRE_FALSE(rank.server_index);
+  REQUIRE(trireme::platform::detect(rank_environment({{"TRIREME_SERVERS", "9"}}, job_of(2), 0)).servers == 0);
+}

@@ -99,6 +99,16 @@ TEST_CASE("Several hosts need their number, this one's index and where node 0 is
   REQUIRE_THAT(failure({"-n", "2", "--nnodes", "3", "--node-rank", "0", "--rendezvous", "a:0", "--", "p"}, refused),
                Contains("--rendezvous"));
   REQUIRE_THAT(failure({"-n", "2", "--nnodes", "many", "--", "p"}, refused), Contains("--nnodes"));
-  REQUIRE_THAT(failure({"-n", "2", "--servers", "1", "--", "p"}, ErrorCode::unsupported),
-               Contains("parameter servers"));
+}
+
+TEST_CASE("Parameter servers are a number, and restarts are theirs") {
+  const auto options = parse_run_options({"-n", "2", "--servers", "3", "--server-restarts", "1", "--", "p"}).value();
+  REQUIRE(options.servers == 3);
+  REQUIRE(options.server_restarts == 1);
+  REQUIRE_FALSE(options.spans_hosts());
+  REQUIRE(parse_run_options({"-n", "2", "--", "p"}).value().servers == 0);
+  const auto refused = ErrorCode::invalid_argument;
+  REQUIRE_THAT(failure({"-n", "2", "--servers", "-1", "--", "p"}, refused), Contains("--servers"));
+  REQUIRE_THAT(failure({"-n", "2", "--servers", "1025", "--", "p"}, refused), Contains("--servers"));
+  REQUIRE_THAT(failure({"-n", "2", "--server-restarts", "1", "--", "p"}, refused), Contains("give --servers"));
 }

@@ -168,3 +168,58 @@ TEST_CASE("A role may be given by name") {
   REQUIRE(Job({{"TRIREME_ROLE", "evaluator"}}, {}).detect().role == Role::evaluator);
   REQUIRE(Job({}, {}).detect().role == Role::worker);
 }
+
+TEST_CASE("A server knows its number, their count and the store of its job, whoever tells them") {
+  const auto told = Job({{"TRIREME_ROLE", "server"},
+                         {"TRIREME_SERVER_INDEX", "1"},
+                         {"TRIREME_SERVERS", "3"},
+                         {"TRIREME_STORE", "1"},
+                         {"TRIREME_STORE_ADDR", "[fd00::7]:4711"}},
+                        {})
+                        .detect();
+  REQUIRE(told.role == Role::server);
+  REQUIRE(told.level == "process");
+  REQUIRE(told.server_index == 1);
+  REQUIRE(told.servers == 3);
+  REQUIRE(told.store_served);
+  REQUIRE(told.store_host == "fd00::7");
+  REQUIRE(told.store_port == 4711);
+  REQUIRE_FALSE(told.ranks_known);
+
+  const std::string pools = R"({"cluster": {"workerpool0": ["w0:2222"], "workerpool1": ["w1:2222"],
+      "workerpool2": ["s0:2222", "s1:2222"]}, "task": {"type": "POOL", "index": 1}})";
+  const auto of_pool = [&](const std::string& pool) {
+    std::string text = pools;
+    text.replace(text.find("POOL"), 4, pool);
+    return text;
+  };
+  const auto server = Job({{"CLUSTER_SPEC", of_pool("workerpool2")}}, {}).detect();
+  REQUIRE(server.server_index == 1);
+  REQUIRE(server.servers == 2);
+  REQUIRE(server.hosts == std::vector<std::string>{"w0", "w1"});
+  std::string worker_text = of_pool("workerpool1");
+  worker_text.replace(worker_text.find("\"index\": 1"), 10, "\"index\": 0");
+  const auto worker = Job({{"CLUSTER_SPEC", worker_text}}, {}).detect();
+  REQUIRE(worker.nnodes == 2);  // servers are no part of the world
+  REQUIRE(worker.servers == 2);
+  REQUIRE_FALSE(worker.server_index);
+}
+
+TEST_CASE("A server whose number does not fit is refused by the variable") {
+  const auto refusal = [](const std::map<std::string, std::string>& more) -> std::string {
+    std::map<std::string, std::string> environment{{"TRIREME_ROLE", "server"}};
+    environment.insert(more.begin(), more.end());
+    try {
+      Job(environment, {}).detect();
+    } catch (const trireme::Exception& caught) {
+      return caught.error().message;
+    }
+    return "";
+  };
+  REQUIRE_THAT(refusal({{"TRIREME_SERVER_INDEX", "2"}, {"TRIREME_SERVERS", "2"}}),
+               Contains("TRIREME_SERVER_INDEX=2 must be below TRIREME_SERVERS=2"));
+  REQUIRE_THAT(refusal({{"TRIREME_SERVERS", "2"}}), Contains("TRIREME_SERVER_INDEX"));
+  REQUIRE_THAT(refusal({{"TRIREME_SERVER_INDEX", "x"}}), Contains("TRIREME_SERVER_INDEX=x"));
+  REQUIRE_THAT(refusal({{"TRIREME_SERVERS", "-1"}}), Contains("TRIREME_SERVERS=-1"));
+  REQUIRE(refusal({}).empty());  // the only one
+}

@@ -363,7 +363,7 @@ TEST_CASE("A host whose ranks are still to be started is told how, a host of one
   REQUIRE_FALSE(refused(settle(silent(), launched()).cluster));
 }
 
-TEST_CASE("Who is no worker is no rank: servers do not exist yet, evaluators stand beside the world") {
+TEST_CASE("Who is no worker is no rank: servers and evaluators stand beside the world") {
   const auto refused = [](const char* role) {
     try {
       require_rank(settle(silent(), {{"TRIREME_ROLE", role}}).cluster);
@@ -373,7 +373,7 @@ TEST_CASE("Who is no worker is no rank: servers do not exist yet, evaluators sta
     return Error{};
   };
   REQUIRE_FALSE(refused("worker"));
-  REQUIRE(refused("server").code == ErrorCode::unsupported);
+  REQUIRE(refused("server").code == ErrorCode::invalid_argument);
   REQUIRE(has(refused("server").message, "parameter server"));
   REQUIRE(refused("evaluator").code == ErrorCode::invalid_argument);
   REQUIRE(has(refused("evaluator").message, "evaluator"));

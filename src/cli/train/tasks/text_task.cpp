@@ -86,7 +86,7 @@ class TextTask final : public Task {
   }
   void use_access(ParameterAccess& access) override { model_->use_access(access); }
   ModelShares* shares() override { return model_->shares(); }
-  std::vector<std::string> without_decay() const override { return {"*.bias", "*norm*"}; }
+  std::vector<std::string> without_decay() const override { return gpt_without_decay(); }
   void use_gradients(std::span<const Parameter> parameters) override { model_->use_gradients(parameters); }
   std::string model() const override {
     const models::GptOptions& shape = model_->options();

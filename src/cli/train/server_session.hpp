@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/train/job_signals.hpp"
+#include "cli/train/options.hpp"
+#include "trireme/base/parameter.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/parallel/synchronizer_factory.hpp"
+#include "trireme/ps/client.hpp"
+#include "trireme/ps/server.hpp"
+#include "trireme/world/server_directory.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace trireme::cli {
+
+/// Which worker of a job with parameter servers this is. Where workers are independent each has a world of one, and only worker 0
+/// speaks.
+struct WorkerPlace {
+  std::uint32_t worker = 0;
+  std::uint32_t workers = 1;
+  bool is_first() const { return worker == 0; }
+};
+
+/// A worker's part in a job with parameter servers: its own server, where there are no dedicated ones, and its connections to all.
+/// Threads: one at a time.
+class ServerSession {
+ public:
+  /// `options` must outlive it. `leaves`: of all workers. `serving`: the workers that are servers beside their work, where there are
+  /// no dedicated ones, by server number; empty: all.
+  ServerSession(const TrainOptions& options, std::shared_ptr<ServerDirectory> directory, WorkerPlace place, int leaves,
+                std::vector<std::uint32_t> serving = {});
+  ServerSession(const ServerSession&) = delete;
+  ~ServerSession();
+
+  /// Deals keys out and starts the own server, if there is to be one.
+  void serve(const std::vector<Parameter>& parameters, const std::vector<std::string>& row_sparse,
+             const Optimizer& optimizer);
+  /// The same unless that is done, meets all servers, and says how gradients come together from then on. `parameters` and `optimizer`, whose state the
+  /// servers begin with, as they are when the first step begins; both outlive this.
+  /// Errors: timeout naming servers that are missing; those of ps::Client::connect.
+  std::shared_ptr<parallel::SynchronizerFactory> connect(const std::vector<Parameter>& parameters,
+                                                         const std::vector<std::string>& row_sparse,
+                                                         const Optimizer& optimizer);
+
+  const WorkerPlace& place() const { return place_; }
+  /// Values and the optimizer's state are the servers'.
+  bool holds_state() const { return options_.sync.server_optimizer; }
+  bool is_independent() const { return options_.sync.is_independent(); }
+  /// "bsp", "ssp:3", "async".
+  std::string consistency() const { return options_.sync.consistency.to_string(); }
+  /// Where keys lie, a line for each server.
+  std::string explain() const;
+
+  /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first.
+  void fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer);
+  /// Of independent ones: worker 0 stops before the end, and the others shall. They ask now and then.
+  void stop_others();
+  bool must_stop();
+  /// The last step is done. Worker 0 of independent ones then waits for the others, or a signal, and has the values that all have
+  /// left in `parameters`.
+  void finish(const std::vector<Parameter>& parameters, const JobSignals& signals);
+  /// In order: no server waits for this worker any more. Where servers are the workers' own, independent ones stay until nobody needs
+  /// theirs, or a signal comes.
+  void leave(const JobSignals& signals);
+  /// The same without waiting for anybody.
+  void leave_now();
+
+ private:
+  std::uint32_t servers() const;
+  void await_ended(std::uint32_t workers, const JobSignals& signals, const char* why) const;
+  void tell_takeovers() const;
+
+  const TrainOptions& options_;
+  std::shared_ptr<ServerDirectory> directory_;
+  WorkerPlace place_;
+  std::uint32_t leaves_;
+  std::vector<std::uint32_t> serving_;
+  std::shared_ptr<const ps::KeyPlan> plan_;
+  std::unique_ptr<ps::Server> server_;
+  std::shared_ptr<ps::Client> client_;
+  std::chrono::steady_clock::time_point asked_{};  ///< whether the others have stopped
+  std::shared_ptr<std::atomic<bool>> has_left_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+}  // namespace trireme::cli

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ps/incoming_frames.hpp"
+#include "ps/outgoing_frames.hpp"
+#include "ps/request.hpp"
+#include "trireme/base/deadline.hpp"
+#include "trireme/net/silence.hpp"
+#include "trireme/net/socket.hpp"
+
+#include <compare>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace trireme::ps {
+
+/// A worker's way to one event loop of one server: what waits to be sent, in order of priority, and what was sent and is not done.
+/// Between two connections it keeps all of it, and sends again what was not answered.
+/// Threads: one.
+class Channel {
+ public:
+  using Clock = Deadline::Clock;
+
+  Channel(std::uint32_t server, std::uint32_t loop, std::function<std::uint64_t()> next_number)
+      : server_(server), loop_(loop), next_number_(std::move(next_number)) {}
+
+  std::uint32_t server() const { return server_; }
+  std::uint32_t loop() const { return loop_; }
+
+  // --- the connection ---
+
+  /// A new connection; it carries nothing but Join until welcome().
+  void open(net::Socket socket, const Control& join, std::uint64_t payload_limit, IncomingFrames::Place place);
+  void welcome(std::uint64_t window_bytes);
+  /// What was sent and not done waits again. `now`: from when on it is lost.
+  void lose(Clock::time_point now);
+  bool is_open() const { return socket_.is_open(); }
+  bool is_welcome() const { return welcome_; }
+  int descriptor() const { return socket_.descriptor(); }
+  /// Since when there has been none that was welcome.
+  std::optional<Clock::time_point> lost_since() const { return lost_since_; }
+  net::Socket& socket() { return socket_; }
+  bool is_silent() { return !outgoing_.is_empty() && silence_.is_silent(socket_); }
+
+  // --- requests ---
+
+  void add(Request& request);
+  /// Takes out all of a group, in the order in which they are to be sent again elsewhere.
+  std::vector<Request*> take(std::uint32_t group);
+  /// The window has room for so much more.
+  void grant(std::uint64_t bytes) { window_ += bytes; }
+  /// An offer may be sent.
+  void grant(Key key, std::uint64_t step);
+  /// It is done, and known here no more.
+  void remove(Request& request);
+  /// A message without a request: TakeOver, Leave. Goes before all requests not sent yet.
+  void say(const Control& control) { outgoing_.queue(make_frame(control)); }
+
+  /// Sends what can be sent now. False when the connection broke. `gone`: ids of requests whose memory is not sent from any more.
+  /// `numbered` is called for each request that is sent.
+  bool pump(std::vector<std::uint64_t>& gone, const std::function<void(Request&)>& numbered);
+  /// Whether the socket must become writable before more can go.
+  bool waits_to_write() const { return waits_to_write_; }
+  void now_writable() { is_writable_ = true; }
+  IncomingFrames::Outcome next(Message& message) { return incoming_->next(descriptor(), message); }
+  std::string problem() const;
+  bool has_output() const { return !outgoing_.is_empty(); }
+  bool has_requests() const { return !ready_.empty() || !lines_.empty() || !sent_.empty(); }
+  std::uint64_t bytes_sent() const { return sent_before_ + outgoing_.bytes(); }
+  std::uint64_t bytes_received() const { return received_before_ + (incoming_ ? incoming_->bytes() : 0); }
+
+ private:
+  /// What is sent first: again before anew, then by priority, step, and order of calls.
+  struct Turn {
+    bool anew = true;
+    std::uint32_t priority = 0;
+    std::uint64_t step = 0;
+    std::uint64_t id = 0;
+    auto operator<=>(const Turn&) const = default;
+  };
+  static Turn turn_of(const Request& request);
+  void put_in_line(Request& request);
+  void send(Request& request);
+  void requeue(std::vector<Request*> requests);
+
+  const std::uint32_t server_, loop_;
+  std::function<std::uint64_t()> next_number_;
+  net::Socket socket_;
+  std::unique_ptr<IncomingFrames> incoming_;
+  OutgoingFrames outgoing_;
+  net::SilenceWatch silence_;
+  bool welcome_ = false;
+  bool waits_to_write_ = false, is_writable_ = true;
+  std::optional<Clock::time_point> lost_since_;
+  std::uint64_t window_ = 0;
+  std::uint64_t sent_before_ = 0, received_before_ = 0;  ///< on earlier connections
+  std::string last_problem_;
+
+  std::map<Turn, Request*> ready_;
+  /// Sequenced requests of a key go one after the other: those not sent yet, of which the first is ready, or offered.
+  std::map<Key, std::deque<Request*>> lines_;
+  std::map<std::pair<Key, std::uint64_t>, Request*> offered_;  ///< by key and step
+  std::map<std::uint64_t, Request*> sent_;                     ///< by number
+};
+
+}  // namespace trireme::ps

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ps/channel.hpp"
+#include "ps/redialer.hpp"
+#include "ps/request.hpp"
+#include "rendezvous/doorbell.hpp"
+#include "rendezvous/poller.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/ps/client.hpp"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace trireme::ps {
+
+/// The background thread of a client: channels to all event loops of all servers, and who serves whose keys.
+class ClientLoop : private Redialer::Host {
+ public:
+  using Clock = Deadline::Clock;
+  /// What comes of requests. All on the background thread.
+  class Host {
+   public:
+    virtual ~Host() = default;
+    /// Where the payload of a sum goes; empty: nowhere yet. Errors: corrupt.
+    virtual std::span<std::byte> place_of_sum(const Reduced& reduced, std::uint64_t payload_bytes) = 0;
+    virtual void summed(Reduced reduced, Payload payload) = 0;
+    virtual void has_values(const Request& request, const Values& values) = 0;
+    virtual void has_state(const Request& request, State state, Payload payload) = 0;
+    /// Nothing of the caller's memory is used for it any more.
+    virtual void done(const Request& request) = 0;
+    /// All channels are welcome: once.
+    virtual void connected() = 0;
+    virtual void left() = 0;
+    /// Nothing of the caller's memory is used any more; nothing else comes.
+    virtual void failed(Error cause) = 0;
+  };
+  struct Options {
+    ClientOptions client;
+    WorkerId worker = 0;
+    std::uint64_t payload_limit = 0;
+  };
+
+  ClientLoop(Options options, Host& host);
+  /// Closes all connections, and joins its threads.
+  ~ClientLoop();
+
+  // Threads: any.
+  void submit(std::vector<std::unique_ptr<Request>> requests);
+  void leave();
+  /// Makes it fail, unless it has.
+  void give_up(Error cause);
+  /// When a byte last came from, or went to, a server.
+  Deadline::Clock::time_point moved_at() const { return Clock::time_point(Clock::duration(moved_at_.load())); }
+  /// Why the server of a key has no connection now; empty: it has.
+  std::string absence_of(Key key) const;
+  std::string name_of_key_server(Key key) const;
+  Client::Statistics statistics() const;
+
+ private:
+  /// The keys of one server of the plan, whoever serves them.
+  struct Group {
+    std::uint32_t holder = 0;
+    std::uint64_t view = 0;
+    bool must_move = false;                      ///< the holder says that it serves them no more
+    std::optional<Clock::time_point> lost_at{};  ///< until its keys are served again
+  };
+  struct Arrival {
+    std::uint32_t server = 0, loop = 0;
+    net::Socket socket;
+    std::string name;
+  };
+
+  void dialled(std::uint32_t server, std::uint32_t loop, net::Socket socket, std::string name) override;
+  void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) override;
+
+  void run() noexcept;
+  void turn();
+  void take_in();
+  void seat(Arrival arrival);
+  void receive(Channel& channel);
+  void handle(Channel& channel, Message message);
+  void handle_failed(Channel& channel, const Failed& failed);
+  void handle_sum(Message message);
+  std::span<std::byte> place_of(const Control& control, std::uint64_t payload_bytes);
+  void finish(Request& request);
+  void pump_all();
+  void lose(Channel& channel);
+  void look_after_lost();
+  void take_over(std::uint32_t group, std::uint32_t holder);
+  std::optional<std::uint32_t> other_holder(std::uint32_t group) const;
+  bool is_welcome(std::uint32_t server) const;
+  void served(std::uint32_t group);
+  void fail_all(Error cause);
+  void publish();
+  Channel& channel_of(std::uint32_t server, std::uint32_t loop) { return *channels_[server * loops_ + loop]; }
+  std::string name_of(std::uint32_t server) const;
+  std::string name_locked(std::uint32_t server) const;
+
+  const Options options_;
+  const std::shared_ptr<const KeyPlan> plan_;
+  const std::uint32_t servers_, loops_;
+  Host& host_;
+  rendezvous::Doorbell bell_;
+  rendezvous::Poller poller_;
+
+  // The thread's alone.
+  Join join_;
+  std::vector<std::unique_ptr<Channel>> channels_;
+  std::vector<Group> groups_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Request>> requests_;  ///< by id
+  std::unordered_map<std::uint64_t, Request*> by_number_;
+  std::map<std::pair<Key, std::uint64_t>, Request*> summing_;  ///< by key and step
+  std::uint64_t next_number_ = 1;
+  std::uint64_t joins_ = 0;
+  std::vector<Channel*> unfinished_;  ///< frames may be in their buffers, of which the poller knows nothing
+  bool has_connected_ = false, has_failed_ = false, is_leaving_ = false, said_leave_ = false, has_left_ = false;
+  Clock::time_point looked_{};
+  Client::Statistics counted_;
+
+  std::atomic<Clock::rep> moved_at_{0};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> asleep_{false};
+  mutable std::mutex mutex_;  ///< guards what follows
+  std::vector<std::unique_ptr<Request>> submitted_;
+  std::vector<Arrival> arrivals_;
+  std::vector<std::string> names_;      ///< of servers
+  std::vector<std::string> absences_;   ///< of servers: why there is no connection
+  std::vector<std::uint32_t> holders_;  ///< of groups
+  std::optional<Error> given_up_;
+  bool leave_asked_ = false;
+  Client::Statistics statistics_;
+  std::unique_ptr<Redialer> redialer_;
+  std::thread thread_;
+};
+
+}  // namespace trireme::ps

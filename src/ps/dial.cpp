@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ps/dial.hpp"
+
+#include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
+
+#include <sys/socket.h>
+
+namespace trireme::ps {
+
+void DialBreaker::stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  if (descriptor_ >= 0) ::shutdown(descriptor_, SHUT_RDWR);
+}
+
+bool DialBreaker::is_stopped() const {
+  std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+bool DialBreaker::watch(int descriptor) {
+  std::lock_guard lock(mutex_);
+  if (stopped_) return false;
+  descriptor_ = descriptor;
+  return true;
+}
+
+void DialBreaker::forget() {
+  std::lock_guard lock(mutex_);
+  descriptor_ = -1;
+}
+
+net::Socket dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline, DialBreaker* breaker) {
+  if (breaker != nullptr && breaker->is_stopped()) fail(ErrorCode::closed, "nobody is dialled any more");
+  const bool is_local = !card.local.empty() && card.host == net::host_identity();
+  net::Socket socket =
+      is_local ? net::connect_local(card.local, deadline) : net::race_tcp(card.addresses, deadline).socket;
+  // A handshake may wait for a server that never answers: whoever ends this caller cuts it short.
+  struct Watched {
+    DialBreaker* breaker;
+    ~Watched() {
+      if (breaker != nullptr) breaker->forget();
+    }
+  } watched{breaker};
+  if (breaker != nullptr && !breaker->watch(socket.descriptor())) fail(ErrorCode::closed, "nobody is dialled any more");
+  net::handshake_as_client(
+      socket, caller.key,
+      net::make_identity(caller.job_id, role.to_text(), connection_purpose, caller.epoch, caller.rank), deadline);
+  if (!is_local) net::let_stall(socket);
+  return socket;
+}
+
+std::string name_of_server(std::uint32_t server, const ServerCard* card) {
+  std::string name = "parameter server " + std::to_string(server);
+  if (card == nullptr) return name;
+  if (!card->addresses.empty()) return name + " at " + card->addresses.front().to_string();
+  return card->local.empty() ? name : name + " on this host";
+}
+
+}  // namespace trireme::ps

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ps/incoming_frames.hpp"
+#include "ps/outgoing_frames.hpp"
+#include "ps/reception.hpp"
+#include "ps/roster.hpp"
+#include "ps/shard.hpp"
+#include "rendezvous/doorbell.hpp"
+#include "rendezvous/poller.hpp"
+#include "rendezvous/sparing_log.hpp"
+#include "trireme/net/silence.hpp"
+#include "trireme/net/socket.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace trireme::ps {
+
+/// One thread with one Shard and all connections that lead to it.
+/// A peer that takes nothing is not read from while `queue_limit` waits for it, and is cut off at `most_queued`.
+class EventLoop {
+ public:
+  struct Options {
+    ShardOptions shard{};
+    std::uint64_t payload_limit = 0;         ///< from workers
+    std::uint64_t server_payload_limit = 0;  ///< from other servers
+    std::uint64_t queue_limit = 16u << 20;
+    std::uint64_t most_queued = 1u << 30;
+    /// The connection to the server with this loop's replicas has ended. Called on the loop's thread.
+    std::function<void()> replica_lost{};
+    bool has_replica = false;
+    /// For the server with the replicas, at the start.
+    std::chrono::milliseconds partner_patience{5000};
+    Log log{};
+  };
+  struct Statistics {
+    Shard::Statistics shard{};
+    std::uint64_t connections = 0, waiting_bytes = 0, most_waiting_bytes = 0, refused = 0;
+    std::uint64_t bytes_in = 0, bytes_out = 0, queued_bytes = 0, most_queued_bytes = 0;
+  };
+
+  EventLoop(Options options, Roster& roster);
+  /// Closes all connections, and joins the thread.
+  ~EventLoop();
+
+  /// A connection from a worker (with its Join) or from another server. Threads: any.
+  void add(Reception::Guest guest);
+  /// The connection, from here, to the server that holds the replicas. Threads: any.
+  void add_replica(net::Socket socket, std::string name);
+  /// Threads: any.
+  Statistics statistics() const;
+
+ private:
+  struct Connection;
+  struct Arrival {
+    Reception::Guest guest;
+    bool leads_to_replica = false;
+  };
+  using Connections = std::unordered_map<ConnectionId, std::unique_ptr<Connection>>;
+
+  void run() noexcept;
+  void turn();
+  bool may_serve() const;
+  void seat(Arrival arrival);
+  void serve(Connection& connection, const rendezvous::Poller::Event& event);
+  void receive(Connection& connection);
+  void handle(Connection& connection, Message message);
+  std::uint64_t queue_all();
+  void dispatch();
+  void flush(Connection& connection);
+  void finish_later(Connection& connection);
+  void end(Connection& connection, const std::string& why);
+  void look_for_silence();
+  void close_ended();
+  void publish();
+  void drop_line(const std::string& from, const std::string& why);
+
+  const Options options_;
+  Roster& roster_;
+  rendezvous::Doorbell bell_;
+  rendezvous::Poller poller_;
+
+  // The thread's alone.
+  rendezvous::SparingLog dropped_;
+  Shard shard_;
+  Connections connections_;
+  std::vector<Outgoing> out_;
+  std::vector<ConnectionId> touched_;  ///< something was queued for them in this turn
+  std::vector<ConnectionId> ended_;
+  std::vector<ConnectionId> unfinished_;
+  ConnectionId next_id_ = 1;
+  ConnectionId replica_ = 0;    ///< the connection to it; 0: none
+  bool is_linked_ = false;      ///< there has been one
+  std::vector<Arrival> early_;  ///< workers that wait for that
+  Deadline::Clock::time_point serve_alone_at_;
+  std::uint64_t bytes_in_ = 0, bytes_out_ = 0, queued_ = 0, most_queued_ = 0, gathered_ = 0, refused_ = 0;
+  Deadline::Clock::time_point looked_{};
+
+  std::atomic<bool> stopping_{false};
+  mutable std::mutex mutex_;  ///< guards what follows
+  std::vector<Arrival> arrivals_;
+  Statistics statistics_;
+  std::thread thread_;
+};
+
+}  // namespace trireme::ps

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "ps/message.hpp"
+#include "ps/wire.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace trireme::ps {
+
+/// Takes frames from a non-blocking stream socket. Heads and control parts come through a small buffer, payloads straight
+/// into their memory.
+class IncomingFrames {
+ public:
+  /// Where a payload of so many bytes goes that belongs to `control`: exactly so many bytes of memory, or an empty span: into
+  /// Message::payload.
+  using Place = std::function<std::span<std::byte>(const Control& control, std::uint64_t payload_bytes)>;
+
+  explicit IncomingFrames(std::uint64_t payload_limit, Place place = {});
+
+  enum class Outcome : unsigned char {
+    frame,    ///< `message` is there
+    nothing,  ///< no more has arrived
+    ended,    ///< the peer has closed, or the connection broke
+    corrupt,  ///< problem() says of what kind; the connection is of no use any more
+  };
+  /// The next message. Never throws for what comes from outside.
+  Outcome next(int descriptor, Message& message);
+  const std::string& problem() const { return problem_; }
+  /// errno of a broken connection; 0: closed by the peer.
+  int error() const { return error_; }
+  std::uint64_t bytes() const { return bytes_; }
+  /// Whether part of a payload is on its way into memory that Place gave.
+  bool is_inside_given_memory() const { return phase_ == Phase::payload && is_given_; }
+
+ private:
+  enum class Phase : unsigned char { head, control, payload };
+  enum class Read : unsigned char { some, none, end };
+  Read fill(int descriptor, std::span<std::byte> target);
+  std::size_t buffered() const { return end_ - begin_; }
+  void begin_payload();
+  void make_room(std::size_t bytes);
+
+  const std::uint64_t limit_;
+  Place place_;
+  std::vector<std::byte> buffer_;
+  std::size_t begin_ = 0, end_ = 0;  ///< what is in the buffer and not yet used
+  Phase phase_ = Phase::head;
+  FrameHead head_;
+  std::optional<Control> control_;
+  Payload payload_;
+  std::span<std::byte> missing_;  ///< of the payload
+  bool is_given_ = false;
+  bool is_drained_ = false;  ///< the last read took all there was: asking again would only cost a call
+  int error_ = 0;
+  std::uint64_t bytes_ = 0;
+  std::string problem_;
+};
+
+}  // namespace trireme::ps

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/ps/server.hpp"
+
+#include "ps/acceptor.hpp"
+#include "ps/event_loop.hpp"
+#include "ps/partner_links.hpp"
+#include "ps/roster.hpp"
+#include "ps/wire.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/net/host.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <random>
+#include <utility>
+
+namespace trireme::ps {
+namespace {
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+/// Elements of the largest key, in bytes of the widest dtype.
+std::uint64_t widest_key(const KeyPlan& plan) {
+  std::uint64_t elements = 0;
+  for (const KeyInfo& key : plan.keys()) elements = std::max<std::uint64_t>(elements, key.range.size());
+  return elements * 8;
+}
+
+/// A worker may send a key with its values and more state than any rule keeps; a server all that waits for a key besides: results
+/// of some steps and, of two, contributions of all workers.
+constexpr std::uint64_t most_state_tensors = 4, most_results_sent = 16, steps_under_way = 2, room_beside = 65536;
+
+class LoopServer final : public Server, private Acceptor::Host {
+ public:
+  explicit LoopServer(ServerOptions options)
+      : options_(std::move(options)),
+        incarnation_(random_number()),
+        acceptor_({.bind = options_.bind,
+                   .local = "trireme-ps-" + net_name(incarnation_),
+                   .key = options_.key,
+                   .identity = net::make_identity(options_.job_id, "server", connection_purpose, options_.epoch,
+                                                  static_cast<int>(options_.server)),
+                   .log = options_.log},
+                  *this) {
+    if (options_.plan) open(options_.plan);
+    acceptor_.start();
+  }
+
+  ~LoopServer() override {
+    acceptor_.stop();
+    if (links_) links_->stop();  // loops may still tell it of losses
+    loops_.clear();
+  }
+
+  ServerCard card() const override {
+    return {.server = options_.server,
+            .incarnation = incarnation_,
+            .host = net::host_identity(),
+            .addresses = acceptor_.addresses(),
+            .local = acceptor_.local()};
+  }
+
+  Statistics statistics() const override {
+    Statistics all;
+    std::lock_guard lock(mutex_);
+    all.refused = acceptor_.refused();
+    for (const auto& loop : loops_) {
+      const EventLoop::Statistics one = loop->statistics();
+      all.connections += one.connections;
+      all.pushes += one.shard.pushes;
+      all.pulls += one.shard.pulls;
+      all.duplicates += one.shard.duplicates;
+      all.refused += one.refused;
+      all.bytes_in += one.bytes_in;
+      all.bytes_out += one.bytes_out;
+      all.waiting_bytes += one.waiting_bytes;
+      all.most_waiting_bytes += one.most_waiting_bytes;
+      all.queued_bytes += one.queued_bytes;
+      all.most_queued_bytes += one.most_queued_bytes;
+      all.most_staleness = std::max(all.most_staleness, one.shard.most_staleness);
+    }
+    return all;
+  }
+
+  std::uint32_t present() const override { return roster_.present(); }
+  std::uint32_t left() const override { return roster_.have_left(); }
+
+ private:
+  static std::string net_name(std::uint64_t number) { return std::to_string(number); }
+
+  /// From here on keys have a place. The acceptor's thread, or the constructor's.
+  void open(std::shared_ptr<const KeyPlan> plan) {
+    if (options_.server >= plan->options().servers)
+      fail(ErrorCode::invalid_argument, "parameter server " + std::to_string(options_.server) +
+                                            " has no keys in a plan of " + std::to_string(plan->options().servers) +
+                                            " servers");
+    const std::uint32_t loops = plan->options().loops;
+    const bool has_replica = options_.others && plan->options().replicas && plan->options().servers > 1;
+    if (has_replica) {
+      links_ = std::make_unique<PartnerLinks>(
+          PartnerLinks::Options{.server = options_.server,
+                                .partner = (options_.server + 1) % plan->options().servers,
+                                .caller{.key = options_.key,
+                                        .job_id = options_.job_id,
+                                        .epoch = options_.epoch,
+                                        .rank = static_cast<int>(options_.server)},
+                                .others = options_.others,
+                                .log = options_.log});
+    }
+    std::vector<EventLoop*> places;
+    std::vector<std::unique_ptr<EventLoop>> opened;
+    for (std::uint32_t loop = 0; loop < loops; ++loop) {
+      opened.push_back(std::make_unique<EventLoop>(
+          EventLoop::Options{.shard{.server = options_.server,
+                                    .loop = loop,
+                                    .incarnation = incarnation_,
+                                    .plan = plan,
+                                    .consistency = options_.consistency,
+                                    .workers = options_.workers,
+                                    .backup_workers = options_.backup_workers,
+                                    .leaves = options_.leaves,
+                                    .settings = options_.settings,
+                                    .make_optimizer = options_.make_optimizer,
+                                    .staleness_aware = options_.staleness_aware,
+                                    .memory_bytes = options_.memory.value / loops},
+                             .payload_limit = widest_key(*plan) * (1 + most_state_tensors) + room_beside,
+                             .server_payload_limit = widest_key(*plan) * (1 + most_state_tensors + most_results_sent +
+                                                                          steps_under_way * options_.workers) +
+                                                     room_beside,
+                             .queue_limit = std::max<std::uint64_t>(options_.memory.value / 64, 1u << 20),
+                             .most_queued = std::max<std::uint64_t>(options_.memory.value, 64u << 20),
+                             .replica_lost =
+                                 [this, loop] {
+                                   if (links_) links_->lost(loop);
+                                 },
+                             .has_replica = has_replica,
+                             .log = options_.log},
+          roster_));
+      places.push_back(opened.back().get());
+    }
+    {
+      std::lock_guard lock(mutex_);
+      loops_ = std::move(opened);
+    }
+    plan_ = std::move(plan);
+    if (links_) links_->start(std::move(places));
+  }
+
+  /// Where a guest belongs; or why it must go.
+  std::string seat(Reception::Guest& guest) override {
+    if (!plan_) {
+      if (!guest.join) return "this server knows no keys yet";
+      if (guest.join->plan.empty()) return "this server knows no keys, and the worker brings none";
+      try {
+        auto plan = decode_plan(guest.join->plan);
+        if (plan->fingerprint() != guest.join->plan_fingerprint) return "the plan it brings is not the one it names";
+        open(std::move(plan));
+      } catch (const Exception& exception) {
+        return exception.error().message;
+      }
+    }
+    if (guest.role.loop >= loops_.size())
+      return "it asks for event loop " + std::to_string(guest.role.loop) + " of " + std::to_string(loops_.size());
+    loops_[guest.role.loop]->add(std::move(guest));
+    return {};
+  }
+
+  const ServerOptions options_;
+  const std::uint64_t incarnation_;
+  Roster roster_;
+  std::shared_ptr<const KeyPlan> plan_;  ///< the acceptor's
+  std::unique_ptr<PartnerLinks> links_;
+  mutable std::mutex mutex_;  ///< loops_ appear while others ask for statistics
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  Acceptor acceptor_;
+};
+
+}  // namespace
+
+std::unique_ptr<Server> Server::start(ServerOptions options) {
+  return std::make_unique<LoopServer>(std::move(options));
+}
+
+}  // namespace trireme::ps

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// `trireme train --sync ps` as whole jobs: workers and servers that are processes.
+#include "multiprocess/launched.hpp"
+#include "multiprocess/train_job.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <csignal>
+#include <cstdlib>
+
+using namespace trireme::testing;
+using Catch::Matchers::Contains;
+using Words = std::vector<std::string>;
+
+namespace {
+
+Words joined(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// Two clouds of points that a small network tells apart, in steps of a few tens of microseconds.
+Words blobs(const Words& more) {
+  return joined({"--dataset", "synthetic:blobs", "--samples", "2000", "--features", "8", "--hidden", "16",
+                 "--batch-size", "64", "--seed", "3", "--epochs", "2"},
+                more);
+}
+
+/// Ranks and servers of `trireme train WORDS…`; each says its process number first.
+Words job(int ranks, int servers, const Words& words) {
+  Words all{"run", "-n", std::to_string(ranks)};
+  if (servers > 0) all = joined(all, {"--servers", std::to_string(servers)});
+  all = joined(all, {"--", "sh", "-c", R"(echo "pid $$ is up"; exec "$0" train "$@")", TRIREME_PROGRAM});
+  return joined(all, words);
+}
+
+std::string hash_of(const Result& result) {
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return value(result_of(result), "weights_xxh3");
+}
+
+std::string all_reduce(int ranks, const Words& words) { return hash_of(run_trireme(job(ranks, 0, blobs(words)))); }
+
+/// Process number of the part whose lines begin with `prefix`.
+pid_t pid_of(Launched& launched, const std::string& prefix) {
+  launched.await_out(prefix + " pid ");  // lines come whole
+  const auto at = launched.out().find(prefix + " pid ") + prefix.size() + 5;
+  const auto pid = static_cast<pid_t>(std::strtol(launched.out().c_str() + at, nullptr, 10));
+  REQUIRE(pid > 1);
+  return pid;
+}
+
+const Words on_servers{"--sync", "ps"};
+
+}  // namespace
+
+TEST_CASE("Bulk-synchronous servers give the bits of all_reduce, on two and three ranks") {
+  for (const int ranks : {2, 3}) {
+    for (const Words& rule : {Words{}, Words{"--optimizer", "adamw", "--clip-norm", "0.5"}}) {
+      const Words words = joined({"--logical-shards", "4"}, rule);
+      const std::string expected = all_reduce(ranks, words);
+      for (const int servers : {0, 2}) {
+        CAPTURE(ranks, rule, servers);
+        CHECK(hash_of(run_trireme(job(ranks, servers, blobs(joined(words, on_servers))))) == expected);
+        CHECK(hash_of(run_trireme(
+                  job(ranks, servers, blobs(joined(words, joined(on_servers, {"--server-optimizer", "on"})))))) ==
+              expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("Workers that do not wait for one another learn what there is to learn, and worker 0 says so") {
+  for (const char* consistency : {"async", "ssp:2"}) {
+    for (const int servers : {1, 0}) {
+      CAPTURE(consistency, servers);
+      const Result result = run_trireme(
+          job(2, servers, blobs({"--sync", "ps", "--consistency", consistency, "--epochs", "8", "--momentum", "0.5"})));
+      INFO(result.err << result.out);
+      REQUIRE(result.exit_code == 0);
+      const std::string line = result_of(result);
+      CHECK(value(line, "world") == "2");
+      CHECK(value(line, "sync") == consistency);
+      CHECK(std::strtod(value(line, "test_accuracy").c_str(), nullptr) >= 0.9);
+      CHECK(value(line, "weights_xxh3").size() == 16);
+      if (servers == 1)
+        CHECK_THAT(result.err, Contains("[server 0] trireme train: server 0 ends: 2 workers have left"));
+    }
+  }
+}
+
+TEST_CASE("One worker on servers is sequential training, asynchronous or not") {
+  const std::string expected = all_reduce(1, {});
+  CHECK(hash_of(run_trireme(job(1, 1, blobs({"--sync", "ps", "--consistency", "async"})))) == expected);
+  CHECK(hash_of(run_trireme(joined({"train"}, blobs({"--sync", "ps", "--consistency", "async"})))) == expected);
+}
+
+TEST_CASE("SIGKILL of a server whose keys another holds changes no bit, and the job says what happened") {
+  for (const char* rule : {"off", "on"}) {
+    CAPTURE(rule);
+    const Words words{"--logical-shards", "2", "--epochs", "100"};
+    const std::string expected = all_reduce(2, words);
+    Launched launched(job(2, 2, blobs(joined(words, {"--sync", "ps", "--server-optimizer", rule}))));
+    const pid_t victim = pid_of(launched, "[server 1]");
+    launched.await_out("metric step=");
+    REQUIRE(::kill(victim, SIGKILL) == 0);
+    const Result result = launched.wait();
+    INFO(result.err);
+    CHECK(hash_of(result) == expected);
+    CHECK_THAT(result.err, Contains("trireme run: server 1 was killed by signal 9"));
+  }
+}
+
+TEST_CASE("SIGKILL of a server during asynchronous training loses nothing that matters") {
+  Launched launched(
+      job(2, 2, blobs({"--sync", "ps", "--consistency", "async", "--epochs", "100", "--momentum", "0.5"})));
+  const pid_t victim = pid_of(launched, "[server 0]");
+  launched.await_out("metric step=");
+  REQUIRE(::kill(victim, SIGKILL) == 0);
+  const Result result = launched.wait();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(std::strtod(value(result_of(result), "test_accuracy").c_str(), nullptr) >= 0.9);
+}
+
+TEST_CASE("SIGKILL of an asynchronous worker leaves the rest at work, and the job's end says so") {
+  for (const int servers : {1, 0}) {
+    CAPTURE(servers);
+    Launched launched(
+        job(3, servers, blobs({"--sync", "ps", "--consistency", "async", "--epochs", "100", "--momentum", "0.5"})));
+    const pid_t victim = pid_of(launched, "[2]");
+    launched.await_out("metric step=");
+    REQUIRE(::kill(victim, SIGKILL) == 0);
+    const Result result = launched.wait();
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(std::strtod(value(result_of(result), "test_accuracy").c_str(), nullptr) >= 0.9);
+    CHECK_THAT(result.err, Contains("the job is complete without rank 2, which was killed by signal 9"));
+  }
+}
+
+TEST_CASE("A job of independent workers goes on from the checkpoint that worker 0 made of what servers held") {
+  const TemporaryFolder folder;
+  const Words words = blobs({"--sync", "ps", "--consistency", "async", "--epochs", "6", "--optimizer", "adam",
+                             "--checkpoint-dir", folder.path()});
+  const Result first = run_trireme(job(2, 1, joined(words, {"--stop-after", "20steps"})));
+  INFO(first.err);
+  REQUIRE(first.exit_code == 143);
+  const Result second = run_trireme(job(2, 1, words));
+  INFO(second.err);
+  REQUIRE(second.exit_code == 0);
+  CHECK(value(result_of(second), "resumed_from") == "20");
+  CHECK(std::strtod(value(result_of(second), "test_accuracy").c_str(), nullptr) >= 0.9);
+}
+
+TEST_CASE("Bulk-synchronous training on servers goes on from a checkpoint with the bits of training without an end") {
+  const TemporaryFolder folder;
+  const Words words{"--optimizer", "adamw", "--logical-shards", "2"};
+  const std::string expected = all_reduce(2, words);
+  const Words with_servers =
+      blobs(joined(words, {"--sync", "ps", "--server-optimizer", "on", "--checkpoint-dir", folder.path()}));
+  const Result first = run_trireme(job(2, 2, joined(with_servers, {"--stop-after", "20steps"})));
+  INFO(first.err);
+  REQUIRE(first.exit_code == 143);
+  CHECK(hash_of(run_trireme(job(2, 2, with_servers))) == expected);
+}
+
+TEST_CASE("Servers and flags that do not fit are refused, in one line with exit code 2") {
+  const auto refused = [](const Result& result, const std::string& expected) {
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains(expected));
+  };
+  refused(run_trireme(job(2, 1, blobs({}))), "--sync ps");
+  refused(run_trireme(job(2, 1, blobs({"--sync", "ps", "--servers", "2"}))), "started with 1");
+  refused(run_trireme(job(2, 0, blobs({"--sync", "ps", "--servers", "2"}))), "started with none");
+  refused(run_trireme(joined({"train"}, blobs({"--servers", "2"}))), "--servers needs --sync ps");
+}

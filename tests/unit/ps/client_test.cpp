@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/failures.hpp"
+#include "unit/ps/relay.hpp"
+#include "unit/ps/served.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cstring>
+#include <numeric>
+
+using namespace trireme;
+using namespace trireme::testing;
+
+namespace {
+
+std::vector<float> ramp(std::size_t count, float first) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), first);
+  return values;
+}
+
+void initialise(ps::Client& client, std::span<const std::vector<float>> tensors) {
+  std::vector<ps::Client::InitialTensor> initial;
+  for (const auto& values : tensors) initial.push_back({.values = std::span<const float>(values)});
+  client.initialise(initial);
+}
+
+/// One small exchange through a relay, cut at `cut_at`: what the counter is afterwards.
+struct Exchange {
+  float counter = 0.0f;
+  std::uint64_t to_server = 0, from_server = 0;
+  bool has_cut = false;
+};
+Exchange exchange_through_relay(std::optional<std::uint64_t> cut_at, Relay::Side side) {
+  Served served({tensor("w", 8)});
+  ps::Server& server = served.start(0);
+  Relay relay(server.card().addresses.front(), cut_at, side);
+  served.by_tcp = true;
+  served.cards[0].addresses = {relay.address()};
+  auto client = served.client();
+  const std::vector<std::vector<float>> zeros{std::vector<float>(8, 0.0f)};
+  initialise(*client, zeros);
+  const std::vector<float> ones(8, 1.0f);
+  for (std::uint64_t step = 1; step <= 2; ++step)
+    client->push(0, {0, 8}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+  client->wait_acknowledged();
+  std::vector<float> values(8);
+  client->pull(0, 2, std::span(values));
+  client->wait_values(0);
+  for (const float value : values) {
+    if (value != values[0]) throw std::logic_error("elements of one key differ");
+  }
+  return {-values[0], relay.bytes(Relay::Side::to_server), relay.bytes(Relay::Side::from_server), relay.has_cut()};
+}
+
+}  // namespace
+
+TEST_CASE("Values, gradients and state go to their keys and come back, over all loops of all servers") {
+  Served served({tensor("a", 20'000), tensor("b", 3), tensor("empty", 0), tensor("c", 9'000)},
+                {.servers = 2, .loops = 2, .partition_bytes = Bytes{16'384}});
+  served.by_tcp = GENERATE(false, true);
+  served.start_all();
+  auto client = served.client();
+  const std::vector<std::vector<float>> first{ramp(20'000, 1.0f), ramp(3, -1.0f), {}, ramp(9'000, 0.5f)};
+  initialise(*client, first);
+  std::vector<std::vector<float>> values = first;
+  for (auto& each : values) std::fill(each.begin(), each.end(), 0.0f);
+  for (std::size_t t = 0; t < 4; ++t) client->pull(t, 0, std::span(values[t]));
+  for (std::size_t t = 0; t < 4; ++t) CHECK(client->wait_values(t) == 0);
+  CHECK(values == first);
+
+  // In pieces that are no keys, the last first.
+  const auto gradient = ramp(20'000, 0.0f);
+  for (const auto& [begin, end] : {std::pair<std::size_t, std::size_t>{15'001, 20'000}, {0, 5}, {5, 15'001}})
+    client->push(0, {begin, end}, std::span(gradient).subspan(begin, end - begin), {.step = 1, .learning_rate = 1.0});
+  for (std::size_t t = 1; t < 4; ++t) client->push_nothing(t, {.step = 1, .learning_rate = 1.0});
+  client->wait_acknowledged();
+  client->pull(0, 1, std::span(values[0]));
+  CHECK(client->wait_values(0) == 1);
+  CHECK(values[0] == std::vector<float>(20'000, 1.0f));
+  const auto state = client->read_state(0);
+  CHECK(state.steps == 1);
+  REQUIRE(state.values.size() == 80'000);
+  CHECK(std::memcmp(state.values.data(), values[0].data(), 80'000) == 0);
+  const auto statistics = client->statistics();
+  CHECK(statistics.retries == 0);
+  CHECK(statistics.bytes_sent > 80'000 + 80'000);
+}
+
+TEST_CASE("What does not fit a plan is refused before it is sent, naming the tensor") {
+  Served served({tensor("weights", 8)});
+  served.start(0);
+  auto client = served.client();
+  std::vector<float> seven(7), eight(8);
+  std::vector<double> wide(8);
+  const auto refused = [](auto&& call) {
+    const Error error = error_of(call);
+    return error.code == ErrorCode::invalid_argument && has(error.message, "weights");
+  };
+  CHECK(refused([&] { client->push(0, {0, 8}, std::span<const float>(seven), {.step = 1}); }));
+  CHECK(refused([&] { client->push(0, {1, 9}, std::span<const float>(eight), {.step = 1}); }));
+  CHECK(refused([&] { client->push(0, {0, 8}, std::span<const double>(wide), {.step = 1}); }));
+  CHECK(refused([&] { client->pull(0, 1, std::span(seven)); }));
+  CHECK(refused([&] { client->push_rows(0, {}, std::span<const float>(), {.step = 1}); }));
+  client->push(0, {0, 4}, std::span<const float>(eight).first(4), {.step = 1});
+  CHECK(refused([&] { client->push(0, {3, 8}, std::span<const float>(eight).first(5), {.step = 1}); }));
+  CHECK(code_of([&] { client->pull(1, 1, std::span(seven)); }) == ErrorCode::invalid_argument);
+}
+
+TEST_CASE("What has no room in the window is offered, and sent when it is granted: a server's memory is kept to") {
+  constexpr std::size_t count = 4096, tensors = 12;
+  constexpr std::uint64_t memory = 6 * count * 4;
+  std::vector<ps::TensorInfo> infos;
+  for (std::size_t t = 0; t < tensors; ++t) infos.push_back(tensor("t" + std::to_string(t), count));
+  Served served(std::move(infos), {}, {});
+  served.workers = 2;
+  served.with_optimizer = false;
+  auto options = served.server_options(0);
+  options.memory = Bytes{memory};
+  served.servers[0] = ps::Server::start(options);
+  served.cards[0] = served.servers[0]->card();
+  const auto one = served.client(0), two = served.client(1);
+  const auto low = ramp(count, 0.0f), high = ramp(count, 2.0f), middle = ramp(count, 1.0f);
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    for (std::size_t t = 0; t < tensors; ++t) one->push(t, {0, count}, std::span<const float>(low), {.step = step});
+    for (std::size_t t = tensors; t-- > 0;) two->push(t, {0, count}, std::span<const float>(high), {.step = step});
+    std::vector<float> mean(count);
+    for (std::size_t t = 0; t < tensors; ++t) {
+      for (const auto& client : {one.get(), two.get()}) {
+        CHECK(client->wait_sum(t, step, std::span(mean)).total_weight == 2.0);
+        CHECK(mean == middle);
+      }
+    }
+  }
+  const auto statistics = served.servers[0]->statistics();
+  CHECK(statistics.pushes == 2 * 3 * tensors);
+  CHECK(statistics.most_waiting_bytes > 0);
+  CHECK(statistics.most_waiting_bytes <= memory);
+}
+
+TEST_CASE("A push that is sent again after a cut is applied once, wherever the cut was") {
+  const Exchange whole = exchange_through_relay(std::nullopt, Relay::Side::to_server);
+  REQUIRE(whole.counter == 2.0f);
+  // The end of the conversation is the frames; what lies before is the handshake, of which every 40th byte is enough.
+  const auto cuts = [](std::uint64_t total) {
+    std::vector<std::uint64_t> at;
+    for (std::uint64_t byte = 1; byte < total; byte += byte + 400 < total ? 41 : 7) at.push_back(byte);
+    at.push_back(total - 1);
+    return at;
+  };
+  for (const std::uint64_t at : cuts(whole.to_server)) {
+    const Exchange one = exchange_through_relay(at, Relay::Side::to_server);
+    INFO("after " << at << " of " << whole.to_server << " bytes to the server");
+    CHECK(one.has_cut);
+    CHECK(one.counter == 2.0f);
+  }
+  for (const std::uint64_t at : cuts(whole.from_server)) {
+    const Exchange one = exchange_through_relay(at, Relay::Side::from_server);
+    INFO("after " << at << " of " << whole.from_server << " bytes from the server");
+    CHECK(one.counter == 2.0f);
+  }
+}
+
+TEST_CASE("A server that is started again elsewhere is found by its new card") {
+  Served served({tensor("a", 5'000), tensor("b", 5'000)}, {.loops = 2, .partition_bytes = Bytes{16'384}}, {});
+  served.with_optimizer = false;  // sums only: nothing is lost with it
+  served.by_tcp = true;
+  served.start(0);
+  auto client = served.client();
+  std::vector<float> gradient = ramp(5'000, 1.0f), mean(5'000);
+  for (std::uint64_t step = 1; step <= 6; ++step) {
+    const auto before = served.published()[0].addresses.front();
+    if (step % 2 == 0) {
+      served.servers[0].reset();
+      served.start(0);
+      CHECK(served.published()[0].addresses.front() != before);
+    }
+    for (std::size_t t = 0; t < 2; ++t) client->push(t, {0, 5'000}, std::span<const float>(gradient), {.step = step});
+    for (std::size_t t = 0; t < 2; ++t) {
+      const auto sum = client->wait_sum(t, step, std::span(mean));
+      CHECK(sum.used);
+      CHECK(sum.total_weight == 1.0);
+      CHECK(mean == gradient);
+    }
+  }
+  CHECK(client->statistics().retries >= 3);
+}
+
+TEST_CASE("Who waits in vain is told for what, from whom") {
+  Served served({tensor("embedding", 8)}, {}, {});
+  served.workers = 2;
+  served.with_optimizer = false;
+  served.start(0);
+  auto options = served.client_options(0);
+  options.timeout = std::chrono::milliseconds(200);
+  auto client = ps::Client::connect(options, soon());
+  std::vector<float> ones(8, 1.0f), mean(8);
+  client->push(0, {0, 8}, std::span<const float>(ones), {.step = 3});
+  const Error error = error_of([&] { client->wait_sum(0, 3, std::span(mean)); });
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(error.rank == 0);
+  CHECK(error.label == "embedding");
+  for (const char* part : {"rank 0", "embedding", "step 3", "parameter server 0"}) {
+    INFO(error.message);
+    CHECK(has(error.message, part));
+  }
+  CHECK(code_of([&] { client->wait_acknowledged(); }) == ErrorCode::timeout);  // it does nothing any more
+}
+
+TEST_CASE("A server that is gone and that nobody replaces is named") {
+  Served served({tensor("w", 8)});
+  served.start(0);
+  auto options = served.client_options(0);
+  options.timeout = std::chrono::milliseconds(200);
+  auto client = ps::Client::connect(options, soon());
+  served.servers[0].reset();
+  std::vector<float> ones(8, 1.0f);
+  const Error error = error_of([&] {
+    client->push(0, {0, 8}, std::span<const float>(ones), {.step = 1, .learning_rate = 1.0});
+    client->wait_acknowledged();
+  });
+  CHECK(error.code == ErrorCode::peer_lost);
+  CHECK(has(error.message, "parameter server 0"));
+
+  const Error nobody = error_of([&] { ps::Client::connect(options, Deadline::after(std::chrono::milliseconds(200))); });
+  CHECK(nobody.code == ErrorCode::timeout);
+  CHECK(has(nobody.message, "parameter server 0"));
+}
+
+TEST_CASE("A worker ends at once while a server is silent") {
+  Served served({tensor("w", 8)});
+  served.start(0);
+  const net::Socket deaf = net::listen_tcp({"127.0.0.1", 0});
+  served.by_tcp = true;
+  served.cards[0].addresses = {net::local_address(deaf)};
+  const Error error =
+      error_of([&] { ps::Client::connect(served.client_options(), Deadline::after(std::chrono::milliseconds(100))); });
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(has(error.message, "parameter server 0"));
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "trireme/net/socket.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace trireme::testing {
+
+/// Passes bytes between clients and a server. The first connection is cut, both ways at once, when as many bytes as `cut_at` have
+/// gone to the server (or from it); the later ones are left alone.
+class Relay {
+ public:
+  enum class Side { to_server, from_server };
+  Relay(net::Address target, std::optional<std::uint64_t> cut_at, Side side)
+      : target_(std::move(target)), cut_at_(cut_at), side_(side), listener_(net::listen_tcp({"127.0.0.1", 0})) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Relay() {
+    stopping_ = true;
+    thread_.join();
+  }
+  net::Address address() const { return net::local_address(listener_); }
+  /// Of the first connection.
+  std::uint64_t bytes(Side side) const { return side == Side::to_server ? to_server_ : from_server_; }
+  bool has_cut() const { return has_cut_; }
+  int connections() const { return connections_; }
+
+ private:
+  struct Pair {
+    net::Socket client, server;
+    bool is_first = false;
+  };
+
+  void run() {
+    std::vector<std::unique_ptr<Pair>> pairs;
+    while (!stopping_) {
+      std::vector<pollfd> watched{{listener_.descriptor(), POLLIN, 0}};
+      for (const auto& pair : pairs) {
+        watched.push_back({pair->client.descriptor(), POLLIN, 0});
+        watched.push_back({pair->server.descriptor(), POLLIN, 0});
+      }
+      if (::poll(watched.data(), watched.size(), 10) <= 0) continue;
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        Pair& pair = *pairs[i];
+        const bool client = watched[1 + 2 * i].revents != 0, server = watched[2 + 2 * i].revents != 0;
+        if ((client && !pass(pair, Side::to_server)) || (server && !pass(pair, Side::from_server))) pairs[i].reset();
+      }
+      std::erase(pairs, nullptr);
+      if (watched[0].revents == 0) continue;
+      auto client = net::accept(listener_, Deadline::after(std::chrono::seconds(1)));
+      if (!client) continue;
+      try {
+        auto server = net::connect_tcp(target_, Deadline::after(std::chrono::seconds(1)));
+        pairs.push_back(std::make_unique<Pair>(Pair{*std::move(client), std::move(server), connections_++ == 0}));
+      } catch (const Exception&) {
+        continue;
+      }
+    }
+  }
+
+  bool pass(Pair& pair, Side side) {
+    const net::Socket& from = side == Side::to_server ? pair.client : pair.server;
+    const net::Socket& to = side == Side::to_server ? pair.server : pair.client;
+    std::atomic<std::uint64_t>& passed = side == Side::to_server ? to_server_ : from_server_;
+    std::array<std::byte, 4096> buffer;
+    std::size_t most = buffer.size();
+    const bool counts = pair.is_first && cut_at_ && side == side_;
+    if (counts) most = std::min<std::size_t>(most, *cut_at_ - passed);
+    const ssize_t count = ::recv(from.descriptor(), buffer.data(), most, MSG_DONTWAIT);
+    if (count < 0) return errno == EAGAIN || errno == EINTR;
+    if (count == 0) return false;
+    try {
+      net::send_all(to, std::span(buffer).first(static_cast<std::size_t>(count)),
+                    Deadline::after(std::chrono::seconds(10)));
+    } catch (const Exception&) {
+      return false;
+    }
+    if (pair.is_first) passed += static_cast<std::uint64_t>(count);
+    if (!counts || passed < *cut_at_) return true;
+    has_cut_ = true;
+    return false;
+  }
+
+  const net::Address target_;
+  const std::optional<std::uint64_t> cut_at_;
+  const Side side_;
+  net::Socket listener_;
+  std::atomic<std::uint64_t> to_server_{0}, from_server_{0};
+  std::atomic<bool> has_cut_{false}, stopping_{false};
+  std::atomic<int> connections_{0};
+  std::thread thread_;
+};
+
+}  // namespace trireme::testing

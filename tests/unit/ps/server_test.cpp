@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/failures.hpp"
+#include "unit/ps/served.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <numeric>
+
+using namespace trireme;
+using namespace trireme::testing;
+
+namespace {
+
+std::vector<std::byte> floats(std::size_t count, float value) {
+  std::vector<float> values(count, value);
+  const auto bytes = std::as_bytes(std::span(values));
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+TEST_CASE("A stranger is refused by a parameter server, and others are served") {
+  Served served({tensor("w", 8)});
+  ps::Server& server = served.start(0);
+  auto options = served.client_options();
+  options.key = net::JobKey::random();
+  const Error wrong_key = error_of([&] { ps::Client::connect(options, soon()); });
+  CHECK(wrong_key.code == ErrorCode::invalid_argument);
+  CHECK(has(wrong_key.message, "wrong job key"));
+  CHECK(has(wrong_key.message, "parameter server 0"));
+
+  options = served.client_options();
+  options.job_id = "another";
+  CHECK(code_of([&] { ps::Client::connect(options, soon()); }) == ErrorCode::mismatch);
+
+  options = served.client_options();
+  options.settings = "another optimizer";
+  const Error settings = error_of([&] { ps::Client::connect(options, soon()); });
+  CHECK(settings.code == ErrorCode::mismatch);
+  CHECK(has(settings.message, "settings"));
+
+  options = served.client_options();
+  options.plan = std::make_shared<const ps::KeyPlan>(std::vector{tensor("w", 9)}, ps::KeyPlanOptions{});
+  CHECK(code_of([&] { ps::Client::connect(options, soon()); }) == ErrorCode::mismatch);
+
+  net::Socket nonsense = net::connect_tcp(server.card().addresses.front(), soon());
+  net::send_all(nonsense, floats(100, 1.0f), soon());
+  CHECK(comes_true([&] { return server.statistics().refused >= 5; }));
+  CHECK(server.present() == 0);
+
+  const auto client = served.client();
+  CHECK(server.present() == 1);
+  CHECK(client->statistics().takeovers == 0);
+}
+
+TEST_CASE("256 connections are served at once by the same few threads") {
+  constexpr std::uint32_t connections = 256, loops = 2;
+  Served served({tensor("a", 8), tensor("b", 8)}, {.loops = loops});
+  served.workers = connections / loops;
+  const std::size_t before = threads_of_this_process();
+  ps::Server& server = served.start(0);
+  std::vector<std::unique_ptr<RawWorker>> workers;
+  for (std::uint32_t i = 0; i < connections; ++i)
+    workers.push_back(std::make_unique<RawWorker>(served, 0, i % loops, i / loops));
+  for (const auto& worker : workers) worker->hear_of<ps::Welcome>();
+  CHECK(comes_true([&] { return server.statistics().connections == connections; }));
+  CHECK(server.present() == connections / loops);
+  // One accepts, each loop is one; those that shook hands are gone.
+  CHECK(comes_true([&] { return threads_of_this_process() == before + 1 + loops; }));
+
+  const auto zeros = floats(8, 0.0f), ones = floats(8, 1.0f);
+  const auto key_of = [&](std::uint32_t loop) {
+    ps::Key key = 0;
+    while (served.plan->keys()[key].loop != loop) ++key;
+    return key;
+  };
+  for (std::uint32_t i = 0; i < connections; ++i) {
+    const ps::Key key = key_of(i % loops);
+    if (i < loops) {
+      workers[i]->say(ps::Initialise{.sequence = 1, .key = key}, zeros);
+      workers[i]->hear_of<ps::Acknowledged>();
+    }
+    workers[i]->say(ps::Push{.sequence = 2, .key = key, .step = 1, .weight = 1, .learning_rate = 1}, ones);
+  }
+  for (std::uint32_t i = 0; i < connections; ++i) CHECK(workers[i]->hear_of<ps::Acknowledged>().first.sequence == 2);
+  for (std::uint32_t loop = 0; loop < loops; ++loop) {
+    workers[loop]->say(ps::Pull{.request = 3, .key = key_of(loop), .step = 1});
+    const auto [values, payload] = workers[loop]->hear_of<ps::Values>();
+    CHECK(values.version == connections / loops);
+    CHECK(std::vector(payload.begin(), payload.end()) == floats(8, -static_cast<float>(connections / loops)));
+  }
+  CHECK(threads_of_this_process() == before + 1 + loops);
+}
+
+TEST_CASE("Who is silent at the door keeps nobody waiting who is inside") {
+  Served served({tensor("w", 8)});
+  ps::Server& server = served.start(0);
+  auto client = served.client();
+  std::vector<float> values(8, 0.0f), ones(8, 1.0f);
+  const std::vector<ps::Client::InitialTensor> initial{{.values = std::span<const float>(values)}};
+  client->initialise(initial);
+  std::vector<net::Socket> silent;
+  for (int i = 0; i < 100; ++i) silent.push_back(net::connect_tcp(server.card().addresses.front(), soon()));
+  for (std::uint64_t step = 1; step <= 20; ++step) {
+    client->push(0, {0, 8}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+    client->wait_acknowledged();
+    client->pull(0, step, std::span(values));
+    CHECK(client->wait_values(0) == step);
+    CHECK(values == std::vector<float>(8, -static_cast<float>(step)));
+  }
+}
+
+TEST_CASE("A connection that ends in the middle of a frame is one line in the log, and nobody else's trouble") {
+  Served served({tensor("w", 1024)});
+  ps::Server& server = served.start(0);
+  auto client = served.client();
+  std::vector<float> values(1024, 0.0f);
+  const std::vector<ps::Client::InitialTensor> initial{{.values = std::span<const float>(values)}};
+  client->initialise(initial);
+  const auto frame = ps::encode_frame(ps::Push{.sequence = 1, .step = 1, .weight = 1, .learning_rate = 1}, 4096);
+  std::uint32_t cut = 0;
+  {
+    RawWorker worker(served, 0, 0, ++cut);
+    worker.hear_of<ps::Welcome>();
+    net::send_all(worker.socket, floats(1000, -1.0f), soon());  // a head beyond all limits
+    CHECK(worker.is_closed());
+  }
+  CHECK(comes_true([&] { return served.lines.with("claims") == 1; }));
+  CHECK(served.lines.with("dropped a connection") == 1);
+  for (const std::size_t bytes : {std::size_t{1}, ps::FrameHead::size - 1, ps::FrameHead::size, ps::FrameHead::size + 1,
+                                  frame.size() - 1, frame.size(), frame.size() + 100}) {
+    RawWorker worker(served, 0, 0, ++cut);
+    worker.hear_of<ps::Welcome>();
+    auto sent = frame;
+    sent.resize(bytes);
+    net::send_all(worker.socket, sent, soon());
+    worker.socket.close();
+    CHECK(comes_true([&] { return server.present() == 1; }));
+  }
+  CHECK(served.lines.with("dropped a connection") <= 1 + 7);
+  client->pull(0, 0, std::span(values));
+  CHECK(client->wait_values(0) == 0);
+  CHECK(values == std::vector<float>(1024, 0.0f));
+}
+
+TEST_CASE("A peer that asks and does not read is not read from: what waits for it is bounded") {
+#ifdef TRIREME_SANITIZED
+  constexpr std::size_t count = 16384, pulls = 400;  // still more than sockets hold: 26 MB of answers
+#else
+  constexpr std::size_t count = 16384, pulls = 3000;  // 196 MB of answers
+#endif
+  Served served({tensor("w", count)});
+  served.by_tcp = true;
+  served.servers[0] = [&] {
+    auto options = served.server_options(0);
+    options.memory = Bytes{64u << 20};  // answers may wait up to a 64th of it
+    return ps::Server::start(options);
+  }();
+  served.cards[0] = served.servers[0]->card();
+  ps::Server& server = *served.servers[0];
+  auto client = served.client();
+  std::vector<float> values(count, 1.0f);
+  const std::vector<ps::Client::InitialTensor> initial{{.values = std::span<const float>(values)}};
+  client->initialise(initial);
+
+  RawWorker greedy(served, 0, 0, 1);
+  greedy.hear_of<ps::Welcome>();
+  for (std::size_t i = 1; i <= pulls; ++i) greedy.say(ps::Pull{.request = i});  // some 60 kB: they fit on the way
+  CHECK(comes_true([&] { return server.statistics().queued_bytes >= (1u << 20); }));
+  client->pull(0, 0, std::span(values));  // others are answered
+  client->wait_values(0);
+  bool all = true;
+  for (std::size_t i = 1; i <= pulls; ++i) {
+    const auto [answer, payload] = greedy.hear_of<ps::Values>();
+    all = all && answer.request == i && payload.size() == count * 4;
+  }
+  CHECK(all);
+  CHECK(server.statistics().most_queued_bytes <= (1u << 20) + 4 * count * 4);
+}
+
+TEST_CASE("A server that knows no model takes the keys that the first worker brings") {
+  Served served({tensor("w", 8)}, {.loops = 2});
+  auto options = served.server_options(0);
+  options.plan = nullptr;
+  served.servers[0] = ps::Server::start(options);
+  served.cards[0] = served.servers[0]->card();
+  CHECK(served.servers[0]->statistics().connections == 0);
+  const auto client = served.client();
+  CHECK(served.servers[0]->present() == 1);
+  auto other = served.client_options(1);
+  other.plan = std::make_shared<const ps::KeyPlan>(std::vector{tensor("v", 8)}, ps::KeyPlanOptions{.loops = 2});
+  CHECK(code_of([&] { ps::Client::connect(other, soon()); }) == ErrorCode::mismatch);
+}
+
+TEST_CASE("A server that ends leaves no thread and no socket, whoever is connected or at the door") {
+  const std::size_t threads = threads_of_this_process(), descriptors = descriptors_of_this_process();
+  {
+    Served served({tensor("w", 8)}, {.servers = 2, .loops = 2, .replicas = true});
+    served.start_all();
+    const auto client = served.client();
+    RawWorker worker(served, 0, 1, 1);
+    const net::Socket silent = net::connect_tcp(served.servers[0]->card().addresses.front(), soon());
+    CHECK(comes_true([&] { return served.servers[0]->statistics().connections >= 4; }));
+    served.servers.clear();
+  }
+  CHECK(comes_true([&] { return threads_of_this_process() == threads; }));
+  CHECK(descriptors_of_this_process() == descriptors);
+}
+
+TEST_CASE("Workers are counted while they are here, and those who left in order") {
+  Served served({tensor("w", 8)}, {.loops = 3});
+  ps::Server& server = served.start(0);
+  auto one = served.client(0), two = served.client(1);
+  CHECK(server.present() == 2);
+  one->leave();
+  one.reset();
+  CHECK(comes_true([&] { return server.left() == 1; }));
+  CHECK(server.present() == 1);
+  two.reset();  // without a goodbye
+  CHECK(comes_true([&] { return server.present() == 0; }));
+  CHECK(server.left() == 1);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "trireme/world/server_directory.hpp"
+
+#include "support/failures.hpp"
+#include "trireme/base/error.hpp"
+#include "trireme/rendezvous/store.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <chrono>
+#include <thread>
+
+using namespace trireme;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+class Job {
+ public:
+  std::shared_ptr<ServerDirectory> member() const {
+    return ServerDirectory::over(store_.handle(), net::JobKey::derived("test"), "job");
+  }
+
+ private:
+  rendezvous::InProcessStore store_;
+};
+
+ps::ServerCard card(std::uint32_t server, std::uint64_t incarnation) {
+  return {.server = server, .incarnation = incarnation, .host = "h", .addresses = {{"127.0.0.1", 4711}}, .local = ""};
+}
+
+}  // namespace
+
+TEST_CASE("Whoever asks for servers waits until all have made themselves known") {
+  const Job job;
+  const auto worker = job.member();
+  job.member()->publish(card(1, 11));
+  REQUIRE(worker->current(2).size() == 1);
+  std::vector<ps::ServerCard> cards;
+  std::thread asks([&] { cards = worker->await(2, Deadline::after(60s)); });
+  job.member()->publish(card(0, 10));
+  asks.join();
+  REQUIRE(cards.size() == 2);
+  REQUIRE(cards[0].incarnation == 10);
+  REQUIRE(cards[1].incarnation == 11);
+}
+
+TEST_CASE("A server that starts again has another card, which is the one that counts") {
+  const Job job;
+  const auto worker = job.member();
+  job.member()->publish(card(0, 1));
+  REQUIRE(worker->await(1, Deadline::after(60s))[0].incarnation == 1);
+  job.member()->publish(card(0, 2));
+  REQUIRE(worker->current(1)[0].incarnation == 2);
+  REQUIRE(job.member()->current(1)[0].incarnation == 2);
+}
+
+TEST_CASE("Servers that do not come are named when the time is over") {
+  const Job job;
+  job.member()->publish(card(1, 1));
+  try {
+    job.member()->await(4, Deadline::after(20ms));
+    FAIL("it waited for servers that are not there");
+  } catch (const Exception& caught) {
+    REQUIRE(caught.error().code == ErrorCode::timeout);
+    REQUIRE_THAT(caught.error().message, Contains("1 of 4 parameter servers") && Contains("missing: servers 0, 2, 3"));
+  }
+}
+
+TEST_CASE("What is said of a job, all of its processes hear") {
+  const Job job;
+  const auto one = job.member(), other = job.member();
+  for (const JobFact fact : {JobFact::replicated_servers, JobFact::independent_workers, JobFact::servers_have_values,
+                             JobFact::workers_stop}) {
+    REQUIRE_FALSE(other->is_declared(fact));
+    one->declare(fact);
+    REQUIRE(other->is_declared(fact));
+  }
+  REQUIRE(one->first_said("settings", "a") == "a");
+  REQUIRE(other->first_said("settings", "b") == "a");
+  REQUIRE(one->first_said("settings", "a") == "a");
+  one->publish(JobShape{.workers = 3, .leaves = 8});
+  REQUIRE(other->await_shape(Deadline::after(60s)).workers == 3);
+  REQUIRE(other->await_shape(Deadline::after(60s)).leaves == 8);
+  one->worker_ended();
+  other->worker_ended();
+  REQUIRE(one->workers_ended() == 2);
+  one->server_ended();
+  REQUIRE(other->servers_ended() == 1);
+  REQUIRE(one->is_open());
+}
+
+TEST_CASE("A server without the way to its job's store is refused with what to set") {
+  const platform::Environment environment(
+      {{"TRIREME_ROLE", "server"}, {"TRIREME_SERVERS", "1"}, {"TRIREME_LOG", "off"}});
+  REQUIRE_THROWS_WITH(ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server),
+                      Contains("TRIREME_STORE_ADDR"));
+}
