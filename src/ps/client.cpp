@@ -436,6 +436,11 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     return sums_.place(reduced, payload_bytes);
   }
 
+  bool has_sum(Key key, std::uint64_t step) override {
+    std::lock_guard lock(mutex_);
+    return sums_.has_come(key, step);
+  }
+
   void summed(Reduced reduced, Payload payload) override {
     const Key key = reduced.key;
     const std::uint64_t step = reduced.step;

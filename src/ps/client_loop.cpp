@@ -191,7 +191,10 @@ void ClientLoop::take_in() {
     Request& request = *owned;
     const KeyInfo& key = plan_->keys()[request.key];
     request.group = key.server;
-    if (request.wants_sum) summing_[{request.key, request.step}] = &request;
+    if (request.wants_sum) {
+      summing_[{request.key, request.step}] = &request;
+      request.summed = host_.has_sum(request.key, request.step);
+    }
     if (request.kind == Request::Kind::push) ++counted_.pushes;
     if (request.kind == Request::Kind::pull) ++counted_.pulls;
     requests_[request.id] = std::move(owned);
@@ -201,7 +204,7 @@ void ClientLoop::take_in() {
 
 void ClientLoop::seat(Arrival arrival) {
   Channel& channel = channel_of(arrival.server, arrival.loop);
-  if (channel.is_open()) return;
+  if (channel.is_open() || said_leave_) return;  // who joined after the goodbye would be lost, not gone
   {
     std::lock_guard lock(mutex_);
     names_[arrival.server] = std::move(arrival.name);
@@ -324,6 +327,9 @@ void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
     // Others have had the keys taken over.
     for (std::uint32_t g = 0; g < servers_; ++g) {
       if (is_known && entry->second->group != g) continue;
+      if (failed.server && *failed.server != g) continue;
+      // A server that came back has begun a view with its replica: the next takeover must be of a later one.
+      if (failed.server) groups_[g].view = std::max(groups_[g].view, failed.view);
       if (groups_[g].holder == channel.server() && other_holder(g)) groups_[g].must_move = true;
     }
     return;
@@ -453,15 +459,19 @@ void ClientLoop::look_after_lost() {
 
 void ClientLoop::take_over(std::uint32_t g, std::uint32_t holder) {
   Group& group = groups_[g];
-  const std::uint32_t before = std::exchange(group.holder, holder);
+  const std::uint32_t before = group.holder;
+  // They may still be sending from memory that is the caller's again once another has answered. What is done by that is forgotten
+  // where it is known: so before the holder changes.
+  for (std::uint32_t loop = 0; loop < loops_; ++loop) {
+    if (channel_of(before, loop).is_open()) lose(channel_of(before, loop));
+  }
+  group.holder = holder;
   group.must_move = false;
   if (!group.lost_at) group.lost_at = Clock::now();
   ++group.view;
   ++counted_.takeovers;
   for (std::uint32_t loop = 0; loop < loops_; ++loop) {
     Channel& from = channel_of(before, loop);
-    if (from.is_open())
-      lose(from);  // it may still be sending from memory that is the caller's again once another has answered
     Channel& to = channel_of(holder, loop);
     to.say(TakeOver{.server = g, .view = group.view});
     for (Request* request : from.take(g)) to.add(*request);

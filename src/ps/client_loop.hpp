@@ -30,6 +30,8 @@ class ClientLoop : private Redialer::Host {
     virtual ~Host() = default;
     /// Where the payload of a sum goes; empty: nowhere yet. Errors: corrupt.
     virtual std::span<std::byte> place_of_sum(const Reduced& reduced, std::uint64_t payload_bytes) = 0;
+    /// Whether the sum has come before: with backup workers it may, without this worker's part.
+    virtual bool has_sum(Key key, std::uint64_t step) = 0;
     virtual void summed(Reduced reduced, Payload payload) = 0;
     virtual void has_values(const Request& request, const Values& values) = 0;
     virtual void has_state(const Request& request, State state, Payload payload) = 0;

@@ -105,6 +105,7 @@ void EventLoop::turn() {
   std::optional<Clock::time_point> moment;
   if (!connections_.empty()) moment = next_look;
   if (!unfinished_.empty()) moment = Clock::now();
+  if (!absent_.empty()) moment = std::min(moment.value_or(absent_.front().first), absent_.front().first);
   if (!early_.empty()) moment = std::min(moment.value_or(serve_alone_at_), serve_alone_at_);
   for (const rendezvous::Poller::Event& event : poller_.wait(moment)) {
     if (event.id == bell_id) {
@@ -132,6 +133,7 @@ void EventLoop::turn() {
   if (!early_.empty() && may_serve()) {
     for (Arrival& arrival : std::exchange(early_, {})) seat(std::move(arrival));
   }
+  give_up_waiting();
   if (Clock::now() >= next_look) look_for_silence();
   close_ended();
   publish();
@@ -155,7 +157,11 @@ void EventLoop::seat(Arrival arrival) {
   if (connection.leads_to_replica) {
     replica_ = connection.id;
     is_linked_ = true;
-    shard_.set_replica(connection.id, out_);
+    try {
+      shard_.set_replica(connection.id, out_);
+    } catch (const std::exception& exception) {
+      end(connection, exception.what());
+    }
   }
   dispatch();
 }
@@ -201,7 +207,16 @@ void EventLoop::handle(Connection& connection, Message message) {
     connection.has_left = true;
     roster_.left(connection.worker);
   }
-  shard_.handle(connection.id, std::move(message), out_);
+  const auto* const failed = std::get_if<Failed>(&message.control);
+  std::string refusal;
+  if (failed != nullptr && connection.is_server && failed->code != ErrorCode::closed)
+    refusal = "the replica does not follow: " + failed->message;
+  try {
+    shard_.handle(connection.id, std::move(message), out_);
+  } catch (const std::exception& exception) {
+    return end(connection, exception.what());  // there was no memory for it: one connection's trouble
+  }
+  if (!refusal.empty()) end(connection, refusal);  // another connection begins with all there is
 }
 
 /// Queues what the shard wants sent. Returns bytes queued since dispatch() was called last.
@@ -282,8 +297,21 @@ void EventLoop::end(Connection& connection, const std::string& why) {
     replica_ = 0;
     shard_.replica_lost(out_);
   }
-  shard_.connection_lost(connection.id, out_);
+  const bool may_return = connection.worker != 0 && !connection.has_left &&
+                          options_.shard.consistency.kind == ConsistencyKind::bulk_synchronous;
+  if (may_return) {
+    absent_.emplace_back(Clock::now() + options_.worker_patience, connection.id);
+  } else {
+    shard_.connection_lost(connection.id, out_);
+  }
   if (connection.leads_to_replica && options_.replica_lost) options_.replica_lost();
+}
+
+/// A worker that has joined by another connection meanwhile is not lost with this one: the shard knows.
+void EventLoop::give_up_waiting() {
+  for (; !absent_.empty() && absent_.front().first <= Clock::now(); absent_.pop_front())
+    shard_.connection_lost(absent_.front().second, out_);
+  dispatch();
 }
 
 void EventLoop::look_for_silence() {

@@ -14,12 +14,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace trireme::ps {
@@ -37,6 +39,9 @@ class EventLoop {
     /// The connection to the server with this loop's replicas has ended. Called on the loop's thread.
     std::function<void()> replica_lost{};
     bool has_replica = false;
+    /// Bulk-synchronous: so long a worker may be without a connection before the others learn that it is lost. More than a takeover
+    /// and a dial take.
+    std::chrono::milliseconds worker_patience{2000};
     /// For the server with the replicas, at the start.
     std::chrono::milliseconds partner_patience{5000};
     Log log{};
@@ -80,6 +85,7 @@ class EventLoop {
   void end(Connection& connection, const std::string& why);
   void look_for_silence();
   void close_ended();
+  void give_up_waiting();
   void publish();
   void drop_line(const std::string& from, const std::string& why);
 
@@ -96,6 +102,8 @@ class EventLoop {
   std::vector<ConnectionId> touched_;  ///< something was queued for them in this turn
   std::vector<ConnectionId> ended_;
   std::vector<ConnectionId> unfinished_;
+  /// Connections of workers that may come back, and until when; the shard does not know yet that they have ended.
+  std::deque<std::pair<Deadline::Clock::time_point, ConnectionId>> absent_;
   ConnectionId next_id_ = 1;
   ConnectionId replica_ = 0;    ///< the connection to it; 0: none
   bool is_linked_ = false;      ///< there has been one

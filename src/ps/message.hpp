@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -150,6 +151,9 @@ struct Failed {
   std::uint64_t sequence = 0;  ///< or request; 0: the connection ends
   ErrorCode code = ErrorCode::none;
   std::string message{};
+  /// `closed`: whose keys are not served here, and in which view they were.
+  std::optional<std::uint32_t> server{};
+  std::uint64_t view = 0;
 };
 
 // --- server to server ---

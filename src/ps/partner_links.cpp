@@ -53,9 +53,15 @@ void PartnerLinks::run() {
     }
     std::string problem;
     for (const std::uint32_t loop : missing) {
-      if (!try_link(loop, problem)) break;
-      std::lock_guard lock(mutex_);
-      missing_.erase(loop);
+      {
+        std::lock_guard lock(mutex_);
+        missing_.erase(loop);  // before: it may be lost again as soon as it is there
+      }
+      if (!try_link(loop, problem)) {
+        std::lock_guard lock(mutex_);
+        missing_.insert(loop);
+        break;
+      }
       said.clear();
     }
     if (problem.empty()) continue;

@@ -62,6 +62,13 @@ void PendingSums::arrived(Reduced reduced, Payload payload) {
   if (sum.mean) lay_out(*sum.mean, *part);
 }
 
+bool PendingSums::has_come(Key key, std::uint64_t step) const {
+  const std::uint32_t tensor = plan_.keys()[key].tensor;
+  if (step <= taken_[tensor]) return true;
+  const auto entry = sums_.find({tensor, step});
+  return entry != sums_.end() && entry->second.parts[key - plan_.keys_of(tensor).first].has_value();
+}
+
 /// What was kept goes to the caller's memory.
 void PendingSums::lay_out(const TensorView& mean, Part& part) const {
   if (mean.count == 0 || part.is_placed) return;

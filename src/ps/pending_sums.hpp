@@ -33,6 +33,8 @@ class PendingSums {
   std::span<std::byte> place(const Reduced& reduced, std::uint64_t payload_bytes);
   /// Errors: corrupt.
   void arrived(Reduced reduced, Payload payload);
+  /// Whether the sum of this key has come, be it taken already.
+  bool has_come(Key key, std::uint64_t step) const;
   bool is_complete(std::size_t tensor, std::uint64_t step) const;
   /// Shape: it is complete. Forgets it.
   Client::Sum take(std::size_t tensor, std::uint64_t step);

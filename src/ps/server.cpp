@@ -46,7 +46,12 @@ class LoopServer final : public Server, private Acceptor::Host {
                    .log = options_.log},
                   *this) {
     if (options_.plan) open(options_.plan);
-    acceptor_.start();
+    try {
+      acceptor_.start();
+    } catch (...) {
+      if (links_) links_->stop();  // its thread knows the loops, which go before it
+      throw;
+    }
   }
 
   ~LoopServer() override {

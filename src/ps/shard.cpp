@@ -25,6 +25,20 @@ std::uint64_t number_of(const Control& control) {
       control);
 }
 
+/// The key or the server a message is about, as a server's keys: what a Failed with `closed` names.
+std::optional<std::uint32_t> server_of(const Control& control, const KeyPlan& plan) {
+  return std::visit(
+      [&](const auto& each) -> std::optional<std::uint32_t> {
+        using Kind = std::decay_t<decltype(each)>;
+        if constexpr (std::is_same_v<Kind, TakeOver>) return each.server;
+        if constexpr (requires { each.key; }) {
+          if (each.key < plan.keys().size()) return plan.keys()[each.key].server;
+        }
+        return std::nullopt;
+      },
+      control);
+}
+
 /// Those wait while a server that has come back asks its replica for what it had.
 bool waits_for_restoring(const Control& control) {
   return std::holds_alternative<Join>(control) || std::holds_alternative<Initialise>(control) ||
@@ -95,7 +109,11 @@ void Shard::State::process(ConnectionId connection, Message&& message, Out& out)
     if (std::holds_alternative<Join>(message.control)) {
       out.push_back({connection, Refused{error.code, error.message}});
     } else {
-      out.push_back({connection, Failed{number_of(message.control), error.code, error.message}});
+      Failed failed{number_of(message.control), error.code, error.message};
+      if (error.code == ErrorCode::closed) failed.server = server_of(message.control, *options_.plan);
+      const auto group = failed.server ? groups_.find(*failed.server) : groups_.end();
+      if (group != groups_.end()) failed.view = group->second.view();
+      out.push_back({connection, std::move(failed)});
     }
   }
 }

@@ -98,6 +98,7 @@ void Shard::State::on(const From& from, Push& push) {
   check_push(key, push, id, from.payload->size());
   Contribution contribution{.worker = id, .push = std::move(push), .payload = {}, .room = std::move(room)};
   Push& pushed = contribution.push;
+  const bool late = bulk_synchronous() && pushed.step <= key.summed;
   if (pushed.used) contribution.payload = std::move(from.payload);
   if (!bulk_synchronous()) {
     ++statistics_.pushes;
@@ -105,7 +106,6 @@ void Shard::State::on(const From& from, Push& push) {
     pushed.learning_rate = learning_rate_of(key, pushed);
   } else {
     const auto sum = key.sums.find(pushed.step);
-    const bool late = pushed.step <= key.summed;
     const bool taken = sum != key.sums.end() && sum->second.contributions[rank_of(id)];
     if (!late && !can_complete(sum == key.sums.end() ? nullptr : &sum->second))
       fail(ErrorCode::peer_lost, "workers have left: the sum of step " + std::to_string(pushed.step) + " of key " +
@@ -121,7 +121,7 @@ void Shard::State::on(const From& from, Push& push) {
   decide(key, id, pushed, contribution.payload, contribution.room, *from.out);
   apply_push(key, std::move(contribution), *from.out);
   acknowledge(key, from.connection, sequence, *from.out);
-  if (bulk_synchronous() && step < key.summed) tell_results(key, worker, step, *from.out);
+  if (late || (bulk_synchronous() && step < key.summed)) tell_results(key, worker, step, *from.out);
 }
 
 void Shard::State::apply_push(KeyState& key, Contribution contribution, Out& out) {

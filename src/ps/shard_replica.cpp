@@ -107,7 +107,8 @@ void Shard::State::on(const From& from, Failed& failed) {
       if (worker.present)
         from.out->push_back({worker.connection, Failed{0, ErrorCode::closed,
                                                        "keys of server " + std::to_string(server) +
-                                                           " are served elsewhere: " + failed.message}});
+                                                           " are served elsewhere: " + failed.message,
+                                                       server, group.view()}});
     }
   }
 }

@@ -168,6 +168,8 @@ void Shard::State::tell_sums_are_lost(std::uint32_t rank, ErrorCode code, const 
     if (!worker.present) --possible;
   }
   if (possible >= needed()) return;
+  // Who serves no keys has no sums that could lack a part.
+  if (std::none_of(groups_.begin(), groups_.end(), [](const auto& each) { return each.second.serves(); })) return;
   for (const auto& [other, worker] : workers_.by_rank()) {
     if (worker.present)
       out.push_back(

@@ -143,6 +143,8 @@ struct ToProto {
     to.mutable_failed()->set_sequence(from.sequence);
     to.mutable_failed()->set_code(static_cast<std::uint32_t>(from.code));
     to.mutable_failed()->set_message(from.message);
+    if (from.server) to.mutable_failed()->set_server_plus_1(std::uint64_t{*from.server} + 1);
+    to.mutable_failed()->set_view(from.view);
   }
   void operator()(const Replicate& from) const {
     proto::Replicate& replicate = *to.mutable_replicate();
@@ -226,6 +228,12 @@ std::vector<std::uint64_t> parts_of(const google::protobuf::RepeatedField<std::u
 ErrorCode code_of(std::uint32_t value) {
   if (value > static_cast<std::uint32_t>(ErrorCode::corrupt)) fail_corrupt("bears an unknown error code");
   return static_cast<ErrorCode>(value);
+}
+
+std::optional<std::uint32_t> server_of(std::uint64_t plus_1) {
+  if (plus_1 == 0) return std::nullopt;
+  if (plus_1 - 1 > std::numeric_limits<std::uint32_t>::max()) fail_corrupt("names a server beyond 32 bits");
+  return static_cast<std::uint32_t>(plus_1 - 1);
 }
 
 std::vector<std::byte> bytes_of(const std::string& text) {
@@ -356,7 +364,9 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
     case proto::Control::kFailed:
       return Failed{.sequence = from.failed().sequence(),
                     .code = code_of(from.failed().code()),
-                    .message = from.failed().message()};
+                    .message = from.failed().message(),
+                    .server = server_of(from.failed().server_plus_1()),
+                    .view = from.failed().view()};
     case proto::Control::kReplicate:
       return Replicate{.server = from.replicate().server(),
                        .view = from.replicate().view(),

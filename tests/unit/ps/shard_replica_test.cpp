@@ -257,6 +257,16 @@ TEST_CASE("What is pushed to a server is acknowledged, and given out, when its r
     out = primary.say(0, Push{.sequence = 5, .key = key, .step = 3, .learning_rate = 1.0}, one);
     CHECK(testing::first<Acknowledged>(out, 1) != nullptr);
   }
+  SECTION("A takeover in a view that a server has begun by coming back is refused, and the refusal names both") {
+    replica.say_on(61, Fetch{.server = home, .incarnation = 2});
+    out = replica.say(0, TakeOver{.server = home, .view = 1});
+    REQUIRE(testing::first<Failed>(out, 1) != nullptr);
+    const auto& refused = std::get<Failed>(testing::first<Failed>(out, 1)->control);
+    CHECK(refused.code == ErrorCode::closed);
+    CHECK(refused.server == home);
+    CHECK(refused.view == 1);
+    CHECK(testing::failure(replica.say(0, TakeOver{.server = home, .view = refused.view + 1}), 1) == "");
+  }
   SECTION("A server of which the replica has taken over acknowledges and gives out nothing any more") {
     CHECK(testing::failure(replica.say(0, Pull{.request = 1, .key = key}), 1) ==
           "key " + std::to_string(key) + " is served by server " + std::to_string(home) + ", not by server " +
@@ -272,7 +282,9 @@ TEST_CASE("What is pushed to a server is acknowledged, and given out, when its r
     CHECK(testing::failure(out, 1).starts_with("keys of server " + std::to_string(home) + " are served elsewhere"));
     out = primary.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);
     REQUIRE(testing::first<Failed>(out, 1) != nullptr);
-    CHECK(std::get<Failed>(testing::first<Failed>(out, 1)->control).code == ErrorCode::closed);
+    const auto& closed = std::get<Failed>(testing::first<Failed>(out, 1)->control);
+    CHECK(closed.code == ErrorCode::closed);
+    CHECK(closed.server == home);  // and no other keys
     // The replica goes on with what it had, and knows what was handled.
     replica.say(0, Push{.sequence = 2, .key = key, .step = 1, .learning_rate = 1.0}, one);
     replica.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);

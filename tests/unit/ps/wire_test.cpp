@@ -52,6 +52,7 @@ std::vector<Control> one_of_each() {
           State{.request = 1, .key = 2, .version = 3, .steps = 4, .state{"m"}, .bytes{30, 70}},
           Grant{.bytes = 1, .for_offer = true, .key = 2, .step = 3},
           Failed{.sequence = 1, .code = ErrorCode::closed, .message = "moved"},
+          Failed{.code = ErrorCode::closed, .message = "moved", .server = 0, .view = 3},
           Replicate{.view = 1, .order = 2, .worker = 3, .inner{std::byte{0xff}}},
           ReplicaAcknowledged{.view = 1, .order = 2},
           TakeOver{.server = 1, .view = 2},
