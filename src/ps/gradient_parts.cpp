@@ -79,7 +79,7 @@ void place_mean(const TensorInfo& info, const KeyInfo& key, const Reduced& reduc
   auto* const all = static_cast<std::byte*>(mean.data);
   if (key_bytes == 0) return;
   if (!reduced.sparse) {
-    std::memcpy(all + key.range.begin * size, payload.data(), key_bytes);
+    if (key_bytes != 0) std::memcpy(all + key.range.begin * size, payload.data(), key_bytes);
     return;
   }
   std::fill_n(all + key.range.begin * size, key_bytes, std::byte{0});

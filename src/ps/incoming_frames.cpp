@@ -70,7 +70,7 @@ void IncomingFrames::begin_payload() {
   }
   if (target.size() != head_.payload_bytes) fail(ErrorCode::corrupt, "a payload is not as long as what it is for");
   const std::size_t here = std::min(buffered(), target.size());
-  std::memcpy(target.data(), buffer_.data() + begin_, here);
+  if (here != 0) std::memcpy(target.data(), buffer_.data() + begin_, here);
   begin_ += here;
   missing_ = target.subspan(here);
   phase_ = Phase::payload;

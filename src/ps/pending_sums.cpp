@@ -96,7 +96,7 @@ void PendingSums::lay_out(const TensorView& mean, Part& part) const {
     fail(ErrorCode::corrupt,
          "a mean has " + std::to_string(part.payload.size()) + " bytes, its key " + std::to_string(memory.size()));
   } else {
-    std::memcpy(memory.data(), part.payload.data(), memory.size());
+    if (!memory.empty()) std::memcpy(memory.data(), part.payload.data(), memory.size());
   }
   part.payload = Payload();
 }
