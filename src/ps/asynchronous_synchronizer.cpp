@@ -8,6 +8,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/ps/synchronizer.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -31,7 +32,7 @@ class PushAndPull final : public parallel::StepUpdate {
 
   ~PushAndPull() override {
     try {
-      values_->wait_for_all();         // what is pushed may be sent from here
+      wait_until_sent();               // what is pushed may be sent from here
     } catch (const std::exception&) {  // a client that has failed sends nothing more
     }
   }
@@ -46,6 +47,7 @@ class PushAndPull final : public parallel::StepUpdate {
   }
   void apply(Optimizer& optimizer, parallel::GradientSynchronizer& gradients, double scale, double clip_value,
              const parallel::StepTrace& trace) override {
+    if (overlap_) wait_until_sent();  // copies of the step before
     const Client::PushOptions options{.step = ++session_->steps,
                                       .weight = gradients.total_weight(),
                                       .scale = scale,
@@ -54,10 +56,15 @@ class PushAndPull final : public parallel::StepUpdate {
     for (std::size_t p = 0; p < parameters_.size(); ++p) push(gradients, p, options);
     const auto span = trace.on_steps("pull values");
     values_->pull_all(session_->steps);
-    if (!overlap_) values_->wait_for_all();
+    if (!overlap_) wait_until_sent();
   }
 
  private:
+  /// Values may also come before a push has gone: of a server that took another's place and knew this worker no step.
+  void wait_until_sent() {
+    values_->wait_for_all();
+    session_->client().wait_acknowledged();
+  }
   void push(parallel::GradientSynchronizer& gradients, std::size_t p, const Client::PushOptions& options) {
     Client& client = session_->client();
     if (!gradients.used(p) || parameters_[p].value.count == 0) return client.push_nothing(p, options);
@@ -112,6 +119,7 @@ class AsynchronousFactory final : public parallel::SynchronizerFactory {
     auto values = std::make_shared<PulledValues>(session_, setup.parameters);
     values->pull_all(session_->steps);  // everybody starts from what servers hold
     values->wait_for_all();
+    session_->steps = std::max(session_->steps, session_->client().clock());  // a worker that comes late begins there
     auto update =
         std::make_unique<PushAndPull>(*synchronizer, session_, setup.parameters, values, options_.overlap_pull);
     return {.synchronizer = std::move(synchronizer),

@@ -213,6 +213,11 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     return std::exchange(pulled, {}).version.value_or(0);
   }
 
+  std::uint64_t clock() const override {
+    std::lock_guard lock(mutex_);
+    return clock_;
+  }
+
   void wait_acknowledged() override {
     std::unique_lock lock(mutex_);
     wait(lock, std::nullopt, "acknowledgements", 0, [&] { return unacknowledged_ == 0; });
@@ -456,6 +461,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
   void has_values(const Request& request, const Values& values) override {
     std::lock_guard lock(mutex_);
     versions_[request.key] = values.version;
+    clock_ = std::max(clock_, values.clock);
     auto& version = pulls_[request.tensor].version;
     version = std::min(version.value_or(values.version), values.version);
   }
@@ -519,6 +525,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
   std::vector<Pulled> pulls_;            ///< by tensor
   std::vector<std::uint64_t> versions_;  ///< last pulled, by key
   std::map<Key, std::pair<State, Payload>> states_;
+  std::uint64_t clock_ = 0;  ///< the latest that values told
   std::uint64_t unacknowledged_ = 0;
   bool connected_ = false, left_ = false;
   std::optional<Error> failure_;

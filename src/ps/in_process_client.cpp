@@ -312,6 +312,7 @@ void InProcessClient::take_values(const Values& values, const Payload& payload) 
     fail(ErrorCode::corrupt, "values of '" + plan_->tensors()[pulled.tensor].name + "' are not of the size asked for");
   if (pulled.bytes != 0) std::memcpy(pulled.to, payload.data(), pulled.bytes);
   versions_[pulled.key] = values.version;
+  clock_ = std::max(clock_, values.clock);
   --pulls_of_[pulled.tensor];
   pulled_.erase(found);
 }

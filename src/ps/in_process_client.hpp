@@ -36,6 +36,7 @@ class InProcessClient final : public Client {
   void pull_rows(std::size_t tensor, std::uint64_t step, std::span<const std::uint32_t> rows,
                  TensorView values) override;
   std::uint64_t wait_values(std::size_t tensor) override;
+  std::uint64_t clock() const override { return clock_; }
   void wait_acknowledged() override;
   ServerState read_state(std::size_t tensor) override;
   void leave() override;
@@ -73,6 +74,7 @@ class InProcessClient final : public Client {
   std::map<std::uint64_t, Pulled> pulled_;  ///< by request, not answered yet
   std::vector<std::size_t> pulls_of_;       ///< per tensor, of those
   std::vector<std::uint64_t> versions_;     ///< per key, of the values it has
+  std::uint64_t clock_ = 0;                 ///< the latest that values told
   std::map<SumOfStep, std::pair<Reduced, std::shared_ptr<const Payload>>> sums_;
   std::map<std::uint64_t, std::pair<State, std::shared_ptr<const Payload>>> states_;
   GradientParts parts_;

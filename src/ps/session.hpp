@@ -10,7 +10,7 @@
 
 namespace trireme::ps {
 
-/// A worker's dealings with its servers, which outlast each synchronizer: how many steps it has pushed. It leaves in order, unless
+/// A worker's dealings with its servers, which outlast each synchronizer: which step it has pushed last. It leaves in order, unless
 /// an exception ends it: then the others are to hear that it is lost.
 class Session {
  public:

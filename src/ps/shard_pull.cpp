@@ -42,9 +42,9 @@ bool Shard::State::ready(const KeyState& key, const Pull& pull, std::uint32_t ra
     const bool untouched = key.summed == 0 && key.sums.empty();  // no step has begun: nothing is missing
     return key.clock >= pull.step || untouched;
   }
-  // Own pushes in any case: a worker reads what it wrote.
+  // Own pushes in any case, also the first, which may wait for a grant: a worker reads what it wrote.
   const auto own = key.workers.find(rank);
-  if (own != key.workers.end() && own->second.pushed && own->second.clock < pull.step) return false;
+  if (own != key.workers.end() && own->second.clock < pull.step) return false;
   if (options_.consistency.kind == ConsistencyKind::asynchronous) return true;
   const std::uint64_t needed = pull.step - std::min<std::uint64_t>(pull.step, options_.consistency.staleness);
   return std::all_of(key.workers.begin(), key.workers.end(), [&](const auto& each) {

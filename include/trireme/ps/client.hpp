@@ -95,7 +95,10 @@ class Client {
                          TensorView values) = 0;
   /// Waits until they are there. Returns the lowest version among its keys.
   virtual std::uint64_t wait_values(std::size_t tensor) = 0;
-  /// Waits until every push so far is acknowledged.
+  /// Stale-synchronous and asynchronous: the latest clock that came with values so far. Of the first values it is where this worker
+  /// begins: steps before it count as done, so it numbers its own from there on. 0: none have come.
+  virtual std::uint64_t clock() const = 0;
+  /// Waits until every push so far is acknowledged, and nothing is sent from its memory any more.
   virtual void wait_acknowledged() = 0;
 
   /// Values and optimizer state of a tensor, for a checkpoint. Waits.

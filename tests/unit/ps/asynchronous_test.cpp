@@ -197,6 +197,29 @@ TEST_CASE("workers come and go, and those who stay miss nothing") {
   client->leave();
 }
 
+TEST_CASE("a worker that comes late numbers its steps from where the others are") {
+  const ps::Consistency stale{.kind = ps::ConsistencyKind::stale_synchronous, .staleness = 1};
+  std::vector<float> x(5000, 1.0f), unused(5000);
+  const std::vector<Parameter> parameters{{"x", {5000}, std::span<float>(x), std::span<float>(unused)}};
+  for (const bool by_sockets : {false, true}) {
+    const ServedRanks served(parameters, {.consistency = stale,
+                                          .workers = 3,
+                                          .make_optimizer = [] { return std::make_unique<Sgd>(SgdOptions{}); },
+                                          .by_sockets = by_sockets});
+    const auto clock_for = [&](int rank) {
+      const auto client = served.connect(rank);
+      ps::fetch_values(*client, parameters);
+      const std::uint64_t clock = client->clock();
+      client->leave();
+      return clock;
+    };
+    roll_into_bowl(served, 0, 20, x, 0.25f);
+    CHECK(clock_for(2) == 20);
+    roll_into_bowl(served, 1, 5, x, 0.25f);  // steps 21 to 25: who waits for it by them waits for nothing that is done
+    CHECK(clock_for(2) == 25);
+  }
+}
+
 TEST_CASE("asynchronous workers take a communicator of one rank") {
   const Field<float> names({50});
   const ServedRanks served(names.parameters(), {.consistency = asynchronous, .workers = 2, .make_optimizer = [] {

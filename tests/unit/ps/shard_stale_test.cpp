@@ -174,6 +174,18 @@ TEST_CASE("A worker that leaves or is lost is not waited for, and one that is ne
   CHECK(testing::first<Values>(pull(0, 5), 1) == nullptr);
 }
 
+TEST_CASE("What a worker asks for behind its first push is given once that push has come, however long it waits") {
+  const auto plan = small_plan();
+  Desk desk({.plan = plan, .consistency = Consistency::parse("async"), .workers = 2, .make_optimizer = plain});
+  desk.join_all();
+  desk.say(0, Initialise{.sequence = 1}, Payload(12, std::byte{}));
+  CHECK(testing::first<Values>(desk.say(0, Pull{.request = 1, .step = 0}), 1) != nullptr);
+  CHECK(testing::first<Values>(desk.say(0, Pull{.request = 2, .step = 1}), 1) == nullptr);
+  const auto out = desk.say(0, Push{.sequence = 2, .step = 1, .learning_rate = 1.0}, counts(*plan, 0));
+  REQUIRE(testing::first<Values>(out, 1) != nullptr);
+  CHECK(testing::elements_of<float>(*testing::first<Values>(out, 1)->payload) == std::vector<float>(3, 1.0f));
+}
+
 TEST_CASE("Whatever the order of messages and however often connections break, each push is applied once") {
   struct Job {
     const char* consistency;
