@@ -39,16 +39,19 @@ void Channel::open(net::Socket socket, const Control& join, std::uint64_t payloa
   outgoing_.queue(make_frame(join));
 }
 
-void Channel::welcome(std::uint64_t window_bytes) {
+bool Channel::welcome(std::uint64_t window_bytes, std::uint64_t incarnation) {
   welcome_ = true;
   window_ = window_bytes;
   lost_since_.reset();
+  const bool is_other = std::exchange(incarnation_, incarnation) != incarnation;
+  return !(std::exchange(is_torn_, false) && is_other);
 }
 
 void Channel::lose(Clock::time_point now) {
   last_problem_ = problem();
   sent_before_ += outgoing_.bytes();
   received_before_ += incoming_ ? incoming_->bytes() : 0;
+  is_torn_ |= incoming_ && incoming_->is_inside_given_sum();
   socket_.close();
   incoming_.reset();
   outgoing_ = OutgoingFrames();

@@ -39,7 +39,9 @@ class Channel {
 
   /// A new connection; it carries nothing but Join until welcome().
   void open(net::Socket socket, const Control& join, std::uint64_t payload_limit, IncomingFrames::Place place);
-  void welcome(std::uint64_t window_bytes);
+  /// False: the connection before broke off in the midst of a sum, and this is another server process: what was pushed may lie
+  /// half overwritten by that sum, and cannot be sent again to who does not know it.
+  bool welcome(std::uint64_t window_bytes, std::uint64_t incarnation);
   /// What was sent and not done waits again. `now`: from when on it is lost.
   void lose(Clock::time_point now);
   bool is_open() const { return socket_.is_open(); }
@@ -101,6 +103,8 @@ class Channel {
   bool waits_to_write_ = false, is_writable_ = true;
   std::optional<Clock::time_point> lost_since_;
   std::uint64_t window_ = 0;
+  std::uint64_t incarnation_ = 0;                        ///< of the server that said welcome last
+  bool is_torn_ = false;                                 ///< a sum of its was broken off in memory given for it
   std::uint64_t sent_before_ = 0, received_before_ = 0;  ///< on earlier connections
   std::string last_problem_;
 

@@ -263,6 +263,14 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     wait(lock, std::nullopt, "the goodbye", 0, [&] { return left_; });
   }
 
+  void end() noexcept override {
+    loop_.give_up({.code = ErrorCode::closed,
+                   .message = "this worker has ended its connections to its parameter servers",
+                   .rank = static_cast<int>(options_.rank)});
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failure_.has_value(); });
+  }
+
   Statistics statistics() const override { return loop_.statistics(); }
 
  private:

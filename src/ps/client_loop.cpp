@@ -254,7 +254,14 @@ std::span<std::byte> ClientLoop::place_of(const Control& control, std::uint64_t 
 
 void ClientLoop::handle(Channel& channel, Message message) {
   if (const auto* welcome = std::get_if<Welcome>(&message.control)) {
-    channel.welcome(welcome->window_bytes);
+    // A replica, and who restores from one, knows what was pushed.
+    if (!channel.welcome(welcome->window_bytes, welcome->server_incarnation) && !plan_->options().replicas) {
+      return fail_all(
+          {.code = ErrorCode::peer_lost,
+           .message = name_of(channel.server()) +
+                      " was lost in the midst of a sum, and began anew: it is to be summed from memory that "
+                      "the sum has partly taken; servers with replicas outlive that"});
+    }
     Group& group = groups_[channel.server()];
     if (group.holder == channel.server()) group.view = std::max(group.view, welcome->view);
     {

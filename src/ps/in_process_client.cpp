@@ -19,6 +19,10 @@ void append_bytes(Payload& payload, const ConstTensorView& view, layout::Interva
   if (range.size() != 0) std::memcpy(payload.data() + at, data + range.begin * size, range.size() * size);
 }
 
+[[noreturn]] void fail_ended() {
+  fail(ErrorCode::closed, "this worker has ended its connections to its parameter servers");
+}
+
 }  // namespace
 
 InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_t rank,
@@ -50,12 +54,16 @@ InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_
   }
 }
 
-InProcessClient::~InProcessClient() {
+InProcessClient::~InProcessClient() { end(); }
+
+void InProcessClient::end() noexcept {
+  if (std::exchange(ended_, true)) return;
   hub_->disconnect(first_);
   for (std::size_t shard = 0; shard < hub_->shards(); ++shard) hub_->send(first_, shard, std::nullopt);
 }
 
 void InProcessClient::send(std::size_t shard, Message message) {
+  if (ended_) fail_ended();
   if (left_) fail(ErrorCode::closed, "this worker has left its parameter servers");
   statistics_.bytes_sent += message.payload.size();
   hub_->send(first_, shard, std::move(message));
@@ -268,6 +276,7 @@ void InProcessClient::leave() {
 
 void InProcessClient::wait_until(const std::string& what, const std::function<bool()>& is_there) {
   while (!is_there()) {
+    if (ended_) fail_ended();
     auto message = mailbox_->take(Deadline::after(timeout_));
     if (!message) {
       fail(ErrorCode::timeout, "worker " + std::to_string(rank_) + " waits for " + what + ": nothing came for " +

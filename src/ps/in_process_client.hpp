@@ -40,6 +40,7 @@ class InProcessClient final : public Client {
   void wait_acknowledged() override;
   ServerState read_state(std::size_t tensor) override;
   void leave() override;
+  void end() noexcept override;
   Statistics statistics() const override { return statistics_; }
 
  private:
@@ -66,7 +67,7 @@ class InProcessClient final : public Client {
   std::chrono::milliseconds timeout_;
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   ConnectionId first_ = 0;
-  bool left_ = false;
+  bool left_ = false, ended_ = false;
   std::size_t welcomed_ = 0;
   std::vector<std::uint64_t> sequences_;                       ///< last one, per shard
   std::set<std::pair<std::size_t, std::uint64_t>> under_way_;  ///< not acknowledged: shard, sequence

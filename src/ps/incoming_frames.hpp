@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace trireme::ps {
@@ -36,8 +37,10 @@ class IncomingFrames {
   /// errno of a broken connection; 0: closed by the peer.
   int error() const { return error_; }
   std::uint64_t bytes() const { return bytes_; }
-  /// Whether part of a payload is on its way into memory that Place gave.
-  bool is_inside_given_memory() const { return phase_ == Phase::payload && is_given_; }
+  /// Whether a sum is on its way into memory that Place gave, of which part may have been written.
+  bool is_inside_given_sum() const {
+    return phase_ == Phase::payload && is_given_ && std::holds_alternative<Reduced>(*control_);
+  }
 
  private:
   enum class Phase : unsigned char { head, control, payload };

@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint32_t most_servers = 1u << 16;
 constexpr std::uint32_t most_loops = 256;
 constexpr std::uint64_t most_keys = 1u << 22;
+/// Dealing out costs as much: a choice of server for each key, of loops within servers.
+constexpr std::uint64_t most_choices = 1u << 27;
+constexpr std::uint64_t most_loops_in_all = 1u << 20;
 constexpr int most_dimensions = 64;
 
 [[noreturn]] void refuse_plan(const std::string& what) {
@@ -78,12 +81,14 @@ std::shared_ptr<const KeyPlan> decode_plan(std::span<const std::byte> bytes) {
       message.scope() > static_cast<std::uint32_t>(UpdateScope::tensor) ||
       static_cast<std::uint64_t>(message.shares_size()) > message.servers())
     refuse_plan("has options that are none");
+  if (std::uint64_t{message.servers()} * message.loops() > most_loops_in_all)
+    refuse_plan("has too many event loops in all");
   std::vector<TensorInfo> tensors;
   std::uint64_t keys = 0;
   for (const proto::PlanTensor& from : message.tensors()) {
     tensors.push_back(tensor_from(from));
     keys += 1 + tensors.back().count() * size_of(tensors.back().dtype) / message.partition_bytes();
-    if (keys > most_keys) refuse_plan("has too many keys");
+    if (keys > most_keys || keys * message.servers() > most_choices) refuse_plan("has too many keys");
   }
   try {
     return std::make_shared<const KeyPlan>(std::move(tensors),

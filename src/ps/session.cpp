@@ -20,7 +20,11 @@ Client& Session::client() const {
 }
 
 Session::~Session() {
-  if (!servers_.client || std::uncaught_exceptions() > exceptions_) return;
+  if (!servers_.client) return;
+  if (std::uncaught_exceptions() > exceptions_) {
+    give_up();
+    return;
+  }
   try {
     servers_.client->leave();
   } catch (const std::exception&) {  // servers that are gone miss nobody

@@ -23,9 +23,12 @@ class Session {
   Client& client() const;
   const KeyPlan& plan() const { return *servers_.plan; }
   const std::string& explanation() const { return servers_.explanation; }
-  /// A step is left in its midst: nothing of it may be sent from, or read into, memory that goes. Ends the connection, where nobody
-  /// else holds the client.
-  void give_up() { servers_.client.reset(); }
+  /// A step is left in its midst: nothing of it may be sent from, or read into, memory that goes. Ends the client, whoever else holds
+  /// it.
+  void give_up() noexcept {
+    if (servers_.client) servers_.client->end();
+    servers_.client.reset();
+  }
   std::uint64_t steps = 0;
   bool undecided = false;    ///< servers that update have not been told what becomes of the last step's sum
   bool initialised = false;  ///< they have been given values

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/check_tree accepts a sound tree and refuses one with a missing README or a forbidden trace."""
+"""scripts/check_tree accepts a sound tree and refuses one with a missing README, a forbidden trace or two types of one name."""
 import subprocess
 import sys
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check_tree"
 
 SOUND = {
-    "include/trireme/base/error.hpp": "#pragma once\n",
+    "include/trireme/base/error.hpp": "#pragma once\nnamespace trireme {\nstruct Error {};\n}  // namespace trireme\n",
     "src/base/README.md": "# base\n",
     "src/engines/mpi/engine.cpp": "int x;\n",
     "src/engines/mpi/README.md": "# MPI\n",
@@ -37,7 +37,7 @@ class CheckTree(unittest.TestCase):
         self.assertIn(words, output)
 
     def test_accepts_a_sound_tree(self):
-        for check in ("readmes", "traces"):
+        for check in ("readmes", "traces", "types"):
             status, output = run_on(check, {})
             self.assertEqual(status, 0, output)
 
@@ -54,6 +54,15 @@ class CheckTree(unittest.TestCase):
     def test_refuses_merge_markers(self):
         self.refuses("traces", {"src/base/x.cpp": "<" * 7 + " HEAD\n"}, "src/base/x.cpp:1: merge marker")
         self.refuses("traces", {"src/base/x.cpp": "int x;\n" + ">" * 7 + " other\n"}, "src/base/x.cpp:2: merge marker")
+
+    def test_refuses_two_types_of_one_name_in_a_namespace(self):
+        again = "namespace trireme {\nclass Error final : public Base {\n};\n}  // namespace trireme\n"
+        self.refuses("types", {"src/base/again.cpp": again}, "trireme::Error is defined in")
+        for own in ("namespace trireme {\nnamespace {\nstruct Error {};\n}  // namespace\n}  // namespace trireme\n",
+                    "namespace trireme::base {\nstruct Error {};\n}  // namespace trireme::base\n",
+                    "namespace trireme {\nstruct Error;\n}  // namespace trireme\n"):
+            status, output = run_on("types", {"src/base/own.cpp": own})
+            self.assertEqual(status, 0, output)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,9 @@ class Client {
 
   /// Ends in order: nobody waits for this worker any more.
   virtual void leave() = 0;
+  /// Ends at once, without a goodbye, so that others learn that this worker is lost: behind it nothing is sent from, or read into,
+  /// memory that was given to calls. Later calls fail.  Errors: closed, of those.
+  virtual void end() noexcept = 0;
 
   struct Statistics {
     std::uint64_t pushes = 0, pulls = 0, bytes_sent = 0, bytes_received = 0, retries = 0, takeovers = 0;

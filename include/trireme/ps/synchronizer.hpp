@@ -14,8 +14,8 @@ namespace trireme::ps {
 
 /// What DataParallelOptions::synchronizer is made of. When the last of its users goes, this worker leaves its servers in order.
 struct SynchronizerOptions {
-  /// Connected as this rank, of as many workers and leaves as DataParallel has. Held by nobody else: who destroys a DataParallel in the
-  /// midst of a step ends the connection first, and others learn that this worker is lost.
+  /// Connected as this rank, of as many workers and leaves as DataParallel has. Who destroys a DataParallel in the midst of a step
+  /// ends the client by that (Client::end()), whoever else holds it, and others learn that this worker is lost.
   std::shared_ptr<Client> client;
   std::shared_ptr<const KeyPlan> plan;  ///< the client's, of KeyPlan::tensors_of() the parameters
   std::string explanation{};            ///< why keys lie as they do, for explain(): MeasuredSplit::explanation, say

@@ -91,7 +91,7 @@ std::string content_of(const pipeline::Schedule& schedule) {
 
 }  // namespace
 
-int MeshChoice::ranks(const std::string& axis) const {
+int ModelMesh::ranks(const std::string& axis) const {
   for (const layout::MeshAxis& each : axes) {
     if (each.name == axis) return each.size;
   }
@@ -114,8 +114,8 @@ MeshFlags::MeshFlags(Arguments& flags) {
                {.least = 0, .most = most_micro_batches});
 }
 
-std::optional<MeshChoice> MeshFlags::checked(const Arguments& flags, const std::string& model,
-                                             std::size_t layers) const {
+std::optional<ModelMesh> MeshFlags::checked(const Arguments& flags, const std::string& model,
+                                            std::size_t layers) const {
   if (!flags.given("--mesh")) {
     for (const char* flag : {"--pipeline-schedule", "--micro-batches"}) {
       if (flags.given(flag)) refuse(std::string(flag) + " belongs to --mesh, which is not given");
@@ -123,7 +123,7 @@ std::optional<MeshChoice> MeshFlags::checked(const Arguments& flags, const std::
     return std::nullopt;
   }
   if (model != "gpt") refuse("--mesh is for --model gpt; " + model + " has replicas on all ranks, without it");
-  MeshChoice choice{.axes = axes_of(mesh_)};
+  ModelMesh choice{.axes = axes_of(mesh_)};
   const int ranks = choice.ranks("pipeline");
   const int micro_batches = micro_batches_ == 0 ? ranks : micro_batches_;
   if (is_name(schedule_)) {

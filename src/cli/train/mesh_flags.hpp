@@ -14,7 +14,7 @@
 namespace trireme::cli {
 
 /// A model that several ranks have together, and how its micro-batches go through its stages.
-struct MeshChoice {
+struct ModelMesh {
   /// data, pipeline and tensor, each once, in the order given (those that were not, of one rank, are the slowest); data may be
   /// -1, the ranks that the others leave.
   std::vector<layout::MeshAxis> axes{};
@@ -26,7 +26,7 @@ struct MeshChoice {
   bool cuts_model() const { return ranks("pipeline") > 1 || ranks("tensor") > 1 || schedule.micro_batches > 1; }
 };
 
-/// The flags of MeshChoice.
+/// The flags of ModelMesh.
 class MeshFlags {
  public:
   /// Describes them; must live until `flags` have been parsed.
@@ -34,7 +34,7 @@ class MeshFlags {
   /// Nothing without --mesh.
   /// Errors: invalid_argument naming the flag: axes that there are not, sizes that make no sense, a schedule that cannot run or
   ///         is of other ranks or micro-batches, more stages than `layers`, flags without --mesh, another model than gpt.
-  std::optional<MeshChoice> checked(const Arguments& flags, const std::string& model, std::size_t layers) const;
+  std::optional<ModelMesh> checked(const Arguments& flags, const std::string& model, std::size_t layers) const;
 
  private:
   std::string mesh_, schedule_ = "1f1b";

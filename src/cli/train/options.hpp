@@ -71,7 +71,7 @@ struct TrainOptions {
   int zero = 0;                          ///< stage of ZeRO
   int shard_group = 0;                   ///< ranks that share; 0: all
   std::optional<std::string> offload{};  ///< folder for the optimizer's state; unset: in memory
-  std::optional<MeshChoice> mesh{};      ///< unset: every rank has the whole model
+  std::optional<ModelMesh> mesh{};       ///< unset: every rank has the whole model
   Bytes bucket_bytes{std::uint64_t{25} << 20};
   bool overlap = true;
   ReductionOrder order = ReductionOrder::canonical;

@@ -10,7 +10,7 @@
 namespace trireme::cli {
 namespace {
 
-std::optional<Mesh> mesh_of(const Communicator& world, const std::optional<MeshChoice>& choice) {
+std::optional<Mesh> mesh_of(const Communicator& world, const std::optional<ModelMesh>& choice) {
   if (!choice) return std::nullopt;
   try {
     static_cast<void>(layout::MeshShape(choice->axes, world.size()));
@@ -23,7 +23,7 @@ std::optional<Mesh> mesh_of(const Communicator& world, const std::optional<MeshC
 
 }  // namespace
 
-Replicas::Replicas(Communicator world, const std::optional<MeshChoice>& choice)
+Replicas::Replicas(Communicator world, const std::optional<ModelMesh>& choice)
     : mesh_(mesh_of(world, choice)), across_(mesh_ ? mesh_->axis("data") : std::move(world)) {
   if (!mesh_) return;
   const Communicator& within = mesh_->communicator({"pipeline", "tensor"});

@@ -17,7 +17,7 @@ class Replicas {
   /// Collective.
   /// Errors: invalid_argument naming --mesh, alike on all ranks and before any is met, when the axes do not multiply to the
   ///         ranks.
-  Replicas(Communicator world, const std::optional<MeshChoice>& choice);
+  Replicas(Communicator world, const std::optional<ModelMesh>& choice);
 
   /// This rank and those that have the same of every other replica.
   Communicator& across() { return across_; }

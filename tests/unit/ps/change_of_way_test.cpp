@@ -109,11 +109,13 @@ TEST_CASE("a job that ends in the midst of a step is lost to the others, who are
   for (const bool by_sockets : {false, true}) {
     const ServedRanks served(names.parameters(), {.workers = 2, .leaves = 2, .by_sockets = by_sockets});
     // Each in a world of its own, so that what is heard comes from the servers.
+    // Rank 1 holds its client besides, as a program may that fetches checkpoints by it.
+    ps::SynchronizerOptions held = served.synchronizer(1);
     const auto train = [&](int rank) {
       run_ranks(1, [&](World& world) {
         Field<float> model(changing_counts);
         DataParallelOptions options{.logical_shards = 2};
-        options.synchronizer = ps::summing_synchronizer(served.synchronizer(rank));
+        options.synchronizer = ps::summing_synchronizer(rank == 1 ? held : served.synchronizer(rank));
         DataParallel data_parallel(world.communicator(), model.parameters(), options);
         DistributedSampler sampler({.count = 80, .global_batch = 8});
         int made = 0;
@@ -143,6 +145,8 @@ TEST_CASE("a job that ends in the midst of a step is lost to the others, who are
     for (auto& each : ranks) each.join();
     CHECK_THAT(heard[0], Catch::Matchers::Contains("worker 1 is lost"));
     CHECK_THAT(heard[1], Catch::Matchers::Contains("out of data"));
+    CHECK_THROWS_WITH(held.client->push_nothing(0, {.step = 3}),
+                      Catch::Matchers::Contains("has ended its connections"));
   }
 }
 
