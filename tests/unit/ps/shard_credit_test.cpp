@@ -39,7 +39,7 @@ TEST_CASE("However adverse the order, waiting payloads stay within memory and ev
     const auto plan = plan_of_sizes({30, 20, 7, 4096 + 5, 25, 10}, scope);
     const std::uint64_t largest = job.whole ? 4 * (4096 + 5) : 4 * 4096;
     const std::uint64_t needed = std::string(job.consistency) == "bsp" ? 4 * largest : largest;
-    for (std::uint64_t seed = 1; seed <= schedules(80); ++seed) {
+    for (std::uint64_t seed = 1; seed <= testing::schedules(80); ++seed) {
       const std::uint64_t memory = needed + seed % 6 * 70;
       CAPTURE(job.consistency, job.updates, job.whole, seed, memory);
       Simulation::Options options{

@@ -105,7 +105,7 @@ std::map<Key, Payload> outcome(const Job& job, std::uint64_t seed, int deaths, s
 TEST_CASE("A server dies at any point: what bulk-synchronous workers end with has the bits of a run without death") {
   for (const Job& job : jobs) {
     if (job.consistency != "bsp") continue;
-    for (std::uint64_t seed = 1; seed <= schedules(80); ++seed) {
+    for (std::uint64_t seed = 1; seed <= testing::schedules(80); ++seed) {
       CAPTURE(job.consistency, job.rule, seed);
       REQUIRE((outcome(job, seed, 1, 5) == outcome(job, seed, 0, 5)));
     }
@@ -115,7 +115,7 @@ TEST_CASE("A server dies at any point: what bulk-synchronous workers end with ha
 TEST_CASE("A server dies at any point: no acknowledged push is lost, none is applied twice") {
   for (const Job& job : jobs) {
     if (job.consistency == "bsp") continue;
-    for (std::uint64_t seed = 1; seed <= schedules(200); ++seed) {
+    for (std::uint64_t seed = 1; seed <= testing::schedules(200); ++seed) {
       CAPTURE(job.consistency, job.rule, seed);
       const auto values = outcome(job, seed, 1, 5);
       if (job.rule != "sgd") continue;
@@ -130,7 +130,7 @@ TEST_CASE("A server dies at any point: no acknowledged push is lost, none is app
 
 TEST_CASE("Servers die one after the other, each once the one before is back: nothing acknowledged is lost") {
   for (const Job& job : jobs) {
-    for (std::uint64_t seed = 1; seed <= schedules(40); ++seed) {
+    for (std::uint64_t seed = 1; seed <= testing::schedules(40); ++seed) {
       CAPTURE(job.consistency, job.rule, seed);
       const auto values = outcome(job, seed, 3, 9);
       if (job.consistency == "bsp") REQUIRE((values == outcome(job, seed, 0, 9)));
