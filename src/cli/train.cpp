@@ -146,16 +146,30 @@ int last_words(const Invocation& invocation, const TrainOptions& options, const 
   return exit_code_of(error);
 }
 
+/// What a job has from its start to its end, whatever world it trains in.
+struct Job {
+  const Invocation& invocation;
+  const platform::ClusterSpec& cluster;
+  JobSignals& signals;
+  Course& course;
+  std::string& memory_words;
+  interruption::WatchOptions watched;  ///< refused before there is a world
+  std::optional<StepsTrace> trace{};   ///< outlives the world: others do not wait while it is written
+};
+
 /// `directory`: of independent workers, each in a world of its own; else null.
-int train_in_world(const Invocation& invocation, TrainOptions options, const platform::ClusterSpec& cluster,
-                   Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words,
-                   const interruption::WatchOptions& watched, std::optional<StepsTrace>& trace, World& world,
+int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
                    std::shared_ptr<ServerDirectory> directory) {
+  const Invocation& invocation = job.invocation;
+  const platform::ClusterSpec& cluster = job.cluster;
+  JobSignals& signals = job.signals;
+  Course& course = job.course;
+  std::optional<StepsTrace>& trace = job.trace;
   const bool is_independent = directory != nullptr;
   const WorkerPlace place = is_independent ? place_of(cluster) : place_in(world);
   signals.watch(world.communicator());
   // One rank of every host asks.
-  auto watch = world.local_rank() == 0 ? interruption::start_watch(watched) : nullptr;
+  auto watch = world.local_rank() == 0 ? interruption::start_watch(job.watched) : nullptr;
   const ProgressMode mode =
       progress_mode(static_cast<int>(place.worker), invocation.environment, ::isatty(STDERR_FILENO) == 1);
   trace.emplace(options.trace, static_cast<int>(place.worker), static_cast<int>(place.workers),
@@ -181,7 +195,7 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
   Replicas replicas(communicator, options.mesh);
   check_against_world(options, replicas, data.samples());  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
-  memory_words = check_memory(world, options, data);
+  job.memory_words = check_memory(world, options, data);
   std::unique_ptr<Checkpoints> checkpoints;
   if (options.checkpoints.folder) {
     auto settings = settings_of(options);
@@ -275,22 +289,15 @@ int train_in_world(const Invocation& invocation, TrainOptions options, const pla
 }
 
 /// As one rank of the job's world, or as a worker on its own beside the job's servers.
-int train_as_worker(const Invocation& invocation, const TrainOptions& options, const platform::ClusterSpec& cluster,
-                    Loaded loaded, JobSignals& signals, Course& course, std::string& memory_words) {
-  std::optional<StepsTrace> trace;  // outlives the world: others do not wait while it is written
-  const interruption::WatchOptions watched =
-      watch_options(invocation.environment, cluster.platform);  // refused before there is a world
+int train_as_worker(Job job, const TrainOptions& options, Loaded loaded) {
   if (!options.sync.is_independent()) {
-    World world = World::open(world_options(options, invocation.environment));
-    return train_in_world(invocation, options, cluster, std::move(loaded), signals, course, memory_words, watched,
-                          trace, world, nullptr);
+    World world = World::open(world_options(options, job.invocation.environment));
+    return train_in_world(job, options, std::move(loaded), world, nullptr);
   }
-  const auto directory = directory_of_independent(cluster, invocation.environment);
+  const auto directory = directory_of_independent(job.cluster, job.invocation.environment);
   int exit_code = 1;
-  testing::run_ranks(1, [&](World& world) {
-    exit_code = train_in_world(invocation, options, cluster, std::move(loaded), signals, course, memory_words, watched,
-                               trace, world, directory);
-  });
+  testing::run_ranks(
+      1, [&](World& world) { exit_code = train_in_world(job, options, std::move(loaded), world, directory); });
   return exit_code;
 }
 
@@ -372,7 +379,13 @@ int train_and_record(const Invocation& invocation, bool& logs_json) {
   }
   try {
     return train_within_memory([&](std::string& memory_words) {
-      return train_as_worker(invocation, *options, cluster, std::move(loaded), signals, course, memory_words);
+      return train_as_worker({.invocation = invocation,
+                              .cluster = cluster,
+                              .signals = signals,
+                              .course = course,
+                              .memory_words = memory_words,
+                              .watched = watch_options(environment, cluster.platform)},
+                             *options, std::move(loaded));
     });
   } catch (const Exception& failure) {
     keep_traces(invocation, signals, course, failure.error());

@@ -2,7 +2,6 @@
 #include "ps/reception.hpp"
 
 #include "ps/wire.hpp"
-#include "rendezvous/quiet_thread.hpp"
 #include "trireme/base/error.hpp"
 
 #include <array>
@@ -11,13 +10,10 @@
 #include <exception>
 #include <utility>
 
-#include <sys/socket.h>
-
 namespace trireme::ps {
 namespace {
 
 constexpr std::chrono::seconds patience{10};
-constexpr std::chrono::seconds courtesy{1};
 
 /// A frame without a payload, read to its last byte and no further.
 Control receive_control(const net::Socket& socket, Deadline deadline) {
@@ -42,47 +38,16 @@ std::optional<Role> Role::parse(const std::string& text) {
   return role;
 }
 
-Reception::~Reception() {
-  for (Visit& visit : visits_) ::shutdown(visit.guest.socket.descriptor(), SHUT_RDWR);
-  for (Visit& visit : visits_) visit.thread.join();
-}
-
-bool Reception::has_room() {
-  if (visits_.size() < most_guests) return true;
-  std::size_t places = 0;
-  for (Visit& visit : visits_) {
-    if (places == most_guests / 4 || Deadline::Clock::now() - visit.since < courtesy) break;
-    ++places;
-    if (std::exchange(visit.cut_off, true)) continue;
-    ::shutdown(visit.guest.socket.descriptor(), SHUT_RDWR);  // its thread finds the connection closed, and ends
-  }
-  return false;
-}
-
 void Reception::admit(net::Socket socket, std::string from, bool is_tcp) {
-  Visit& visit = visits_.emplace_back();
-  visit.guest.socket = std::move(socket);
-  visit.guest.from = std::move(from);
-  visit.is_tcp = is_tcp;
-  visit.since = Deadline::Clock::now();
-  try {
-    visit.thread = rendezvous::start_quiet_thread([this, &visit] {
-      receive(visit);
-      std::lock_guard lock(mutex_);
-      visit.done = true;
-      ring_();
-    });
-  } catch (...) {
-    visits_.pop_back();
-    throw;
-  }
+  visits_.admit(
+      {.socket = std::move(socket), .from = std::move(from)}, [this, is_tcp](Guest& guest) { receive(guest, is_tcp); },
+      ring_);
 }
 
-void Reception::receive(Visit& visit) const noexcept {
-  Guest& guest = visit.guest;
+void Reception::receive(Guest& guest, bool is_tcp) const noexcept {
   try {
     const Deadline deadline = Deadline::after(patience);
-    if (visit.is_tcp) net::set_stream_options(guest.socket);
+    if (is_tcp) net::set_stream_options(guest.socket);
     guest.identity = net::handshake_as_server(guest.socket, key_, self_, deadline);
     const auto role = Role::parse(guest.identity.role);
     if (!role) {
@@ -99,27 +64,10 @@ void Reception::receive(Visit& visit) const noexcept {
         guest.join = std::move(*join);
     }
     // A worker that computes, or is stopped, reads nothing for as long as it likes; a dead host is found by silence.
-    if (visit.is_tcp) net::let_stall(guest.socket);
+    if (is_tcp) net::let_stall(guest.socket);
   } catch (const std::exception& exception) {
     guest.problem = exception.what();
   }
-}
-
-std::vector<Reception::Guest> Reception::ready() {
-  std::vector<Guest> guests;
-  for (auto visit = visits_.begin(); visit != visits_.end();) {
-    {
-      std::lock_guard lock(mutex_);
-      if (!visit->done) {
-        ++visit;
-        continue;
-      }
-    }
-    visit->thread.join();
-    guests.push_back(std::move(visit->guest));
-    visit = visits_.erase(visit);
-  }
-  return guests;
 }
 
 }  // namespace trireme::ps

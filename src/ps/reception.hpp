@@ -2,17 +2,14 @@
 #pragma once
 
 #include "ps/message.hpp"
-#include "trireme/base/deadline.hpp"
+#include "rendezvous/visits.hpp"
 #include "trireme/net/handshake.hpp"
 #include "trireme/net/job_key.hpp"
 #include "trireme/net/socket.hpp"
 
 #include <functional>
-#include <list>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace trireme::ps {
@@ -28,8 +25,7 @@ struct Role {
   static std::optional<Role> parse(const std::string& text);
 };
 
-/// Where new connections prove who they are. The handshake, and a worker's Join, block: each visit runs on a short-lived
-/// thread, for at most 10 s and `most_guests` at once.
+/// Where new connections prove who they are: by the handshake and, of a worker, its Join, within 10 s.
 /// Threads: all calls come from one thread, the acceptor's.
 class Reception {
  public:
@@ -45,34 +41,20 @@ class Reception {
   /// `ring` is called, from any thread, when a guest is ready.
   Reception(net::JobKey key, net::Identity self, std::function<void()> ring)
       : key_(key), self_(std::move(self)), ring_(std::move(ring)) {}
-  /// Cuts the connections of those who are not ready, and joins their threads.
-  ~Reception();
-
-  /// Whether there is room for one more. If there is none, the oldest guests are cut off when they have taken more than a
-  /// second: silent connections must not keep honest ones out, who try again.
-  bool has_room();
+  /// Whether there is room for one more: see Visits.
+  bool has_room() { return visits_.has_room(); }
   /// Errors: system when no thread can be had.
   void admit(net::Socket socket, std::string from, bool is_tcp);
   /// Those who are ready now.
-  std::vector<Guest> ready();
+  std::vector<Guest> ready() { return visits_.ready(); }
 
  private:
-  static constexpr std::size_t most_guests = 64;
-  struct Visit {
-    Guest guest;
-    bool is_tcp = false;
-    Deadline::Clock::time_point since;
-    bool cut_off = false;
-    bool done = false;  ///< guarded by mutex_; from then on the guest is the acceptor's
-    std::thread thread;
-  };
-  void receive(Visit& visit) const noexcept;
+  void receive(Guest& guest, bool is_tcp) const noexcept;
 
   net::JobKey key_;
   net::Identity self_;
   std::function<void()> ring_;
-  std::mutex mutex_;
-  std::list<Visit> visits_;  ///< oldest first
+  rendezvous::Visits<Guest> visits_;  ///< last: their threads use the rest
 };
 
 }  // namespace trireme::ps

@@ -3,22 +3,18 @@
 
 #include "rendezvous/doorbell.hpp"
 #include "rendezvous/protocol.hpp"
+#include "rendezvous/visits.hpp"
 #include "trireme/net/handshake.hpp"
 #include "trireme/net/job_key.hpp"
 #include "trireme/net/socket.hpp"
 
-#include <list>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace trireme::rendezvous {
 
-/// Where new connections prove who they are: the handshake and the first message block, so each runs on a short-lived
-/// thread, for at most 10 s and `most_guests` at once.
+/// Where new connections prove who they are: by the handshake and their first message, within 10 s.
 /// Threads: all calls come from one thread, the server's.
 class Reception {
  public:
@@ -32,33 +28,20 @@ class Reception {
 
   /// Rings `bell` when a guest is ready.
   Reception(net::JobKey key, net::Identity self, Doorbell& bell) : key_(key), self_(std::move(self)), bell_(bell) {}
-  /// Cuts the connections of those who are not ready, and joins their threads.
-  ~Reception();
-
-  /// Whether there is room for one more. If there is none, the oldest guests are cut off when they have taken more than a
-  /// second: silent connections must not keep honest ones out, who try again.
-  bool has_room();
+  /// Whether there is room for one more: see Visits.
+  bool has_room() { return visits_.has_room(); }
   /// Errors: system when no thread can be had.
   void admit(net::Socket socket, std::string from);
   /// Those who are ready now.
-  std::vector<Guest> ready();
+  std::vector<Guest> ready() { return visits_.ready(); }
 
  private:
-  static constexpr std::size_t most_guests = 64;
-  struct Visit {
-    Guest guest;
-    Deadline::Clock::time_point since;
-    bool cut_off = false;
-    bool done = false;  ///< guarded by mutex_; from then on the guest is the server's
-    std::thread thread;
-  };
   void receive(Guest& guest) const noexcept;
 
   net::JobKey key_;
   net::Identity self_;
   Doorbell& bell_;
-  std::mutex mutex_;
-  std::list<Visit> visits_;  ///< oldest first
+  Visits<Guest> visits_;  ///< last: their threads use the rest
 };
 
 }  // namespace trireme::rendezvous

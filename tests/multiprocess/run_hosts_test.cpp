@@ -193,7 +193,7 @@ TEST_CASE("A host that comes late is waited for, and one that does not come is n
   Hosts others;
   for (int node : {0, 1}) {
     others.launchers.push_back(
-        std::make_unique<Launched>(others.words(node, 3, 1, {"--join-timeout", "0.7"}, {"true"}), Hosts::key()));
+        std::make_unique<Launched>(others.words(node, 3, 1, {"--join-timeout", "6"}, {"true"}), Hosts::key()));
   }
   for (int node : {0, 1}) {
     const Result result = others[node].wait();
