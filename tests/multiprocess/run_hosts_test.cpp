@@ -236,9 +236,9 @@ TEST_CASE("Two jobs do not meet, though they are given the same address") {
   Hosts hosts;
   const std::vector<std::string> program{"true"};
   auto environment = Hosts::key();
-  Launched first(hosts.words(0, 2, 1, {"--join-timeout", "1.5"}, program), environment);
+  Launched first(hosts.words(0, 2, 1, {"--join-timeout", "6"}, program), environment);
   environment["TRIREME_JOB_KEY"] = "another key of sixteen or more characters";
-  Launched second(hosts.words(1, 2, 1, {"--join-timeout", "1.5"}, program), environment);
+  Launched second(hosts.words(1, 2, 1, {"--join-timeout", "20"}, program), environment);
   const Result stranger = second.wait();
   REQUIRE(stranger.exit_code == 2);
   REQUIRE(has(stranger.err, "wrong job key"));
