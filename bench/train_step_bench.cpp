@@ -62,7 +62,7 @@ class TrainStepBench {
         trainee_(make_trainee(options)),
         // Alone, each rank is a world of its own as far as training goes.
         data_parallel_(options.alone ? *all_.split(all_.rank()) : all_, trainee_->parameters(),
-                       {.gradients_as_bucket_views = true}),
+                       {.zero_stage = options.zero_stage, .gradients_as_bucket_views = true}),
         sampler_({.count = trainee_->samples(),
                   .global_batch = options.batch_per_rank * training_ranks(),
                   .seed = options.seed}),
@@ -157,11 +157,11 @@ class TrainStepBench {
     std::size_t parameters = 0;
     for (const Parameter& parameter : trainee_->parameters()) parameters += parameter.value.count;
     std::printf(
-        "setup program=trireme world=%d alone=%d transport=%s data=%s samples=%zu batch_per_rank=%zu parameters=%zu "
+        "setup program=trireme world=%d alone=%d zero=%d transport=%s data=%s samples=%zu batch_per_rank=%zu parameters=%zu "
         "buckets=%zu\n",
-        world_.size(), options_.alone ? 1 : 0, world_.size() > 1 ? world_.transport(1).c_str() : "none",
-        trainee_->data().c_str(), trainee_->samples(), options_.batch_per_rank, parameters,
-        data_parallel_.buckets().size());
+        world_.size(), options_.alone ? 1 : 0, options_.zero_stage,
+        world_.size() > 1 ? world_.transport(1).c_str() : "none", trainee_->data().c_str(), trainee_->samples(),
+        options_.batch_per_rank, parameters, data_parallel_.buckets().size());
     if (world_.size() > 1) std::printf("# %s\n", all_.explain(parameters).text.c_str());
   }
 

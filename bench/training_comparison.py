@@ -67,6 +67,7 @@ def parse_arguments():
     parser.add_argument("--steps-per-block", type=int, help="default 100; cnn: 20, gpt: 2")
     parser.add_argument("--warm-up", type=int, default=20, help="steps left out at the start; at least 20 (default)")
     parser.add_argument("--batch-size-per-rank", type=int, help="default 64; gpt: 8")
+    parser.add_argument("--zero", type=int, choices=(0, 1), default=0, help="stage of ZeRO of our two ranks (default 0)")
     parser.add_argument("--data", choices=("auto", "fashion-mnist", "synthetic"), default="auto")
     parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--only", metavar="NAMES", help="comma-separated contenders (see --list)")
@@ -130,7 +131,7 @@ def contenders(options):
     core = core_type()
     every = [
         Contender("trireme-1", 1, [bench, *steps], False),
-        Contender("trireme-2", 2, [*launch, bench, *steps], False),
+        Contender("trireme-2", 2, [*launch, bench, *steps, "--zero", str(options.zero)], False),
         Contender("torch-1", 1, torch, True, core),
         Contender("torch-2", 2, [*torch, *two], True, core),
         Contender("torch-1-shipped", 1, torch, True),

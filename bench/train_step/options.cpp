@@ -30,6 +30,9 @@ std::optional<TrainStepOptions> parse_train_step_options(int argc, char** argv) 
   app.add_option("--steps-per-block", options.steps_per_block, "steps of a block (default 100; cnn: 20, gpt: 2)")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--seed", options.seed, "of weights and order of samples (default 1)");
+  app.add_option("--zero", options.zero_stage,
+                 "stage of ZeRO: 1 has each rank update its part of the parameters alone (default 0; the same weights)")
+      ->check(CLI::Range(0, 1));
   app.add_flag("--alone", options.alone, "the ranks do not communicate while they train: an upper bound");
   app.add_flag("--breakdown", options.breakdown, "prints where the time of a step goes, for every rank");
   app.add_option(

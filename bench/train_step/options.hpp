@@ -20,7 +20,8 @@ struct TrainStepOptions {
   std::size_t blocks = 10;
   std::size_t steps_per_block = 0;  ///< the same
   std::uint64_t seed = 1;
-  bool alone = false;       ///< the ranks train side by side without communicating: what the cores could do
+  int zero_stage = 0;  ///< 1: each rank keeps and applies the updates of its part of the parameters; the same weights
+  bool alone = false;  ///< the ranks train side by side without communicating: what the cores could do
   std::string write_start;  ///< file for the weights before the first step; nothing is trained then
   bool breakdown = false;   ///< also prints where the time of a step goes
 };

@@ -93,10 +93,10 @@ void turn_square(T* to, std::size_t, const T* from, std::size_t, std::size_t) {
 
 #endif
 
-/// to[c][r] = from[r][c]. `readable` rows may be read, at least `rows` of them.
+/// As turn(), by small squares alone.
 template <class T>
-void turn(T* to, std::size_t to_stride, const T* from, std::size_t from_stride, std::size_t rows, std::size_t columns,
-          std::size_t readable) noexcept {
+void turn_small(T* to, std::size_t to_stride, const T* from, std::size_t from_stride, std::size_t rows,
+                std::size_t columns, std::size_t readable) noexcept {
   constexpr std::size_t side = square<T>;
   std::size_t r = 0;
   for (; r < rows && r + side <= readable; r += side) {
@@ -114,6 +114,70 @@ void turn(T* to, std::size_t to_stride, const T* from, std::size_t from_stride, 
   for (; r < rows; ++r) {
     for (std::size_t c = 0; c < columns; ++c) to[c * to_stride + r] = from[r * from_stride + c];
   }
+}
+
+#if defined(__AVX512F__)
+
+/// The side of the large squares, of whole cache lines; 0: there are none.
+template <class T>
+inline constexpr std::size_t large_square = sizeof(T) == 4 ? 16 : 0;
+
+/// to[c][r] = from[r][c] for 16 columns and the first `rows` of 16 rows, all of which are read.
+inline void turn_large_square(float* to, std::size_t to_stride, const float* from, std::size_t from_stride,
+                              std::size_t rows) {
+  __m512 r[16], s[16];
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(from + i * from_stride);
+    // Within each quarter: elements of 4 rows that are neighbours side by side.
+#pragma GCC unroll 4
+  for (std::size_t h = 0; h < 16; h += 4) {
+    const __m512 low01 = _mm512_unpacklo_ps(r[h], r[h + 1]), high01 = _mm512_unpackhi_ps(r[h], r[h + 1]);
+    const __m512 low23 = _mm512_unpacklo_ps(r[h + 2], r[h + 3]), high23 = _mm512_unpackhi_ps(r[h + 2], r[h + 3]);
+    s[h] = _mm512_shuffle_ps(low01, low23, 0x44);
+    s[h + 1] = _mm512_shuffle_ps(low01, low23, 0xee);
+    s[h + 2] = _mm512_shuffle_ps(high01, high23, 0x44);
+    s[h + 3] = _mm512_shuffle_ps(high01, high23, 0xee);
+  }
+  // s[h + j] holds columns j, 4 + j, 8 + j, 12 + j of rows h to h + 3: the quarters change places.
+  const auto mask = static_cast<__mmask16>((1u << rows) - 1);
+#pragma GCC unroll 4
+  for (std::size_t j = 0; j < 4; ++j) {
+    const __m512 even_top = _mm512_shuffle_f32x4(s[j], s[j + 4], 0x88),
+                 odd_top = _mm512_shuffle_f32x4(s[j], s[j + 4], 0xdd);
+    const __m512 even_low = _mm512_shuffle_f32x4(s[j + 8], s[j + 12], 0x88),
+                 odd_low = _mm512_shuffle_f32x4(s[j + 8], s[j + 12], 0xdd);
+    _mm512_mask_storeu_ps(to + j * to_stride, mask, _mm512_shuffle_f32x4(even_top, even_low, 0x88));
+    _mm512_mask_storeu_ps(to + (8 + j) * to_stride, mask, _mm512_shuffle_f32x4(even_top, even_low, 0xdd));
+    _mm512_mask_storeu_ps(to + (4 + j) * to_stride, mask, _mm512_shuffle_f32x4(odd_top, odd_low, 0x88));
+    _mm512_mask_storeu_ps(to + (12 + j) * to_stride, mask, _mm512_shuffle_f32x4(odd_top, odd_low, 0xdd));
+  }
+}
+
+#else
+
+template <class T>
+inline constexpr std::size_t large_square = 0;
+
+#endif
+
+/// to[c][r] = from[r][c]. `readable` rows may be read, at least `rows` of them.
+template <class T>
+void turn(T* to, std::size_t to_stride, const T* from, std::size_t from_stride, std::size_t rows, std::size_t columns,
+          std::size_t readable) noexcept {
+  constexpr std::size_t large = large_square<T>;
+  std::size_t r = 0;
+  if constexpr (large != 0) {
+    for (; r < rows && r + large <= readable; r += large) {
+      const std::size_t count = rows - r < large ? rows - r : large;
+      std::size_t c = 0;
+      for (; c + large <= columns; c += large)
+        turn_large_square(to + c * to_stride + r, to_stride, from + r * from_stride + c, from_stride, count);
+      if (c < columns)
+        turn_small(to + c * to_stride + r, to_stride, from + r * from_stride + c, from_stride, count, columns - c,
+                   large);
+    }
+  }
+  if (r < rows) turn_small(to + r, to_stride, from + r * from_stride, from_stride, rows - r, columns, readable - r);
 }
 
 }  // namespace

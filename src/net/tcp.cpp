@@ -173,6 +173,13 @@ std::string congestion(const Socket& socket) {
   return name;
 }
 
+bool settle_congestion(const Socket& socket, const std::string& wanted) {
+  if (wanted == "system") return true;
+  if (!wanted.empty()) return set_congestion(socket, wanted);
+  if (congestion(socket) == "bbr") set_congestion(socket, "cubic");
+  return true;
+}
+
 void set_buffers(const Socket& socket, std::size_t bytes) {
   const int value = static_cast<int>(std::min<std::size_t>(bytes, std::numeric_limits<int>::max()));
   set_option(socket, SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", value);

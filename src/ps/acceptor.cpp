@@ -55,6 +55,8 @@ Acceptor::Acceptor(Options options, Host& host)
       reception_(options_.key, options_.identity, [this] { bell_.ring(); }) {
   for (const net::Address& bind : options_.bind) {
     listeners_.push_back(net::listen_tcp(bind, backlog));
+    if (!net::settle_congestion(listeners_.back(), options_.congestion))
+      fail(ErrorCode::invalid_argument, "this process cannot use the congestion control '" + options_.congestion + "'");
     add_addresses(bind, net::local_address(listeners_.back()).port, addresses_);
   }
   listeners_.push_back(net::listen_local(options_.local, backlog));

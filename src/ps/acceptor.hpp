@@ -30,6 +30,7 @@ class Acceptor {
   struct Options {
     std::vector<net::Address> bind{};
     std::string local{};
+    std::string congestion{};  ///< as net::settle_congestion() takes it
     net::JobKey key;
     net::Identity identity{};
     Log log{};

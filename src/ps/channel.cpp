@@ -60,6 +60,7 @@ void Channel::lose(Clock::time_point now) {
   std::vector<Request*> all;
   for (auto& [id, request] : sent_) all.push_back(request);
   sent_.clear();
+  pushed_bytes_ = 0;
   requeue(std::move(all));
 }
 
@@ -75,13 +76,10 @@ Channel::Turn Channel::turn_of(const Request& request) {
 }
 
 void Channel::put_in_line(Request& request) {
-  if (!request.is_sequenced()) {
-    ready_[turn_of(request)] = &request;
-    return;
-  }
+  if (!request.is_sequenced()) return now_ready(request);
   auto& line = lines_[request.key];
   line.push_back(&request);
-  if (line.size() == 1) ready_[turn_of(request)] = &request;
+  if (line.size() == 1) now_ready(request);
 }
 
 void Channel::add(Request& request) { put_in_line(request); }
@@ -93,6 +91,7 @@ void Channel::requeue(std::vector<Request*> requests) {
     if (!request->is_sequenced()) requests.push_back(request);
   }
   ready_.clear();
+  ready_pushes_.clear();
   lines_.clear();
   offered_.clear();
   sort_by_call(requests);
@@ -112,6 +111,7 @@ std::vector<Request*> Channel::take(std::uint32_t group) {
     if (request->group != group) continue;
     taken.push_back(request);
     numbers.push_back(id);
+    if (has_push_payload(*request)) pushed_bytes_ -= request->payload_bytes;
   }
   for (const std::uint64_t id : numbers) sent_.erase(id);
   for (auto& [key, line] : lines_) std::for_each(line.begin(), line.end(), sort_out);
@@ -122,7 +122,7 @@ std::vector<Request*> Channel::take(std::uint32_t group) {
   for (Request* request : taken) {
     offered_.erase({request->key, request->step});
     lines_.erase(request->key);  // a key is of one group
-    std::erase_if(ready_, [&](const auto& each) { return each.second == request; });
+    not_ready(*request);
     request->sent = request->offered = request->granted = request->on_wire = false;
   }
   sort_by_call(taken);
@@ -135,13 +135,14 @@ void Channel::grant(Key key, std::uint64_t step) {
   Request& request = *entry->second;
   offered_.erase(entry);
   request.granted = true;
-  ready_[turn_of(request)] = &request;
+  now_ready(request);
 }
 
 void Channel::remove(Request& request) {
-  if (request.number != 0) sent_.erase(request.number);
+  if (request.number != 0 && sent_.erase(request.number) != 0 && has_push_payload(request))
+    pushed_bytes_ -= request.payload_bytes;
   if (request.sent) return;
-  std::erase_if(ready_, [&](const auto& each) { return each.second == &request; });
+  not_ready(request);
   offered_.erase({request.key, request.step});
   const auto line = lines_.find(request.key);
   if (!request.is_sequenced() || line == lines_.end()) return;
@@ -149,7 +150,7 @@ void Channel::remove(Request& request) {
   if (line->second.empty()) {
     lines_.erase(line);
   } else if (Request& first = *line->second.front(); !first.offered || first.granted) {
-    ready_[turn_of(first)] = &first;
+    now_ready(first);
   }
 }
 
@@ -160,7 +161,7 @@ void Channel::send(Request& request) {
     if (line->second.empty())
       lines_.erase(line);
     else
-      ready_[turn_of(*line->second.front())] = line->second.front();
+      now_ready(*line->second.front());
   }
   if (request.number == 0) request.number = next_number_();
   number(request.control, request.number);
@@ -170,7 +171,27 @@ void Channel::send(Request& request) {
   request.on_wire = frame.token != 0;
   request.sent = true;
   sent_[request.number] = &request;
+  if (has_push_payload(request)) pushed_bytes_ += request.payload_bytes;
   outgoing_.queue(std::move(frame));
+}
+
+std::optional<Channel::NextPush> Channel::next_push() const {
+  if (!welcome_ || ready_pushes_.empty()) return std::nullopt;
+  const auto& [turn, request] = *ready_pushes_.begin();
+  return NextPush{turn, request->payload_bytes};
+}
+
+void Channel::admit_push(const std::function<void(Request&)>& numbered) {
+  Request& request = *ready_pushes_.begin()->second;
+  ready_pushes_.erase(ready_pushes_.begin());
+  if (!request.granted && request.payload_bytes > window_) {
+    request.offered = true;
+    offered_[{request.key, request.step}] = &request;
+    return say(Offer{request.key, request.step, request.payload_bytes});
+  }
+  if (!request.granted) window_ -= request.payload_bytes;
+  send(request);
+  numbered(request);
 }
 
 bool Channel::pump(std::vector<std::uint64_t>& gone, const std::function<void(Request&)>& numbered) {
@@ -179,14 +200,6 @@ bool Channel::pump(std::vector<std::uint64_t>& gone, const std::function<void(Re
     while (welcome_ && !ready_.empty() && outgoing_.queued_bytes() < ahead_bytes) {
       Request& request = *ready_.begin()->second;
       ready_.erase(ready_.begin());
-      const bool counts = request.kind == Request::Kind::push && request.payload_bytes != 0 && !request.granted;
-      if (counts && request.payload_bytes > window_) {
-        request.offered = true;
-        offered_[{request.key, request.step}] = &request;
-        say(Offer{request.key, request.step, request.payload_bytes});
-        continue;
-      }
-      if (counts) window_ -= request.payload_bytes;
       send(request);
       numbered(request);
     }

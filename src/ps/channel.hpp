@@ -66,20 +66,6 @@ class Channel {
   /// A message without a request: TakeOver, Leave. Goes before all requests not sent yet.
   void say(const Control& control) { outgoing_.queue(make_frame(control)); }
 
-  /// Sends what can be sent now. False when the connection broke. `gone`: ids of requests whose memory is not sent from any more.
-  /// `numbered` is called for each request that is sent.
-  bool pump(std::vector<std::uint64_t>& gone, const std::function<void(Request&)>& numbered);
-  /// Whether the socket must become writable before more can go.
-  bool waits_to_write() const { return waits_to_write_; }
-  void now_writable() { is_writable_ = true; }
-  IncomingFrames::Outcome next(Message& message) { return incoming_->next(descriptor(), message); }
-  std::string problem() const;
-  bool has_output() const { return !outgoing_.is_empty(); }
-  bool has_requests() const { return !ready_.empty() || !lines_.empty() || !sent_.empty(); }
-  std::uint64_t bytes_sent() const { return sent_before_ + outgoing_.bytes(); }
-  std::uint64_t bytes_received() const { return received_before_ + (incoming_ ? incoming_->bytes() : 0); }
-
- private:
   /// What is sent first: again before anew, then by priority, step, and order of calls.
   struct Turn {
     bool anew = true;
@@ -88,8 +74,43 @@ class Channel {
     std::uint64_t id = 0;
     auto operator<=>(const Turn&) const = default;
   };
+  /// The push with a payload that is to be sent next; nothing while none waits or none can be sent.
+  struct NextPush {
+    Turn turn;
+    std::uint64_t bytes = 0;
+  };
+  std::optional<NextPush> next_push() const;
+  /// Gives it to the connection, or offers it where the server's window has no room.
+  void admit_push(const std::function<void(Request&)>& numbered);
+  /// Of pushes that were sent and are not done.
+  std::uint64_t pushed_bytes() const { return pushed_bytes_; }
+
+  /// Sends what can be sent now, pushes with a payload only once they are admitted. False when the connection broke. `gone`: ids of requests whose memory is not sent from any more.
+  /// `numbered` is called for each request that is sent.
+  bool pump(std::vector<std::uint64_t>& gone, const std::function<void(Request&)>& numbered);
+  /// Whether the socket must become writable before more can go.
+  bool waits_to_write() const { return waits_to_write_; }
+  void now_writable() { is_writable_ = true; }
+  IncomingFrames::Outcome next(Message& message) { return incoming_->next(descriptor(), message); }
+  std::string problem() const;
+  bool has_output() const { return !outgoing_.is_empty(); }
+  bool has_requests() const { return !ready_.empty() || !ready_pushes_.empty() || !lines_.empty() || !sent_.empty(); }
+  std::uint64_t bytes_sent() const { return sent_before_ + outgoing_.bytes(); }
+  std::uint64_t bytes_received() const { return received_before_ + (incoming_ ? incoming_->bytes() : 0); }
+
+ private:
   static Turn turn_of(const Request& request);
+  static bool has_push_payload(const Request& request) {
+    return request.kind == Request::Kind::push && request.payload_bytes != 0;
+  }
   void put_in_line(Request& request);
+  void now_ready(Request& request) {
+    (has_push_payload(request) ? ready_pushes_ : ready_)[turn_of(request)] = &request;
+  }
+  void not_ready(Request& request) {
+    std::erase_if(has_push_payload(request) ? ready_pushes_ : ready_,
+                  [&](const auto& each) { return each.second == &request; });
+  }
   void send(Request& request);
   void requeue(std::vector<Request*> requests);
 
@@ -108,7 +129,8 @@ class Channel {
   std::uint64_t sent_before_ = 0, received_before_ = 0;  ///< on earlier connections
   std::string last_problem_;
 
-  std::map<Turn, Request*> ready_;
+  std::map<Turn, Request*> ready_, ready_pushes_;  ///< the second: pushes with a payload
+  std::uint64_t pushed_bytes_ = 0;
   /// Sequenced requests of a key go one after the other: those not sent yet, of which the first is ready, or offered.
   std::map<Key, std::deque<Request*>> lines_;
   std::map<std::pair<Key, std::uint64_t>, Request*> offered_;  ///< by key and step

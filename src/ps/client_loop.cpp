@@ -16,6 +16,15 @@ constexpr std::chrono::milliseconds look_while_lost{20};
 constexpr std::chrono::milliseconds look_while_well{1000};
 constexpr std::uint64_t most_bytes_per_turn = 16u << 20;
 
+/// Two keys for every channel, so that none runs dry while a sum comes back; and what a fast network has under way.
+std::uint64_t lead_of(const KeyPlan& plan) {
+  constexpr std::uint64_t least = 2u << 20;
+  std::uint64_t largest = 0;
+  for (const KeyInfo& key : plan.keys())
+    largest = std::max<std::uint64_t>(largest, key.range.size() * size_of(plan.tensors()[key.tensor].accumulator));
+  return std::max(least, 2 * largest * plan.options().servers * plan.options().loops);
+}
+
 /// Words for a problem of dialling that trying again does not mend.
 bool is_final(ErrorCode code) {
   return code == ErrorCode::invalid_argument || code == ErrorCode::mismatch || code == ErrorCode::unsupported;
@@ -36,7 +45,8 @@ ClientLoop::ClientLoop(Options options, Host& host)
             .plan_fingerprint = plan_->fingerprint(),
             .consistency = options_.client.consistency.to_string(),
             .settings = options_.client.settings,
-            .plan = encode(*plan_)} {
+            .plan = encode(*plan_)},
+      lead_(lead_of(*plan_)) {
   if (join_.plan.size() > most_control_bytes / 2) join_.plan.clear();  // for servers that were started with it
   poller_.add(bell_.descriptor(), loop_bell_id);
   for (std::uint32_t server = 0; server < servers_; ++server) {
@@ -51,7 +61,8 @@ ClientLoop::ClientLoop(Options options, Host& host)
   redialer_ = std::make_unique<Redialer>(Caller{.key = options_.client.key,
                                                 .job_id = options_.client.job_id,
                                                 .epoch = options_.client.epoch,
-                                                .rank = static_cast<int>(options_.client.rank)},
+                                                .rank = static_cast<int>(options_.client.rank),
+                                                .congestion = options_.client.congestion},
                                          options_.client.servers, static_cast<Redialer::Host&>(*this));
   for (const auto& channel : channels_) redialer_->want(channel->server(), channel->loop());
   thread_ = rendezvous::start_quiet_thread([this] { run(); });
@@ -147,6 +158,7 @@ void ClientLoop::turn() {
   const bool all_well =
       std::all_of(channels_.begin(), channels_.end(), [](const auto& each) { return each->is_welcome(); });
   auto moment = Clock::now() + (all_well || has_failed_ ? look_while_well : look_while_lost);
+  if (const auto look_again = lead_.look_again_at()) moment = std::min(moment, *look_again);
   asleep_ = true;
   {
     std::lock_guard lock(mutex_);
@@ -350,6 +362,7 @@ void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
 /// Forgets a request once it is done.
 void ClientLoop::finish(Request& request) {
   if (!request.is_done()) return;
+  if (request.payload_bytes != 0) lead_.moves(Clock::now());
   channel_of(groups_[request.group].holder, plan_->keys()[request.key].loop).remove(request);
   by_number_.erase(request.number);
   if (request.wants_sum) summing_.erase({request.key, request.step});
@@ -357,8 +370,33 @@ void ClientLoop::finish(Request& request) {
   requests_.erase(request.id);
 }
 
+/// Pushes begin in one order over all servers, as far as the lead allows.
+void ClientLoop::admit_pushes() {
+  const auto now = Clock::now();
+  std::uint64_t under_way = 0;
+  for (const auto& channel : channels_) under_way += channel->pushed_bytes();
+  for (;;) {
+    Channel* first = nullptr;
+    std::optional<Channel::NextPush> push;
+    for (const auto& channel : channels_) {
+      const auto next = channel->next_push();
+      if (!next || (push && push->turn < next->turn)) continue;
+      first = channel.get();
+      push = next;
+    }
+    if (first == nullptr) return lead_.is_open();
+    while (!lead_.admits(under_way, push->bytes)) {
+      if (!lead_.is_blocked(now)) return;
+    }
+    const std::uint64_t before = first->pushed_bytes();
+    first->admit_push([this](Request& request) { by_number_[request.number] = &request; });
+    under_way += first->pushed_bytes() - before;
+  }
+}
+
 void ClientLoop::pump_all() {
   std::vector<std::uint64_t> gone;
+  admit_pushes();
   for (const auto& owned : channels_) {
     Channel& channel = *owned;
     if (!channel.is_open()) continue;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ps/channel.hpp"
+#include "ps/push_lead.hpp"
 #include "ps/redialer.hpp"
 #include "ps/request.hpp"
 #include "rendezvous/doorbell.hpp"
@@ -92,6 +93,7 @@ class ClientLoop : private Redialer::Host {
   void handle_sum(Message message);
   std::span<std::byte> place_of(const Control& control, std::uint64_t payload_bytes);
   void finish(Request& request);
+  void admit_pushes();
   void pump_all();
   void lose(Channel& channel);
   void look_after_lost();
@@ -119,6 +121,7 @@ class ClientLoop : private Redialer::Host {
   std::unordered_map<std::uint64_t, std::unique_ptr<Request>> requests_;  ///< by id
   std::unordered_map<std::uint64_t, Request*> by_number_;
   std::map<std::pair<Key, std::uint64_t>, Request*> summing_;  ///< by key and step
+  PushLead lead_;
   std::uint64_t next_number_ = 1;
   std::uint64_t joins_ = 0;
   std::vector<Channel*> unfinished_;  ///< frames may be in their buffers, of which the poller knows nothing

@@ -36,6 +36,8 @@ net::Socket dial(const ServerCard& card, const Caller& caller, Role role, Deadli
   const bool is_local = !card.local.empty() && card.host == net::host_identity();
   net::Socket socket =
       is_local ? net::connect_local(card.local, deadline) : net::race_tcp(card.addresses, deadline).socket;
+  if (!is_local && !net::settle_congestion(socket, caller.congestion))
+    fail(ErrorCode::invalid_argument, "this process cannot use the congestion control '" + caller.congestion + "'");
   // A handshake may wait for a server that never answers: whoever ends this caller cuts it short.
   struct Watched {
     DialBreaker* breaker;

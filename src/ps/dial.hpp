@@ -20,6 +20,7 @@ struct Caller {
   std::string job_id;
   std::uint64_t epoch = 0;
   int rank = -1;
+  std::string congestion{};  ///< as net::settle_congestion() takes it
 };
 
 /// Lets another thread end what a dialling one waits for.

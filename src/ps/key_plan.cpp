@@ -62,19 +62,25 @@ std::vector<layout::Interval> cut(const TensorInfo& tensor, std::uint64_t bytes)
   return ranges;
 }
 
-/// Deals bytes out: what comes next goes to who lacks most of his target, so nobody ends further from it than the largest
-/// single item (who lacked more than that would have been asked before all who have too much).
+/// Deals bytes out: what comes next goes to who lacks the greatest part of his target. So at every point of the order all have
+/// about the same part of theirs: whoever sends in that order keeps all servers busy, each as much as its share says. Nobody ends
+/// further above his target than the largest single item b, as only who lacks something is given anything; nor further below it
+/// than (n - 1) b t / T, of n servers, his target t and all targets T (for whoever has too much lacked a part as great when he
+/// was given the last).
 class Deal {
  public:
-  explicit Deal(std::vector<double> targets) : lacking_(std::move(targets)) {}
+  explicit Deal(std::vector<double> targets) : targets_(std::move(targets)), lacking_(targets_) {}
   std::uint32_t give(std::uint64_t bytes) {
-    const auto most = std::max_element(lacking_.begin(), lacking_.end());
-    *most -= static_cast<double>(bytes);
-    return static_cast<std::uint32_t>(most - lacking_.begin());
+    std::size_t most = 0;
+    for (std::size_t i = 1; i < targets_.size(); ++i) {
+      if (lacking_[i] * targets_[most] > lacking_[most] * targets_[i]) most = i;
+    }
+    lacking_[most] -= static_cast<double>(bytes);
+    return static_cast<std::uint32_t>(most);
   }
 
  private:
-  std::vector<double> lacking_;
+  std::vector<double> targets_, lacking_;
 };
 
 std::vector<double> targets_of(const KeyPlanOptions& options, double bytes) {

@@ -40,6 +40,7 @@ class LoopServer final : public Server, private Acceptor::Host {
         incarnation_(random_number()),
         acceptor_({.bind = options_.bind,
                    .local = "trireme-ps-" + net_name(incarnation_),
+                   .congestion = options_.congestion,
                    .key = options_.key,
                    .identity = net::make_identity(options_.job_id, "server", connection_purpose, options_.epoch,
                                                   static_cast<int>(options_.server)),
@@ -111,7 +112,8 @@ class LoopServer final : public Server, private Acceptor::Host {
                                 .caller{.key = options_.key,
                                         .job_id = options_.job_id,
                                         .epoch = options_.epoch,
-                                        .rank = static_cast<int>(options_.server)},
+                                        .rank = static_cast<int>(options_.server),
+                                        .congestion = options_.congestion},
                                 .others = options_.others,
                                 .log = options_.log});
     }

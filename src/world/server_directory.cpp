@@ -73,6 +73,7 @@ class StoreDirectory final : public ServerDirectory {
     std::chrono::milliseconds timeout = std::chrono::minutes(10);
     Log log{};
     std::vector<net::Address> listen{{"127.0.0.1", 0}};
+    std::string congestion{};
   };
   explicit StoreDirectory(Parts parts) : parts_(std::move(parts)) {}
 
@@ -82,6 +83,7 @@ class StoreDirectory final : public ServerDirectory {
   milliseconds timeout() const override { return parts_.timeout; }
   const Log& log() const override { return parts_.log; }
   std::vector<net::Address> listen_addresses() const override { return parts_.listen; }
+  std::string congestion() const override { return parts_.congestion; }
 
   void publish(const ps::ServerCard& card) override {
     const std::lock_guard lock(mutex_);
@@ -220,7 +222,8 @@ std::shared_ptr<ServerDirectory> ServerDirectory::open(const Options& options, c
                                                                 .join_timeout = settings.join_timeout,
                                                                 .timeout = settings.timeout,
                                                                 .log = std::move(log),
-                                                                .listen = listen_on(settings)});
+                                                                .listen = listen_on(settings),
+                                                                .congestion = settings.tcp.congestion});
 }
 
 std::shared_ptr<ServerDirectory> ServerDirectory::over(std::unique_ptr<rendezvous::Store> store, net::JobKey key,

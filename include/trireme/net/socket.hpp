@@ -91,6 +91,9 @@ void probe_patiently(const Socket& socket);
 /// none of that name or does not grant it to this process.
 bool set_congestion(const Socket& socket, const std::string& name);
 std::string congestion(const Socket& socket);
+/// Empty: the system's, but cubic where that is bbr and the process may choose; training rests and bursts in turn, and bbr
+/// takes the rate of the one for that of the path. "system": the system's, whatever it is. Else that of the name: false as above.
+bool settle_congestion(const Socket& socket, const std::string& wanted);
 
 /// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
 /// the deadline while nobody listens.

@@ -44,6 +44,7 @@ struct ServerOptions {
   bool staleness_aware = false;
   Bytes memory{1u << 30};  ///< for payloads that wait, all loops together
   std::vector<net::Address> bind{{"127.0.0.1", 0}};
+  std::string congestion{};  ///< of TCP, as net::settle_congestion() takes it
   net::JobKey key;
   std::string job_id;
   std::uint64_t epoch = 0;

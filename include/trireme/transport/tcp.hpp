@@ -17,9 +17,7 @@ struct TcpOptions {
   /// Connections to each peer, 1 to most_flows; 0: 1 on the same host or in a world of more than 128 ranks, else 4.
   int flows = 0;
   std::size_t buffer_bytes = 0;  ///< of the kernel, per connection and direction; 0: left to it
-  /// The kernel's congestion control; empty: the system's, but cubic where that is bbr and the process may choose; a flow
-  /// of a collective rests and bursts in turn, and bbr takes the rate of the one for that of the path.
-  /// "system": the system's, whatever it is.
+  /// The kernel's congestion control, as net::settle_congestion() takes it: empty means the system's, but cubic in place of bbr.
   std::string congestion{};
 
   static constexpr int most_flows = 16;

@@ -63,6 +63,8 @@ class ServerDirectory {
   /// Where a server of this process should listen: on loopback when the whole job is on this host, else on all addresses of the
   /// interfaces that TRIREME_INTERFACE or the platform names.
   virtual std::vector<net::Address> listen_addresses() const = 0;
+  /// For ServerOptions::congestion and ClientOptions::congestion: TRIREME_TCP_CONGESTION.
+  virtual std::string congestion() const = 0;
 
   /// Makes a server known, again after every start.
   virtual void publish(const ps::ServerCard& card) = 0;

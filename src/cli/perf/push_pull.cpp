@@ -120,8 +120,9 @@ std::uint64_t measure_all(World& world, const PushPullOptions& options, std::opt
 }  // namespace
 
 int push_pull(const Invocation& invocation) {
-  const auto options = parse_push_pull_options(invocation.arguments);
+  auto options = parse_push_pull_options(invocation.arguments);
   if (!options) return 0;
+  options->congestion = invocation.environment.find("TRIREME_TCP_CONGESTION").value_or("");
   std::optional<JsonFile> json;
   if (options->json && invocation.environment.find("RANK").value_or("0") == "0") json.emplace(*options->json);
   World world = World::open({});

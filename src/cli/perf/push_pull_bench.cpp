@@ -88,6 +88,7 @@ PushPullBench::PushPullBench(World& world, const PushPullOptions& options, std::
          .leaves = workers_,
          .memory = Bytes{std::max<std::uint64_t>(std::uint64_t{1} << 30, 8 * options.keys * bytes * workers_)},
          .bind = {{host, 0}},
+         .congestion = options.congestion,
          .key = key,
          .job_id = "perf"});
     card = server_->card().to_text();
@@ -110,6 +111,7 @@ PushPullBench::PushPullBench(World& world, const PushPullOptions& options, std::
                                  .plan = plan,
                                  .key = key,
                                  .job_id = "perf",
+                                 .congestion = options.congestion,
                                  .servers = [cards] { return cards; }},
                                 Deadline::after(std::chrono::seconds(60)));
   // Small even numbers times rank + 1: sums and means are exact.

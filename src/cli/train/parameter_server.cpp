@@ -73,6 +73,7 @@ ps::ServerOptions server_options(const TrainOptions& options, ServerDirectory& d
                            .settings = server_settings(options),
                            .staleness_aware = options.sync.staleness_aware,
                            .bind = directory.listen_addresses(),
+                           .congestion = directory.congestion(),
                            .key = directory.key(),
                            .job_id = directory.job_id(),
                            .log = directory.log()};

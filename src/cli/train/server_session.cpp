@@ -85,6 +85,7 @@ std::shared_ptr<parallel::SynchronizerFactory> ServerSession::connect(const std:
                            .settings = server_settings(options_),
                            .key = directory_->key(),
                            .job_id = directory_->job_id(),
+                           .congestion = directory_->congestion(),
                            .servers = [directory = directory_, count = servers()] { return directory->current(count); },
                            .timeout = directory_->timeout(),
                            .log = directory_->log()},

@@ -46,7 +46,7 @@ class TcpTransport final : public SocketTransport {
     const auto interfaces = net::interface_addresses(options.interface);
     listener_ = listen(options);
     if (options.buffer_bytes != 0) net::set_buffers(listener_, options.buffer_bytes);
-    if (!settle_congestion(listener_)) {
+    if (!net::settle_congestion(listener_, options.congestion)) {
       fail(ErrorCode::invalid_argument,
            "this process cannot use the congestion control '" + options.congestion +
                "' (TRIREME_TCP_CONGESTION): give one of /proc/sys/net/ipv4/tcp_allowed_congestion_control, or system");
@@ -119,13 +119,6 @@ class TcpTransport final : public SocketTransport {
   }
 
  private:
-  /// False when the one that was asked for cannot be had.
-  bool settle_congestion(const net::Socket& socket) const {
-    if (options_.congestion == "system") return true;
-    if (!options_.congestion.empty()) return net::set_congestion(socket, options_.congestion);
-    if (net::congestion(socket) == "bbr") net::set_congestion(socket, "cubic");
-    return true;
-  }
   static net::Socket listen(const TcpOptions& options) {
     if (options.first_port == 0) return net::listen_tcp({"", 0});
     for (int port = options.first_port; port <= options.last_port; ++port) {
@@ -151,7 +144,7 @@ class TcpTransport final : public SocketTransport {
     return net::local_address(socket).host == net::peer_address(socket).host;
   }
   std::unique_ptr<Link> link(std::vector<net::Socket> flows) const {
-    for (const auto& flow : flows) settle_congestion(flow);
+    for (const auto& flow : flows) net::settle_congestion(flow, options_.congestion);
     return make_tcp_link(std::move(flows), route(flows.front(), flows.size()));
   }
   std::string route(const net::Socket& socket, std::size_t flows) const {

@@ -252,3 +252,21 @@ TEST_CASE("A connection that is already there is accepted even when the deadline
   REQUIRE(wait_readable(listener, soon()));
   CHECK(net::accept(listener, Deadline::after(std::chrono::seconds(-1))).has_value());
 }
+
+TEST_CASE("The congestion control of a connection is the one asked for, and of itself never bbr") {
+  Pair pair = make_tcp_pair("127.0.0.1");
+  const std::string own = congestion(pair.left);
+  CHECK(settle_congestion(pair.left, "system"));
+  CHECK(congestion(pair.left) == own);
+  CHECK_FALSE(settle_congestion(pair.left, "no_such_one"));
+  CHECK(congestion(pair.left) == own);
+  REQUIRE(settle_congestion(pair.left, "reno"));  // every kernel has it, and grants it to everybody
+  CHECK(settle_congestion(pair.left, ""));
+  CHECK(congestion(pair.left) == "reno");
+  if (!set_congestion(pair.left, "bbr") || !set_congestion(pair.right, "cubic")) {
+    WARN("skipped: this process may not choose bbr and cubic");
+    return;
+  }
+  CHECK(settle_congestion(pair.left, ""));
+  CHECK(congestion(pair.left) == "cubic");
+}

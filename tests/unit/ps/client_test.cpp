@@ -139,6 +139,36 @@ TEST_CASE("What has no room in the window is offered, and sent when it is grante
   CHECK(statistics.most_waiting_bytes <= memory);
 }
 
+TEST_CASE(
+    "Workers whose gradients come in opposite orders do not wait for each other, however little each has under way") {
+  constexpr std::size_t count = 1 << 20;  // of each tensor 4 MiB in 32 keys, and the lead is 2 MiB
+  Served served({tensor("a", count), tensor("b", count)}, {.partition_bytes = Bytes{128 << 10}},
+                ps::Consistency::parse("bsp"));
+  served.workers = 2;
+  served.with_optimizer = false;
+  ps::Server& server = served.start(0);
+  const std::vector<float> ones(count, 1.0f);
+  std::vector<std::unique_ptr<ps::Client>> clients;
+  for (std::uint32_t rank = 0; rank < 2; ++rank) clients.push_back(served.client(rank));
+  const auto push = [&](std::uint32_t rank, std::size_t t) {
+    clients[rank]->push(t, {0, count}, std::span<const float>(ones), {.step = 1});
+  };
+  push(0, 0);
+  push(1, 1);
+  CHECK(comes_true([&] { return server.statistics().pushes >= 2; }));
+  CHECK(server.statistics().waiting_bytes <= 2 * (4u << 20) + (1u << 20));
+  push(0, 1);
+  push(1, 0);
+  std::vector<float> means(count);
+  for (auto& client : clients) {
+    for (std::size_t t = 0; t < 2; ++t) {
+      client->wait_sum(t, 1, std::span(means));
+      CHECK(means.front() == 1.0f);
+      CHECK(means.back() == 1.0f);
+    }
+  }
+}
+
 TEST_CASE("A push that is sent again after a cut is applied once, wherever the cut was") {
   const Exchange whole = exchange_through_relay(std::nullopt, Relay::Side::to_server);
   REQUIRE(whole.counter == 2.0f);

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 using namespace trireme;
@@ -112,6 +113,19 @@ TEST_CASE("Shares say how much each server holds") {
   for (const auto& key : plan.keys()) largest = std::max(largest, bytes_of(plan, key));
   CHECK(most_off(plan) <= static_cast<double>(largest));
   CHECK(plan.bytes_of_server(2).value > plan.bytes_of_server(1).value);
+}
+
+TEST_CASE(
+    "In the order of keys every server has its share all the way, so all are busy from the first key to the last") {
+  const std::vector<double> shares{1.0, 1.0, 1.0, 1.0, 2.0};
+  const KeyPlan plan({{.name = "w", .shape = {120 * 4096}}},
+                     {.servers = 5, .partition_bytes = Bytes{16384}, .shares = shares});
+  REQUIRE(plan.keys().size() == 120);
+  std::vector<double> keys(5);
+  for (std::size_t k = 0; k < plan.keys().size(); ++k) {
+    keys[plan.keys()[k].server] += 1.0;
+    for (std::size_t s = 0; s < 5; ++s) CHECK(std::abs(keys[s] - shares[s] / 6.0 * static_cast<double>(k + 1)) < 2.0);
+  }
 }
 
 TEST_CASE("Rules that see more than elements have every tensor on one loop of one server") {

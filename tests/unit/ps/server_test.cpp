@@ -53,6 +53,27 @@ TEST_CASE("A stranger is refused by a parameter server, and others are served") 
   CHECK(client->statistics().takeovers == 0);
 }
 
+TEST_CASE("Servers and workers use the congestion control they are told to, or say that they cannot") {
+  Served served({tensor("w", 8)});
+  ps::ServerOptions server = served.server_options(0);
+  server.congestion = "no_such_one";
+  const Error by_server = error_of([&] { ps::Server::start(server); });
+  CHECK(by_server.code == ErrorCode::invalid_argument);
+  CHECK(has(by_server.message, "no_such_one"));
+  server.congestion = "reno";
+  const auto started = ps::Server::start(server);
+  ps::ServerCard by_tcp = started->card();
+  by_tcp.local.clear();
+  const net::Socket socket =
+      ps::dial(by_tcp, {.key = served.key, .job_id = "served", .rank = 0, .congestion = "reno"}, {}, soon());
+  CHECK(net::congestion(socket) == "reno");
+  const Error by_worker = error_of([&] {
+    ps::dial(by_tcp, {.key = served.key, .job_id = "served", .rank = 0, .congestion = "no_such_one"}, {}, soon());
+  });
+  CHECK(by_worker.code == ErrorCode::invalid_argument);
+  CHECK(has(by_worker.message, "no_such_one"));
+}
+
 TEST_CASE("256 connections are served at once by the same few threads") {
   constexpr std::uint32_t connections = 256, loops = 2;
   Served served({tensor("a", 8), tensor("b", 8)}, {.loops = loops});
