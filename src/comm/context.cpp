@@ -31,6 +31,9 @@ constexpr unsigned look_at_links_every = 64;
 
 constexpr std::size_t most_early_notes = 1024;
 
+/// In a failed world: of engines whose devices are still to let go of what failed.
+constexpr std::chrono::microseconds between_looks_at_devices{100};
+
 void relax() noexcept {
 #if defined(__x86_64__)
   _mm_pause();
@@ -110,8 +113,9 @@ bool Context::poll_everything() noexcept {
       cells_->forget_peers();
       endpoint_.abort();
     }
-    for (Group* group : groups_) group->fail_active();
-    return true;
+    bool moved = false;
+    for (Group* group : groups_) moved |= group->fail_active();
+    return moved;
   }
   bool moved = endpoint_.progress();
   moved |= poll_groups();
@@ -162,7 +166,8 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
         yields = now - idle_since > spin_time;
       }
       sleep |= crowded && !done && !moved && idle >= idle_rounds_in_a_crowd;
-      if (sleep && !lock_.wanted() && !until.passed()) {
+      const bool lets_go = failure_.aborted();  // its engine, of the operation: nothing comes by the links any more
+      if (sleep && !lets_go && !lock_.wanted() && !until.passed()) {
         publish_status(true, &operation.group->head_of(operation));
         endpoint_.sleep(Deadline::at(std::min(until.moment(), Deadline::Clock::now() + nap)),
                         [this] { return poll_groups(); });
@@ -171,6 +176,7 @@ bool Context::drive_until(Operation& operation, Deadline until) noexcept {
       }
       lock_.unlock();
       if (done) return true;
+      if (lets_go && !moved) std::this_thread::sleep_for(between_looks_at_devices);
     } else {
       if (!std::exchange(woken, true)) endpoint_.wake();  // the progress thread may sleep with the lock
       ::sched_yield();
@@ -244,8 +250,11 @@ void Context::run_progress_thread() noexcept {
       continue;
     }
     const bool moved = poll_everything();
+    bool lets_go = false;
     if (active_operations_.load(std::memory_order_relaxed) == 0) {
       unattended_.store(0, std::memory_order_release);
+    } else if (failure_.aborted()) {
+      lets_go = true;
     } else if (!moved && !lock_.wanted() && unattended_.load(std::memory_order_acquire) != 0) {
       publish_status(true);
       endpoint_.sleep(Deadline::after(options_.engine_rings ? progress_nap : shortest_nap),
@@ -253,6 +262,7 @@ void Context::run_progress_thread() noexcept {
       rounds_ = look_at_clock;  // the next round looks at the clock
     }
     lock_.unlock();
+    if (lets_go) std::this_thread::sleep_for(between_looks_at_devices);
     if (unattended_.load(std::memory_order_relaxed) == 0) parking_.wake_one();
   }
 }

@@ -110,10 +110,7 @@ void Group::know(const std::shared_ptr<DeviceBlock>& block) {
   device_engine_->know(block);
 }
 
-void Group::forget(const std::shared_ptr<DeviceBlock>& block) noexcept {
-  const Locked locked(*context_);
-  device_engine_->forget(block);
-}
+void Group::forget(const std::shared_ptr<DeviceBlock>& block) noexcept { device_engine_->forget(block); }
 
 bool Group::is_idle() {
   const Locked locked(*context_);
@@ -476,15 +473,22 @@ std::chrono::nanoseconds Group::elapsed(const Operation& operation) const noexce
   return std::chrono::nanoseconds(reading.nanoseconds(ticks()) - reading.nanoseconds(operation.issued_tick));
 }
 
-void Group::fail_active() noexcept {
-  while (!active_.empty()) {
-    Operation& operation = *active_.front();
+bool Group::fail_active() noexcept {
+  bool moved = false;
+  for (std::size_t i = 0; i < active_.size();) {
+    Operation& operation = *active_[i];
+    if (!operation.engine->has_let_go(operation)) {
+      ++i;
+      continue;
+    }
     operation.failure = context_->failure_error();
     operation.failure.operation = operation.name();
     operation.failure.label = operation.request.label.data();
     operation.failure.elapsed = elapsed(operation);
     finish(operation, true);
+    moved = true;
   }
+  return moved;
 }
 
 /// Whether `operation` is a collective, or with `transfer` a receive from `world_peer`.

@@ -63,8 +63,8 @@ class Group : public std::enable_shared_from_this<Group> {
   bool poll() noexcept;
   /// Deadlines and warnings.
   void check_time(Deadline::Clock::time_point now);
-  /// Every active operation ends with the world's failure.
-  void fail_active() noexcept;
+  /// Every active operation ends with the world's failure, when its engine has let go of it; true if any has.
+  bool fail_active() noexcept;
   /// A peer's signature for `sequence` has arrived: compares it if the own one is known, keeps it otherwise.
   void heard(int world_peer, std::uint64_t sequence, const transport::Stamp& theirs);
   void mismatch(int world_peer, std::uint64_t sequence, const transport::Stamp& ours, const transport::Stamp& theirs,

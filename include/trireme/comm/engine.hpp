@@ -68,7 +68,11 @@ class Engine {
   /// Device engines: what is given to `stream` from now on runs behind the end of the operation, which is active or done.
   /// False: it must be waited for on the host. Under the lock.
   virtual bool order(Operation&, Stream) noexcept { return false; }
-  /// The operation will not be polled again: lets go of its buffers. For a finished one too.
+  /// The world has failed, and the operation, which is active, will not be polled again: whether its buffers are the caller's
+  /// again, or would not be for too long. Asked until it is so; never blocks. Engines whose buffers a device may be using say no
+  /// while it is.
+  virtual bool has_let_go(Operation&) noexcept { return true; }
+  /// The operation will not be polled again: lets go of its buffers. For a finished one too. Never blocks.
   virtual void finish(Operation& operation) noexcept = 0;
   /// World ranks whose bytes the operation lacks, appended.
   virtual void waiting_for(const Operation& operation, std::vector<int>& world_ranks) const = 0;
@@ -90,7 +94,7 @@ class Engine {
   /// Device engines: makes memory of allocate(), of whatever communicator's engine of this kind, known to this one. Collective
   /// among the members, with one size; nothing is under way. Waits, without the lock.  Errors: device, timeout, peer_lost.
   virtual void know(const std::shared_ptr<DeviceBlock>&) {}
-  /// Undoes it, or does so when the device has let go. Waits for nobody.
+  /// Undoes it, or does so when the device has let go. Without the lock: it may wait for the device, as freeing memory may.
   virtual void forget(const std::shared_ptr<DeviceBlock>&) noexcept {}
   /// Device engines: others of this communicator make one without this rank, in their order here, and no third.
   virtual void left_out() noexcept {}

@@ -3,13 +3,14 @@
 
 #include "kernels/float_environment.hpp"
 #include "kernels/fold/fold.hpp"
+#include "trireme/base/deadline.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
 #include <new>
-#include <thread>
+#include <optional>
 #include <utility>
 
 namespace trireme::engines::device {
@@ -27,14 +28,15 @@ struct StagedEngine::State final : comm::EngineState {
       : begins(runtime, device), arrived(runtime, device), left(runtime, device) {}
 
   Moment moment = Moment::none;
-  bool on_host = false;           ///< a collective on host memory that only waits for its turn: done on itself
-  bool started = false;           ///< the host's engine has it
-  Operation shadow;               ///< what the host's engine is given: the same on pinned memory
-  std::span<std::byte> memory{};  ///< pinned
-  std::span<std::byte> scaled{};  ///< part of it: the products of a pre-multiplied sum
-  OwnedEvent begins;              ///< on the caller's stream
-  OwnedEvent arrived;             ///< behind the copies of the input
-  OwnedEvent left;                ///< behind those of the output
+  bool on_host = false;                ///< a collective on host memory that only waits for its turn: done on itself
+  bool started = false;                ///< the host's engine has it
+  Operation shadow;                    ///< what the host's engine is given: the same on pinned memory
+  std::span<std::byte> memory{};       ///< pinned
+  std::span<std::byte> scaled{};       ///< part of it: the products of a pre-multiplied sum
+  OwnedEvent begins;                   ///< on the caller's stream
+  OwnedEvent arrived;                  ///< behind the copies of the input
+  OwnedEvent left;                     ///< behind those of the output
+  std::optional<Deadline> patience{};  ///< with copies of an operation that has failed
 };
 
 namespace {
@@ -298,30 +300,37 @@ bool StagedEngine::order(Operation& operation, Stream stream) noexcept {
   }
 }
 
-/// Copies under way are waited for: they wait for nothing themselves, unless for a queue of the hardware that they share with what
-/// does; not for ever, then.
+/// Whether no copy is under way. Errors: device.
+bool StagedEngine::at_rest(const State& state) {
+  if (state.moment == State::Moment::arriving) return state.arrived.passed();
+  return state.moment != State::Moment::leaving || state.left.passed();
+}
+
+/// Copies wait for nothing themselves, unless for a queue of the hardware that they share with what does; not for ever, then.
+bool StagedEngine::has_let_go(Operation& operation) noexcept {
+  State& state = state_of(operation);
+  try {
+    if (at_rest(state)) return true;
+  } catch (const Exception&) {  // a device that has failed copies nothing more
+    return true;
+  }
+  if (!state.patience) state.patience = Deadline::after(patience_with_copies);
+  return state.patience->passed();
+}
+
 void StagedEngine::finish(Operation& operation) noexcept {
   State& state = state_of(operation);
   std::erase(queue_, &operation);
   if (std::exchange(state.started, false)) host_.finish(state.on_host ? operation : state.shadow);
-  bool idle = true;
+  bool idle = false;
   try {
-    const Deadline patience = Deadline::after(patience_with_copies);
-    const auto ended = [&](const trireme::device::OwnedEvent& event) {
-      while (!event.passed()) {
-        if (patience.passed()) return false;
-        std::this_thread::yield();
-      }
-      return true;
-    };
-    if (state.moment == State::Moment::arriving) idle = ended(state.arrived);
-    if (state.moment == State::Moment::leaving) idle = ended(state.left);
+    idle = at_rest(state);
   } catch (const Exception&) {
-    idle = false;
   }
   const auto memory = std::exchange(state.memory, {});
-  if (idle) area_->memory.release(memory);
+  if (idle) area_->memory.release(memory);  // else it is not used again
   state.moment = State::Moment::none;
+  state.patience.reset();
 }
 
 void StagedEngine::waiting_for(const Operation& operation, std::vector<int>& world_ranks) const {

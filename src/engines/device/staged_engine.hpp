@@ -36,6 +36,8 @@ class StagedEngine final : public comm::Engine {
   bool holds_back() const noexcept override { return !queue_.empty(); }
   /// False until the copy of the result is on its way: the host has work to do first.
   bool order(comm::Operation& operation, Stream stream) noexcept override;
+  /// When copies under way have ended, or not for too long.
+  bool has_let_go(comm::Operation& operation) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
   void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
   comm::Capabilities capabilities() const override;
@@ -54,6 +56,7 @@ class StagedEngine final : public comm::Engine {
   comm::Progress advance(comm::Operation& operation, State& state);
   bool begin_on_host(comm::Operation& operation, State& state);
   comm::Progress move(comm::Operation& operation, State& state);
+  static bool at_rest(const State& state);
   void blame_device(comm::Operation& operation, ErrorCode code, const char* what) const noexcept;
   std::string name() const;
 

@@ -36,12 +36,19 @@ struct Farewell::Task {
     }
     return state == api::success;
   }
+  /// A call that does not return may be waiting for what an abort would end.
+  void wait_until_left() const {
+    const auto until = std::chrono::steady_clock::now() + longest_farewell;
+    while (ending.in_use && *ending.in_use && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(between_questions);
+  }
   void run() noexcept {
     const api::Calls& calls = ending.nccl->calls();
     try {
       ending.runtime->make_current(ending.device);
     } catch (...) {  // NCCL will say so
     }
+    wait_until_left();
     for (const auto& each : ending.registrations) {
       if (ending.orderly) each->end(calls, ending.comms.back()->get());
     }

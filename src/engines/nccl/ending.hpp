@@ -6,6 +6,7 @@
 #include "engines/nccl/registered_memory.hpp"
 #include "trireme/device/owned.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -24,6 +25,8 @@ struct Ending {
   std::vector<device::Buffer> buffers;
   std::vector<device::Buffer> spent;
   Registrations registrations;  ///< with the last of `comms`
+  std::shared_ptr<const std::atomic<bool>>
+      in_use;  ///< somebody is in a call of NCCL for the last of `comms`; null: nobody
 };
 
 /// The end of communicators, on a thread of its own because ncclCommAbort and ncclCommDestroy may wait for ever. The thread

@@ -94,7 +94,7 @@ void Engine::join(comm::DeviceRoom& room, const Clique::Waiting& waiting) {
   if (!introduce(surroundings_, room, ready))
     return clique_->join(common_id(surroundings_, room), static_cast<int>(surroundings_.ranks()), rank, waiting);
   const auto touch = [parent] {
-    std::unique_lock touching(parent->touching_);
+    std::unique_lock touching = parent->touch_in_turn();
     parent->check_open();
     return touching;
   };
@@ -188,6 +188,7 @@ void Engine::let_go(bool orderly) noexcept {
     if (collectives_) ending.buffers = collectives_->release();
     ending.spent = std::move(spent_);
     ending.registrations = std::move(registrations_);
+    ending.in_use = forgetting_;
     farewell_ = Farewell::begin(std::move(ending));
   } catch (const std::bad_alloc&) {  // then NCCL keeps what it has
   }
@@ -200,6 +201,15 @@ std::unique_lock<std::mutex> Engine::touch_soon() const noexcept {
     if (!touching.try_lock()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return touching;
+}
+
+std::unique_lock<std::mutex> Engine::touch_in_turn() const {
+  for (;;) {
+    std::unique_lock touching(touching_);
+    if (!*forgetting_) return touching;
+    touching.unlock();
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
 }
 
 /// From the watcher's thread. A call of NCCL returns at once; should one not, whoever is in it looks at the failure next.
@@ -229,7 +239,7 @@ void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
   const Deadline until = Deadline::after(surroundings_.room.patience);
   Registration* registration = nullptr;
   const auto settled = [&] {
-    const std::lock_guard touching(touching_);
+    const auto touching = touch_in_turn();
     check_open();
     if (registration == nullptr) {
       registration = registrations_.emplace_back(std::make_unique<Registration>()).get();
@@ -255,20 +265,29 @@ void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
   }
 }
 
-/// Where something is under way or has failed, NCCL keeps it until it lets go of everything.
+/// Where something is under way or has failed, NCCL keeps it until it lets go of everything. NCCL may wait for the device, so it is
+/// called without a lock: who drives, and the watcher, go on meanwhile.
 void Engine::forget(const std::shared_ptr<comm::DeviceBlock>& block) noexcept {
-  const std::lock_guard touching(touching_);
-  const auto found = std::find_if(registrations_.begin(), registrations_.end(),
-                                  [&](const auto& each) { return each->memory == block; });
-  if (found == registrations_.end() || ended_ || stuck_ || active_ != 0) return;
+  std::unique_ptr<Registration> known;
+  api::Comm comm = nullptr;
+  {
+    const auto touching = touch_in_turn();
+    const auto found = std::find_if(registrations_.begin(), registrations_.end(),
+                                    [&](const auto& each) { return each->memory == block; });
+    if (found == registrations_.end() || ended_ || stuck_ || active_ != 0 || clique_->makes_another()) return;
+    known = std::move(*found);
+    registrations_.erase(found);
+    comm = clique_->get();
+    *forgetting_ = true;
+  }
   try {
     clique_->make_current();
   } catch (const Exception&) {  // NCCL will say so
   }
-  const std::lock_guard order(Library::launch_order());
-  (*found)->end(clique_->calls(), clique_->get());
-  (*found)->memory->set_known_as("plain");
-  registrations_.erase(found);
+  known->end(clique_->calls(), comm);
+  known->memory->set_known_as("plain");
+  const std::lock_guard touching(touching_);
+  *forgetting_ = false;
 }
 
 std::unique_ptr<comm::EngineState> Engine::make_state() {
@@ -296,22 +315,30 @@ void Engine::start(Operation& operation) {
     state.before.record(request.stream);
     state.ordered = true;
   }
-  if (is_transfer(request)) {
-    transfers_->start(operation, state);
-  } else {
-    const transport::MessageKey key{comm::collective_space(surroundings_.room.id), 0, operation.sequence};
-    if (is_uneven_exchange(request)) {
-      state.handshake.pairs(surroundings_.room, key, [&](std::size_t r, bool outgoing) {
-        const auto& blocks = outgoing ? request.input_blocks : request.output_blocks;
-        return comm::of_message(operation.stamp, blocks[r + 1] - blocks[r]);
-      });
+  if (!is_transfer(request)) ++active_;
+  try {
+    if (is_transfer(request)) {
+      transfers_->start(operation, state);
     } else {
-      state.handshake.ring(surroundings_.room, key, operation.stamp);
+      waiting_.push_back(&operation);
+      greet(operation, state);
     }
-    ++active_;
-    waiting_.push_back(&operation);
+  } catch (...) {  // out of memory
+    drop(operation);
+    throw;
   }
   advance();  // how far it came the next poll tells
+}
+
+/// Tells the others what was called here.
+void Engine::greet(Operation& operation, OperationState& state) {
+  const Request& request = operation.request;
+  const transport::MessageKey key{comm::collective_space(surroundings_.room.id), 0, operation.sequence};
+  if (!is_uneven_exchange(request)) return state.handshake.ring(surroundings_.room, key, operation.stamp);
+  state.handshake.pairs(surroundings_.room, key, [&](std::size_t r, bool outgoing) {
+    const auto& blocks = outgoing ? request.input_blocks : request.output_blocks;
+    return comm::of_message(operation.stamp, blocks[r + 1] - blocks[r]);
+  });
 }
 
 /// What failed while `operation` was given to the device.
@@ -346,7 +373,7 @@ bool Engine::advance() {
 /// Operations are given in the order of their numbers, each whole before the next begins.
 bool Engine::advance_collectives() {
   bool moved = false;
-  while (!waiting_.empty()) {
+  while (!waiting_.empty() && !*forgetting_) {
     Operation& operation = *waiting_.front();
     OperationState& state = state_of(operation);
     using Stage = OperationState::Stage;
@@ -405,6 +432,7 @@ Progress Engine::poll(Operation& operation) noexcept {
       const bool told = transfer ? state.word.state == transport::RequestState::done : state.handshake.over();
       if (told) return Progress::done;
     }
+    if (!transfer && *forgetting_) return Progress::idle;  // nothing of it is given
     Clique& clique = transfer ? *transfers_clique_ : *clique_;
     static_cast<void>(clique.settled());  // throws what NCCL has found
     if (clique.other_failed()) {
@@ -438,29 +466,33 @@ bool Engine::order(Operation& operation, Stream stream) noexcept {
   }
 }
 
-void Engine::finish(Operation& operation) noexcept {
-  OperationState& state = state_of(operation);
-  {
-    const std::lock_guard touching(touching_);
-    if (is_transfer(operation.request)) {
-      if (transfers_) transfers_->forget(operation);
-    } else {
-      --active_;
-      std::erase(waiting_, &operation);
-    }
-    bool over = false;
-    try {
-      over = state.stage == OperationState::Stage::launched && state.behind.passed();
-    } catch (const Exception&) {  // then it is not
-    }
-    if (over || state.stage == OperationState::Stage::waiting) return;
-    // It may still be read and written: not before NCCL has let go may the caller have its memory back.
-    stuck_ = true;
-    let_go(false);
+bool Engine::has_let_go(Operation& operation) noexcept {
+  const OperationState& state = state_of(operation);
+  const std::lock_guard touching(touching_);
+  bool over = false;
+  try {
+    over = state.stage == OperationState::Stage::launched && state.behind.passed();
+  } catch (const Exception&) {  // then it is not
   }
-  const auto gone = std::chrono::steady_clock::now() - ended_at_;
-  if (gone < options_.abort_patience)
-    farewell_.wait(std::chrono::ceil<std::chrono::milliseconds>(options_.abort_patience - gone));
+  if (over || state.stage == OperationState::Stage::waiting) return true;
+  // It may still be read and written: not before NCCL has let go may the caller have its memory back.
+  stuck_ = true;
+  let_go(false);
+  return farewell_.over() || std::chrono::steady_clock::now() - ended_at_ >= options_.abort_patience;
+}
+
+void Engine::finish(Operation& operation) noexcept {
+  const std::lock_guard touching(touching_);
+  drop(operation);
+}
+
+void Engine::drop(Operation& operation) noexcept {
+  if (is_transfer(operation.request)) {
+    if (transfers_) transfers_->forget(operation);
+  } else {
+    --active_;
+    std::erase(waiting_, &operation);
+  }
 }
 
 /// The time of a call runs from when its stream has come to it.

@@ -37,6 +37,8 @@ class Engine final : public comm::Engine {
   void start(comm::Operation& operation) override;
   comm::Progress poll(comm::Operation& operation) noexcept override;
   bool order(comm::Operation& operation, Stream stream) noexcept override;
+  /// When NCCL has, or does not for too long.
+  bool has_let_go(comm::Operation& operation) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
   bool has_begun(const comm::Operation& operation) const noexcept override;
   bool can_order(const comm::Operation&) const noexcept override { return true; }
@@ -59,6 +61,11 @@ class Engine final : public comm::Engine {
  private:
   /// touching_, unless somebody has had it for as long as a call of NCCL may take.
   std::unique_lock<std::mutex> touch_soon() const noexcept;
+  /// touching_, when nobody deregisters memory.
+  std::unique_lock<std::mutex> touch_in_turn() const;
+  void greet(comm::Operation& operation, OperationState& state);
+  /// The operation is no longer ours.
+  void drop(comm::Operation& operation) noexcept;
   void open(comm::DeviceRoom& room);
   void join(comm::DeviceRoom& room, const Clique::Waiting& waiting);
   void connect(const Clique::Waiting& waiting);
@@ -88,6 +95,9 @@ class Engine final : public comm::Engine {
   std::atomic<bool> shrunk_{false};        // some of its members have made a communicator without the others
   std::atomic<bool> ended_{false};
   Registrations registrations_;
+  /// A thread has NCCL deregister memory, and holds no lock: collectives are given to nobody, and the communicator is not ended.
+  /// Written under touching_.
+  std::shared_ptr<std::atomic<bool>> forgetting_ = std::make_shared<std::atomic<bool>>(false);
   std::vector<device::Buffer> spent_;  // that connecting used
   Farewell farewell_;
   std::chrono::steady_clock::time_point ended_at_{};

@@ -7,6 +7,7 @@
 #include "support/fake_nccl/fake_nccl_control.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -45,6 +46,7 @@ struct FakeComm {
   Result state = api::success;
   int running = 0;
   int windows = 0, registered = 0;
+  std::atomic<int> deregistering{0};              // calls under way
   std::vector<std::vector<FakeCall>> held;        // groups that are not given to their streams yet
   std::vector<double> scalars;                    // of premultiplied sums
   std::set<int> connected;                        // peers, and algorithms as negative numbers
@@ -113,6 +115,7 @@ void end_makings(api::Comm handle) {
 }
 
 void delete_comm(api::Comm comm) {
+  if (of(comm)->deregistering != 0) ++control().misused;
   control().windows -= of(comm)->windows;
   control().registered -= of(comm)->registered;
   control().operations -= static_cast<int>(of(comm)->scalars.size());
@@ -251,10 +254,19 @@ bool knows(const FakeComm& comm, const void* memory) {
   of(handle)->known[static_cast<const std::byte*>(memory)] = bytes;
   ++control().registrations;
 }
+/// As the real one may, it waits for the device; nothing else may be called for the communicator meanwhile.
 [[maybe_unused]] void note_forgotten(api::Comm handle, const void* memory) {
-  const std::lock_guard lock(of(handle)->mutex);
-  of(handle)->known.erase(static_cast<const std::byte*>(memory));
+  const Shared comm = of(handle);
+  ++comm->deregistering;
+  ++control().deregistering;
+  while (control().deregister_blocks) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  {
+    const std::lock_guard lock(comm->mutex);
+    comm->known.erase(static_cast<const std::byte*>(memory));
+  }
   ++control().deregistrations;
+  --control().deregistering;
+  --comm->deregistering;
 }
 
 Result take(api::Comm handle, FakeCall call) {
@@ -268,7 +280,7 @@ Result take(api::Comm handle, FakeCall call) {
   {
     const std::lock_guard lock(comm->mutex);
     const Result state = state_of(comm, false);
-    if (state == api::in_progress) {
+    if (state == api::in_progress || comm->deregistering != 0) {
       ++control().misused;
       return api::invalid_usage;
     }

@@ -21,6 +21,7 @@ struct FakeNccl {
   std::atomic<int> async_result{0};
   std::atomic<int> late{0};  ///< how often a communicator is asked before it has done what it was called for
   std::atomic<bool> abort_blocks{false};
+  std::atomic<bool> deregister_blocks{false};
   std::atomic<bool> splits_hang{false};  ///< what is split off is never made, until its parent is aborted
 
   std::array<std::atomic<int>, most_ranks> calls{};  ///< that move data, of each rank
@@ -39,18 +40,19 @@ struct FakeNccl {
   std::atomic<int> registered{0};     ///< memories registered for one rank that there are
   std::atomic<int> registrations{0};  ///< of either kind, ever
   std::atomic<int> deregistrations{0};
+  std::atomic<int> deregistering{0};  ///< calls under way
   std::atomic<int> shrinks{0};
   std::atomic<int> connections{
       0};                       ///< made by calls: to a peer or for an algorithm, the first time of each communicator
   std::atomic<int> known{0};    ///< calls of collectives on memory that is registered with their communicator
-  std::atomic<int> misused{0};  ///< calls on communicators that were not done with the one before
+  std::atomic<int> misused{0};  ///< calls on communicators that were not done with the one before, and ends of such
 
   void reset() {
     version = 22809;
     hang_rank = error_rank = async_rank = -1;
     hang_call = error_call = async_result = late = 0;
     error_result = 1;
-    abort_blocks = splits_hang = false;
+    abort_blocks = splits_hang = deregister_blocks = false;
     forget();
   }
   /// Counts from here.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engines for device memory end without holding up what else their rank does, and never wait for ever.
 #include "engines/device/staging_area.hpp"
+#include "support/failures.hpp"
 #include "support/forwarding_runtime.hpp"
 #include "trireme/transport/doorbell.hpp"
 #include "unit/engines_device/device_rank.hpp"
@@ -38,6 +39,30 @@ class LingeringEngine final : public comm::Engine {
 
  private:
   std::function<void()> end_;
+};
+
+/// One whose device does not let go of what was begun there until it is told to.
+class HoldingEngine final : public comm::Engine {
+ public:
+  struct Told {
+    std::atomic<bool> started{false}, let_go{false}, finished{false}, finished_early{false};
+  };
+  explicit HoldingEngine(Told& told) : told_(told) {}
+  std::unique_ptr<comm::EngineState> make_state() override { return std::make_unique<comm::EngineState>(); }
+  void start(comm::Operation&) override { told_.started = true; }
+  comm::Progress poll(comm::Operation&) noexcept override { return comm::Progress::idle; }
+  bool has_let_go(comm::Operation&) noexcept override { return told_.let_go; }
+  void finish(comm::Operation&) noexcept override {
+    told_.finished = true;
+    if (!told_.let_go) told_.finished_early = true;
+  }
+  void waiting_for(const comm::Operation&, std::vector<int>&) const override {}
+  comm::Capabilities capabilities() const override { return {.name = "holding", .device = DeviceKind::cuda}; }
+  std::unique_ptr<comm::Engine> split(std::uint32_t, std::vector<int>, int) override { return nullptr; }
+  Explanation explain(const comm::Request&) const override { return {}; }
+
+ private:
+  Told& told_;
 };
 
 /// Copies between host and device never end while it hangs.
@@ -87,6 +112,44 @@ TEST_CASE("while a communicator's device engine ends, the rank's other communica
       options);
   REQUIRE(ends);
   REQUIRE(heard);
+}
+
+TEST_CASE("in a failed world memory is given back when the device has let go of it, and nobody else waits for that") {
+  HoldingEngine::Told told;
+  testing::RunRanksOptions options;
+  options.world.progress_thread = GENERATE(false, true);
+  options.devices.runtime = device::emulated_runtime();
+  options.devices.make_engine = [&](const comm::DeviceRoom&) { return std::make_unique<HoldingEngine>(told); };
+  std::atomic<bool> beside{false}, ended_before{true};
+  const auto thrown = testing::run_ranks_collecting(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        auto part = communicator.split(0);
+        if (world.rank() == 1) {
+          static_cast<void>(soon([&] { return told.started && beside; }));
+          fail(ErrorCode::system, "rank 1 has had enough");
+        }
+        const testing::DeviceRank rank(world);
+        const auto data = testing::on_device<float>(rank.runtime, std::vector<float>(100, 1.0f), rank.index);
+        std::thread other([&] {
+          beside = true;
+          const Error heard = testing::error_of([&] { part->barrier(); });
+          ended_before = heard.peer_rank != 1 || told.finished;
+          told.let_go = true;
+        });
+        const Error heard = testing::error_of([&] {
+          communicator.all_reduce(data.view(DType::f32, 100), data.view(DType::f32, 100), sum,
+                                  {.stream = rank.stream.get()});
+        });
+        other.join();
+        throw Exception(heard);
+      },
+      options);
+  for (const auto& each : thrown) CHECK(each != nullptr);
+  CHECK_FALSE(ended_before);
+  CHECK(told.finished);
+  CHECK_FALSE(told.finished_early);
 }
 
 TEST_CASE("a staging area is given back when its copies have ended, and left behind while the device hangs in one") {

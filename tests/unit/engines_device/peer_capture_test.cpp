@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "device/kernel.hpp"
 #include "support/device_under_test.hpp"
 #include "support/failures.hpp"
+#include "support/forwarding_runtime.hpp"
 #include "support/require.hpp"
 #include "unit/engines_device/peer_world.hpp"
 
@@ -97,6 +99,51 @@ TEST_CASE("A graph that one rank does not launch lets go at the deadline, and th
     CHECK((testing::has(error.message, "rank 1") || testing::has(error.message, ", 1")));  // 2 may be late as well
   }
   CHECK(thrown[1]);
+}
+
+namespace {
+
+/// On device 1 only the first block of kernels that wait for others ever runs.
+class LameRuntime final : public testing::ForwardingRuntime {
+ public:
+  LameRuntime() : ForwardingRuntime(device::emulated_runtime({.devices = 2, .seed = 3})) {}
+  void launch(const device::Launch& launch, Stream stream) override {
+    device::Launch own = launch;
+    if (launch.kernel->waits && stream.device.index == 1) own.blocks = 1;
+    ForwardingRuntime::launch(own, stream);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("A graph lets go at the deadline also where a peer's first block came and no other") {
+  const auto runtime = std::make_shared<LameRuntime>();
+  const auto thrown = testing::run_ranks_collecting(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        const OnDevice here(runtime, communicator.rank());
+        constexpr std::size_t count = 16384;  // one shot, of three blocks
+        const auto a = here.copy_of(std::vector<float>(count, 1.0f));
+        runtime->begin_capture(here.stream());
+        communicator
+            .all_reduce_async(a.view(DType::f32, count), a.view(DType::f32, count), sum,
+                              {.deadline = std::chrono::milliseconds(500), .stream = here.stream()})
+            .wait();
+        void* graph = runtime->end_capture(here.stream());
+        communicator.barrier();
+        runtime->launch_graph(graph, here.stream());
+        here.owned_stream().synchronize();  // ends: the device is free again
+        runtime->destroy_graph(graph);
+        if (communicator.rank() == 0)
+          communicator.all_reduce(a.view(DType::f32, count), a.view(DType::f32, count), sum);
+        communicator.barrier();
+      },
+      peer_world(runtime, {.slot_bytes = 65536, .one_shot_bytes = 65536, .blocks = 3}));
+  REQUIRE(thrown[0]);
+  const Error error = testing::error_of([&] { std::rethrow_exception(thrown[0]); });
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(testing::has(error.message, "rank 1"));
 }
 
 }  // namespace trireme

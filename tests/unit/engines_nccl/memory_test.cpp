@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace trireme;
@@ -227,6 +228,92 @@ TEST_CASE("the memory of a failed world stays until NCCL has let go of it, whoev
   REQUIRE(fake.memories == 2);  // their owners are gone
   fake.abort_blocks = false;
   REQUIRE(forgotten(fake));
+}
+
+TEST_CASE(
+    "while NCCL deregisters memory its rank goes on, but for that communicator's own operations, which come behind it") {
+  const std::string path = GENERATE(FAKE_NCCL, FAKE_NCCL_MIDDLE);  // a window, or of one rank
+  auto& fake = fresh_nccl(path.c_str());
+  const auto options = over_nccl(2, path.c_str());
+  std::atomic<int> wrong{0}, forgotten_too_soon{0}, given_too_soon{0};
+  run_ranks(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        auto other = communicator.split(0);
+        const OnDevice here(world, options);
+        DeviceMemory memory = communicator.device_memory(40000_B), second = communicator.device_memory(400_B);
+        communicator.register_memory(memory);
+        communicator.barrier();
+        if (world.rank() == 0) fake.deregister_blocks = true;
+        communicator.barrier();
+        std::atomic<bool> forgotten{false};
+        std::thread forgets([&] {
+          memory.unregister();
+          forgotten = true;
+        });
+        wrong += !soon([&] { return fake.deregistering == 2; });
+        other->barrier({.deadline = 60s});
+        const int before = fake.calls[static_cast<std::size_t>(world.rank())];
+        here.runtime().fill(second.data(), std::byte{1}, 400, here.stream());
+        Work work = communicator.all_reduce_async(second.view(DType::u8, 400), second.view(DType::u8, 400), sum,
+                                                  {.deadline = 60s, .stream = here.stream()});
+        for (int k = 0; k < 100; ++k) communicator.progress();
+        given_too_soon += work.done() || fake.calls[static_cast<std::size_t>(world.rank())] != before;
+        other->barrier({.deadline = 60s});
+        forgotten_too_soon += forgotten;
+        if (world.rank() == 0) fake.deregister_blocks = false;
+        work.wait();
+        std::vector<std::byte> found(400);
+        here.runtime().copy(found.data(), second.data(), found.size(), here.stream());
+        here.runtime().synchronize(here.stream());
+        for (const std::byte each : found) wrong += each != std::byte{2};
+        forgets.join();
+        wrong += memory.known_as() != "plain";
+      },
+      options);
+  REQUIRE(wrong == 0);
+  REQUIRE(given_too_soon == 0);
+  REQUIRE(forgotten_too_soon == 0);
+  REQUIRE(fake.misused == 0);
+  REQUIRE(forgotten(fake));
+}
+
+TEST_CASE("a world that fails while NCCL deregisters memory ends its communicators behind that") {
+  auto& fake = fresh_nccl();
+  const auto library = engines::nccl::load(FAKE_NCCL);
+  const auto options = over_nccl(2, engines::nccl::factory(library, {.abort_patience = 20ms}));
+  std::array<DeviceMemory, 2> memories;  // rank 1's stays registered
+  std::atomic<int> wrong{0};
+  const auto thrown = testing::run_ranks_collecting(
+      2,
+      [&](World& world) {
+        auto communicator = world.communicator();
+        DeviceMemory& memory = memories[static_cast<std::size_t>(world.rank())];
+        memory = communicator.device_memory(40000_B);
+        communicator.register_memory(memory);
+        communicator.barrier();
+        if (world.rank() == 1) {
+          wrong += !soon([&] { return fake.deregistering == 1; });
+          fail(ErrorCode::system, "rank 1 has had enough");
+        }
+        fake.deregister_blocks = true;
+        std::thread forgets([&] { memory.unregister(); });
+        const Error heard = error_of([&] { communicator.barrier(); });
+        wrong += heard.peer_rank != 1;
+        wrong += !soon([&] { return library->ending() != 0; });
+        std::this_thread::sleep_for(50ms);  // in which whoever does not wait ends it under that call
+        fake.deregister_blocks = false;
+        forgets.join();
+        throw Exception(heard);
+      },
+      options);
+  for (const auto& each : thrown) REQUIRE(each != nullptr);
+  REQUIRE(wrong == 0);
+  for (auto& each : memories) each = DeviceMemory();
+  REQUIRE(forgotten(fake));
+  REQUIRE(soon([&] { return library->ending() == 0 && fake.communicators == 0; }));
+  REQUIRE(fake.misused == 0);
 }
 
 TEST_CASE("training reduces in registered memory with the same bits, where all ranks fold alike") {

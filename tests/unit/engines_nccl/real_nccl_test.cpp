@@ -1,17 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real NCCL on a GPU, in a world of one: every operation.
+// The real NCCL on a GPU, in a world of one: every operation. The same over the fake one, so that what is compared is known to
+// compare.
 #include "engines/nccl/factory.hpp"
 #include "engines/nccl/library.hpp"
+#include "engines_nccl/every_operation.hpp"
+#include "support/device_under_test.hpp"
 #include "trireme/device/cuda.hpp"
-#include "trireme/device/owned.hpp"
 #include "trireme/world/run_ranks.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <numeric>
+#include <optional>
+#include <string>
 #include <vector>
 
 using namespace trireme;
+using testing::ByteVector;
+using testing::elements;
+using testing::OnDevice;
+using testing::view;
+
+namespace {
+
+/// 300 tensors of 0 to 299 elements, as one.
+void reduce_group(World& world, const testing::RunRanksOptions& options, ReductionOrder order,
+                  testing::Findings& findings) {
+  auto communicator = world.communicator();
+  const OnDevice here(world, options);
+  std::vector<ByteVector> host;
+  std::vector<device::Buffer> device;
+  std::vector<TensorView> on_host, on_device;
+  for (std::size_t i = 0; i < 300; ++i) {
+    host.push_back(elements(DType::f32, i, i));
+    device.push_back(here.up(host.back()));
+  }
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    on_host.push_back(view(host[i], DType::f32));
+    on_device.push_back(device[i].view(DType::f32, i));
+  }
+  communicator.all_reduce_group(on_host, average_over(4.0), {.order = order});
+  communicator.all_reduce_group(on_device, average_over(4.0), {.order = order, .stream = here.stream()});
+  communicator.broadcast_group(on_device, 0, {.stream = here.stream()});
+  for (std::size_t i = 0; i < host.size(); ++i) findings.compare(host[i], here.down(device[i]));
+}
+
+/// On communicators split from others, in memory that is registered, with streams that wait for the end.
+void reduce_in_registered_memory(World& world, const testing::RunRanksOptions& options, testing::Findings& findings) {
+  auto part = world.communicator().split(0);
+  auto again = part->split(0);
+  const OnDevice here(world, options);
+  DeviceMemory memory = again->device_memory(Bytes{40000});
+  again->register_memory(memory);
+  ByteVector input = elements(DType::f32, 10000, 7), output(input.size()), found(input.size());
+  again->all_reduce(view(input, DType::f32), view(output, DType::f32), average_over(2.0));
+  for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
+    here.runtime().copy(memory.data(), input.data(), input.size(), here.stream());
+    Work work = again->all_reduce_async(memory.view(DType::f32, 10000), memory.view(DType::f32, 10000),
+                                        average_over(2.0), {.order = order, .stream = here.stream()});
+    work.wait_on(here.stream());
+    here.runtime().copy(found.data(), memory.data(), found.size(), here.stream());
+    work.wait();
+    here.runtime().synchronize(here.stream());
+    findings.compare(output, found);
+  }
+  memory.unregister();
+}
+
+/// Everything in a world of one: what differs from the host's.
+void compare_everything(const testing::RunRanksOptions& options) {
+  testing::Findings findings;
+  testing::run_ranks(
+      1,
+      [&](World& world) {
+        for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
+          testing::reduce_everything(world, options, order, findings);
+          reduce_group(world, options, order, findings);
+        }
+        testing::move_everything(world, options, findings);
+        reduce_in_registered_memory(world, options, findings);
+      },
+      options);
+  CHECK(findings.compared > 900);
+  CHECK(findings.differ == 0);
+}
+
+}  // namespace
+
+TEST_CASE("every operation over a fake NCCL in a world of one, on an emulated device") {
+  testing::fresh_nccl();
+  compare_everything(testing::over_nccl(1));
+}
 
 TEST_CASE("every operation over the real NCCL in a world of one") {
   if (const auto reason = device::why_no_cuda(); !reason.empty()) {
@@ -25,62 +103,5 @@ TEST_CASE("every operation over the real NCCL in a world of one") {
   testing::RunRanksOptions options;
   options.devices.runtime = device::cuda_runtime();
   options.devices.make_engine = engines::nccl::factory(engines::nccl::load(""));
-  testing::run_ranks(
-      1,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const auto& runtime = options.devices.runtime;
-        const device::OwnedStream stream(runtime, 0);
-        const std::size_t count = 100'000;
-        std::vector<float> values(count), found(count);
-        std::iota(values.begin(), values.end(), -3.0f);
-        const device::Buffer in(runtime, 0, count * sizeof(float)), out(runtime, 0, count * sizeof(float));
-        const auto a = in.view(DType::f32, count), b = out.view(DType::f32, count);
-        const auto check = [&](const char* what, float factor) {
-          runtime->copy(found.data(), out.data(), count * sizeof(float), stream.get());
-          stream.synchronize();
-          bool equal = true;
-          for (std::size_t i = 0; i < count; ++i) equal = equal && found[i] == values[i] * factor;
-          INFO(what);
-          REQUIRE(equal);
-          runtime->fill(out.data(), std::byte{0}, count * sizeof(float), stream.get());
-        };
-        runtime->copy(in.data(), values.data(), count * sizeof(float), stream.get());
-        const std::vector<std::size_t> counts{count};
-        for (const auto order : {ReductionOrder::canonical, ReductionOrder::fastest}) {
-          const CallOptions options_of_call{.order = order, .stream = stream.get()};
-          communicator.all_reduce(a, b, sum, options_of_call);
-          check("all_reduce", 1.0f);
-          communicator.all_reduce(a, b, average_over(2.0), options_of_call);
-          check("average", 0.5f);
-          communicator.all_reduce(a, b, premultiplied_sum(4.0), options_of_call);
-          check("premultiplied_sum", 4.0f);
-          communicator.reduce_scatter(a, b, maximum, options_of_call);
-          check("reduce_scatter", 1.0f);
-          communicator.reduce(a, b, 0, product, options_of_call);
-          check("reduce", 1.0f);
-        }
-        const CallOptions on_stream{.stream = stream.get()};
-        communicator.all_gather(a, b, on_stream);
-        check("all_gather", 1.0f);
-        communicator.all_gather(a, b, counts, on_stream);
-        check("all_gather of counts", 1.0f);
-        communicator.gather(a, b, 0, on_stream);
-        check("gather", 1.0f);
-        communicator.scatter(a, b, 0, on_stream);
-        check("scatter", 1.0f);
-        communicator.all_to_all(a, b, on_stream);
-        check("all_to_all", 1.0f);
-        runtime->copy(out.data(), in.data(), count * sizeof(float), stream.get());
-        communicator.broadcast(b, 0, on_stream);
-        check("broadcast", 1.0f);
-        for (const DType dtype : {DType::f64, DType::f16, DType::bf16, DType::i64, DType::u8}) {
-          const auto part = in.view(dtype, 1000);
-          auto work = communicator.all_reduce_async(part, part, sum,
-                                                    {.order = ReductionOrder::fastest, .stream = stream.get()});
-          work.wait_on(stream.get());
-          work.wait();
-        }
-      },
-      options);
+  compare_everything(options);
 }

@@ -297,7 +297,10 @@ TRIREME_DEVICE bool meet(const Round& round, Place place, std::uint32_t sequence
       trireme::device::relax();
       if (looks % 16 != 0) continue;
       if (load_acquire(&round.control->abort) != 0) return false;
-      if (place.block != 0) continue;
+      const std::uint64_t now = trireme::device::clock_ns();
+      if (begun == 0) begun = now;
+      const bool late = round.patience_ns != 0 && now - begun >= round.patience_ns;
+      if (place.block != 0 && !late) continue;  // the first block tells; each has its patience
       std::uint32_t lacking = 0;
       for (std::uint32_t other = 0; other < ranks; ++other) {
         if (other != round.self && static_cast<std::int32_t>(load_acquire(&posts[other].sequence) - sequence) < 0)
@@ -305,10 +308,7 @@ TRIREME_DEVICE bool meet(const Round& round, Place place, std::uint32_t sequence
       }
       if (lacking != told) store_release(&report.lacking, lacking);
       told = lacking;
-      if (round.patience_ns == 0) continue;
-      const std::uint64_t now = trireme::device::clock_ns();
-      if (begun == 0) begun = now;
-      if (now - begun < round.patience_ns) continue;
+      if (!late) continue;
       store_release(&report.state, Report::late);
       store_release(&round.control->abort, 1);
       return false;

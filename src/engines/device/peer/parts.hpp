@@ -5,6 +5,7 @@
 #include "engines/device/peer/peer_engine.hpp"
 #include "engines/device/peer/round.hpp"
 #include "engines/device/peer/window.hpp"
+#include "trireme/base/deadline.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/comm/device_engine.hpp"
 #include "trireme/device/owned.hpp"
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -41,6 +43,9 @@ class PeerBell {
 
 /// What a peer engine has. Under the progress lock, but for what kernels write to.
 struct PeerEngine::Parts {
+  /// Operations launched whole, and launches of one, that are given to the stream at a time: more would wait in a queue of the
+  /// driver, and the host with them.
+  static constexpr std::size_t most_flying = 64;
   struct Program {
     int leaves;
     bool balanced;
@@ -56,7 +61,9 @@ struct PeerEngine::Parts {
         stream(room.runtime, room.device.index),
         bell_stream(room.runtime, room.device.index),
         bell_rung(room.runtime, room.device.index),
-        bell(std::make_unique<PeerBell>(room.room.endpoint)) {}
+        bell(std::make_unique<PeerBell>(room.room.endpoint)) {
+    flying.reserve(most_flying);
+  }
 
   const Program& program_of(int leaves);
   const std::vector<peer::Piece>& pieces_within(std::span<const TensorView> tensors, std::uint64_t size,
@@ -85,6 +92,7 @@ struct PeerEngine::Parts {
   std::vector<comm::Operation*> flying;  ///< launched to their ends, which have not been seen to pass
   bool disputed = false;
   bool broken = false;                 ///< a launch was refused: nothing is launched any more
+  std::optional<Deadline> patience{};  ///< with kernels that were told to leave
   std::atomic<bool> abandoned{false};  ///< a kernel did not leave
 };
 

@@ -29,8 +29,6 @@ using trireme::device::store_release;
 
 namespace {
 
-/// Launches that are given to the stream at a time: more would wait in a queue of the driver, and the host with them.
-constexpr std::uint64_t rounds_ahead = 64;
 /// Kernels leave within microseconds once they are told to, unless their stream waits for something else.
 constexpr std::chrono::seconds patience_with_kernels{5};
 /// Peers of other processes read what this rank staged last.
@@ -136,10 +134,16 @@ void PeerEngine::start(Operation& operation) {
   }
   // Some pair must compare signatures whatever the others have called: also where that is of host memory.
   const auto& room = parts.room.room;
-  if (parts.layout.ranks > 1) {
-    const auto successor = static_cast<std::size_t>(room.rank + 1) % room.members.size();
+  if (parts.layout.ranks == 1) return;
+  const auto successor = static_cast<std::size_t>(room.rank + 1) % room.members.size();
+  try {
     room.endpoint.send_note(room.members[successor], comm::signature_note,
                             {comm::collective_space(room.id), 0, operation.sequence}, operation.stamp);
+  } catch (const std::bad_alloc&) {
+    if (state.recorded) throw;
+    parts.broken = true;  // what is launched uses the caller's memory: the next poll tells
+    state.failure.code = ErrorCode::system;
+    state.failure.message = "out of memory";
   }
 }
 
@@ -153,13 +157,13 @@ bool PeerEngine::advance() {
     auto& state = state_of(operation);
     if (state.launched && !state.end.passed()) break;
     std::erase_if(parts.flying, [](Operation* each) { return state_of(*each).end.passed(); });
-    if (parts.flying.size() >= rounds_ahead) break;
+    if (parts.flying.size() >= Parts::most_flying) break;
     const Stream stream = parts.stream.get();
     moved = true;
     try {
       if (!state.launched && operation.request.stream.pointer != nullptr) state.before.hold(stream);
       state.launched = true;
-      launch(operation, stream, host_channel, rounds_ahead);
+      launch(operation, stream, host_channel, Parts::most_flying);
     } catch (const Exception& exception) {
       parts.broken = true;
       state.failure = exception.error();
@@ -322,22 +326,25 @@ bool PeerEngine::order(Operation& operation, Stream stream) noexcept {
   }
 }
 
-void PeerEngine::finish(Operation& operation) noexcept {
+bool PeerEngine::has_let_go(Operation& operation) noexcept {
   auto& parts = *parts_;
   auto& state = state_of(operation);
-  if (state.recorded) return;
-  std::erase(parts.line, &operation);
-  std::erase(parts.flying, &operation);
-  if (!state.launched) return;
+  if (state.recorded || !state.launched) return true;
   try {
-    if (state.end.passed()) return;
+    if (state.end.passed()) return true;
     store_release(&parts.control->abort, 1);
-    // They share a stream: where one did not leave, none behind it will.
-    const auto patience = parts.abandoned ? std::chrono::seconds(0) : patience_with_kernels;
-    if (!waits([&] { return state.end.passed(); }, patience)) parts.abandoned = true;
-  } catch (...) {
-    parts.abandoned = true;
+    // They share a stream: where one does not leave, none behind it will.
+    if (!parts.patience) parts.patience = Deadline::after(patience_with_kernels);
+    if (!parts.abandoned && !parts.patience->passed()) return false;
+  } catch (...) {  // the device has failed
   }
+  parts.abandoned = true;
+  return true;
+}
+
+void PeerEngine::finish(Operation& operation) noexcept {
+  std::erase(parts_->line, &operation);
+  std::erase(parts_->flying, &operation);
 }
 
 void PeerEngine::abort() noexcept { store_release(&parts_->control->abort, 1); }

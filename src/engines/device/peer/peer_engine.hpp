@@ -47,6 +47,8 @@ class PeerEngine final : public comm::Engine {
   bool has_begun(const comm::Operation& operation) const noexcept override;
   bool can_order(const comm::Operation&) const noexcept override { return true; }
   bool order(comm::Operation& operation, Stream stream) noexcept override;
+  /// When its kernels have left, or 5 s after those of this engine were first told to.
+  bool has_let_go(comm::Operation& operation) noexcept override;
   void finish(comm::Operation& operation) noexcept override;
   void waiting_for(const comm::Operation& operation, std::vector<int>& world_ranks) const override;
   comm::Capabilities capabilities() const override {
