@@ -8,6 +8,7 @@
 #include "kernels/embedding/embedding_device.hpp"
 #include "kernels/fold/fold_device.hpp"
 #include "kernels/gelu/gelu_device.hpp"
+#include "kernels/gemm/gemm_device.hpp"
 #include "kernels/layer_norm/layer_norm_device.hpp"
 #include "kernels/norm/norm_device.hpp"
 #include "kernels/pack/pack_device.hpp"
@@ -34,6 +35,7 @@ std::vector<const device::KernelEntry*> device_kernels() {
   embedding_kernels(kernels);
   fold_kernels(kernels);
   gelu_kernels(kernels);
+  gemm_kernels(kernels);
   layer_norm_kernels(kernels);
   norm_kernels(kernels);
   pack_kernels(kernels);

@@ -44,9 +44,10 @@ struct Squared {
   std::size_t first_group;  ///< its place among the results
 };
 
-template <class Format, unsigned capacity>
+/// Of squares, or of the values themselves.
+template <class Format, unsigned capacity, bool squares = true>
 struct SquaresBody {
-  static constexpr const char* name = "trireme_squares";
+  static constexpr const char* name = squares ? "trireme_squares" : "trireme_block_sums";
   static constexpr unsigned threads = group_threads;
   static constexpr unsigned phases = 7;
   using Raw = typename Format::Raw;
@@ -100,7 +101,7 @@ struct SquaresBody {
       TRIREME_UNROLL
       for (unsigned l = 0; l < lanes; ++l) {
         const unsigned element = head + l - lanes;  // of the head, or far behind it
-        if (element < head && element < size) add_square(sum[l], block[element]);
+        if (element < head && element < size) add_term(sum[l], block[element]);
       }
     }
     const std::size_t behind = size > head ? size - head : 0;
@@ -114,17 +115,17 @@ struct SquaresBody {
       TRIREME_UNROLL
       for (unsigned r = 0; r < rows_at_once; ++r) {
         TRIREME_UNROLL
-        for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], loaded[r].element[l]);
+        for (unsigned l = 0; l < lanes; ++l) add_term(sum[l], loaded[r].element[l]);
       }
     }
     for (; row < rows; ++row) {
       const Run<Raw, lanes> loaded = load_run<lanes>(mine + row * 8);
       TRIREME_UNROLL
-      for (unsigned l = 0; l < lanes; ++l) add_square(sum[l], loaded.element[l]);
+      for (unsigned l = 0; l < lanes; ++l) add_term(sum[l], loaded.element[l]);
     }
     TRIREME_UNROLL
     for (unsigned l = 0; l < lanes; ++l) {
-      if (rows * 8 + first + l < behind) add_square(sum[l], mine[rows * 8 + l]);
+      if (rows * 8 + first + l < behind) add_term(sum[l], mine[rows * 8 + l]);
       sums[(head + first + l) % 8] = sum[l];
     }
   }
@@ -133,9 +134,9 @@ struct SquaresBody {
     if constexpr (lanes == 4) return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     if constexpr (lanes == 8) return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
   }
-  TRIREME_DEVICE static void add_square(double& sum, Raw raw) {
+  TRIREME_DEVICE static void add_term(double& sum, Raw raw) {
     const auto value = static_cast<double>(Format::widen(raw));
-    sum = sum + value * value;
+    sum = sum + (squares ? value * value : value);
   }
 };
 
@@ -198,6 +199,24 @@ struct TreesBody {
     const std::size_t count = begin[place.block + 1] - begin[place.block];
     if (count != 0) tree_phase<phase>(values + begin[place.block], count, place.thread, shared);
     if (phase == phases - 1 && place.thread == 0) sums[place.block] = count == 0 ? 0.0 : shared.sum[0];
+  }
+};
+
+/// The sum of all of them.
+struct TreeBody {
+  static constexpr const char* name = "trireme_tree_sum";
+  static constexpr unsigned threads = tree_threads;
+  static constexpr unsigned phases = tree_phases;
+  using Shared = TreeShared;
+
+  const double* values;
+  std::size_t count;
+  double* result;
+
+  template <unsigned phase>
+  TRIREME_DEVICE void run(device::Place place, Shared& shared) const {
+    if (count != 0) tree_phase<phase>(values, count, place.thread, shared);
+    if (phase == phases - 1 && place.thread == 0) *result = count == 0 ? 0.0 : shared.sum[0];
   }
 };
 
@@ -298,6 +317,18 @@ void sums_of_squares(std::span<const TensorView> tensors, double* sums, void* wo
   }
 }
 
+std::size_t sum_workspace_bytes(std::size_t count) { return groups_of({nullptr, count, DType::f64}) * sizeof(double); }
+
+void sum(const double* data, std::size_t count, double* result, void* workspace, device::Queue queue) {
+  using Body = SquaresBody<F64, 1, false>;
+  const std::size_t parts = groups_of({nullptr, count, DType::f64});
+  Body body{};
+  body.groups = static_cast<double*>(workspace);
+  if (!body.list.add({data, count, 0}, parts)) fail(ErrorCode::invalid_argument, "an array is too large for a sum");
+  device::launch(queue, body, static_cast<unsigned>(parts));
+  device::launch(queue, TreeBody{body.groups, parts, result}, 1);
+}
+
 void step_norm(const double* sums, std::size_t count, const StepNormOptions& options, StepNorm* result,
                device::Queue queue) {
   device::launch(queue, StepNormBody{sums, count, options, result}, 1);
@@ -317,6 +348,8 @@ void norm_kernels(std::vector<const device::KernelEntry*>& kernels) {
       kernels.push_back(&device::entry_of<SquaresBody<Format, many>>());
     });
   }
+  kernels.push_back(&device::entry_of<SquaresBody<F64, 1, false>>());
+  kernels.push_back(&device::entry_of<TreeBody>());
   kernels.push_back(&device::entry_of<TreesBody>());
   kernels.push_back(&device::entry_of<StepNormBody>());
 }

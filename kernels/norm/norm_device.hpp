@@ -24,6 +24,15 @@ std::size_t norm_workspace_bytes(std::span<const TensorView> tensors);
 /// Errors:  invalid_argument for a type that is not floating; device.
 void sums_of_squares(std::span<const TensorView> tensors, double* sums, void* workspace, device::Queue queue);
 
+/// Bytes of device memory, aligned to 8, that sum() needs.
+std::size_t sum_workspace_bytes(std::size_t count);
+
+/// *result = sum(data, count) of norm.hpp: an array of f64 (losses, weights).
+/// Shape:   `workspace` has sum_workspace_bytes() and belongs to this call until the queue has run it.
+/// Cost:    two launches, the second of one block.
+/// Errors:  device.
+void sum(const double* data, std::size_t count, double* result, void* workspace, device::Queue queue);
+
 /// What a step does with the norm of its gradients.
 struct StepNormOptions {
   double gradient_scale = 1.0;  ///< by which gradients are multiplied in any case, as 1 / the scale of the loss

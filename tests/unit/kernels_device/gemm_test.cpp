@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm/gemm.hpp"
 
+#include "kernels/gemm/gemm_device.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/base/half.hpp"
 #include "trireme/device/gemm_engines.hpp"
@@ -68,6 +69,45 @@ TEST_CASE("our own product of matrices has the host's bits on a device") {
       CHECK(c.same(stream.get()));
     }
   }
+}
+
+namespace {
+
+template <class T>
+void compare_twins(const std::shared_ptr<device::Runtime>& runtime, const ProductCase& shape, std::size_t offset) {
+  alignas(64) static std::byte workspace[kernels::gemm_workspace_bytes];
+  const auto& [m, n, k, a_transposed, b_transposed] = shape;
+  CAPTURE(runtime->name(), name_of(dtype_of<T>), m, n, k, offset);
+  const device::OwnedStream stream(runtime, 0);
+  const std::size_t a_stride = (a_transposed ? m : k) + 1, b_stride = (b_transposed ? k : n) + 3, c_stride = n + 1;
+  Twin<T> a(runtime, numbers<T>((a_transposed ? k : m) * a_stride, 1), offset);
+  Twin<T> b(runtime, numbers<T>((b_transposed ? n : k) * b_stride, 2), offset);
+  Twin<T> c(runtime, numbers<T>(m * c_stride, 3), offset);
+  const auto call = [&](T* first, T* second, T* result) {
+    return kernels::GemmCall{
+        dtype_of<T>, m, n, k, {first, a_stride, a_transposed}, {second, b_stride, b_transposed}, result, c_stride};
+  };
+  kernels::gemm(call(a.host(), b.host(), c.host()), workspace);
+  kernels::gemm(call(a.device(), b.device(), c.device()), stream.queue());
+  CHECK(c.same(stream.get()));
+}
+
+}  // namespace
+
+TEST_CASE("the twin of gemm has the host's bits, of f32 and f64, wherever elements begin and rows lie") {
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    for (const ProductCase& shape : {ProductCase{1, 1, 1, false, false}, ProductCase{65, 66, 33, true, false},
+                                     ProductCase{5, 9, 1500, false, true}, ProductCase{17, 4, 2050, true, true},
+                                     ProductCase{4, 5, 0, false, false}, ProductCase{0, 4, 4, false, false}}) {
+      for (const std::size_t offset : {0u, 1u}) {
+        compare_twins<float>(runtime, shape, offset);
+        compare_twins<double>(runtime, shape, offset);
+      }
+    }
+  }
+  const auto runtime = device::emulated_runtime();
+  const device::OwnedStream stream(runtime, 0);
+  CHECK_THROWS_AS(kernels::gemm({.dtype = DType::bf16}, stream.queue()), Exception);
 }
 
 TEST_CASE("16-bit factors are widened, and their products summed in f32") {

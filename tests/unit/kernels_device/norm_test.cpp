@@ -109,6 +109,25 @@ TEST_CASE("Sums of squares on a device have the host's bits wherever a tensor be
   }
 }
 
+TEST_CASE("The sum of an array on a device has the host's bits for every count and start") {
+  for (const auto& runtime : testing::runtimes_under_test()) {
+    const device::OwnedStream stream(runtime, 0);
+    for (const std::size_t count : {0u, 1u, 7u, 9u, 4095u, 4096u, 4097u, 20000u, 37 * 4096u + 13}) {
+      for (const std::size_t shift : {0u, 1u}) {
+        const Array array = kernels::samples::random(DType::f64, count, 25, 0);
+        const testing::DeviceArray on_device(runtime, array, stream.get(), shift);
+        const device::Buffer workspace(runtime, 0, kernels::sum_workspace_bytes(count));
+        const device::Buffer result(runtime, 0, sizeof(double));
+        kernels::sum(static_cast<const double*>(on_device.data()), count, reinterpret_cast<double*>(result.data()),
+                     workspace.data(), stream.queue());
+        CAPTURE(runtime->name(), count, shift);
+        CHECK(bits_of(testing::to_host<double>(*runtime, result.data(), 1, stream.get())[0]) ==
+              bits_of(kernels::sum(static_cast<const double*>(array.data()), count)));
+      }
+    }
+  }
+}
+
 TEST_CASE("The norm of a step, its clipping and whether it is finite are the host's, without the host") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     INFO(runtime->name());
