@@ -77,6 +77,9 @@ std::vector<double> microseconds(const std::shared_ptr<device::Runtime>& runtime
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Ranks are threads with several streams each, and kernels wait for each other: see src/engines/device/peer/README.md.
+  ::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  ::setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   if (const std::string why = device::why_no_cuda(); !why.empty()) {
     std::printf("skipped: %s\n", why.c_str());
     return 0;

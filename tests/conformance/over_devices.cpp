@@ -31,7 +31,11 @@ RunRanksOptions served_by(const std::string& place, int ranks) {
   RunRanksOptions options;
   const bool on_gpus = place.starts_with("gpu ");
   const std::string engine = on_gpus ? place.substr(4) : place;
-  if (engine == "nccl") return over_nccl(ranks);
+  if (engine == "nccl") {
+    static FakeNccl& fake = fresh_nccl();
+    static_cast<void>(fake);
+    return over_nccl(ranks);
+  }
   // Two devices, which more ranks share.
   options.devices.runtime =
       on_gpus ? device::cuda_runtime()
@@ -124,7 +128,8 @@ class StandingRanks {
 }  // namespace
 
 std::vector<std::string> places(std::vector<std::string>) {
-  std::vector<std::string> all{"staged", "peer", "nccl"};
+  std::vector<std::string> all;
+  if (!gpus_alone()) all = {"staged", "peer", "nccl"};
   if (device::why_no_cuda().empty()) all.insert(all.end(), {"gpu staged", "gpu peer"});
   return all;
 }
@@ -140,8 +145,6 @@ bool among_threads(const std::string&) { return false; }
 
 std::vector<std::vector<std::byte>> run_case_packed(int ranks, const RunRanksOptions& options,
                                                     const std::function<std::vector<std::byte>(CaseWorld&)>& body) {
-  static FakeNccl& fake = fresh_nccl();
-  static_cast<void>(fake);
   // OpenSSL's cleanup at exit is to come behind the end of the standing ranks, which have state of it.
   static const net::JobKey first = net::JobKey::random();
   static_cast<void>(first);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/kernel.hpp"
+#include "support/device_under_test.hpp"
 #include "support/failures.hpp"
 #include "support/forwarding_runtime.hpp"
 #include "unit/engines_device/peer_world.hpp"
@@ -66,29 +67,31 @@ std::vector<Error> ends_of(const std::shared_ptr<device::Runtime>& runtime, int 
 }  // namespace
 
 TEST_CASE("A rank that never calls is named at the deadline, and the devices of the others are free again") {
-  const auto runtime = device::emulated_runtime({.seed = 3});
-  const auto ends = ends_of(
-      runtime, 4, [](Communicator&, const OnDevice&) { wait_for_failure(); }, std::chrono::milliseconds(600));
-  for (const Error& end : ends) {
-    CHECK(end.code == ErrorCode::timeout);
-    CHECK(has(end.message, "rank 2"));
-    CHECK(end.peer_rank == 2);
+  for (const auto& runtime : testing::beside_gpus({device::emulated_runtime({.seed = 3})})) {
+    const auto ends = ends_of(
+        runtime, 4, [](Communicator&, const OnDevice&) { wait_for_failure(); }, std::chrono::milliseconds(600));
+    for (const Error& end : ends) {
+      CHECK(end.code == ErrorCode::timeout);
+      CHECK(has(end.message, "rank 2"));
+      CHECK(end.peer_rank == 2);
+    }
   }
 }
 
 TEST_CASE("A rank that calls with another count is met at once, on both sides, with both calls") {
-  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
-  const auto ends = ends_of(
-      runtime, 4,
-      [](Communicator& communicator, const OnDevice& here) {
-        const auto b = here.bytes(4 * 70000);
-        communicator.all_reduce(b.view(DType::f32, 70000), b.view(DType::f32, 70000), sum);
-      },
-      std::chrono::seconds(60));
-  for (const Error& end : ends) {
-    CHECK(end.code == ErrorCode::mismatch);
-    CHECK(has(end.message, "count 9000"));
-    CHECK(has(end.message, "count 70000"));
+  for (const auto& runtime : testing::beside_gpus({device::emulated_runtime({.devices = 2, .seed = 3})})) {
+    const auto ends = ends_of(
+        runtime, 4,
+        [](Communicator& communicator, const OnDevice& here) {
+          const auto b = here.bytes(4 * 70000);
+          communicator.all_reduce(b.view(DType::f32, 70000), b.view(DType::f32, 70000), sum);
+        },
+        std::chrono::seconds(60));
+    for (const Error& end : ends) {
+      CHECK(end.code == ErrorCode::mismatch);
+      CHECK(has(end.message, "count 9000"));
+      CHECK(has(end.message, "count 70000"));
+    }
   }
 }
 

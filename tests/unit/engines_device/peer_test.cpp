@@ -164,16 +164,19 @@ TEST_CASE("Sizes around the edges of vectors, blocks, slots and rounds make no d
   const auto ranks = GENERATE(1, 2, 4, 8);
   const auto devices = GENERATE(1, 2);
   if (devices > ranks) return;
-  const auto runtime = device::emulated_runtime({.devices = devices, .seed = static_cast<std::uint64_t>(7 + ranks)});
-  run_ranks(
-      ranks,
-      [&](World& world) {
-        for (const std::size_t count : {0u, 1u, 7u, 1023u, 1024u, 1025u, 8191u, 8192u, 8193u, 16385u, 40000u}) {
-          compare_reductions(world, runtime, {DType::f32, DType::f32, sum, ranks == 4 ? 9 : 0}, count);
-          compare_reductions(world, runtime, {DType::bf16, DType::bf16, average, 2 * ranks}, count);
-        }
-      },
-      peer_world(runtime, small_slots));
+  const auto seed = static_cast<std::uint64_t>(7 + ranks);
+  for (const auto& runtime :
+       testing::beside_gpus({device::emulated_runtime({.devices = devices, .seed = seed})}, devices)) {
+    run_ranks(
+        ranks,
+        [&](World& world) {
+          for (const std::size_t count : edges) {
+            compare_reductions(world, runtime, {DType::f32, DType::f32, sum, ranks == 4 ? 9 : 0}, count);
+            compare_reductions(world, runtime, {DType::bf16, DType::bf16, average, 2 * ranks}, count);
+          }
+        },
+        peer_world(runtime, small_slots));
+  }
 }
 
 TEST_CASE("Sums of more than eight ranks, and of ranks that are no power of two, have the host's bits") {
@@ -209,8 +212,9 @@ TEST_CASE("The order of a device's threads and the moment of its commands change
 }
 
 TEST_CASE("What moves without being added arrives as on host memory, for even and uneven blocks") {
-  const auto ranks = GENERATE(1, 3, 4);
+  const auto ranks = GENERATE(1, 2, 3, 4, 8);
   for (const auto& runtime : testing::runtimes_under_test()) {
+    if (ranks == 8 && runtime->name() != "cuda") continue;  // threads of threads: slow
     run_ranks(
         ranks,
         [&](World& world) {
@@ -283,38 +287,39 @@ TEST_CASE("What moves without being added arrives as on host memory, for even an
 }
 
 TEST_CASE("A group of tensors is one vector, however many there are and however the others have cut it") {
-  const auto runtime = device::emulated_runtime({.seed = 5});
-  run_ranks(
-      3,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const int rank = communicator.rank();
-        const OnDevice here(runtime, rank);
-        constexpr std::size_t count = 30000;
-        auto expected = rough<float>(rank, count);
-        const auto values = expected;
-        for (const ReduceOp op : {sum, average, premultiplied_sum(0.5 + rank)}) {
-          // Other pieces on every rank: of 1, 102 and 203 elements at least, one of none.
-          const auto buffer = here.copy_of(values);
-          std::vector<TensorView> tensors;
-          for (std::size_t begin = 0, k = 0; begin < count; ++k) {
-            const std::size_t piece =
-                k == 3 ? 0 : std::min(count - begin, 1 + 101 * static_cast<std::size_t>(rank) + k);
-            tensors.push_back(buffer.view(DType::f32, piece, begin * sizeof(float)));
-            begin += piece;
-          }
-          expected = values;
-          communicator.all_reduce(std::span<const float>(values), std::span<float>(expected), op);
-          communicator.all_reduce_group(tensors, op, {.stream = here.stream()});
-          require(equal_bits(here.back<float>(buffer, count), expected),
-                  "all_reduce_group " + std::string(name_of(op.kind)));
+  for (const auto& runtime : testing::beside_gpus({device::emulated_runtime({.seed = 5})})) {
+    run_ranks(
+        3,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          const int rank = communicator.rank();
+          const OnDevice here(runtime, rank);
+          constexpr std::size_t count = 30000;
+          auto expected = rough<float>(rank, count);
+          const auto values = expected;
+          for (const ReduceOp op : {sum, average, premultiplied_sum(0.5 + rank)}) {
+            // Other pieces on every rank: of 1, 102 and 203 elements at least, one of none.
+            const auto buffer = here.copy_of(values);
+            std::vector<TensorView> tensors;
+            for (std::size_t begin = 0, k = 0; begin < count; ++k) {
+              const std::size_t piece =
+                  k == 3 ? 0 : std::min(count - begin, 1 + 101 * static_cast<std::size_t>(rank) + k);
+              tensors.push_back(buffer.view(DType::f32, piece, begin * sizeof(float)));
+              begin += piece;
+            }
+            expected = values;
+            communicator.all_reduce(std::span<const float>(values), std::span<float>(expected), op);
+            communicator.all_reduce_group(tensors, op, {.stream = here.stream()});
+            require(equal_bits(here.back<float>(buffer, count), expected),
+                    "all_reduce_group " + std::string(name_of(op.kind)));
 
-          here.put(buffer, values);
-          communicator.broadcast_group(tensors, 1, {.stream = here.stream()});
-          require(equal_bits(here.back<float>(buffer, count), rough<float>(1, count)), "broadcast_group");
-        }
-      },
-      peer_world(runtime, small_slots));
+            here.put(buffer, values);
+            communicator.broadcast_group(tensors, 1, {.stream = here.stream()});
+            require(equal_bits(here.back<float>(buffer, count), rough<float>(1, count)), "broadcast_group");
+          }
+        },
+        peer_world(runtime, small_slots));
+  }
 }
 
 TEST_CASE("An operation begins behind its stream and the stream of wait_on goes on behind its end") {
@@ -351,55 +356,57 @@ TEST_CASE("An operation begins behind its stream and the stream of wait_on goes 
 }
 
 TEST_CASE("Many operations in flight, and one of more rounds than are launched at a time, end in order") {
-  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
-  run_ranks(
-      4,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const int rank = communicator.rank();
-        const OnDevice here(runtime, rank);
-        constexpr std::size_t large = 700000, small = 50;  // 86 rounds, 1 round
-        std::vector<float> values(large, static_cast<float>(rank));
-        const auto buffer = here.copy_of(values);
-        std::vector<device::Buffer> others;
-        std::vector<Work> works;
-        works.push_back(
-            communicator.all_reduce_async(buffer.view(DType::f32, large), buffer.view(DType::f32, large), sum));
-        for (int k = 0; k < 30; ++k) {
-          others.push_back(here.copy_of(std::vector<float>(small, static_cast<float>(rank + k))));
-          works.push_back(communicator.all_reduce_async(others.back().view(DType::f32, small),
-                                                        others.back().view(DType::f32, small), sum));
-        }
-        for (Work& work : works) work.wait();
-        require(here.back<float>(buffer, large) == std::vector<float>(large, 6.0f), "the large one");
-        for (int k = 0; k < 30; ++k)
-          require(here.back<float>(others[static_cast<std::size_t>(k)], small) ==
-                      std::vector<float>(small, static_cast<float>(6 + 4 * k)),
-                  "small one " + std::to_string(k));
-      },
-      peer_world(runtime, small_slots));
+  for (const auto& runtime : testing::beside_gpus({device::emulated_runtime({.devices = 2, .seed = 3})})) {
+    run_ranks(
+        4,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          const int rank = communicator.rank();
+          const OnDevice here(runtime, rank);
+          constexpr std::size_t large = 700000, small = 50;  // 86 rounds, 1 round
+          std::vector<float> values(large, static_cast<float>(rank));
+          const auto buffer = here.copy_of(values);
+          std::vector<device::Buffer> others;
+          std::vector<Work> works;
+          works.push_back(
+              communicator.all_reduce_async(buffer.view(DType::f32, large), buffer.view(DType::f32, large), sum));
+          for (int k = 0; k < 30; ++k) {
+            others.push_back(here.copy_of(std::vector<float>(small, static_cast<float>(rank + k))));
+            works.push_back(communicator.all_reduce_async(others.back().view(DType::f32, small),
+                                                          others.back().view(DType::f32, small), sum));
+          }
+          for (Work& work : works) work.wait();
+          require(here.back<float>(buffer, large) == std::vector<float>(large, 6.0f), "the large one");
+          for (int k = 0; k < 30; ++k)
+            require(here.back<float>(others[static_cast<std::size_t>(k)], small) ==
+                        std::vector<float>(small, static_cast<float>(6 + 4 * k)),
+                    "small one " + std::to_string(k));
+        },
+        peer_world(runtime, small_slots));
+  }
 }
 
 TEST_CASE("Sub-communicators have windows of their own") {
-  const auto runtime = device::emulated_runtime({.devices = 2, .seed = 3});
-  run_ranks(
-      4,
-      [&](World& world) {
-        auto communicator = world.communicator();
-        const int rank = communicator.rank();
-        const OnDevice here(runtime, rank);
-        auto half = communicator.split(rank % 2, rank);
-        require(half.has_value(), "split");
-        const std::vector<float> ones(1000, static_cast<float>(rank + 1));
-        const auto a = here.copy_of(ones), b = here.copy_of(ones);
-        Work first = half->all_reduce_async(a.view(DType::f32, 1000), a.view(DType::f32, 1000), sum);
-        Work second = communicator.all_reduce_async(b.view(DType::f32, 1000), b.view(DType::f32, 1000), sum);
-        second.wait();
-        first.wait();
-        require(here.back<float>(a, 1000) == std::vector<float>(1000, rank % 2 == 0 ? 4.0f : 6.0f), "half");
-        require(here.back<float>(b, 1000) == std::vector<float>(1000, 10.0f), "all");
-      },
-      peer_world(runtime, small_slots));
+  for (const auto& runtime : testing::beside_gpus({device::emulated_runtime({.devices = 2, .seed = 3})})) {
+    run_ranks(
+        4,
+        [&](World& world) {
+          auto communicator = world.communicator();
+          const int rank = communicator.rank();
+          const OnDevice here(runtime, rank);
+          auto half = communicator.split(rank % 2, rank);
+          require(half.has_value(), "split");
+          const std::vector<float> ones(1000, static_cast<float>(rank + 1));
+          const auto a = here.copy_of(ones), b = here.copy_of(ones);
+          Work first = half->all_reduce_async(a.view(DType::f32, 1000), a.view(DType::f32, 1000), sum);
+          Work second = communicator.all_reduce_async(b.view(DType::f32, 1000), b.view(DType::f32, 1000), sum);
+          second.wait();
+          first.wait();
+          require(here.back<float>(a, 1000) == std::vector<float>(1000, rank % 2 == 0 ? 4.0f : 6.0f), "half");
+          require(here.back<float>(b, 1000) == std::vector<float>(1000, 10.0f), "all");
+        },
+        peer_world(runtime, small_slots));
+  }
 }
 
 TEST_CASE("There is no peer engine, on any rank, where devices do not reach each other") {
