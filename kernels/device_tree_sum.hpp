@@ -56,6 +56,7 @@ struct ColumnSumBody {
   static constexpr unsigned threads = width * parts;
   static constexpr unsigned phases = 2;
   using Value = typename Columns::Value;
+  static constexpr unsigned resident = sizeof(Value) == 8 ? 4 : 0;  // more, and sm_100 keeps values of f64 in memory
   struct Shared {
     alignas(16) unsigned char sums[parts * width * sizeof(Value)];
   };

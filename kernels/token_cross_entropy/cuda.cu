@@ -19,6 +19,7 @@ struct TokenCrossEntropyBody {
   static constexpr unsigned threads = 256;
   static constexpr unsigned some = 16;  // greatest values that are left after one step
   static constexpr unsigned phases = 6;
+  static constexpr unsigned resident = sizeof(T) == 8 ? 4 : 0;  // more, and sm_100 keeps values in memory
   struct Shared {
     T greatest[threads];
     T greatest_of_some[some];
