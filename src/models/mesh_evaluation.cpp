@@ -3,6 +3,7 @@
 #include "kernels/norm/norm.hpp"
 #include "models/gpt_workspace.hpp"
 #include "models/mesh_gpt_state.hpp"
+#include "pipeline/caught.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -55,8 +56,13 @@ TokenEvaluation MeshGpt<T>::evaluate(std::span<const std::uint16_t> tokens, std:
   const std::size_t most = state.options.micro_batch_rows;
   for (std::size_t begin = 0; begin < rows; begin += most) {
     const std::size_t count = std::min(most, rows - begin);
-    state.evaluate(tokens.subspan(begin * (context + 1), count * (context + 1)), count,
-                   all.subspan(begin * context, count * context));
+    try {
+      state.evaluate(tokens.subspan(begin * (context + 1), count * (context + 1)), count,
+                     all.subspan(begin * context, count * context));
+    } catch (...) {  // the other stages would wait for this one
+      pipeline::abort_with_caught(state.along, "evaluation of pipeline rank " + std::to_string(state.along.rank()));
+      throw;
+    }
   }
   if (state.along.size() > 1) state.along.broadcast(all, state.facts.rank_of_stage.back(), state.call("evaluation"));
   return {.tokens = rows * context, .loss_sum = kernels::sum(all.data(), all.size())};

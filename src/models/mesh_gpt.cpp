@@ -88,7 +88,7 @@ MeshGpt<T>::State::State(Communicator tensor, Communicator pipeline_ranks, const
     for (std::size_t p = GptIndex::block(layers[at(number)].begin); p < GptIndex::block(layers[at(number)].end); ++p)
       present[p] = true;
   }
-  parameters.emplace(axis, gpt, present, has_first() && has_last());
+  parameters.emplace(axis, gpt, present, has_first() && has_last(), axis.size() * along.size() > 1);
 
   losses.resize(at(options.schedule.micro_batches));
   std::vector<pipeline::Stage*> pointers;

@@ -43,7 +43,7 @@ std::vector<std::int64_t> local_shape(const std::vector<std::int64_t>& shape, co
 
 template <class T>
 MeshParameters<T>::MeshParameters(const tensor_parallel::Axis& axis, const GptOptions& options,
-                                  const std::vector<bool>& present, bool twice)
+                                  const std::vector<bool>& present, bool twice, bool is_part)
     : place_(present.size(), nowhere), twice_(twice) {
   const std::vector<GptParameter> dense = parameters_of(options);
   std::size_t total = 0, greatest = 0, previous = 0;
@@ -65,6 +65,7 @@ MeshParameters<T>::MeshParameters(const tensor_parallel::Axis& axis, const GptOp
     list_.push_back({dense[p].name, shape, nowhere_yet, nowhere_yet});
     if (!placement.whole && axis.size() > 1) list_.back().logical_shape = dense[p].shape;
     list_.back().stays = true;
+    list_.back().is_part = is_part;
     placements_.push_back(std::move(placement));
     total += padded(count);
     greatest = std::max(greatest, previous + padded(count));  // a weight and the bias behind it

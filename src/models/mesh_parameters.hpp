@@ -31,9 +31,10 @@ struct MicroTerm {
 template <class T>
 class MeshParameters {
  public:
-  /// `present`: by dense index. `twice`: this rank has both ends of the tied embedding.
+  /// `present`: by dense index. `twice`: this rank has both ends of the tied embedding. `is_part`: other ranks have parts of the
+  /// model.
   MeshParameters(const tensor_parallel::Axis& axis, const GptOptions& options, const std::vector<bool>& present,
-                 bool twice);
+                 bool twice, bool is_part);
 
   std::vector<Parameter>& list() { return list_; }
   const std::vector<Parameter>& list() const { return list_; }

@@ -95,6 +95,7 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
           "apply(): the optimizer works on another stream than DataParallelOptions::stream; give use_device() the same");
     }
   }
+  check_norm(options);
   check_shares(optimizer, parameters_, tensor_sums_ != nullptr);
   if (update_ != nullptr) update_->check(optimizer);
   applied_ = true;
@@ -103,8 +104,8 @@ ApplyOutcome StepState::apply(Optimizer& optimizer, const ApplyOptions& options)
   double scale = options.loss_scaler != nullptr ? 1.0 / options.loss_scaler->scale() : 1.0;
   const bool checks = options.loss_scaler != nullptr || options.skip_nonfinite;
   // Nobody waits for a norm that only the device wants to know.
-  const bool clips_on_device = device_norm_ && options.clip_norm > 0 && !checks;
-  if ((options.clip_norm > 0 || checks) && !clips_on_device) norm_ = norm_of_gradients() * scale;
+  const bool clips_on_device = device_norm_ && options.clip_norm > 0 && !checks && !options.norm;
+  if ((options.clip_norm > 0 || checks) && !clips_on_device) norm_ = norm_of_gradients(options) * scale;
   if (checks) {
     const bool finite = std::isfinite(norm_);
     if (options.loss_scaler != nullptr) options.loss_scaler->update(finite);
@@ -151,8 +152,28 @@ std::span<const TensorView> StepState::used_gradients() {
   return gradients_;
 }
 
-double StepState::norm_of_gradients() {
+/// A rank that clipped by what it has would go another way than the others of its model, which have some of the same values.
+void StepState::check_norm(const ApplyOptions& options) const {
+  const char* const what = options.clip_norm > 0            ? "clip_norm"
+                           : options.loss_scaler != nullptr ? "loss_scaler"
+                           : options.skip_nonfinite         ? "skip_nonfinite"
+                                                            : nullptr;
+  if (what == nullptr || options.norm) return;
+  for (const Parameter& parameter : parameters_) {
+    if (!parameter.is_part) continue;
+    fail(ErrorCode::invalid_argument, "apply(): " + std::string(what) + " is of a whole model's gradients, and '" +
+                                          parameter.name +
+                                          "' is of one that other ranks have parts of: set ApplyOptions::norm");
+  }
+}
+
+double StepState::norm_of_gradients(const ApplyOptions& options) {
   const auto span = trace_.on_steps("clip norm");
+  if (options.norm) {
+    gradients_.clear();
+    for (std::size_t p = 0; p < parameters_.size(); ++p) gradients_.push_back(synchronizer_.gradient(p));
+    return options.norm(gradients_);
+  }
   if (update_ != nullptr) return update_->norm(synchronizer_);
   return device_norm_ ? (*device_norm_)(used_gradients()) : global_norm(used_gradients());
 }

@@ -65,7 +65,8 @@ class StepState {
 
  private:
   std::span<const TensorView> used_gradients();
-  double norm_of_gradients();
+  void check_norm(const ApplyOptions& options) const;
+  double norm_of_gradients(const ApplyOptions& options);
   void pass_empty_leaves();
   GradientSynchronizer& synchronizer_;
   const StepTrace& trace_;

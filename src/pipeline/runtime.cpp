@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/pipeline/runtime.hpp"
 
+#include "pipeline/caught.hpp"
 #include "pipeline/proof.hpp"
 #include "pipeline/rank_plan.hpp"
 #include "trireme/base/error.hpp"
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -169,22 +169,6 @@ struct Runtime::State {
       send(planned.outgoing, planned.action.kind == ActionKind::forward ? planned.output : planned.input_gradient);
   }
 
-  /// Inside a handler: the world ends with what was caught, and with it what the others wait for.
-  void abort(const Action& at_action) noexcept {
-    Error cause;
-    try {
-      throw;
-    } catch (const Exception& exception) {
-      cause = exception.error();
-    } catch (const std::exception& exception) {
-      cause.message = exception.what();
-    } catch (...) {
-      cause.message = "an exception of an unknown type";
-    }
-    cause.message = "pipeline action " + to_string(at_action) + " failed: " + cause.message;
-    communicator.abort(cause);
-  }
-
   Communicator communicator;
   Schedule schedule;
   ScheduleFacts facts;
@@ -223,7 +207,7 @@ void Runtime::run() {
     try {
       state_->run(planned);
     } catch (...) {
-      state_->abort(planned.action);
+      abort_with_caught(state_->communicator, "pipeline action " + to_string(planned.action));
       throw;
     }
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
@@ -153,6 +154,9 @@ Schedule parse_schedule(std::string_view text, const std::string& source) {
 }
 
 Schedule read_schedule(const std::string& path) {
+  std::error_code none;
+  if (std::filesystem::is_directory(path, none))
+    fail(ErrorCode::invalid_argument, "the pipeline schedule " + path + " is a folder: give a file");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) fail_system("opening the pipeline schedule " + path, errno);
   const std::streamoff bytes = file.tellg();

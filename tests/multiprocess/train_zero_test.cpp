@@ -96,6 +96,32 @@ TEST_CASE("Optimizer state in a file changes no weight") {
   const Result refused = run_trireme(gpt_job({"--offload", folder.path() + "/nowhere"}));
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.err, Contains("trireme train: --offload: "));
+  // A folder that is missing for one rank alone is the one cause that all tell.
+  const Result missing = run_trireme({"run",
+                                      "-n",
+                                      "3",
+                                      "--",
+                                      "/bin/sh",
+                                      "-c",
+                                      "exec \"$@\" --offload " + folder.path() + "$([ $RANK = 1 ] && echo /nowhere)",
+                                      "sh",
+                                      TRIREME_PROGRAM,
+                                      "train",
+                                      "--dataset",
+                                      "text:" + text_file(),
+                                      "--layers",
+                                      "2",
+                                      "--heads",
+                                      "2",
+                                      "--channels",
+                                      "12",
+                                      "--context",
+                                      "16"});
+  INFO(missing.err);
+  CHECK(missing.exit_code == 2);
+  CHECK(missing.out.empty());
+  CHECK_THAT(missing.err, Contains("trireme train: --offload: rank 1 (") && Contains("/nowhere' cannot be made"));
+  CHECK_THAT(missing.err, !Contains("peer_lost"));
 }
 
 TEST_CASE("Models with gradients of their own share out state and gradients, in 16 bits as well") {

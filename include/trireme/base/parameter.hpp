@@ -21,6 +21,9 @@ struct Parameter {
   std::vector<std::int64_t> logical_shape{};
   /// Whoever gave it computes with the values where they are: they cannot go and come (ZeRO stage 3).
   bool stays = false;
+  /// Of a model whose other parameters are on other ranks, which take the same steps: what is found of all gradients (their norm, whether
+  /// they are finite) has to be found of theirs, too.
+  bool is_part = false;
 };
 
 }  // namespace trireme

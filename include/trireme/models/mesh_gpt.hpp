@@ -121,7 +121,7 @@ class MeshGpt {
   /// Gradients are not touched. Unless empty, `losses` gets the loss of every target.
   /// Shape:  tokens as Gpt::forward_backward, the same on all ranks of the replica; any number of rows, which go
   ///         through the stages micro_batch_rows at a time; losses empty or rows x context.
-  /// Errors: as forward_backward.
+  /// Errors: as forward_backward; what a stage throws ends the world with its words, as in pipeline::Runtime::run().
   TokenEvaluation evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses = {});
 
   /// Calls take(p, values) for every parameter of the dense list, in order, with the values of the whole logical tensor, on every
@@ -138,12 +138,13 @@ class MeshGpt {
 
   /// The 2-norm of the whole model's gradient, the same bits on every rank: squares are summed by blocks of 4096 elements of
   /// each local tensor, by tensors over the tensor axis, then over tensors, in fixed trees. What several ranks have counts
-  /// once. Not finite where any gradient is not: a step to skip, on all ranks alike.
+  /// once. Not finite where any gradient is not: a step to skip, on all ranks alike. What ApplyOptions::norm asks for, without which
+  /// apply() refuses to clip, or to look for infinities, by what one rank has.
   /// Shape:  by index of parameters(): Step::gradients() behind reduce(), say.  Cost: one f64 per tensor on both axes; with
   ///         parts one per block on the data axis.
   double gradient_norm(std::span<const TensorView> gradients, const MeshGradientParts& parts = {}) const;
-  /// Scales the gradients by max_norm/norm, in place, when that norm is finite and above `max_norm`; returns the norm before.
-  /// ApplyOptions::clip_norm knows the gradients of one rank's parameters alone.
+  /// Scales the gradients by max_norm/norm, in place, when that norm is finite and above `max_norm`; returns the norm before. For
+  /// optimizers of others: apply() clips by itself.
   double clip_gradients(std::span<const TensorView> gradients, double max_norm,
                         const MeshGradientParts& parts = {}) const;
 

@@ -148,6 +148,11 @@ struct ApplyOptions {
   LossScaler* loss_scaler = nullptr;
   /// Gradients with an infinity or NaN change nothing. Always so with a loss_scaler.
   bool skip_nonfinite = false;
+  /// Of parameters that are part of a model (Parameter::is_part, MeshGpt's): the 2-norm of the whole model's gradient, the same on
+  /// all its ranks and not finite where any gradient is not, in place of that of the gradients here. It clips by it, and
+  /// skips a step, on all ranks alike. Called at most once, with Step::gradients(), which a loss_scaler has not divided yet.
+  ///     step.apply(optimizer, {.clip_norm = 1.0, .norm = [&](auto gradients) { return model.gradient_norm(gradients); }});
+  std::function<double(std::span<const TensorView> gradients)> norm{};
 };
 
 /// What apply() did; the same on every rank.
@@ -220,7 +225,9 @@ class Step {
   StepOutcome reduce();
   /// Updates every parameter that was ready on any leaf of any rank. At most once, after reduce() returned ready. A
   /// step of total weight 0 changes nothing. From zero_stage 1 on collective.
-  /// Errors: invalid_argument from zero_stage 1 on for a rule that sees whole tensors, without zero_whole_tensors.
+  /// Errors: invalid_argument from zero_stage 1 on for a rule that sees whole tensors, without zero_whole_tensors; on every rank, before
+  ///         anything has changed, for clip_norm, loss_scaler or skip_nonfinite without ApplyOptions::norm where parameters are part of a
+  ///         model.
   ApplyOutcome apply(Optimizer& optimizer, const ApplyOptions& options = {});
   /// What apply() says by itself: the gradients have been used, by an optimizer of your own. From here on the sampler stands at
   /// the next step, and a checkpoint taken goes on there. After reduce().

@@ -4,6 +4,7 @@
 #include "cli/train/device.hpp"
 #include "cli/train/end_agreement.hpp"
 #include "cli/train/fallback.hpp"
+#include "cli/train/refusal_of_all.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/shard_listener.hpp"
 #include "trireme/base/error.hpp"
@@ -31,12 +32,15 @@ std::optional<LogicalPieces> pieces_of(World& world, Task& task) {
   return LogicalPieces(world.communicator(), *task.shares());
 }
 
-void offload(Optimizer& optimizer, const std::string& folder) {
+/// The folder is what the user typed; it may be missing on one host alone.
+void offload(World& world, Optimizer& optimizer, const std::string& folder) {
+  std::string problem;
   try {
     optimizer.offload({.folder = folder});
-  } catch (const Exception& refusal) {  // of the folder: what the user typed
-    fail(ErrorCode::invalid_argument, "--offload: " + refusal.error().message);
+  } catch (const Exception& refusal) {
+    problem = refusal.error().message;
   }
+  refuse_on_all(world, "--offload", problem);
 }
 
 }  // namespace
@@ -85,7 +89,7 @@ Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, 
   check_validation(options.validation, *task_);
   if (device_) optimizer_->use_device(device_->runtime, device_->stream);
   note_selection();
-  if (options.offload) offload(*optimizer_, *options.offload);
+  if (options.offload) offload(world_, *optimizer_, *options.offload);
   if (!weights_.is_narrow() && options.zero >= 2) task_->use_access(data_parallel_.access());
   if (!weights_.is_narrow() && options.zero < 2) task_->use_gradients(data_parallel_.parameters());
   if (ownership_.of_values()) weights_.average_parts(ownership_.values(), ownership_.firsts());
@@ -390,11 +394,9 @@ ApplyOutcome Trainer::update(Step& step) {
   LossScaler* const scaler = weights_.loss_scaler();
   const bool is_unscaled = scaler != nullptr && scaler->scale() <= 1.0;
   optimizer_->set_learning_rate(learning_rate_ * schedule_.factor(step_ + 1));
-  const bool has_share = task_->shares() != nullptr;
-  if (has_share && options_.clip_norm != 0) clip(step);
-  const ApplyOutcome outcome = step.apply(
-      *optimizer_,
-      {.clip_norm = has_share ? 0.0 : options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = scaler});
+  ApplyOptions how{.clip_norm = options_.clip_norm, .clip_value = options_.clip_value, .loss_scaler = scaler};
+  if (task_->shares() != nullptr) how.norm = [this](auto gradients) { return norm_of_model(gradients); };
+  const ApplyOutcome outcome = step.apply(*optimizer_, how);
   if (is_unscaled && outcome == ApplyOutcome::nonfinite) {
     result_.diverged_at = step_ + 1;
     result_.overflowed = true;
@@ -402,13 +404,12 @@ ApplyOutcome Trainer::update(Step& step) {
   return outcome;
 }
 
-/// By the norm of the whole model's gradient, of which apply() would see a share.
-void Trainer::clip(Step& step) {
-  const telemetry::ScopedSpan span(trace_, steps_track_, "clip norm");
+/// Of its gradient, of which this rank has a part.
+double Trainer::norm_of_model(std::span<const TensorView> gradients) {
   ModelShares::Parts parts;
   if (ownership_.of_state())
     parts = {.owned = [this](std::size_t p) { return data_parallel_.owned(p); }, .replicas = communicator_};
-  task_->shares()->clip(step.gradients(), options_.clip_norm, parts);
+  return task_->shares()->norm(gradients, parts);
 }
 
 /// Of the next own leaf that has samples: `shard` is over it. At stage 3 leaves without samples are passed, too.

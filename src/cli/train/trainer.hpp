@@ -28,6 +28,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -101,7 +102,7 @@ class Trainer {
   bool has_whole_values() const { return !ownership_.of_values() && task_->shares() == nullptr; }
   const std::vector<Parameter>& whole_parameters() const;
   VisitValues visit_whole();
-  void clip(Step& step);
+  double norm_of_model(std::span<const TensorView> gradients);
   void leave_collectively();
   void warn_of_skipped_steps();
   void note_selection() const;

@@ -32,6 +32,7 @@ struct Training {
   int steps = 20;
 #endif
   double clip_norm = 0.0;
+  bool clips_in_place = false;  ///< before apply(), as for optimizers of others
 
   std::vector<MeshAxis> axes{};
   std::string schedule = "1f1b";
@@ -125,13 +126,17 @@ inline std::vector<MeshRank> train_mesh(const Training& training) {
         own.losses.push_back(model.forward_backward(std::span(tokens).subspan(first * width, rows * width), rows,
                                                     [&](std::size_t p) { shard.ready(p); }));
       step.reduce();
-      if (training.clip_norm > 0.0) {
-        const MeshGradientParts parts{[&](std::size_t p) { return data_parallel.owned(p); }, mesh.axis("data")};
+      ApplyOptions how{.clip_norm = training.clip_norm};
+      MeshGradientParts parts;
+      if (training.zero_stage != 0) parts = {[&](std::size_t p) { return data_parallel.owned(p); }, mesh.axis("data")};
+      how.norm = [&](std::span<const TensorView> gradients) { return model.gradient_norm(gradients, parts); };
+      if (training.clips_in_place) {
         const std::vector<TensorView> gradients = step.gradients();
-        own.norms.push_back(model.clip_gradients(gradients, training.clip_norm,
-                                                 training.zero_stage == 0 ? MeshGradientParts{} : parts));
+        own.norms.push_back(model.clip_gradients(gradients, training.clip_norm, parts));
+        how = {};
       }
-      step.apply(*optimizer);
+      step.apply(*optimizer, how);
+      if (how.clip_norm > 0.0) own.norms.push_back(step.gradient_norm());
       if (static_cast<int>(own.losses.size()) == training.steps) break;
     }
     for (const Parameter& each : model.parameters()) {

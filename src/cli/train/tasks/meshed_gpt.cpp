@@ -79,8 +79,8 @@ class MeshedGpt final : public LanguageModel, public ModelShares {
       use(parameter, TensorView(const_cast<float*>(values.data()), values.size(), DType::f32));
     });
   }
-  void clip(std::span<const TensorView> gradients, double max_norm, const Parts& parts) override {
-    model_.clip_gradients(gradients, max_norm, {.owned = parts.owned, .data = parts.replicas});
+  double norm(std::span<const TensorView> gradients, const Parts& parts) override {
+    return model_.gradient_norm(gradients, {.owned = parts.owned, .data = parts.replicas});
   }
 
  private:

@@ -38,8 +38,8 @@ class ModelShares {
     std::function<layout::Interval(std::size_t parameter)> owned{};  ///< unset: all
     std::optional<Communicator> replicas{};
   };
-  /// Bounds the norm of the whole model's gradient. Collective over the replica, and over `parts.replicas`.
-  virtual void clip(std::span<const TensorView> gradients, double max_norm, const Parts& parts) = 0;
+  /// Of the whole model's gradient, the same on every rank. Collective over the replica, and over `parts.replicas`.
+  virtual double norm(std::span<const TensorView> gradients, const Parts& parts) = 0;
 };
 
 }  // namespace trireme::cli
