@@ -195,7 +195,7 @@ int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
   Replicas replicas(communicator, options.mesh);
   check_against_world(options, replicas, data.samples());  // before a folder of checkpoints is taken over
   check_model_dir(communicator, options);
-  job.memory_words = check_memory(world, options, data);
+  job.memory_words = check_memory(world, replicas, options, data);
   std::unique_ptr<Checkpoints> checkpoints;
   if (options.checkpoints.folder) {
     auto settings = settings_of(options);

@@ -61,6 +61,31 @@ TEST_CASE("A GPT larger than each process's memory trains with ZeRO-3, and is re
   CHECK(value(result_of(trained), "steps") == "2");
 }
 
+TEST_CASE(
+    "A GPT larger than each process's memory trains on a mesh that shares it, and is refused in one line on others",
+    "[.full]") {
+  if (is_sanitized) return;
+  // All 24 layers have 683 MB of values, gradients and state, an eighth 85 MB.
+  constexpr std::uint64_t limit = 480 * mib;
+  const Result refused = train_within(limit, 8, 24, {"--mesh", "data=8", "--micro-batches", "2", "--batch-size", "16"});
+  INFO(refused.err);
+  CHECK(refused.exit_code == 2);
+  CHECK(refused.out.empty());
+  CHECK_THAT(refused.err, Contains("the model does not fit: its share of ") &&
+                              Contains(" bytes on a rank of mesh tensor=1,pipeline=1,data=8 (values ") &&
+                              Contains("activations and messages ") &&
+                              Contains("may have 503316480 bytes of address space (ulimit -v)") &&
+                              Contains("give --mesh more pipeline or tensor ranks") &&
+                              Contains("--zero 1 (at least ") && Contains("--recompute"));
+  CHECK(std::count(refused.err.begin(), refused.err.end(), '\n') <= 2);  // the launcher's own line
+  const Result trained = train_within(limit, 8, 24, {"--mesh", "pipeline=4,tensor=2", "--sample-tokens", "9"},
+                                      {{"TRIREME_TRANSPORT", "tcp"}});
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  CHECK(value(result_of(trained), "steps") == "2");
+  CHECK_THAT(trained.out, Contains("sample: none: there is no memory for the whole model"));
+}
+
 TEST_CASE("A GPT that cannot fit a process's address space is refused before it is made, with the bytes it wants") {
   if (is_sanitized) return;
   const Result refused = train_within(256 * mib, 2, 24, {"--optimizer", "adamw"});

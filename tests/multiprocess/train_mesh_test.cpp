@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <string>
 
@@ -85,6 +86,25 @@ TEST_CASE("Averages, dropout, offloaded state and rules of whole tensors go with
   const Words lamb{"--optimizer", "lamb"};
   same(joined(lamb, {"--mesh", "pipeline=2,data=2", "--zero", "1"}), joined(lamb, two));
   same(joined(lamb, {"--mesh", "data=2,tensor=2", "--zero", "1"}), joined(lamb, two));
+}
+
+TEST_CASE("Gradients are clipped by the norm of the whole model, of which ranks have parts") {
+  const Words clip{"--clip-norm", "0.02", "--optimizer", "sgd", "--learning-rate", "1"};
+  const Result whole = run_ranks(1, gpt_job(joined(clip, {"--logical-shards", "2"})));
+  const Result loose = run_ranks(1, gpt_job(joined(clip, {"--logical-shards", "2", "--clip-norm", "0.2"})));
+  CHECK(std::abs(number(whole, "test_loss") - number(loose, "test_loss")) > 1e-3);  // it makes a difference
+  for (const char* zero : {"0", "1", "2"}) {
+    const Result meshed = run_ranks(8, gpt_job(joined(clip, {"--mesh", "data=2,pipeline=2,tensor=2", "--zero", zero})));
+    CHECK(number(meshed, "test_loss") == Approx(number(whole, "test_loss")).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("Stages of other lengths have the same weights, and positions may be shared") {
+  const Words deep{"--layers", "4", "--mesh", "pipeline=2,tensor=2"};
+  const Result even = run_ranks(4, gpt_job(deep));
+  CHECK(hash_of(run_ranks(4, gpt_job(joined(deep, {"--stage-layers", "1,3"})))) == hash_of(even));
+  const Result shared = run_ranks(4, gpt_job(joined(deep, {"--sequence-parallel", "--stage-layers", "3,1"})));
+  CHECK(number(shared, "test_loss") == Approx(number(even, "test_loss")).epsilon(1e-5));
 }
 
 TEST_CASE("A mesh that does not fit the world is refused by all ranks in one line") {

@@ -106,6 +106,7 @@ std::optional<PlanOptions> parse_plan_options(const std::vector<std::string>& ar
   setting.world = typed.world;
   setting.ranks_per_node = per_node;
   setting.memory_per_rank = static_cast<double>(parse_byte_size(typed.memory, "--memory-per-rank").value);
+  if (setting.memory_per_rank == 0) refuse("--memory-per-rank must be above 0");
   setting.link = {typed.latency_us * 1e-6, typed.link * 1e9 / 8};
   setting.node_link = {typed.node_latency_us * 1e-6, typed.node_link * 1e9 / 8};
   setting.flops_per_rank = typed.flops;

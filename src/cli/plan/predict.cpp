@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/plan/predict.hpp"
 
+#include "cli/plan/memory.hpp"
+#include "cli/plan/mesh_sizes.hpp"
 #include "trireme/base/error.hpp"
-#include "trireme/layout/reduction_tree.hpp"
 #include "trireme/pipeline/check.hpp"
 #include "trireme/pipeline/generate.hpp"
 #include "trireme/pipeline/simulate.hpp"
@@ -46,13 +47,6 @@ double seconds_of(const plan::Cost& cost, const Link& link) {
       cost, {.alpha_s = link.latency_s, .beta_s_per_byte = 1 / link.bytes_per_s, .gamma_s_per_element = 0});
 }
 
-/// One stage of the model, on one rank.
-struct StageSize {
-  std::int64_t layers = 0;
-  bool is_first = false;
-  bool is_last = false;
-};
-
 /// The parts of a prediction that follow from setting and choice alone.
 class Predictor {
  public:
@@ -60,20 +54,11 @@ class Predictor {
       : setting_(setting),
         choice_(choice),
         model_(setting.model),
-        stages_(choice.pipeline * choice.chunks),
+        sizes_(setting, choice),
         tensor_link_(inside_nodes(setting, 1, choice.tensor) ? setting.node_link : setting.link),
         pipeline_link_(inside_nodes(setting, choice.tensor, choice.pipeline) ? setting.node_link : setting.link),
         data_link_(inside_nodes(setting, choice.tensor * choice.pipeline, choice.data) ? setting.node_link
-                                                                                       : setting.link) {
-    const auto heads = static_cast<double>(model_.heads);
-    share_ = std::ceil(heads / choice.tensor) / heads;
-    const int rows =
-        (setting.batch_size + choice.data * choice.micro_batches - 1) / (choice.data * choice.micro_batches);
-    tokens_ = static_cast<double>(rows) * static_cast<double>(model_.context);
-    activation_ = static_cast<double>(size_of(setting.dtype));
-    boundary_ = tokens_ * static_cast<double>(model_.channels) * activation_;
-    table_ = std::ceil(static_cast<double>(model_.vocabulary) / choice.tensor) * static_cast<double>(model_.channels);
-  }
+                                                                                       : setting.link) {}
 
   PlanPrediction run() {
     const pipeline::Schedule schedule =
@@ -81,9 +66,10 @@ class Predictor {
             ? pipeline::one_forward_one_backward(1, choice_.micro_batches)
             : pipeline::make_schedule(choice_.schedule, {choice_.pipeline, choice_.micro_batches, choice_.chunks});
     const pipeline::ScheduleFacts facts = pipeline::check(schedule);
-    pipeline::Costs costs{.stages = {},
-                          .message = nanoseconds(boundary_ / pipeline_link_.bytes_per_s + pipeline_link_.latency_s)};
-    for (int stage = 0; stage < stages_; ++stage) costs.stages.push_back(cost_of_stage(stage));
+    pipeline::Costs costs{
+        .stages = {},
+        .message = nanoseconds(sizes_.boundary() / pipeline_link_.bytes_per_s + pipeline_link_.latency_s)};
+    for (int stage = 0; stage < sizes_.stages(); ++stage) costs.stages.push_back(cost_of_stage(stage));
     const pipeline::Simulation simulation = pipeline::simulate(schedule, costs);
     PlanPrediction all;
     all.makespan_s = simulation.makespan.approximately() * 1e-9;
@@ -92,21 +78,16 @@ class Predictor {
       all.bubble_share = (simulation.bubble() / simulation.makespan).approximately();
     for (int rank = 0; rank < choice_.pipeline; ++rank)
       take(all, facts, costs, rank, simulation.ranks[static_cast<std::size_t>(rank)]);
+    keep_worst(all, choice_.shares_model() ? memory_of_shares(setting_, choice_, schedule)
+                                           : std::vector{memory_of_whole(setting_, choice_)});
     return all;
   }
 
  private:
-  StageSize stage(int number) const {
-    const auto begin = number * model_.layers / stages_, end = (number + 1) * model_.layers / stages_;
-    return {.layers = end - begin, .is_first = number == 0, .is_last = number + 1 == stages_};
-  }
-
-  double layer_parameters() const { return model_.shared_weights * share_ + model_.whole_weights; }
-
   /// The sum over tensor ranks of one activation: bytes sent, and how long.
   plan::Cost tensor_sum() const {
     if (choice_.tensor == 1) return {};
-    return cli::cost_of(Collective::all_reduce, Algorithm::direct, choice_.tensor, boundary_);
+    return cli::cost_of(Collective::all_reduce, Algorithm::direct, choice_.tensor, sizes_.boundary());
   }
   /// Sums over tensor ranks that a stage makes forward, and backward for the gradient of its input.
   std::pair<double, double> sums_of(const StageSize& stage) const {
@@ -115,85 +96,45 @@ class Predictor {
   }
 
   pipeline::StageCost cost_of_stage(int number) const {
-    const StageSize size = stage(number);
+    const StageSize size = sizes_.stage(number);
     const auto layers = static_cast<double>(size.layers);
-    double weights = layers * model_.shared_weights * share_;
-    if (size.is_last) weights += table_;
+    const double share = sizes_.share();
+    double weights = layers * model_.shared_weights * share;
+    if (size.is_last) weights += sizes_.table();
     const double attention =
-        4 * layers * static_cast<double>(model_.context) * static_cast<double>(model_.channels) * share_;
-    const double per_flop = tokens_ / setting_.flops_per_rank;
+        4 * layers * static_cast<double>(model_.context) * static_cast<double>(model_.channels) * share;
+    const double per_flop = sizes_.tokens() / setting_.flops_per_rank;
     const double sum_s = seconds_of(tensor_sum(), tensor_link_);
     const auto [forward_sums, backward_sums] = sums_of(size);
     double forward = (2 * weights + attention) * per_flop;
     double input = (2 * weights + 2 * attention) * per_flop;
-    if (setting_.recompute) input += (2 * layers * model_.shared_weights * share_ + attention) * per_flop;
+    if (setting_.recompute) input += (2 * layers * model_.shared_weights * share + attention) * per_flop;
     return {.forward = nanoseconds(forward + forward_sums * sum_s),
             .input = nanoseconds(input + backward_sums * sum_s),
             .weight = nanoseconds(2 * weights * per_flop)};
-  }
-
-  double kept_per_layer() const {
-    const auto c = static_cast<double>(model_.channels);
-    return activation_ * tokens_ * (4 * c + 4 + share_ * (12 * c + static_cast<double>(model_.heads * model_.context)));
-  }
-
-  /// Beside what micro-batches keep: once on a rank.
-  double scratch(bool has_head) const {
-    const auto c = static_cast<double>(model_.channels);
-    double bytes = activation_ * tokens_ * 7 * c;  // backward: narrow, wide, terms of gains, derivative
-    if (setting_.recompute) bytes += kept_per_layer();
-    if (has_head)
-      bytes += activation_ * tokens_ * (c + std::ceil(static_cast<double>(model_.vocabulary) / choice_.tensor));
-    return bytes;
   }
 
   /// The worst of all ranks of the pipeline, one by one.
   void take(PlanPrediction& all, const pipeline::ScheduleFacts& facts, const pipeline::Costs& costs, int rank,
             const pipeline::RankTimes& times) const {
     PlanPrediction here;
-    bool has_first = false, has_last = false;
-    double layers = 0, sums = 0, work_s = 0, last_backward_s = 0;
+    const RankStages stages = sizes_.of_rank(facts, rank);
+    double sums = 0, last_backward_s = 0;
     for (const int number : facts.stages_of(rank)) {
-      const StageSize size = stage(number);
-      layers += static_cast<double>(size.layers);
-      has_first = has_first || size.is_first;
-      has_last = has_last || size.is_last;
-      const auto [forward_sums, backward_sums] = sums_of(size);
+      const auto [forward_sums, backward_sums] = sums_of(sizes_.stage(number));
       sums += forward_sums + backward_sums;
-      const double live = facts.peak_of_stage[static_cast<std::size_t>(number)];
-      here.activations += live * static_cast<double>(size.layers) * (setting_.recompute ? boundary_ : kept_per_layer());
       const pipeline::StageCost& cost = costs.stages[static_cast<std::size_t>(number)];
       last_backward_s += (cost.input + cost.weight).approximately() * 1e-9;
     }
-    work_s = times.work.approximately() * 1e-9;
-    here.activations += scratch(has_last);
-    here.parameters = layers * layer_parameters() + (has_first || has_last ? table_ : 0) +
-                      (has_first ? model_.positions() : 0) + (has_last ? model_.final_norm() : 0);
-    add_memory(here, here.parameters - layers * layer_parameters());
+    here.parameters = sizes_.parameters(stages);
     here.wire_tensor = sums * choice_.micro_batches * static_cast<double>(tensor_sum().payload_bytes);
-    here.wire_pipeline = static_cast<double>(times.messages_sent) * boundary_;
-    add_data_axis(here, layers, work_s, last_backward_s);
-    if (stages_ > 1 && has_first != has_last) add_tied_table(here);
-    keep_worst(all, here);
-  }
-
-  /// `outer`: parameters beside layers, a unit of their own.
-  void add_memory(PlanPrediction& here, double outer) const {
-    const parallel::ZeroWidths& widths = setting_.widths;
-    const int stage = choice_.zero_stage, m = choice_.micro_batches;
-    const auto per_parameter = [&](const parallel::ZeroWidths& some) {
-      return here.parameters * parallel::zero_bytes_per_parameter(stage, choice_.data, some);
-    };
-    here.values = per_parameter({widths.value, 0, 0});
-    here.optimizer_state = per_parameter({0, 0, widths.state});
-    here.gradients = m == 1 ? per_parameter({0, widths.gradient, 0})
-                            : here.parameters * widths.gradient * (layout::fold_depth(m) + (stage < 2 ? 1 : 0));
-    if (choice_.data == 1) return;
-    const double layer = layer_parameters();
-    const double layers = layer > 0 ? (here.parameters - outer) / layer : 0;
-    // The outer unit's gradients are touched at both ends of backward: its bucket stays open beside those of two layers.
-    if (stage >= 2 && m == 1) here.transient += (std::min(layers, 2.0) * layer + outer) * widths.gradient;
-    if (stage == 3) here.transient += (layer + std::max(layer, outer)) * widths.value;
+    here.wire_pipeline = static_cast<double>(times.messages_sent) * sizes_.boundary();
+    add_data_axis(here, static_cast<double>(stages.layers), times.work.approximately() * 1e-9, last_backward_s);
+    if (sizes_.stages() > 1 && stages.has_first != stages.has_last) add_tied_table(here);
+    all.wire_data = std::max(all.wire_data, here.wire_data);
+    all.wire_pipeline = std::max(all.wire_pipeline, here.wire_pipeline);
+    all.wire_tensor = std::max(all.wire_tensor, here.wire_tensor);
+    all.exposed_data_s = std::max(all.exposed_data_s, here.exposed_data_s);
   }
 
   void add_data_axis(PlanPrediction& here, double layers, double work_s, double last_backward_s) const {
@@ -218,36 +159,27 @@ class Predictor {
   /// First and last stage have a copy of the table each: their gradients are added.
   void add_tied_table(PlanPrediction& here) const {
     const plan::Cost cost =
-        cli::cost_of(Collective::all_reduce, Algorithm::direct, 2, table_ * setting_.widths.gradient);
+        cli::cost_of(Collective::all_reduce, Algorithm::direct, 2, sizes_.table() * setting_.widths.gradient);
     here.wire_pipeline += static_cast<double>(cost.payload_bytes);
     here.exposed_data_s += seconds_of(cost, pipeline_link_);
   }
 
-  static void keep_worst(PlanPrediction& all, const PlanPrediction& here) {
-    if (here.memory() > all.memory()) {
-      all.parameters = here.parameters;
-      all.values = here.values;
-      all.gradients = here.gradients;
-      all.optimizer_state = here.optimizer_state;
-      all.transient = here.transient;
-      all.activations = here.activations;
-    }
-    all.wire_data = std::max(all.wire_data, here.wire_data);
-    all.wire_pipeline = std::max(all.wire_pipeline, here.wire_pipeline);
-    all.wire_tensor = std::max(all.wire_tensor, here.wire_tensor);
-    all.exposed_data_s = std::max(all.exposed_data_s, here.exposed_data_s);
+  static void keep_worst(PlanPrediction& all, const std::vector<RankMemory>& ranks) {
+    const auto worst = std::max_element(ranks.begin(), ranks.end(),
+                                        [](const RankMemory& a, const RankMemory& b) { return a.total() < b.total(); });
+    all.parameters = worst->parameters;
+    all.values = worst->values;
+    all.gradients = worst->gradients;
+    all.optimizer_state = worst->optimizer_state;
+    all.transient = worst->transient;
+    all.activations = worst->activations + worst->messages;
   }
 
   const PlanSetting& setting_;
   const MeshChoice& choice_;
   const ModelSize& model_;
-  int stages_;
+  MeshSizes sizes_;
   Link tensor_link_, pipeline_link_, data_link_;
-  double share_ = 1;       ///< of the weights of a layer that tensor ranks share
-  double tokens_ = 0;      ///< of a micro-batch
-  double activation_ = 4;  ///< bytes
-  double boundary_ = 0;    ///< bytes of an activation {tokens, C}
-  double table_ = 0;       ///< elements
 };
 
 }  // namespace
@@ -262,7 +194,9 @@ std::optional<std::string> why_not(const PlanSetting& setting, const MeshChoice&
   if (choice.pipeline * choice.chunks > setting.model.layers) return "more stages of the pipeline than layers";
   if (static_cast<std::int64_t>(choice.data) * choice.micro_batches > setting.batch_size)
     return "more micro-batches than samples of a step";
-  if (choice.pipeline == 1 && !std::has_single_bit(static_cast<unsigned>(choice.micro_batches)))
+  if (choice.shares_model() && choice.zero_stage == 3)
+    return "stage 3 of ZeRO, which shares out values, beside pipeline or tensor ranks";
+  if (!choice.shares_model() && !std::has_single_bit(static_cast<unsigned>(choice.micro_batches)))
     return "leaves of a rank that are no power of two";
   return std::nullopt;
 }

@@ -39,9 +39,16 @@ struct MeshChoice {
   int pipeline = 1;
   int tensor = 1;
   int zero_stage = 0;
-  int micro_batches = 1;   ///< of every pipeline; without one, leaves of every rank
-  std::string schedule{};  ///< of pipeline::schedule_names(); empty without a pipeline
-  int chunks = 1;          ///< stages on a rank
+  int micro_batches = 1;              ///< of every pipeline; without one, leaves of every rank
+  std::string schedule{};             ///< of pipeline::schedule_names(); empty without a pipeline
+  int chunks = 1;                     ///< stages on a rank
+  int leaves = 1;                     ///< of every replica, where micro-batches are no leaves
+  std::vector<std::size_t> layers{};  ///< of every stage; empty: as even as can be
+  bool sequence_parallel = false;     ///< tensor ranks share positions between their layers
+
+  /// Whether ranks have parts of the model, which takes ZeRO's stages 0 to 2 alone.
+  bool shares_model() const { return pipeline > 1 || tensor > 1; }
+  int stages() const { return layers.empty() ? pipeline * chunks : static_cast<int>(layers.size()); }
 };
 
 /// "data=2,pipeline=2,tensor=2", as trireme::Mesh reads it.
@@ -68,11 +75,7 @@ std::optional<std::string> why_not(const PlanSetting& setting, const MeshChoice&
 ///
 /// - parameters Psi of a rank: its layers, of each the whole weights and 1/t of the others (ceil(heads/t)/heads where heads do
 ///   not divide); table/t at the first and at the last stage, positions at the first, the final norm at the last;
-/// - memory: Psi times parallel::zero_bytes_per_parameter(stage, d); with m > 1 leaves are folded whole, floor(log2 m) + 1 copies of
-///   g Psi at any stage, below stage 2 beside one that backward writes. Transient, of the two largest units (a layer, or all that is beside
-///   layers): gradients at stage 2 and 3 where m = 1; values at 3;
-/// - activations: of every layer and live micro-batch a b T (4C + 4 + s(12C + heads T)), s the share of the heads; with
-///   recompute a b T C, and one layer whole; the logits, the head's input and backward's scratch once;
+/// - memory: see memory_of_whole() and memory_of_shares();
 /// - wire, data axis: Psi times parallel::zero_wire_bytes_per_parameter(stage, d), values of stage 3 once more for every micro-batch, and
 ///   with p > 1 the tied table's gradient between first and last stage; pipeline: a b T C for every message; tensor: 2 (t-1)/t of a b T C,
 ///   four times a layer and micro-batch (six with recompute), and twice a micro-batch around the table;

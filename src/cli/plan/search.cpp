@@ -59,11 +59,11 @@ class Search {
 
   void try_stages(MeshChoice choice) {
     const int stages = choice.data == 1 ? 1 : 4;
-    if (const auto reason = why_not(setting_, choice)) {
-      found_.left_out[*reason] += static_cast<std::size_t>(stages);
-      return;
-    }
     for (choice.zero_stage = 0; choice.zero_stage < stages; ++choice.zero_stage) {
+      if (const auto reason = why_not(setting_, choice)) {
+        ++found_.left_out[*reason];
+        continue;
+      }
       Plan plan{choice, predict(setting_, choice)};
       if (plan.prediction.memory() <= setting_.memory_per_rank) {
         found_.plans.push_back(std::move(plan));

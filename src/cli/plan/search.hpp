@@ -24,7 +24,7 @@ struct PlanSearch {
 };
 
 /// Every data x pipeline x tensor of the world, with every schedule (interleaved with 2 stages a rank), every stage of ZeRO where
-/// there are several data ranks, and `micro_batches`, or where that is 0 each power of two up to 256 for which there are samples.
+/// there are several data ranks (3 where they have all of the model), and `micro_batches`, or where that is 0 each power of two up to 256 for which there are samples.
 /// Order: by predicted step, then memory, then as enumerated: the same on every machine.
 PlanSearch search_plans(const PlanSetting& setting, int micro_batches);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/memory_need.hpp"
 
+#include "cli/train/mesh_memory_need.hpp"
 #include "cli/train/optimizers.hpp"
 #include "trireme/base/error.hpp"
 
@@ -72,12 +73,14 @@ std::uint64_t sharing_ranks(const TrainOptions& options, int ranks) {
 /// What a rank says of itself.
 struct Said {
   std::uint64_t address_space, control_group, host;
+  std::size_t stage;  ///< its place on the pipeline axis
   std::string place;  ///< which group, on which host
 };
 
-std::vector<Said> gather_limits(World& world) {
+std::vector<Said> gather_limits(World& world, int stage) {
   const MemoryLimits mine = memory_limits();
-  const std::array<std::uint64_t, 3> numbers{mine.address_space, mine.control_group, mine.host};
+  const std::array<std::uint64_t, 4> numbers{mine.address_space, mine.control_group, mine.host,
+                                             static_cast<std::uint64_t>(stage)};
   std::vector<std::uint64_t> all(numbers.size() * static_cast<std::size_t>(world.size()));
   Communicator communicator = world.communicator();
   communicator.all_gather(std::span<const std::uint64_t>(numbers), std::span<std::uint64_t>(all), {.label = "memory"});
@@ -85,7 +88,7 @@ std::vector<Said> gather_limits(World& world) {
   std::vector<Said> said;
   for (std::size_t rank = 0; rank < groups.size(); ++rank) {
     const auto* const at = &all[numbers.size() * rank];
-    said.push_back({at[0], at[1], at[2],
+    said.push_back({at[0], at[1], at[2], static_cast<std::size_t>(at[3]),
                     world.host(static_cast<int>(rank)) + "\n" +
                         std::string(reinterpret_cast<const char*>(groups[rank].data()), groups[rank].size())});
   }
@@ -157,10 +160,13 @@ void spare_address_space() {
 #endif
 }
 
-std::string words_of(const MemoryNeed& need, const std::string& optimizer) {
-  return std::to_string(need.parameters) + " parameters take at least " + bytes_text(need.total()) +
-         " on each rank (values " + std::to_string(need.values) + ", gradients " + std::to_string(need.gradients) +
-         ", state of " + optimizer + " " + std::to_string(need.state) + ")";
+std::string words_of(const MemoryNeed& need, const std::string& optimizer, const std::string& mesh) {
+  const std::string parameters = std::to_string(need.parameters) + " parameters ";
+  return (mesh.empty() ? parameters + "take" : "share of " + parameters + "takes") + " at least " +
+         bytes_text(need.total()) + (mesh.empty() ? " on each rank" : " on a rank of mesh " + mesh) + " (values " +
+         std::to_string(need.values) + ", gradients " + std::to_string(need.gradients) + ", state of " + optimizer +
+         " " + std::to_string(need.state) +
+         (need.activations == 0 ? "" : ", activations and messages " + std::to_string(need.activations)) + ")";
 }
 
 std::string memory_advice(std::span<const Parameter> shapes, const TrainOptions& options, int ranks) {
@@ -179,22 +185,29 @@ std::string memory_advice(std::span<const Parameter> shapes, const TrainOptions&
   return text;
 }
 
-std::string check_memory(World& world, const TrainOptions& options, const TrainingData& data) {
+std::string check_memory(World& world, const Replicas& replicas, const TrainOptions& options,
+                         const TrainingData& data) {
   if (options.device != ComputeDevice::cpu) return {};
-  if (options.mesh && options.mesh->cuts_model()) return {};  // of what `trireme plan` tells
   const std::vector<Parameter> shapes = data.shapes();
   if (shapes.empty()) return {};
-  const MemoryNeed need = memory_need(shapes, options, options.zero, world.size());
-  const std::string words = "the model's " + words_of(need, options.optimizer.name);
-  const std::string advice = memory_advice(shapes, options, world.size());
-  const std::vector<Said> said = gather_limits(world);
+  const bool is_mesh = replicas.mesh() != nullptr;
+  const std::size_t samples = std::min(options.global_batch(replicas.count()), data.samples());
+  const auto needs = is_mesh ? mesh_memory_need(shapes, options, options.zero, replicas.count(), samples)
+                             : std::vector{memory_need(shapes, options, options.zero, world.size())};
+  const std::string advice = is_mesh ? mesh_memory_advice(shapes, options, replicas.count(), samples)
+                                     : memory_advice(shapes, options, world.size());
+  const auto words = [&](const MemoryNeed& need) {
+    return words_of(need, options.optimizer.name, is_mesh ? to_text(*replicas.mesh()) : "");
+  };
+  const std::vector<Said> said = gather_limits(world, is_mesh ? replicas.mesh()->coordinate("pipeline") : 0);
   for (std::size_t rank = 0; rank < said.size(); ++rank) {
+    const MemoryNeed& need = needs.at(said[rank].stage);
     const std::string limit = limit_that_is_short(said, rank, world, need.total());
     if (!limit.empty())
       fail(ErrorCode::invalid_argument,
-           "the model does not fit: its " + words.substr(12) + ", and " + limit + ": " + advice);
+           "the model does not fit: its " + words(need) + ", and " + limit + ": " + advice);
   }
-  return words + ": " + advice;
+  return "the model's " + words(needs.at(said[static_cast<std::size_t>(world.rank())].stage)) + ": " + advice;
 }
 
 }  // namespace trireme::cli

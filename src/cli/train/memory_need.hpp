@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/train/options.hpp"
+#include "cli/train/replicas.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/world/world.hpp"
@@ -18,9 +19,10 @@ struct MemoryNeed {
   std::uint64_t parameters = 0;  ///< elements of the whole model
   std::uint64_t values = 0;
   std::uint64_t gradients = 0;
-  std::uint64_t state = 0;  ///< of the optimizer, unless that is offloaded
+  std::uint64_t state = 0;        ///< of the optimizer, unless that is offloaded
+  std::uint64_t activations = 0;  ///< on a mesh, with what passes between stages; else not known
 
-  std::uint64_t total() const { return values + gradients + state; }
+  std::uint64_t total() const { return values + gradients + state + activations; }
 };
 
 /// With N elements shared by P ranks, S being the state's elements for each: 4N, 4N, 4SN, those divided by P that `stage` shares out. With
@@ -42,8 +44,9 @@ MemoryLimits memory_limits(const std::string& root = {});
 /// Under a limit of address space: threads share what malloc sets aside, 64 MiB for each of them otherwise. Before there are any.
 void spare_address_space();
 
-/// "9474560 parameters take 151592960 bytes on each rank (…)".
-std::string words_of(const MemoryNeed& need, const std::string& optimizer);
+/// "9474560 parameters take at least 151592960 bytes on each rank (…)", or "share of 1184320 parameters takes at least … on a rank of mesh
+/// data=2,pipeline=2,tensor=2 (…)".
+std::string words_of(const MemoryNeed& need, const std::string& optimizer, const std::string& mesh = {});
 
 /// What makes it less: "--zero 3 …".
 std::string memory_advice(std::span<const Parameter> shapes, const TrainOptions& options, int ranks);
@@ -51,6 +54,6 @@ std::string memory_advice(std::span<const Parameter> shapes, const TrainOptions&
 /// Before anything of the model is made: whether it can fit at all. Collective.  Returns what is to be said, and advised, should memory run
 /// out all the same; empty where the model's size is not known before it is made.
 /// Errors: invalid_argument, alike on all ranks, naming the rank, its limit, the bytes wanted and what to do.
-std::string check_memory(World& world, const TrainOptions& options, const TrainingData& data);
+std::string check_memory(World& world, const Replicas& replicas, const TrainOptions& options, const TrainingData& data);
 
 }  // namespace trireme::cli

@@ -9,8 +9,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
+#include <numeric>
 #include <span>
+#include <string_view>
 #include <system_error>
 
 namespace trireme::cli {
@@ -81,6 +85,23 @@ pipeline::Schedule read(const std::string& path, int ranks, int micro_batches) {
   return schedule;
 }
 
+/// "3,4,5".
+std::vector<std::size_t> layers_of(const std::string& text) {
+  std::vector<std::size_t> layers;
+  for (std::string_view rest = text;;) {
+    const std::size_t comma = rest.find(',');
+    const std::string_view part = rest.substr(0, comma);
+    std::uint16_t count = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), count);
+    if (error != std::errc() || end != part.data() + part.size() || count == 0) {
+      refuse("--stage-layers is '" + text + "': give the layers of each stage, 1 at least, as in 3,4,5");
+    }
+    layers.push_back(count);
+    if (comma == std::string_view::npos) return layers;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
 /// What tells a user's schedule from another: hosts may keep it under any name.
 std::string content_of(const pipeline::Schedule& schedule) {
   ContentHash hash;
@@ -108,16 +129,26 @@ MeshFlags::MeshFlags(Arguments& flags) {
       "--pipeline-schedule", schedule_,
       "with --mesh: who does what when on the pipeline axis: gpipe, 1f1b (default), interleaved (two stages for "
       "each rank), zb-h1, zb-v, or a file with a line of actions for each rank");
-  flags.option("--micro-batches", micro_batches_,
-               "with --mesh: parts in which the samples of a pass go through the pipeline (default 0: as many as the "
-               "pipeline has ranks, or those of the file)",
-               {.least = 0, .most = most_micro_batches});
+  flags
+      .option("--micro-batches", micro_batches_,
+              "with --mesh: parts in which the samples of a pass go through the pipeline (default: as many as the "
+              "pipeline has ranks, or those of the file)",
+              {.least = 1, .most = most_micro_batches})
+      .without_standard();
+  flags
+      .option(
+          "--stage-layers", stage_layers_,
+          "with --mesh: layers of each stage of the pipeline, in their order, as in 3,4,5 (default: as even as can be)")
+      .without_standard();
+  flags.flag(
+      "--sequence-parallel", sequence_parallel_,
+      "with --mesh: norms, dropout and what is kept between shared layers are shared by positions on the tensor axis");
 }
 
 std::optional<ModelMesh> MeshFlags::checked(const Arguments& flags, const std::string& model,
                                             std::size_t layers) const {
   if (!flags.given("--mesh")) {
-    for (const char* flag : {"--pipeline-schedule", "--micro-batches"}) {
+    for (const char* flag : {"--pipeline-schedule", "--micro-batches", "--stage-layers", "--sequence-parallel"}) {
       if (flags.given(flag)) refuse(std::string(flag) + " belongs to --mesh, which is not given");
     }
     return std::nullopt;
@@ -143,7 +174,24 @@ std::optional<ModelMesh> MeshFlags::checked(const Arguments& flags, const std::s
            " stages of --pipeline-schedule " + schedule_ + " on " + std::to_string(ranks) +
            " pipeline ranks: every stage has one at least");
   }
+  settle_layers(flags, layers, choice);
+  choice.sequence_parallel = sequence_parallel_;
+  if (sequence_parallel_ && choice.ranks("tensor") == 1)
+    refuse("--sequence-parallel shares positions out to the tensor ranks of --mesh, which has no tensor axis");
   return choice;
+}
+
+void MeshFlags::settle_layers(const Arguments& flags, std::size_t layers, ModelMesh& choice) const {
+  if (!flags.given("--stage-layers")) return;
+  choice.layers = layers_of(stage_layers_);
+  if (const auto stages = static_cast<std::size_t>(choice.schedule.stages); choice.layers.size() != stages) {
+    refuse("--stage-layers " + stage_layers_ + " is of " + std::to_string(choice.layers.size()) +
+           " stages, and --pipeline-schedule " + schedule_ + " has " + std::to_string(stages));
+  }
+  const std::size_t all = std::accumulate(choice.layers.begin(), choice.layers.end(), std::size_t{0});
+  if (all != layers)
+    refuse("--stage-layers " + stage_layers_ + " are " + std::to_string(all) + ", and --layers says " +
+           std::to_string(layers));
 }
 
 }  // namespace trireme::cli

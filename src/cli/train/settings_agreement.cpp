@@ -58,7 +58,8 @@ std::string text_of(const std::vector<std::size_t>& values) {
 /// Replicas and stages change no bit.
 std::string arithmetic_of(const TrainOptions& options) {
   if (!options.mesh || !options.mesh->cuts_model()) return "whole";
-  return "tensor=" + std::to_string(options.mesh->ranks("tensor")) + " in " +
+  return "tensor=" + std::to_string(options.mesh->ranks("tensor")) +
+         (options.mesh->sequence_parallel ? " by positions in " : " in ") +
          std::to_string(options.mesh->schedule.micro_batches) + " micro-batches";
 }
 
@@ -109,6 +110,8 @@ void add_training(const TrainOptions& options, Settings& settings) {
   add("--mesh", options.mesh ? layout::to_text(options.mesh->axes) : "unset");
   add("--pipeline-schedule", options.mesh ? options.mesh->schedule_name : "unset");
   add("--micro-batches", options.mesh ? text_of(options.mesh->schedule.micro_batches) : "unset");
+  if (options.mesh && !options.mesh->layers.empty()) add("--stage-layers", options.mesh->layers);
+  if (options.mesh && options.mesh->sequence_parallel) add("--sequence-parallel", true);
   add(arithmetic_of_mesh, arithmetic_of(options));
   add("--offload", options.offload.has_value());
   add("--no-overlap", !options.overlap);

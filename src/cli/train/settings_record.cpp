@@ -14,7 +14,7 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 47> may_change{"--epochs",
+constexpr std::array<std::string_view, 49> may_change{"--epochs",
                                                       "--sync",
                                                       "--consistency",
                                                       "--servers",
@@ -60,7 +60,9 @@ constexpr std::array<std::string_view, 47> may_change{"--epochs",
                                                       "--offload",
                                                       "--mesh",
                                                       "--pipeline-schedule",
-                                                      "--micro-batches"};
+                                                      "--micro-batches",
+                                                      "--stage-layers",
+                                                      "--sequence-parallel"};
 
 /// Of this start alone, or told by another line: not told again when it goes on.
 constexpr std::array<std::string_view, 7> of_this_start{

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Predictions of `trireme plan`, each derived by hand for a model of 592 parameters, and its words.
+#include "cli/plan/memory.hpp"
 #include "cli/plan/options.hpp"
 #include "cli/plan/report.hpp"
 #include "cli/plan/search.hpp"
@@ -7,6 +8,7 @@
 #include "trireme/base/error.hpp"
 #include "trireme/models/gpt.hpp"
 #include "trireme/optim/adam.hpp"
+#include "trireme/pipeline/generate.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -132,10 +134,21 @@ TEST_CASE("a pipeline: the simulated step, its bubble and messages by hand") {
   // Two messages, and the table's gradients of 256 bytes, summed between the stages that both have it.
   REQUIRE(predicted.wire_pipeline == 2 * 128 + 256);
   REQUIRE(nanoseconds_of(predicted.exposed_data_s) == Approx(256));
-  // Rank 0: a layer, table and positions; two micro-batches live of 8 tokens; gradients folded in two copies beside a third.
+  // Rank 0: a layer, table and positions; one copy of the gradients, beside a term as large as table and positions together.
   REQUIRE(predicted.parameters == 244 + 64 + 32);
-  REQUIRE(predicted.gradients == 3 * 4 * 340);
-  REQUIRE(predicted.activations == 2 * 8 * 4 * 84 + 8 * 4 * 28);
+  REQUIRE(predicted.values == 4 * 340);
+  REQUIRE(predicted.gradients == 4 * (340 + 96));
+  // Of two micro-batches of 8 tokens the layer's 80 + C a token, and C of the embedding; once C, of a layer's derivatives 9C, and 4C
+  // and two {T, T} of scratch; places of two outputs and two gradients.
+  REQUIRE(predicted.activations == 8 * 4 * (2 * (80 + 4 + 4) + 4 + 9 * 4 + 4 * 4) + 2 * 4 * 64 + 4 * 8 * 4 * 4);
+  // Split backward keeps a layer's derivatives for every live micro-batch; all logits of GPipe are live at once.
+  const auto memory_of = [](const std::string& schedule, int rank) {
+    const MeshChoice choice{.pipeline = 2, .micro_batches = 2, .schedule = schedule};
+    const PlanSetting setting = small_setting(2, 2);
+    return memory_of_shares(setting, choice, pipeline::make_schedule(schedule, {2, 2, 1})).at(rank);
+  };
+  REQUIRE(memory_of("zb-h1", 0).activations - memory_of("1f1b", 0).activations == 8 * 4 * 9 * 4);
+  REQUIRE(memory_of("gpipe", 1).activations - memory_of("1f1b", 1).activations == 8 * 4 * (80 + 2 * 4 + 16));
 }
 
 TEST_CASE("tensor ranks share weights and sum activations") {
@@ -143,7 +156,10 @@ TEST_CASE("tensor ranks share weights and sum activations") {
   REQUIRE(predicted.parameters == 2 * (110 + 24) + 32 + 32 + 8);
   // Four sums a layer, one behind the table and one before it, of 16 C floats: 2 (t-1)/t of 256 bytes each.
   REQUIRE(predicted.wire_tensor == (4 * 2 + 2) * 256);
-  REQUIRE(predicted.activations == 16 * 4 * (2 * (20 + 32) + 28 + 4 + 8));
+  // Of 16 tokens two layers' 16 + 32, the inputs of both and of the final norm, the embedding, the head's input and half of
+  // the logits; C, a layer's derivatives 2C + 7C/2, 7C/2 and two {T, T} of scratch.
+  REQUIRE(predicted.activations == 16 * 4 * (2 * 48 + 3 * 4 + 4 + 4 + 8 + 4 + 22 + 14) + 2 * 4 * 64);
+  REQUIRE(predicted.gradients == 4 * (340 + 64 + 32));  // table and positions as a term, the head's own table
   // Half the flops, and every byte waited for.
   REQUIRE(nanoseconds_of(predicted.step_s()) == Approx(16.0 * (6 * 504 + 12 * 8 * 4 * 2) / 2 + 2560));
   // 16-bit activations are half as wide.
@@ -204,6 +220,9 @@ TEST_CASE("a search tries every mesh, schedule and stage, sorts by step, and cou
   REQUIRE(search_plans(setting, 4).left_out.at("more micro-batches than samples of a step") > 0);
   REQUIRE(search_plans(small_setting(3, 12), 3).left_out.at("leaves of a rank that are no power of two") > 0);
   REQUIRE(search_plans(small_setting(4, 8), 1).left_out.at("more tensor ranks than heads of attention") == 1);
+  // data=2 beside pipeline=2, by each schedule of two stages, and beside tensor=2.
+  REQUIRE(search_plans(small_setting(4, 8), 1)
+              .left_out.at("stage 3 of ZeRO, which shares out values, beside pipeline or tensor ranks") == 4);
 }
 
 TEST_CASE("trireme plan: exit codes, table and JSON") {
@@ -246,6 +265,7 @@ TEST_CASE("trireme plan refuses flags that make no sense, naming them") {
   REQUIRE_THAT(refused({"--heads", "3"}), Contains("--heads 3 does not divide --channels 4"));
   REQUIRE_THAT(refused({"--ranks-per-node", "3"}), Contains("--ranks-per-node 3 does not divide --world 4"));
   REQUIRE_THAT(refused({"--memory-per-rank", "16GB"}), Contains("--memory-per-rank"));
+  REQUIRE_THAT(refused({"--memory-per-rank", "0"}), Contains("--memory-per-rank must be above 0"));
   REQUIRE_THAT(refused({"--parameters", "100"}), Contains("--parameters 100 leaves nothing for 2 layers"));
   REQUIRE_THAT(refused({"--model", "gpt", "--parameters", "1e6"}), Contains("in place of --model"));
   REQUIRE_THAT(refused({"--vocabulary", "70000"}), Contains("65536"));

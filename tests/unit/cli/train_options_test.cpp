@@ -374,6 +374,10 @@ TEST_CASE("A mesh has axes in the order given, and a schedule for its pipeline")
   CHECK(parsed(with({"--mesh", "pipeline=2", "--pipeline-schedule", "interleaved"})).mesh->schedule ==
         pipeline::interleaved(2, 2, 2));
   CHECK(parsed(with({"--mesh", "pipeline=2", "--optimizer", "muon"})).mesh);
+  const TrainOptions uneven =
+      parsed(with({"--mesh", "pipeline=2,tensor=2", "--stage-layers", "3,1", "--sequence-parallel"}));
+  CHECK(uneven.mesh->layers == std::vector<std::size_t>{3, 1});
+  CHECK(uneven.mesh->sequence_parallel);
 
   const trireme::testing::TemporaryFolder folder;
   const auto file = [&](const std::string& name, const std::string& text) {
@@ -404,6 +408,15 @@ TEST_CASE("A mesh has axes in the order given, and a schedule for its pipeline")
        "/words, line 1, column 9: expected an action"},
       {{"--mesh", "pipeline=2", "--pipeline-schedule", file("stuck", "rank 0: 0B0 0F0\nrank 1: 1F0 1B0\n")},
        "--pipeline-schedule: "},
+      {{"--mesh", "pipeline=2", "--pipeline-schedule", folder.path()}, " is a folder: give a file"},
+      {{"--mesh", "pipeline=2", "--micro-batches", "0"}, "--micro-batches must be from 1 to 65536, got 0"},
+      {{"--stage-layers", "2,2"}, "--stage-layers belongs to --mesh, which is not given"},
+      {{"--mesh", "pipeline=2", "--stage-layers", "2,,2"}, "--stage-layers is '2,,2': give the layers of each stage"},
+      {{"--mesh", "pipeline=2", "--stage-layers", "4,0"}, "--stage-layers is '4,0': give the layers of each stage"},
+      {{"--mesh", "pipeline=2", "--stage-layers", "4"},
+       "--stage-layers 4 is of 1 stages, and --pipeline-schedule 1f1b has 2"},
+      {{"--mesh", "pipeline=2", "--stage-layers", "2,1"}, "--stage-layers 2,1 are 3, and --layers says 4"},
+      {{"--mesh", "pipeline=2", "--sequence-parallel"}, "--sequence-parallel shares positions out to the tensor ranks"},
       {{"--mesh", "tensor=2", "--zero", "3"}, "--mesh takes --zero 0 to 2"},
       {{"--mesh", "data=2,tensor=2", "--zero", "1", "--shard-group", "2"}, "--shard-group does not go with --mesh"},
       {{"--mesh", "tensor=2", "--precision", "bf16"}, "--mesh needs --precision f32 in this version, not bf16"},

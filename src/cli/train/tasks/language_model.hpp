@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cli/train/mesh_flags.hpp"
 #include "cli/train/tasks/model_shares.hpp"
 #include "cli/train/tasks/task.hpp"
 #include "trireme/models/gpt.hpp"
-#include "trireme/pipeline/schedule.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +41,8 @@ class LanguageModel {
   virtual double forward_backward(std::span<const std::uint16_t> tokens, std::size_t rows, const PassPlace& place,
                                   PassListener& listener) = 0;
   virtual models::TokenEvaluation evaluate(std::span<const std::uint16_t> tokens, std::size_t rows) = 0;
-  /// What follows the prompt; where ranks have the model together on world rank 0 alone, and all of them call it.
+  /// What follows the prompt; where ranks have the model together on world rank 0 alone, and all of them call it. Nothing where that
+  /// has no memory for the whole model.
   virtual std::vector<std::uint16_t> generate(std::span<const std::uint16_t> prompt,
                                               const Continuation& continuation) = 0;
 };
@@ -51,7 +52,7 @@ std::unique_ptr<LanguageModel> make_whole_gpt(const models::GptOptions& options,
 
 /// Of the ranks of place.mesh. Collective.
 /// Errors: those of models::MeshGpt.
-std::unique_ptr<LanguageModel> make_meshed_gpt(const models::GptOptions& options, const pipeline::Schedule& schedule,
+std::unique_ptr<LanguageModel> make_meshed_gpt(const models::GptOptions& options, const ModelMesh& mesh,
                                                const TaskPlace& place);
 
 }  // namespace trireme::cli

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/tasks/language_model.hpp"
+#include "trireme/data/aligned_buffer.hpp"
 #include "trireme/models/mesh_gpt.hpp"
 #include "trireme/parallel/mesh.hpp"
 
 #include <algorithm>
+#include <new>
 
 namespace trireme::cli {
 namespace {
@@ -14,19 +16,19 @@ models::GptOptions without_memory(models::GptOptions options) {
 }
 
 /// A leaf's rows go through the pipeline in the schedule's micro-batches.
-models::MeshGptOptions mesh_options(const models::GptOptions& options, const pipeline::Schedule& schedule,
-                                    std::size_t rows) {
-  const auto micro_batches = static_cast<std::size_t>(schedule.micro_batches);
+models::MeshGptOptions mesh_options(const models::GptOptions& options, const ModelMesh& mesh, std::size_t rows) {
+  const auto micro_batches = static_cast<std::size_t>(mesh.schedule.micro_batches);
   return {.gpt = options,
-          .schedule = schedule,
-          .micro_batch_rows = std::max<std::size_t>((rows + micro_batches - 1) / micro_batches, 1)};
+          .schedule = mesh.schedule,
+          .micro_batch_rows = std::max<std::size_t>((rows + micro_batches - 1) / micro_batches, 1),
+          .layers = mesh.layers,
+          .sequence_parallel = mesh.sequence_parallel};
 }
 
 class MeshedGpt final : public LanguageModel, public ModelShares {
  public:
-  MeshedGpt(const models::GptOptions& options, const pipeline::Schedule& schedule, const TaskPlace& place)
-      : model_(place.mesh->axis("tensor"), place.mesh->axis("pipeline"),
-               mesh_options(options, schedule, place.most_rows)),
+  MeshedGpt(const models::GptOptions& options, const ModelMesh& mesh, const TaskPlace& place)
+      : model_(place.mesh->axis("tensor"), place.mesh->axis("pipeline"), mesh_options(options, mesh, place.most_rows)),
         whole_(models::Gpt<float>(without_memory(options)).parameters()),
         local_(whole_.size()),
         is_writer_(place.is_first) {
@@ -48,15 +50,24 @@ class MeshedGpt final : public LanguageModel, public ModelShares {
     return model_.evaluate(tokens, rows);
   }
 
-  /// By a whole model, which is there for the while.
+  /// By a whole model, which is there for the while: unless this rank has no memory for it.
   std::vector<std::uint16_t> generate(std::span<const std::uint16_t> prompt, const Continuation& how) override {
     std::optional<models::Gpt<float>> dense;
-    if (is_writer_) dense.emplace(options());
+    try {
+      if (is_writer_) dense.emplace(options());
+      const data::AlignedBuffer<float> room(2 * largest_tensor());  // of the gathering, and of the writing
+    } catch (const std::bad_alloc&) {                               // what was trained is worth more than a sample
+      dense.reset();
+    }
     model_.for_each_logical([&](std::size_t parameter, std::span<const float> values) {
       if (dense) std::ranges::copy(values, dense->parameters()[parameter].value.as<float>().begin());
     });
     if (!dense) return {};
-    return dense->generate(prompt, how.tokens, how.temperature, how.seed);
+    try {
+      return dense->generate(prompt, how.tokens, how.temperature, how.seed);
+    } catch (const std::bad_alloc&) {
+      return {};
+    }
   }
 
   const std::vector<Parameter>& whole() const override { return whole_; }
@@ -84,6 +95,12 @@ class MeshedGpt final : public LanguageModel, public ModelShares {
   }
 
  private:
+  std::size_t largest_tensor() const {
+    std::size_t largest = 0;
+    for (const Parameter& each : whole_) largest = std::max(largest, each.value.count);
+    return largest;
+  }
+
   models::MeshGpt<float> model_;
   std::vector<Parameter> whole_;
   std::vector<std::optional<std::size_t>> local_;  ///< by place in whole_
@@ -92,9 +109,9 @@ class MeshedGpt final : public LanguageModel, public ModelShares {
 
 }  // namespace
 
-std::unique_ptr<LanguageModel> make_meshed_gpt(const models::GptOptions& options, const pipeline::Schedule& schedule,
+std::unique_ptr<LanguageModel> make_meshed_gpt(const models::GptOptions& options, const ModelMesh& mesh,
                                                const TaskPlace& place) {
-  return std::make_unique<MeshedGpt>(options, schedule, place);
+  return std::make_unique<MeshedGpt>(options, mesh, place);
 }
 
 }  // namespace trireme::cli

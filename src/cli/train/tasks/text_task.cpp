@@ -67,7 +67,7 @@ models::GptOptions model_options(const TrainOptions& options, const Text& text) 
 std::unique_ptr<LanguageModel> make_language_model(const TrainOptions& options, const Text& text,
                                                    const TaskPlace& place) {
   const models::GptOptions model = model_options(options, text);
-  if (place.mesh != nullptr) return make_meshed_gpt(model, options.mesh->schedule, place);
+  if (place.mesh != nullptr) return make_meshed_gpt(model, *options.mesh, place);
   return make_whole_gpt(model, options.precision == Precision::f32 ? place.zero_stage : 0);
 }
 
@@ -141,6 +141,7 @@ class TextTask final : public Task {
     std::vector<std::uint16_t> tokens = prompt();
     const auto written = model_->generate(
         tokens, {.tokens = options_.gpt.sample_tokens, .temperature = temperature, .seed = options_.seed});
+    if (written.empty()) return "sample: none: there is no memory for the whole model here";
     const std::size_t begin = tokens.size();
     tokens.insert(tokens.end(), written.begin(), written.end());
     std::string text;
