@@ -41,8 +41,9 @@ void describe(Arguments& flags, Typed& typed, PlanOptions& options) {
   flags.option("--vocabulary", typed.vocabulary, "different tokens (default 256)", {.least = 2, .most = 1 << 24});
   flags.flag("--recompute", typed.recompute, "activations are computed again in backward instead of being kept");
   flags
-      .option("--dtype", typed.dtype,
-              "of values and activations: f32 (default), or bf16 with f32 gradients and masters")
+      .option(
+          "--dtype", typed.dtype,
+          "of values and activations: f32 (default), or bf16 with f32 gradients and masters (not of trireme train --mesh)")
       .one_of({"f32", "bf16"});
   flags.option("--optimizer", typed.optimizer, optimizer_names() + " (default adamw)");
   flags.option("--ranks-per-node", typed.ranks_per_node, "a divisor of --world (default: all ranks on one node)",

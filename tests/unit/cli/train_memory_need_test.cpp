@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/memory_need.hpp"
+#include "cli/train/mesh_memory_need.hpp"
 #include "support/temporary_folder.hpp"
+#include "trireme/models/gpt.hpp"
+#include "trireme/pipeline/generate.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -57,6 +60,43 @@ TEST_CASE("What makes a model fit is told as far as it goes") {
   options.zero = 3;
   options.offload = "anywhere";
   CHECK(cli::memory_advice(two_shapes(), options, 4) == "start more ranks");
+}
+
+TEST_CASE("A rank of a mesh needs what the planner says of its place on the pipeline axis") {
+  cli::TrainOptions options = gpt_options();
+  options.batch_size = 8;
+  options.gpt = {.layers = 3, .heads = 2, .channels = 8, .context = 4};
+  options.mesh = cli::ModelMesh{.axes = {{"data", 2}, {"pipeline", 2}, {"tensor", 2}},
+                                .schedule = pipeline::one_forward_one_backward(2, 2)};
+  const models::Gpt<float> gpt(
+      {.vocabulary = 10, .context = 4, .layers = 3, .heads = 2, .channels = 8, .memory_elsewhere = true});
+  const auto needs = [&](int stage) { return cli::mesh_memory_need(gpt.parameters(), options, stage, 2, 8); };
+  const auto plain = needs(0);
+  REQUIRE(plain.size() == 2);
+  // A layer has 4 (8 * 8) * 3 + 7 * 8 weights of which half, and 6 * 8 whole; the table 5 rows of 8, positions 4, a norm 2.
+  CHECK(plain[0].parameters == (12 * 64 + 56) / 2 + 48 + 40 + 32);
+  CHECK(plain[1].parameters == 2 * ((12 * 64 + 56) / 2 + 48) + 40 + 16);
+  for (const cli::MemoryNeed& need : plain) {
+    CHECK(need.values == 4 * need.parameters);
+    CHECK(need.gradients > 4 * need.parameters);
+    CHECK(need.state == 8 * need.parameters);
+    CHECK(need.activations > 0);
+    CHECK(need.total() == need.values + need.gradients + need.state + need.activations);
+  }
+  CHECK(needs(1)[1].state == plain[1].state / 2);
+  options.mesh->layers = {2, 1};
+  CHECK(needs(0)[0].parameters == plain[0].parameters + (12 * 64 + 56) / 2 + 48);
+  options.gpt.recompute = true;
+  CHECK(needs(0)[0].activations < plain[1].activations);
+  options.offload = "anywhere";
+  CHECK(needs(0)[0].state == 0);
+  CHECK_THAT(cli::words_of(plain[0], "adamw", "data=2,pipeline=2,tensor=2"),
+             Contains("share of 532 parameters takes at least ") &&
+                 Contains(" bytes on a rank of mesh data=2,pipeline=2,tensor=2 (values 2128, ") &&
+                 Contains("activations and messages "));
+  CHECK_THAT(cli::mesh_memory_advice(gpt.parameters(), options, 2, 8),
+             Contains("give --mesh more pipeline or tensor ranks") && Contains("--zero 1 (at least ") &&
+                 !Contains("--recompute") && !Contains("--offload"));
 }
 
 TEST_CASE("The limit of a control group is the least of its own and those above it") {
