@@ -76,7 +76,8 @@ Identity agree(const Socket& socket, const Identity& self, const Introduction& p
 
 }  // namespace
 
-Identity handshake_as_client(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline) {
+Identity handshake_as_client(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline,
+                             SessionSecret* session) {
   const Introduction client = introduce(self);
   send_frame(socket, FrameKind::hello, encode_introduction(client), deadline);
   const Introduction server = receive_introduction(socket, FrameKind::challenge, deadline);
@@ -87,10 +88,12 @@ Identity handshake_as_client(const Socket& socket, const JobKey& key, const Iden
   if (!is_proof(answer.payload, make_proof(key, Side::server, client, server))) {
     fail_wrong_key(socket, "the peer's proof does not fit, or the connection was tampered with");
   }
+  if (session != nullptr) *session = make_session_secret(key, client, server);
   return agree(socket, self, server);
 }
 
-Identity handshake_as_server(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline) {
+Identity handshake_as_server(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline,
+                             SessionSecret* session) {
   const Introduction server = introduce(self);
   const Introduction client = receive_introduction(socket, FrameKind::hello, deadline);
   send_frame(socket, FrameKind::challenge, encode_introduction(server), deadline);
@@ -101,6 +104,7 @@ Identity handshake_as_server(const Socket& socket, const JobKey& key, const Iden
     fail_wrong_key(socket, "the peer's proof does not fit, or the connection was tampered with");
   }
   send_frame(socket, FrameKind::proof, make_proof(key, Side::server, client, server), deadline);
+  if (session != nullptr) *session = make_session_secret(key, client, server);
   return agree(socket, self, client);
 }
 

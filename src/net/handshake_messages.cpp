@@ -133,9 +133,12 @@ std::optional<Introduction> parse_introduction(std::span<const std::byte> payloa
   return introduction;
 }
 
-Proof make_proof(const JobKey& key, Side side, const Introduction& client, const Introduction& server) {
+namespace {
+
+std::array<std::byte, 32> keyed_hash(const JobKey& key, const char* label, const Introduction& client,
+                                     const Introduction& server) {
   Writer statement;
-  statement.text(side == Side::client ? "trireme handshake 1 client" : "trireme handshake 1 server");
+  statement.text(label);
   statement.bytes(client.nonce);
   statement.bytes(server.nonce);
   // Lengths in front: no two pairs of identities give the same statement.
@@ -143,7 +146,7 @@ Proof make_proof(const JobKey& key, Side side, const Introduction& client, const
     statement.u32(static_cast<std::uint32_t>(each->identity.size()));
     statement.bytes(each->identity);
   }
-  Proof proof{};
+  std::array<std::byte, 32> proof{};
   unsigned int length = 0;
   auto data = statement.data();
   const unsigned char* done = HMAC(EVP_sha256(), key.bytes().data(), static_cast<int>(key.bytes().size()),
@@ -151,6 +154,17 @@ Proof make_proof(const JobKey& key, Side side, const Introduction& client, const
                                    reinterpret_cast<unsigned char*>(proof.data()), &length);
   if (done == nullptr || length != proof.size()) fail(ErrorCode::system, "OpenSSL cannot compute HMAC-SHA256");
   return proof;
+}
+
+}  // namespace
+
+Proof make_proof(const JobKey& key, Side side, const Introduction& client, const Introduction& server) {
+  return keyed_hash(key, side == Side::client ? "trireme handshake 1 client" : "trireme handshake 1 server", client,
+                    server);
+}
+
+SessionSecret make_session_secret(const JobKey& key, const Introduction& client, const Introduction& server) {
+  return keyed_hash(key, "trireme handshake 1 session", client, server);
 }
 
 bool is_proof(std::span<const std::byte> payload, const Proof& expected) {

@@ -66,6 +66,8 @@ enum class Side { client, server };
 
 /// What `side` sends to show that it holds the key.
 Proof make_proof(const JobKey& key, Side side, const Introduction& client, const Introduction& server);
+/// What both know then: HMAC-SHA256 as of a proof, with a label of its own.
+SessionSecret make_session_secret(const JobKey& key, const Introduction& client, const Introduction& server);
 /// Whether `payload` is that proof. Cost: independent of where the bytes differ.
 bool is_proof(std::span<const std::byte> payload, const Proof& expected);
 

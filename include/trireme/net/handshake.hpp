@@ -5,6 +5,8 @@
 #include "trireme/net/job_key.hpp"
 #include "trireme/net/socket.hpp"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -26,6 +28,9 @@ struct Identity {
 /// This build's protocol version, version text, and architecture (endianness included) filled in.
 Identity make_identity(std::string job_id, std::string role, std::string purpose, std::uint64_t epoch, int rank);
 
+/// What the two ends of one connection know when they have shaken hands, and nobody who does not hold the job key.
+using SessionSecret = std::array<std::byte, 32>;
+
 /// Mutual authentication by HMAC-SHA256 over both nonces and both identities, the two directions with different labels
 /// (a reflected proof is refused). Nothing of the peer is believed before its proof is verified in constant time.
 /// Each side calls one of the two. Returns the peer's identity.
@@ -33,7 +38,10 @@ Identity make_identity(std::string job_id, std::string role, std::string purpose
 ///         is told and reports the same) or the server's is; mismatch, on both sides alike, naming the field and both
 ///         values; corrupt for anything that is not this protocol; invalid_argument, before anything is sent, when a
 ///         text of `self` is above 512 bytes.
-Identity handshake_as_client(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline);
-Identity handshake_as_server(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline);
+/// `session`: filled in, the same on both sides.
+Identity handshake_as_client(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline,
+                             SessionSecret* session = nullptr);
+Identity handshake_as_server(const Socket& socket, const JobKey& key, const Identity& self, Deadline deadline,
+                             SessionSecret* session = nullptr);
 
 }  // namespace trireme::net
