@@ -52,7 +52,7 @@ Acceptor::Acceptor(Options options, Host& host)
     : options_(std::move(options)),
       host_(host),
       dropped_(options_.log, "more connections were dropped"),
-      reception_(options_.key, options_.identity, [this] { bell_.ring(); }) {
+      reception_(options_.key, options_.identity, options_.tls, [this] { bell_.ring(); }) {
   for (const net::Address& bind : options_.bind) {
     listeners_.push_back(net::listen_tcp(bind, backlog));
     if (!net::settle_congestion(listeners_.back(), options_.congestion))
@@ -135,7 +135,7 @@ void Acceptor::turn_away(Reception::Guest& guest, const std::string& why) {
   if (guest.join && guest.socket.is_open()) {
     OutgoingFrames answer;
     answer.queue(make_frame(Refused{ErrorCode::mismatch, why}));
-    answer.flush(guest.socket.descriptor());
+    answer.flush(guest.socket);
   }
   dropped_.warn("the parameter server dropped a connection from " + guest.from + ": " + why);
 }

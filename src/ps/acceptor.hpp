@@ -33,6 +33,7 @@ class Acceptor {
     std::string congestion{};  ///< as net::settle_congestion() takes it
     net::JobKey key;
     net::Identity identity{};
+    bool tls = false;
     Log log{};
   };
 

@@ -31,8 +31,9 @@ void sort_by_call(std::vector<Request*>& requests) {
 
 }  // namespace
 
-void Channel::open(net::Socket socket, const Control& join, std::uint64_t payload_limit, IncomingFrames::Place place) {
-  socket_ = std::move(socket);
+void Channel::open(net::Connection connection, const Control& join, std::uint64_t payload_limit,
+                   IncomingFrames::Place place) {
+  connection_ = std::move(connection);
   incoming_ = std::make_unique<IncomingFrames>(payload_limit, std::move(place));
   outgoing_ = OutgoingFrames();
   silence_ = net::SilenceWatch();
@@ -52,7 +53,7 @@ void Channel::lose(Clock::time_point now) {
   sent_before_ += outgoing_.bytes();
   received_before_ += incoming_ ? incoming_->bytes() : 0;
   is_torn_ |= incoming_ && incoming_->is_inside_given_sum();
-  socket_.close();
+  connection_.close();
   incoming_.reset();
   outgoing_ = OutgoingFrames();
   welcome_ = waits_to_write_ = false;
@@ -194,6 +195,12 @@ void Channel::admit_push(const std::function<void(Request&)>& numbered) {
   numbered(request);
 }
 
+void Channel::say_lost() {
+  if (!welcome_ || !outgoing_.is_empty()) return;
+  say(Leave{.lost = true});
+  outgoing_.flush(connection_);
+}
+
 bool Channel::pump(std::vector<std::uint64_t>& gone, const std::function<void(Request&)>& numbered) {
   if (waits_to_write_ && !is_writable_) return true;
   for (bool sends_more = true; sends_more;) {
@@ -204,7 +211,7 @@ bool Channel::pump(std::vector<std::uint64_t>& gone, const std::function<void(Re
       numbered(request);
     }
     const bool could_take_more = !outgoing_.is_empty();
-    if (!outgoing_.flush(descriptor())) return false;
+    if (!outgoing_.flush(connection_)) return false;
     sends_more = could_take_more && outgoing_.is_empty() && welcome_ && !ready_.empty();
   }
   waits_to_write_ = !outgoing_.is_empty();

@@ -5,8 +5,8 @@
 #include "ps/outgoing_frames.hpp"
 #include "ps/request.hpp"
 #include "trireme/base/deadline.hpp"
+#include "trireme/net/connection.hpp"
 #include "trireme/net/silence.hpp"
-#include "trireme/net/socket.hpp"
 
 #include <compare>
 #include <cstdint>
@@ -38,19 +38,18 @@ class Channel {
   // --- the connection ---
 
   /// A new connection; it carries nothing but Join until welcome().
-  void open(net::Socket socket, const Control& join, std::uint64_t payload_limit, IncomingFrames::Place place);
+  void open(net::Connection connection, const Control& join, std::uint64_t payload_limit, IncomingFrames::Place place);
   /// False: the connection before broke off in the midst of a sum, and this is another server process: what was pushed may lie
   /// half overwritten by that sum, and cannot be sent again to who does not know it.
   bool welcome(std::uint64_t window_bytes, std::uint64_t incarnation);
   /// What was sent and not done waits again. `now`: from when on it is lost.
   void lose(Clock::time_point now);
-  bool is_open() const { return socket_.is_open(); }
+  bool is_open() const { return connection_.is_open(); }
   bool is_welcome() const { return welcome_; }
-  int descriptor() const { return socket_.descriptor(); }
+  int descriptor() const { return connection_.descriptor(); }
   /// Since when there has been none that was welcome.
   std::optional<Clock::time_point> lost_since() const { return lost_since_; }
-  net::Socket& socket() { return socket_; }
-  bool is_silent() { return !outgoing_.is_empty() && silence_.is_silent(socket_); }
+  bool is_silent() { return !outgoing_.is_empty() && silence_.is_silent(connection_.socket()); }
 
   // --- requests ---
 
@@ -65,6 +64,9 @@ class Channel {
   void remove(Request& request);
   /// A message without a request: TakeOver, Leave. Goes before all requests not sent yet.
   void say(const Control& control) { outgoing_.queue(make_frame(control)); }
+
+  /// Says that this worker ends in the midst of its work, if that can be said now: others need not wait for it to come back.
+  void say_lost();
 
   /// What is sent first: again before anew, then by priority, step, and order of calls.
   struct Turn {
@@ -91,7 +93,7 @@ class Channel {
   /// Whether the socket must become writable before more can go.
   bool waits_to_write() const { return waits_to_write_; }
   void now_writable() { is_writable_ = true; }
-  IncomingFrames::Outcome next(Message& message) { return incoming_->next(descriptor(), message); }
+  IncomingFrames::Outcome next(Message& message) { return incoming_->next(connection_, message); }
   std::string problem() const;
   bool has_output() const { return !outgoing_.is_empty(); }
   bool has_requests() const { return !ready_.empty() || !ready_pushes_.empty() || !lines_.empty() || !sent_.empty(); }
@@ -116,7 +118,7 @@ class Channel {
 
   const std::uint32_t server_, loop_;
   std::function<std::uint64_t()> next_number_;
-  net::Socket socket_;
+  net::Connection connection_;
   std::unique_ptr<IncomingFrames> incoming_;
   OutgoingFrames outgoing_;
   net::SilenceWatch silence_;

@@ -50,19 +50,22 @@ ClientLoop::ClientLoop(Options options, Host& host)
   if (join_.plan.size() > most_control_bytes / 2) join_.plan.clear();  // for servers that were started with it
   poller_.add(bell_.descriptor(), loop_bell_id);
   for (std::uint32_t server = 0; server < servers_; ++server) {
-    groups_.push_back({.holder = server});
-    holders_.push_back(server);
     names_.push_back(name_of_server(server, nullptr));
     absences_.emplace_back("it was not reached yet");
-    for (std::uint32_t loop = 0; loop < loops_; ++loop)
+    for (std::uint32_t loop = 0; loop < loops_; ++loop) {
+      groups_.push_back({.holder = server});
+      holders_.push_back(server);
       channels_.push_back(std::make_unique<Channel>(server, loop, [this] { return next_number_++; }));
+    }
   }
+  was_counted_.resize(servers_);
   moved_at_ = Clock::now().time_since_epoch().count();
   redialer_ = std::make_unique<Redialer>(Caller{.key = options_.client.key,
                                                 .job_id = options_.client.job_id,
                                                 .epoch = options_.client.epoch,
                                                 .rank = static_cast<int>(options_.client.rank),
-                                                .congestion = options_.client.congestion},
+                                                .congestion = options_.client.congestion,
+                                                .tls = options_.client.tls},
                                          options_.client.servers, static_cast<Redialer::Host&>(*this));
   for (const auto& channel : channels_) redialer_->want(channel->server(), channel->loop());
   thread_ = rendezvous::start_quiet_thread([this] { run(); });
@@ -101,10 +104,10 @@ void ClientLoop::give_up(Error cause) {
   bell_.ring();
 }
 
-void ClientLoop::dialled(std::uint32_t server, std::uint32_t loop, net::Socket socket, std::string name) {
+void ClientLoop::dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) {
   {
     std::lock_guard lock(mutex_);
-    arrivals_.push_back({.server = server, .loop = loop, .socket = std::move(socket), .name = std::move(name)});
+    arrivals_.push_back({.server = server, .loop = loop, .connection = std::move(connection), .name = std::move(name)});
   }
   bell_.ring();
 }
@@ -123,12 +126,12 @@ void ClientLoop::not_dialled(std::uint32_t server, std::uint32_t, Error why) {
 
 std::string ClientLoop::absence_of(Key key) const {
   std::lock_guard lock(mutex_);
-  return absences_[holders_[plan_->keys()[key].server]];
+  return absences_[holder_locked(key)];
 }
 
 std::string ClientLoop::name_of_key_server(Key key) const {
   std::lock_guard lock(mutex_);
-  return names_[holders_[plan_->keys()[key].server]];
+  return names_[holder_locked(key)];
 }
 
 std::string ClientLoop::name_of(std::uint32_t server) const {
@@ -210,7 +213,7 @@ void ClientLoop::take_in() {
     if (request.kind == Request::Kind::push) ++counted_.pushes;
     if (request.kind == Request::Kind::pull) ++counted_.pulls;
     requests_[request.id] = std::move(owned);
-    channel_of(groups_[request.group].holder, key.loop).add(request);
+    channel_of(group_of(request).holder, key.loop).add(request);
   }
 }
 
@@ -222,7 +225,7 @@ void ClientLoop::seat(Arrival arrival) {
     names_[arrival.server] = std::move(arrival.name);
   }
   join_.attempt = ++joins_;
-  channel.open(std::move(arrival.socket), join_, options_.payload_limit,
+  channel.open(std::move(arrival.connection), join_, options_.payload_limit,
                [this](const Control& control, std::uint64_t bytes) { return place_of(control, bytes); });
   poller_.add(channel.descriptor(), 1 + arrival.server * loops_ + arrival.loop);
 }
@@ -274,11 +277,10 @@ void ClientLoop::handle(Channel& channel, Message message) {
                       " was lost in the midst of a sum, and began anew: it is to be summed from memory that "
                       "the sum has partly taken; servers with replicas outlive that"});
     }
-    Group& group = groups_[channel.server()];
-    if (group.holder == channel.server()) group.view = std::max(group.view, welcome->view);
-    {
+    if (is_welcome(channel.server())) {
+      was_counted_[channel.server()] = false;
       std::lock_guard lock(mutex_);
-      if (is_welcome(channel.server())) absences_[channel.server()].clear();
+      absences_[channel.server()].clear();
     }
     const bool all =
         std::all_of(channels_.begin(), channels_.end(), [](const auto& each) { return each->is_welcome(); });
@@ -295,7 +297,7 @@ void ClientLoop::handle(Channel& channel, Message message) {
   } else if (const auto* acknowledged = std::get_if<Acknowledged>(&message.control)) {
     const auto entry = by_number_.find(acknowledged->sequence);
     if (entry == by_number_.end()) return;
-    served(entry->second->group);
+    served(*entry->second);
     entry->second->acknowledged = true;
     finish(*entry->second);
   } else if (std::holds_alternative<Reduced>(message.control)) {
@@ -303,7 +305,7 @@ void ClientLoop::handle(Channel& channel, Message message) {
   } else if (const auto* values = std::get_if<Values>(&message.control)) {
     const auto entry = by_number_.find(values->request);
     if (entry == by_number_.end() || entry->second->kind != Request::Kind::pull) return;
-    served(entry->second->group);
+    served(*entry->second);
     host_.has_values(*entry->second, *values);
     entry->second->acknowledged = true;
     finish(*entry->second);
@@ -331,7 +333,7 @@ void ClientLoop::handle_sum(Message message) {
   host_.summed(std::move(reduced), std::move(message.payload));
   if (entry == summing_.end()) return;
   Request& request = *entry->second;
-  served(request.group);
+  served(request);
   request.summed = true;
   // It is in the sum, or was too late for it: either way it need not be sent again, and its memory may be the sum's.
   if (request.sent) request.acknowledged = true;
@@ -342,14 +344,18 @@ void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
   const auto entry = by_number_.find(failed.sequence);
   const bool is_known = failed.sequence != 0 && entry != by_number_.end();
   if (failed.sequence != 0 && !is_known) return;  // of what was done meanwhile
-  if (failed.code == ErrorCode::closed && plan_->options().replicas) {
-    // Others have had the keys taken over.
-    for (std::uint32_t g = 0; g < servers_; ++g) {
-      if (is_known && entry->second->group != g) continue;
-      if (failed.server && *failed.server != g) continue;
-      // A server that came back has begun a view with its replica: the next takeover must be of a later one.
-      if (failed.server) groups_[g].view = std::max(groups_[g].view, failed.view);
-      if (groups_[g].holder == channel.server() && other_holder(g)) groups_[g].must_move = true;
+  if (failed.code == ErrorCode::closed && has_replicas()) {
+    // Others have had the keys taken over, or who was asked to serve them does not.
+    for (std::uint32_t server = 0; server < servers_; ++server) {
+      if (is_known && entry->second->group != server) continue;
+      if (failed.server && *failed.server != server) continue;
+      Group& moved = group(server, channel.loop());
+      if (moved.holder != channel.server()) continue;
+      if (failed.view >= moved.view) {
+        moved.view = failed.view;
+        moved.ask = failed.ask;
+      }
+      if (!moved.must_move_at) moved.must_move_at = Clock::now();
     }
     return;
   }
@@ -363,7 +369,7 @@ void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
 void ClientLoop::finish(Request& request) {
   if (!request.is_done()) return;
   if (request.payload_bytes != 0) lead_.moves(Clock::now());
-  channel_of(groups_[request.group].holder, plan_->keys()[request.key].loop).remove(request);
+  channel_of(group_of(request).holder, plan_->keys()[request.key].loop).remove(request);
   by_number_.erase(request.number);
   if (request.wants_sum) summing_.erase({request.key, request.step});
   host_.done(request);
@@ -462,10 +468,9 @@ bool ClientLoop::is_welcome(std::uint32_t server) const {
   return true;
 }
 
-std::optional<std::uint32_t> ClientLoop::other_holder(std::uint32_t group) const {
-  if (!plan_->options().replicas || servers_ < 2) return std::nullopt;
-  const std::uint32_t replica = (group + 1) % servers_;
-  return groups_[group].holder == group ? replica : group;
+bool ClientLoop::is_lost(std::uint32_t server, std::uint32_t loop, Clock::time_point now) {
+  const auto since = channel_of(server, loop).lost_since();
+  return since && now - *since >= options_.client.takeover;
 }
 
 void ClientLoop::look_after_lost() {
@@ -476,71 +481,91 @@ void ClientLoop::look_after_lost() {
       if (channel->is_open() && channel->is_silent()) lose(*channel);
     }
   }
-  for (std::uint32_t g = 0; g < servers_ && !has_failed_; ++g) {
-    Group& group = groups_[g];
-    std::optional<Clock::time_point> since;
-    for (std::uint32_t loop = 0; loop < loops_; ++loop) {
-      const Channel& channel = channel_of(group.holder, loop);
-      if (const auto lost = channel.lost_since(); lost && (!since || *lost < *since)) since = lost;
-    }
-    if (since && !group.lost_at) group.lost_at = since;
-    const bool must_move = group.must_move || (since && now - *since >= options_.client.takeover);
-    const auto other = other_holder(g);
-    if (must_move && other && is_welcome(*other)) {
-      take_over(g, *other);
-    } else if (since && now - *since >= options_.client.timeout) {
-      bool is_wanted = false;
-      for (std::uint32_t loop = 0; loop < loops_; ++loop) is_wanted |= channel_of(group.holder, loop).has_requests();
-      if (!is_wanted) continue;
-      std::string why;
-      {
-        std::lock_guard lock(mutex_);
-        why = names_[group.holder] + " is gone, and nobody replaces it: " + absences_[group.holder];
-      }
-      fail_all({.code = ErrorCode::peer_lost, .message = std::move(why)});
-    }
+  for (std::uint32_t server = 0; server < servers_; ++server) {
+    for (std::uint32_t loop = 0; loop < loops_ && !has_failed_; ++loop) look_after(server, loop, now);
   }
 }
 
-void ClientLoop::take_over(std::uint32_t g, std::uint32_t holder) {
-  Group& group = groups_[g];
-  const std::uint32_t before = group.holder;
-  // They may still be sending from memory that is the caller's again once another has answered. What is done by that is forgotten
-  // where it is known: so before the holder changes.
-  for (std::uint32_t loop = 0; loop < loops_; ++loop) {
-    if (channel_of(before, loop).is_open()) lose(channel_of(before, loop));
+void ClientLoop::look_after(std::uint32_t server, std::uint32_t loop, Clock::time_point now) {
+  Group& keys = group(server, loop);
+  const Channel& channel = channel_of(keys.holder, loop);
+  const auto since = channel.lost_since();
+  if (since && !keys.lost_at) keys.lost_at = since;
+  if (has_replicas() && now >= keys.ask_again_at && (keys.must_move_at || is_lost(keys.holder, loop, now))) {
+    if (const auto next = next_holder(keys, loop, now)) return take_over(server, loop, *next);
   }
-  group.holder = holder;
-  group.must_move = false;
-  if (!group.lost_at) group.lost_at = Clock::now();
-  ++group.view;
-  ++counted_.takeovers;
-  for (std::uint32_t loop = 0; loop < loops_; ++loop) {
-    Channel& from = channel_of(before, loop);
-    Channel& to = channel_of(holder, loop);
-    to.say(TakeOver{.server = g, .view = group.view});
-    for (Request* request : from.take(g)) to.add(*request);
-  }
+  const auto began = since ? since : keys.must_move_at;
+  if (!began || now - *began < options_.client.timeout || !channel.has_requests()) return;
+  std::string why;
   {
     std::lock_guard lock(mutex_);
-    holders_[g] = holder;
+    const std::uint32_t lost = keys.lost.value_or(keys.holder);
+    why = names_[lost] + " is gone, and nobody replaces it: " + absences_[lost];
   }
-  options_.client.log(LogLevel::warning,
-                      name_of(before) + " is lost: " + name_of(holder) + " serves its keys from now on");
+  fail_all({.code = ErrorCode::peer_lost, .message = std::move(why)});
+}
+
+/// Whom to ask to serve them: who was named, else the next one in the ring. None: nobody now.
+std::optional<std::uint32_t> ClientLoop::next_holder(Group& keys, std::uint32_t loop, Clock::time_point now) {
+  if (!keys.must_move_at) {
+    keys.lost = keys.holder;
+  } else if (keys.ask && *keys.ask != keys.holder) {
+    if (channel_of(*keys.ask, loop).is_welcome()) return keys.ask;
+    if (!is_lost(*keys.ask, loop, now)) return std::nullopt;
+    keys.lost = keys.ask;
+  }
+  for (std::uint32_t i = 1; i < servers_; ++i) {
+    const std::uint32_t next = (keys.holder + i) % servers_;
+    if (channel_of(next, loop).is_welcome()) return next;
+  }
+  return std::nullopt;
+}
+
+void ClientLoop::take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder) {
+  Group& keys = group(server, loop);
+  const std::uint32_t before = keys.holder;
+  const bool is_first = keys.asked == 0;
+  // It may still be sending from memory that is the caller's again once another has answered, and what was offered there is void.
+  // What is done by that is forgotten where it is known: so before the holder changes.
+  if (channel_of(before, loop).is_open()) lose(channel_of(before, loop));
+  keys.holder = holder;
+  keys.must_move_at.reset();
+  keys.ask.reset();
+  if (!keys.lost_at) keys.lost_at = Clock::now();
+  // Once all have been asked there is time for somebody to come back.
+  if (++keys.asked % servers_ == 0) keys.ask_again_at = Clock::now() + options_.client.takeover;
+  if (is_first && !was_counted_[before]) {
+    was_counted_[before] = true;
+    ++counted_.takeovers;
+    options_.client.log(LogLevel::warning,
+                        name_of(before) + " does not serve its keys: " + name_of(holder) + " is asked to");
+  }
+  Channel& to = channel_of(holder, loop);
+  to.say(TakeOver{.server = server, .lost = keys.lost});
+  for (Request* request : channel_of(before, loop).take(server)) to.add(*request);
+  {
+    std::lock_guard lock(mutex_);
+    holders_[server * loops_ + loop] = holder;
+  }
   pump_all();
 }
 
 /// Somebody answered for keys of a group.
-void ClientLoop::served(std::uint32_t g) {
-  Group& group = groups_[g];
-  if (!group.lost_at) return;
-  counted_.last_takeover_seconds = std::chrono::duration<double>(Clock::now() - *group.lost_at).count();
-  group.lost_at.reset();
+void ClientLoop::served(const Request& request) {
+  Group& keys = group_of(request);
+  keys.lost.reset();
+  keys.asked = 0;
+  if (!keys.lost_at) return;
+  counted_.last_takeover_seconds = std::chrono::duration<double>(Clock::now() - *keys.lost_at).count();
+  keys.lost_at.reset();
 }
 
 void ClientLoop::fail_all(Error cause) {
   if (std::exchange(has_failed_, true)) return;
-  for (const auto& channel : channels_) channel->lose(Clock::now());
+  for (const auto& channel : channels_) {
+    if (!said_leave_) channel->say_lost();
+    channel->lose(Clock::now());
+  }
   summing_.clear();
   by_number_.clear();
   if (cause.rank < 0) cause.rank = static_cast<int>(options_.client.rank);

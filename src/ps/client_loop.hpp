@@ -67,20 +67,24 @@ class ClientLoop : private Redialer::Host {
   Client::Statistics statistics() const;
 
  private:
-  /// The keys of one server of the plan, whoever serves them.
+  /// The keys of one server of the plan in one event loop, whoever serves them.
   struct Group {
     std::uint32_t holder = 0;
     std::uint64_t view = 0;
-    bool must_move = false;                      ///< the holder says that it serves them no more
-    std::optional<Clock::time_point> lost_at{};  ///< until its keys are served again
+    std::optional<Clock::time_point> must_move_at{};  ///< since when the holder has said that it does not serve them
+    std::optional<std::uint32_t> ask{};               ///< whom it named
+    std::optional<std::uint32_t> lost{};              ///< who served them, and is not reached
+    std::optional<Clock::time_point> lost_at{};       ///< until its keys are served again
+    std::uint32_t asked = 0;                          ///< so many servers since
+    Clock::time_point ask_again_at{};
   };
   struct Arrival {
     std::uint32_t server = 0, loop = 0;
-    net::Socket socket;
+    net::Connection connection;
     std::string name;
   };
 
-  void dialled(std::uint32_t server, std::uint32_t loop, net::Socket socket, std::string name) override;
+  void dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) override;
   void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) override;
 
   void run() noexcept;
@@ -97,10 +101,18 @@ class ClientLoop : private Redialer::Host {
   void pump_all();
   void lose(Channel& channel);
   void look_after_lost();
-  void take_over(std::uint32_t group, std::uint32_t holder);
-  std::optional<std::uint32_t> other_holder(std::uint32_t group) const;
+  void look_after(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
+  void take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder);
+  std::optional<std::uint32_t> next_holder(Group& group, std::uint32_t loop, Clock::time_point now);
+  bool is_lost(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
   bool is_welcome(std::uint32_t server) const;
-  void served(std::uint32_t group);
+  void served(const Request& request);
+  bool has_replicas() const { return plan_->options().replicas && servers_ > 1; }
+  Group& group(std::uint32_t server, std::uint32_t loop) { return groups_[server * loops_ + loop]; }
+  Group& group_of(const Request& request) { return group(request.group, plan_->keys()[request.key].loop); }
+  std::uint32_t holder_locked(Key key) const {
+    return holders_[plan_->keys()[key].server * loops_ + plan_->keys()[key].loop];
+  }
   void fail_all(Error cause);
   void publish();
   Channel& channel_of(std::uint32_t server, std::uint32_t loop) { return *channels_[server * loops_ + loop]; }
@@ -117,7 +129,8 @@ class ClientLoop : private Redialer::Host {
   // The thread's alone.
   Join join_;
   std::vector<std::unique_ptr<Channel>> channels_;
-  std::vector<Group> groups_;
+  std::vector<Group> groups_;                                             ///< by server and loop
+  std::vector<bool> was_counted_;                                         ///< servers whose loss was
   std::unordered_map<std::uint64_t, std::unique_ptr<Request>> requests_;  ///< by id
   std::unordered_map<std::uint64_t, Request*> by_number_;
   std::map<std::pair<Key, std::uint64_t>, Request*> summing_;  ///< by key and step
@@ -137,7 +150,7 @@ class ClientLoop : private Redialer::Host {
   std::vector<Arrival> arrivals_;
   std::vector<std::string> names_;      ///< of servers
   std::vector<std::string> absences_;   ///< of servers: why there is no connection
-  std::vector<std::uint32_t> holders_;  ///< of groups
+  std::vector<std::uint32_t> holders_;  ///< of groups, by server and loop
   std::optional<Error> given_up_;
   bool leave_asked_ = false;
   Client::Statistics statistics_;

@@ -83,6 +83,12 @@ void Credit::forget(std::uint32_t rank) {
   if (account->second.used == 0) accounts_.erase(account);
 }
 
+void Credit::forget_key(std::uint32_t key) {
+  std::erase_if(offers_, [&](const auto& each) { return each.first.key == key; });
+  std::erase_if(given_, [&](const auto& each) { return each.first.key == key; });
+  std::erase_if(claims_, [&](const auto& each) { return each.first.index == key; });
+}
+
 void Credit::offer(std::uint32_t rank, std::uint32_t key, const Unit& unit, std::uint64_t unit_bytes, bool late) {
   if (late || !bounded_) {
     given_[{rank, key, unit.step}] = nullptr;

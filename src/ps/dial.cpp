@@ -31,12 +31,12 @@ void DialBreaker::forget() {
   descriptor_ = -1;
 }
 
-net::Socket dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline, DialBreaker* breaker) {
+net::Connection dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline, DialBreaker* breaker) {
   if (breaker != nullptr && breaker->is_stopped()) fail(ErrorCode::closed, "nobody is dialled any more");
   const bool is_local = !card.local.empty() && card.host == net::host_identity();
-  net::Socket socket =
-      is_local ? net::connect_local(card.local, deadline) : net::race_tcp(card.addresses, deadline).socket;
-  if (!is_local && !net::settle_congestion(socket, caller.congestion))
+  net::Connection connection(is_local ? net::connect_local(card.local, deadline)
+                                      : net::race_tcp(card.addresses, deadline).socket);
+  if (!is_local && !net::settle_congestion(connection.socket(), caller.congestion))
     fail(ErrorCode::invalid_argument, "this process cannot use the congestion control '" + caller.congestion + "'");
   // A handshake may wait for a server that never answers: whoever ends this caller cuts it short.
   struct Watched {
@@ -45,12 +45,16 @@ net::Socket dial(const ServerCard& card, const Caller& caller, Role role, Deadli
       if (breaker != nullptr) breaker->forget();
     }
   } watched{breaker};
-  if (breaker != nullptr && !breaker->watch(socket.descriptor())) fail(ErrorCode::closed, "nobody is dialled any more");
+  if (breaker != nullptr && !breaker->watch(connection.descriptor()))
+    fail(ErrorCode::closed, "nobody is dialled any more");
+  net::SessionSecret secret;
   net::handshake_as_client(
-      socket, caller.key,
-      net::make_identity(caller.job_id, role.to_text(), connection_purpose, caller.epoch, caller.rank), deadline);
-  if (!is_local) net::let_stall(socket);
-  return socket;
+      connection.socket(), caller.key,
+      net::make_identity(caller.job_id, role.to_text(), connection_purpose(caller.tls), caller.epoch, caller.rank),
+      deadline, &secret);
+  if (caller.tls) connection.secure_as_client(secret, deadline);
+  if (!is_local) net::let_stall(connection.socket());
+  return connection;
 }
 
 std::string name_of_server(std::uint32_t server, const ServerCard* card) {

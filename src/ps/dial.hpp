@@ -21,6 +21,7 @@ struct Caller {
   std::uint64_t epoch = 0;
   int rank = -1;
   std::string congestion{};  ///< as net::settle_congestion() takes it
+  bool tls = false;
 };
 
 /// Lets another thread end what a dialling one waits for.
@@ -31,7 +32,7 @@ class DialBreaker {
   bool is_stopped() const;
 
  private:
-  friend net::Socket dial(const ServerCard&, const Caller&, Role, Deadline, DialBreaker*);
+  friend net::Connection dial(const ServerCard&, const Caller&, Role, Deadline, DialBreaker*);
   bool watch(int descriptor);
   void forget();
   mutable std::mutex mutex_;
@@ -41,9 +42,9 @@ class DialBreaker {
 
 /// A connection on which server and caller have proved themselves: by the local socket where the server is on this host, else to
 /// whichever of its addresses answers first.
-/// Errors: as net::race_tcp, net::connect_local and net::handshake_as_client; closed when the breaker was used.
-net::Socket dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline,
-                 DialBreaker* breaker = nullptr);
+/// Errors: as net::race_tcp, net::connect_local, net::handshake_as_client and Connection::secure_as_client; closed when the breaker was used.
+net::Connection dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline,
+                     DialBreaker* breaker = nullptr);
 
 /// "server 1 on <host>": for messages.
 std::string name_of_server(std::uint32_t server, const ServerCard* card);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ps/event_loop.hpp"
 
+#include "ps/joined_workers.hpp"
 #include "ps/wire.hpp"
 #include "rendezvous/quiet_thread.hpp"
 #include "trireme/base/error.hpp"
@@ -31,9 +32,9 @@ struct EventLoop::Connection {
         socket(std::move(guest.socket)),
         from(std::move(guest.from)),
         is_server(guest.role.is_server),
-        incoming(limit) {}
+        incoming(limit, {}, guest.role.is_server ? most_server_control_bytes : most_control_bytes) {}
   ConnectionId id;
-  net::Socket socket;
+  net::Connection socket;
   std::string from;
   bool is_server;
   WorkerId worker = 0;     ///< that the shard has welcomed; 0: none
@@ -73,11 +74,19 @@ void EventLoop::add(Reception::Guest guest) {
   bell_.ring();
 }
 
-void EventLoop::add_replica(net::Socket socket, std::string name) {
-  Reception::Guest guest{.socket = std::move(socket), .from = std::move(name), .role{.is_server = true}};
+void EventLoop::add_replica(net::Connection connection, std::string name) {
+  Reception::Guest guest{.socket = std::move(connection), .from = std::move(name), .role{.is_server = true}};
   {
     std::lock_guard lock(mutex_);
     arrivals_.push_back({.guest = std::move(guest), .leads_to_replica = true});
+  }
+  bell_.ring();
+}
+
+void EventLoop::decided(const View& view) {
+  {
+    std::lock_guard lock(mutex_);
+    decided_.push_back(view);
   }
   bell_.ring();
 }
@@ -89,6 +98,7 @@ EventLoop::Statistics EventLoop::statistics() const {
 
 void EventLoop::run() noexcept {
   try {
+    propose_all();
     while (!stopping_) turn();
   } catch (const std::exception& exception) {
     options_.log(LogLevel::error, std::string("an event loop of a parameter server stops: ") + exception.what());
@@ -106,7 +116,7 @@ void EventLoop::turn() {
   if (!connections_.empty()) moment = next_look;
   if (!unfinished_.empty()) moment = Clock::now();
   if (!absent_.empty()) moment = std::min(moment.value_or(absent_.front().first), absent_.front().first);
-  if (!early_.empty()) moment = std::min(moment.value_or(serve_alone_at_), serve_alone_at_);
+  if (!shard_.is_settled()) moment = std::min(moment.value_or(serve_alone_at_), serve_alone_at_);
   for (const rendezvous::Poller::Event& event : poller_.wait(moment)) {
     if (event.id == bell_id) {
       bell_.answer();
@@ -120,27 +130,33 @@ void EventLoop::turn() {
     serve(*entry->second, {.id = id, .readable = true});
   }
   std::vector<Arrival> arrivals;
+  std::vector<View> decided;
   {
     std::lock_guard lock(mutex_);
     arrivals.swap(arrivals_);
+    decided.swap(decided_);
   }
-  for (Arrival& arrival : arrivals) {
-    if (arrival.guest.join && !may_serve())
-      early_.push_back(std::move(arrival));
-    else
-      seat(std::move(arrival));
+  for (const View& view : decided) {
+    shard_.decided(view, out_);
+    dispatch();
   }
-  if (!early_.empty() && may_serve()) {
-    for (Arrival& arrival : std::exchange(early_, {})) seat(std::move(arrival));
+  for (Arrival& arrival : arrivals) seat(std::move(arrival));
+  // The first updates are to have a replica, unless none comes.
+  if (Clock::now() >= serve_alone_at_) {
+    serve_alone_at_ = Clock::time_point::max();
+    if (!shard_.is_settled()) shard_.serve_alone(out_);
+    dispatch();
   }
   give_up_waiting();
   if (Clock::now() >= next_look) look_for_silence();
   close_ended();
+  propose_all();
   publish();
 }
 
-/// The replica may hold what an earlier process of this server had: workers wait until it was asked, or is not there.
-bool EventLoop::may_serve() const { return is_linked_ || !options_.has_replica || Clock::now() >= serve_alone_at_; }
+void EventLoop::propose_all() {
+  for (const View& view : shard_.take_proposals()) options_.propose(view, [this](const View& last) { decided(last); });
+}
 
 void EventLoop::seat(Arrival arrival) {
   auto join = std::move(arrival.guest.join);
@@ -154,9 +170,9 @@ void EventLoop::seat(Arrival arrival) {
     connection.applicant = join->worker;
     handle(connection, Message{*std::move(join)});
   }
+  finish_later(connection);  // what came with its first message may have been read already
   if (connection.leads_to_replica) {
     replica_ = connection.id;
-    is_linked_ = true;
     try {
       shard_.set_replica(connection.id, out_);
     } catch (const std::exception& exception) {
@@ -186,7 +202,7 @@ void EventLoop::receive(Connection& connection) {
     }
     if (connection.incoming.bytes() - before >= bytes_at_once) break;
     Message message;
-    const auto outcome = connection.incoming.next(connection.socket.descriptor(), message);
+    const auto outcome = connection.incoming.next(connection.socket, message);
     if (outcome == IncomingFrames::Outcome::frame) {
       handle(connection, std::move(message));
       if (queue_all() >= gathered_bytes) dispatch();
@@ -203,9 +219,13 @@ void EventLoop::receive(Connection& connection) {
 }
 
 void EventLoop::handle(Connection& connection, Message message) {
-  if (std::holds_alternative<Leave>(message.control) && connection.worker != 0) {
+  const auto* const leave = std::get_if<Leave>(&message.control);
+  if (leave != nullptr && connection.worker != 0) {
     connection.has_left = true;
-    roster_.left(connection.worker);
+    if (leave->lost)
+      drop_line(connection.from, "worker " + std::to_string(rank_of(connection.worker)) + " has ended itself");
+    else
+      roster_.left(connection.worker);
   }
   const auto* const failed = std::get_if<Failed>(&message.control);
   std::string refusal;
@@ -269,7 +289,7 @@ void EventLoop::dispatch() {
 
 void EventLoop::flush(Connection& connection) {
   const std::uint64_t before = connection.outgoing.bytes();
-  const bool is_open = connection.outgoing.flush(connection.socket.descriptor());
+  const bool is_open = connection.outgoing.flush(connection.socket);
   bytes_out_ += connection.outgoing.bytes() - before;
   queued_ -= connection.outgoing.bytes() - before;
   if (!is_open) return end(connection, std::strerror(connection.outgoing.error()));
@@ -317,7 +337,8 @@ void EventLoop::give_up_waiting() {
 void EventLoop::look_for_silence() {
   looked_ = Clock::now();
   for (auto& [id, connection] : connections_) {
-    if (!connection->is_over && !connection->outgoing.is_empty() && connection->silence.is_silent(connection->socket))
+    if (!connection->is_over && !connection->outgoing.is_empty() &&
+        connection->silence.is_silent(connection->socket.socket()))
       end(*connection, "its host answers nothing any more");
   }
   dispatch();
@@ -329,6 +350,7 @@ void EventLoop::close_ended() {
 }
 
 void EventLoop::publish() {
+  const auto [served, replicated] = shard_.served_groups();
   std::lock_guard lock(mutex_);
   statistics_ = {.shard = shard_.statistics(),
                  .connections = connections_.size(),
@@ -338,7 +360,9 @@ void EventLoop::publish() {
                  .bytes_in = bytes_in_,
                  .bytes_out = bytes_out_,
                  .queued_bytes = queued_,
-                 .most_queued_bytes = most_queued_};
+                 .most_queued_bytes = most_queued_,
+                 .served_groups = served,
+                 .replicated_groups = replicated};
 }
 
 void EventLoop::drop_line(const std::string& from, const std::string& why) {

@@ -38,7 +38,8 @@ class EventLoop {
     std::uint64_t most_queued = 1u << 30;
     /// The connection to the server with this loop's replicas has ended. Called on the loop's thread.
     std::function<void()> replica_lost{};
-    bool has_replica = false;
+    /// Has a view decided, and `decided` called with what it is, on any thread. Called on the loop's thread.
+    std::function<void(const View&, std::function<void(const View&)> decided)> propose{};
     /// Bulk-synchronous: so long a worker may be without a connection before the others learn that it is lost. More than a takeover
     /// and a dial take.
     std::chrono::milliseconds worker_patience{2000};
@@ -50,6 +51,7 @@ class EventLoop {
     Shard::Statistics shard{};
     std::uint64_t connections = 0, waiting_bytes = 0, most_waiting_bytes = 0, refused = 0;
     std::uint64_t bytes_in = 0, bytes_out = 0, queued_bytes = 0, most_queued_bytes = 0;
+    std::uint32_t served_groups = 0, replicated_groups = 0;
   };
 
   EventLoop(Options options, Roster& roster);
@@ -59,7 +61,7 @@ class EventLoop {
   /// A connection from a worker (with its Join) or from another server. Threads: any.
   void add(Reception::Guest guest);
   /// The connection, from here, to the server that holds the replicas. Threads: any.
-  void add_replica(net::Socket socket, std::string name);
+  void add_replica(net::Connection connection, std::string name);
   /// Threads: any.
   Statistics statistics() const;
 
@@ -73,7 +75,8 @@ class EventLoop {
 
   void run() noexcept;
   void turn();
-  bool may_serve() const;
+  void propose_all();
+  void decided(const View& view);
   void seat(Arrival arrival);
   void serve(Connection& connection, const rendezvous::Poller::Event& event);
   void receive(Connection& connection);
@@ -105,9 +108,7 @@ class EventLoop {
   /// Connections of workers that may come back, and until when; the shard does not know yet that they have ended.
   std::deque<std::pair<Deadline::Clock::time_point, ConnectionId>> absent_;
   ConnectionId next_id_ = 1;
-  ConnectionId replica_ = 0;    ///< the connection to it; 0: none
-  bool is_linked_ = false;      ///< there has been one
-  std::vector<Arrival> early_;  ///< workers that wait for that
+  ConnectionId replica_ = 0;  ///< the connection to it; 0: none
   Deadline::Clock::time_point serve_alone_at_;
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0, queued_ = 0, most_queued_ = 0, gathered_ = 0, refused_ = 0;
   Deadline::Clock::time_point looked_{};
@@ -115,6 +116,7 @@ class EventLoop {
   std::atomic<bool> stopping_{false};
   mutable std::mutex mutex_;  ///< guards what follows
   std::vector<Arrival> arrivals_;
+  std::vector<View> decided_;
   Statistics statistics_;
   std::thread thread_;
 };

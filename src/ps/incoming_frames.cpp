@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 namespace trireme::ps {
@@ -18,33 +16,28 @@ constexpr std::size_t first_buffer_bytes = 32768;
 
 }  // namespace
 
-IncomingFrames::IncomingFrames(std::uint64_t payload_limit, Place place)
-    : limit_(payload_limit), place_(std::move(place)), buffer_(first_buffer_bytes) {}
+IncomingFrames::IncomingFrames(std::uint64_t payload_limit, Place place, std::size_t control_limit)
+    : limit_(payload_limit), control_limit_(control_limit), place_(std::move(place)), buffer_(first_buffer_bytes) {}
 
 /// One read: into `target` first, what follows into the buffer.
-IncomingFrames::Read IncomingFrames::fill(int descriptor, std::span<std::byte> target) {
+IncomingFrames::Read IncomingFrames::fill(net::Connection& connection, std::span<std::byte> target) {
   if (is_drained_) {
     is_drained_ = false;
     return Read::none;
   }
-  std::array<iovec, 2> pieces{iovec{target.data(), target.size()}, iovec{buffer_.data() + end_, buffer_.size() - end_}};
-  msghdr message{};
-  message.msg_iov = target.empty() ? &pieces[1] : pieces.data();
-  message.msg_iovlen = target.empty() ? 1 : 2;
-  ssize_t count = 0;
-  do count = ::recvmsg(descriptor, &message, MSG_DONTWAIT);
-  while (count < 0 && errno == EINTR);
-  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Read::none;
-  if (count <= 0) {
-    error_ = count < 0 ? errno : 0;
+  const std::array<iovec, 2> pieces{iovec{target.data(), target.size()},
+                                    iovec{buffer_.data() + end_, buffer_.size() - end_}};
+  const net::Connection::Moved moved = connection.receive(std::span(pieces).subspan(target.empty() ? 1 : 0));
+  if (moved.is_over) {
+    error_ = moved.error;
     return Read::end;
   }
-  const auto read = static_cast<std::size_t>(count);
-  bytes_ += read;
-  is_drained_ = read < target.size() + (buffer_.size() - end_);
-  const std::size_t of_target = std::min(read, target.size());
+  if (moved.bytes == 0) return Read::none;
+  bytes_ += moved.bytes;
+  is_drained_ = moved.is_all_there_is;
+  const std::size_t of_target = std::min(moved.bytes, target.size());
   if (!target.empty()) missing_ = missing_.subspan(of_target);
-  end_ += read - of_target;
+  end_ += moved.bytes - of_target;
   return Read::some;
 }
 
@@ -76,17 +69,17 @@ void IncomingFrames::begin_payload() {
   phase_ = Phase::payload;
 }
 
-IncomingFrames::Outcome IncomingFrames::next(int descriptor, Message& message) {
+IncomingFrames::Outcome IncomingFrames::next(net::Connection& connection, Message& message) {
   try {
     for (;;) {
       if (phase_ == Phase::head && buffered() >= FrameHead::size) {
-        head_ =
-            parse_head(std::span<const std::byte, FrameHead::size>(buffer_.data() + begin_, FrameHead::size), limit_);
+        head_ = parse_head(std::span<const std::byte, FrameHead::size>(buffer_.data() + begin_, FrameHead::size),
+                           limit_, control_limit_);
         begin_ += FrameHead::size;
         phase_ = Phase::control;
       }
       if (phase_ == Phase::control && buffered() >= head_.control_bytes) {
-        control_ = decode(std::span(buffer_).subspan(begin_, head_.control_bytes), head_.payload_bytes);
+        control_ = decode(std::span(buffer_).subspan(begin_, head_.control_bytes), head_.payload_bytes, control_limit_);
         begin_ += head_.control_bytes;
         begin_payload();
       }
@@ -102,7 +95,7 @@ IncomingFrames::Outcome IncomingFrames::next(int descriptor, Message& message) {
       } else {
         make_room(phase_ == Phase::head ? FrameHead::size : head_.control_bytes);
       }
-      switch (fill(descriptor, target)) {
+      switch (fill(connection, target)) {
         case Read::some: break;
         case Read::none: return Outcome::nothing;
         case Read::end: return Outcome::ended;

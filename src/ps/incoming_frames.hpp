@@ -3,6 +3,7 @@
 
 #include "ps/message.hpp"
 #include "ps/wire.hpp"
+#include "trireme/net/connection.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +24,9 @@ class IncomingFrames {
   /// Message::payload.
   using Place = std::function<std::span<std::byte>(const Control& control, std::uint64_t payload_bytes)>;
 
-  explicit IncomingFrames(std::uint64_t payload_limit, Place place = {});
+  /// `control_limit`: most_server_control_bytes of a server's connection.
+  explicit IncomingFrames(std::uint64_t payload_limit, Place place = {},
+                          std::size_t control_limit = most_control_bytes);
 
   enum class Outcome : unsigned char {
     frame,    ///< `message` is there
@@ -32,7 +35,7 @@ class IncomingFrames {
     corrupt,  ///< problem() says of what kind; the connection is of no use any more
   };
   /// The next message. Never throws for what comes from outside.
-  Outcome next(int descriptor, Message& message);
+  Outcome next(net::Connection& connection, Message& message);
   const std::string& problem() const { return problem_; }
   /// errno of a broken connection; 0: closed by the peer.
   int error() const { return error_; }
@@ -45,12 +48,13 @@ class IncomingFrames {
  private:
   enum class Phase : unsigned char { head, control, payload };
   enum class Read : unsigned char { some, none, end };
-  Read fill(int descriptor, std::span<std::byte> target);
+  Read fill(net::Connection& connection, std::span<std::byte> target);
   std::size_t buffered() const { return end_ - begin_; }
   void begin_payload();
   void make_room(std::size_t bytes);
 
   const std::uint64_t limit_;
+  const std::size_t control_limit_;
   Place place_;
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0, end_ = 0;  ///< what is in the buffer and not yet used

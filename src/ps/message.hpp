@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ps/payload.hpp"
+#include "ps/view.hpp"
 #include "trireme/base/dtype.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/ps/key_plan.hpp"
@@ -92,8 +93,11 @@ struct Offer {
   std::uint64_t step = 0;
   std::uint64_t bytes = 0;
 };
-/// This worker ends in order: nobody waits for its clock any more.
-struct Leave {};
+/// This worker ends: in order, so that nobody waits for its clock any more, or in the midst of its work: then it is lost, and comes
+/// back by no other connection.
+struct Leave {
+  bool lost = false;
+};
 
 // --- server to worker ---
 
@@ -101,7 +105,7 @@ struct Leave {};
 struct Welcome {
   std::uint64_t server_incarnation = 0;
   std::uint64_t window_bytes = 0;  ///< payload that may be under way unasked
-  std::uint64_t view = 0;          ///< see TakeOver
+  std::uint64_t view = 0;          ///< of the server's own keys, see View
 };
 struct Refused {
   ErrorCode code = ErrorCode::none;
@@ -146,14 +150,15 @@ struct Grant {
   Key key = 0;
   std::uint64_t step = 0;
 };
-/// `closed`: another server serves the key, or, without a sequence, keys that this one had (see TakeOver).
+/// `closed`: another server serves the key, or, without a sequence, keys that this one had (see View).
 struct Failed {
   std::uint64_t sequence = 0;  ///< or request; 0: the connection ends
   ErrorCode code = ErrorCode::none;
   std::string message{};
-  /// `closed`: whose keys are not served here, and in which view they were.
+  /// `closed`: whose keys are not served here, the last view of them that is known here (0: none), and whom that leads to.
   std::optional<std::uint32_t> server{};
   std::uint64_t view = 0;
+  std::optional<std::uint32_t> ask{};
 };
 
 // --- server to server ---
@@ -162,7 +167,8 @@ struct Failed {
 /// bits are the primary's. `inner` is the worker's message (encoded, without its payload, which is this one's payload).
 struct Replicate {
   std::uint32_t server = 0;  ///< whose keys
-  std::uint64_t view = 0;
+  std::uint64_t view = 0;    ///< with `link`: which stream of decisions, as Transfer began it
+  std::uint64_t link = 0;
   std::uint64_t order = 0;
   WorkerId worker = 0;
   std::vector<std::byte> inner{};
@@ -170,27 +176,32 @@ struct Replicate {
 struct ReplicaAcknowledged {
   std::uint32_t server = 0;  ///< whose keys
   std::uint64_t view = 0;
+  std::uint64_t link = 0;
   std::uint64_t order = 0;
-};
-/// From a worker (or a server) that lost `server`: its keys are to be served by their replica from now on, in view `view` =
-/// the old one + 1. From then on the replica refuses Replicate of older views, so an old primary that is still alive can
-/// acknowledge nothing any more. Each loop of the replica is told; nothing answers. One that serves them already goes on.
-struct TakeOver {
-  std::uint32_t server = 0;
-  std::uint64_t view = 0;
-};
-/// A (re)started server asks its partner for all it should hold. Answer: a run of Transfer messages, the last with `last`.
-struct Fetch {
-  std::uint32_t server = 0;
+  std::uint32_t by = 0;  ///< who has it
   std::uint64_t incarnation = 0;
 };
+/// The primary tells its replica that it is one.
+struct Membership {
+  View view{};
+};
+/// From a worker that does not reach who served the keys of `server`: they are to be served here. A replica is, once that is decided
+/// (see View), and the primary then knows, or will, that it can acknowledge nothing any more; others answer Failed with `closed`
+/// and whom to ask. Each loop is told by itself. One that serves them already goes on.
+struct TakeOver {
+  std::uint32_t server = 0;
+  std::optional<std::uint32_t> lost{};  ///< whom the worker does not reach
+};
 /// Values, state, version, clocks and handled sequences of one key, and what is under way for it. Payload: what `bytes` lists:
-/// values (of a key that has some), state tensors, what results carry, what pushes carry. Of no key when a server has none here:
-/// then `bytes` is empty. The sender may give it unasked, to a replica that is new.
+/// values (of a key that has some), state tensors, what results carry, what pushes carry. The last one of a stream has no key. A
+/// primary gives it to whoever is to be its replica; its Replicates follow.
 struct Transfer {
-  std::uint32_t server = 0;  ///< whose keys
-  bool served = false;       ///< by the sender, in `view`; its Replicates follow
+  std::uint32_t server = 0;       ///< whose keys
+  std::uint64_t link = 0;         ///< with `view`: the stream
+  std::uint32_t primary = 0;      ///< the sender, who serves them in `view`, without a replica
+  std::uint64_t incarnation = 0;  ///< the sender's
   bool has_key = false;
+  bool more = false;  ///< of this key: its results and pushes go on in the next
   bool initialised = false;
   std::uint64_t clock = 0;                        ///< bulk-synchronous: the last step that was updated, or passed over
   std::uint64_t summed = 0;                       ///< the last step that was summed
@@ -213,7 +224,7 @@ struct Transfer {
 
 using Control =
     std::variant<Join, Initialise, Push, Update, Pull, ReadState, Offer, Leave, Welcome, Refused, Acknowledged, Reduced,
-                 Values, State, Grant, Failed, Replicate, ReplicaAcknowledged, TakeOver, Fetch, Transfer>;
+                 Values, State, Grant, Failed, Replicate, ReplicaAcknowledged, TakeOver, Transfer, Membership>;
 
 struct Message {
   Control control;

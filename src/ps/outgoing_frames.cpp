@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 namespace trireme::ps {
@@ -43,7 +42,7 @@ void OutgoingFrames::queue(OutgoingFrame frame) {
   frames_.push_back(std::move(frame));
 }
 
-bool OutgoingFrames::flush(int descriptor) {
+bool OutgoingFrames::flush(net::Connection& connection) {
   while (!frames_.empty()) {
     std::array<iovec, pieces_at_once> pieces;
     std::size_t count = 0, skip = sent_, wanted = 0;
@@ -53,7 +52,7 @@ bool OutgoingFrames::flush(int descriptor) {
       piece = piece.subspan(passed);
       piece = piece.first(std::min(piece.size(), bytes_per_call - wanted));
       if (piece.empty() || count == pieces.size()) return;
-      // sendmsg(2) does not write through these pointers; iovec is shared with readv(2).
+      // Nobody writes through these pointers; iovec is shared with readv(2).
       pieces[count++] = {const_cast<std::byte*>(piece.data()), piece.size()};
       wanted += piece.size();
     };
@@ -62,18 +61,13 @@ bool OutgoingFrames::flush(int descriptor) {
       add(frame.head);
       for (const auto& piece : frame.payload) add(piece);
     }
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    const ssize_t sent = ::sendmsg(descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
-      error_ = errno;
+    const net::Connection::Moved moved = connection.send(std::span(pieces).first(count));
+    if (moved.is_over) {
+      error_ = moved.error == 0 ? EPIPE : moved.error;
       return false;
     }
-    advance(static_cast<std::size_t>(sent));
-    if (static_cast<std::size_t>(sent) < wanted) return true;
+    advance(moved.bytes);
+    if (moved.bytes < wanted) return true;
   }
   return true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ps/message.hpp"
+#include "trireme/net/connection.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,7 @@ class OutgoingFrames {
  public:
   void queue(OutgoingFrame frame);
   /// Sends what the system takes now. False when the connection broke: error() says by which errno.
-  bool flush(int descriptor);
+  bool flush(net::Connection& connection);
   bool is_empty() const { return frames_.empty(); }
   std::uint64_t queued_bytes() const { return queued_; }
   std::uint64_t bytes() const { return bytes_; }

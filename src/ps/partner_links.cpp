@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::chrono::milliseconds attempt{1000};
 constexpr std::chrono::milliseconds pause_between{50};
+/// So long the next server alone is dialled: at the start, when all come at once, and after a loss.
+constexpr std::chrono::milliseconds first_patience{4000};
+constexpr std::chrono::milliseconds later_patience{1000};
 
 }  // namespace
 
@@ -31,20 +34,20 @@ void PartnerLinks::stop() {
 void PartnerLinks::start(std::vector<EventLoop*> loops) {
   std::lock_guard lock(mutex_);
   loops_ = std::move(loops);
-  for (std::uint32_t loop = 0; loop < loops_.size(); ++loop) missing_.insert(loop);
+  for (std::uint32_t loop = 0; loop < loops_.size(); ++loop) missing_[loop] = Clock::now() + first_patience;
   thread_ = rendezvous::start_quiet_thread([this] { run(); });
 }
 
 void PartnerLinks::lost(std::uint32_t loop) {
   std::lock_guard lock(mutex_);
-  missing_.insert(loop);
+  missing_[loop] = Clock::now() + later_patience;
   changed_.notify_all();
 }
 
 void PartnerLinks::run() {
   std::string said;
   for (;;) {
-    std::set<std::uint32_t> missing;
+    std::map<std::uint32_t, Clock::time_point> missing;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stopping_ || !missing_.empty(); });
@@ -52,14 +55,14 @@ void PartnerLinks::run() {
       missing = missing_;
     }
     std::string problem;
-    for (const std::uint32_t loop : missing) {
+    for (const auto& [loop, until] : missing) {
       {
         std::lock_guard lock(mutex_);
         missing_.erase(loop);  // before: it may be lost again as soon as it is there
       }
-      if (!try_link(loop, problem)) {
+      if (!try_links(loop, until, problem)) {
         std::lock_guard lock(mutex_);
-        missing_.insert(loop);
+        missing_.emplace(loop, until);
         break;
       }
       said.clear();
@@ -72,18 +75,26 @@ void PartnerLinks::run() {
   }
 }
 
-bool PartnerLinks::try_link(std::uint32_t loop, std::string& problem) {
+bool PartnerLinks::try_links(std::uint32_t loop, Clock::time_point until, std::string& problem) {
+  const std::uint32_t others = Clock::now() < until ? 1 : options_.servers - 1;
+  for (std::uint32_t i = 1; i <= others && !breaker_.is_stopped(); ++i) {
+    if (try_link(loop, (options_.server + i) % options_.servers, problem)) return true;
+  }
+  return false;
+}
+
+bool PartnerLinks::try_link(std::uint32_t loop, std::uint32_t partner, std::string& problem) {
   try {
     const std::vector<ServerCard> cards = options_.others();
-    const auto card = std::find_if(cards.begin(), cards.end(),
-                                   [this](const ServerCard& each) { return each.server == options_.partner; });
+    const auto card =
+        std::find_if(cards.begin(), cards.end(), [partner](const ServerCard& each) { return each.server == partner; });
     if (card == cards.end()) {
-      problem = "server " + std::to_string(options_.partner) + " has no card";
+      problem = "server " + std::to_string(partner) + " has no card";
       return false;
     }
-    net::Socket socket =
+    net::Connection connection =
         dial(*card, options_.caller, {.is_server = true, .loop = loop}, Deadline::after(attempt), &breaker_);
-    loops_[loop]->add_replica(std::move(socket), name_of_server(options_.partner, &*card));
+    loops_[loop]->add_replica(std::move(connection), name_of_server(partner, &*card));
     return true;
   } catch (const std::exception& exception) {
     problem = exception.what();

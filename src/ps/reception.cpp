@@ -16,7 +16,7 @@ namespace {
 constexpr std::chrono::seconds patience{10};
 
 /// A frame without a payload, read to its last byte and no further.
-Control receive_control(const net::Socket& socket, Deadline deadline) {
+Control receive_control(net::Connection& socket, Deadline deadline) {
   std::array<std::byte, FrameHead::size> bytes;
   net::receive_all(socket, bytes, deadline);
   const FrameHead head = parse_head(bytes, 0);
@@ -40,15 +40,17 @@ std::optional<Role> Role::parse(const std::string& text) {
 
 void Reception::admit(net::Socket socket, std::string from, bool is_tcp) {
   visits_.admit(
-      {.socket = std::move(socket), .from = std::move(from)}, [this, is_tcp](Guest& guest) { receive(guest, is_tcp); },
-      ring_);
+      {.socket = net::Connection(std::move(socket)), .from = std::move(from)},
+      [this, is_tcp](Guest& guest) { receive(guest, is_tcp); }, ring_);
 }
 
 void Reception::receive(Guest& guest, bool is_tcp) const noexcept {
   try {
     const Deadline deadline = Deadline::after(patience);
-    if (is_tcp) net::set_stream_options(guest.socket);
-    guest.identity = net::handshake_as_server(guest.socket, key_, self_, deadline);
+    if (is_tcp) net::set_stream_options(guest.socket.socket());
+    net::SessionSecret secret;
+    guest.identity = net::handshake_as_server(guest.socket.socket(), key_, self_, deadline, &secret);
+    if (tls_) guest.socket.secure_as_server(secret, deadline);
     const auto role = Role::parse(guest.identity.role);
     if (!role) {
       guest.problem = "it is neither a worker nor a server";
@@ -64,7 +66,7 @@ void Reception::receive(Guest& guest, bool is_tcp) const noexcept {
         guest.join = std::move(*join);
     }
     // A worker that computes, or is stopped, reads nothing for as long as it likes; a dead host is found by silence.
-    if (is_tcp) net::let_stall(guest.socket);
+    if (is_tcp) net::let_stall(guest.socket.socket());
   } catch (const std::exception& exception) {
     guest.problem = exception.what();
   }

@@ -3,6 +3,7 @@
 
 #include "ps/message.hpp"
 #include "rendezvous/visits.hpp"
+#include "trireme/net/connection.hpp"
 #include "trireme/net/handshake.hpp"
 #include "trireme/net/job_key.hpp"
 #include "trireme/net/socket.hpp"
@@ -14,8 +15,8 @@
 
 namespace trireme::ps {
 
-/// Both ends name this as the purpose of a connection.
-inline constexpr const char* connection_purpose = "ps";
+/// Both ends name this as the purpose of a connection: so who wants TLS and who does not are told.
+inline const char* connection_purpose(bool tls) { return tls ? "ps over TLS" : "ps"; }
 
 /// What a connection is for, as its handshake's role says: "worker/2", "server/2": to event loop 2.
 struct Role {
@@ -30,7 +31,7 @@ struct Role {
 class Reception {
  public:
   struct Guest {
-    net::Socket socket;
+    net::Connection socket;
     std::string from;  ///< its address, for messages
     net::Identity identity{};
     Role role{};
@@ -39,8 +40,8 @@ class Reception {
   };
 
   /// `ring` is called, from any thread, when a guest is ready.
-  Reception(net::JobKey key, net::Identity self, std::function<void()> ring)
-      : key_(key), self_(std::move(self)), ring_(std::move(ring)) {}
+  Reception(net::JobKey key, net::Identity self, bool tls, std::function<void()> ring)
+      : key_(key), self_(std::move(self)), tls_(tls), ring_(std::move(ring)) {}
   /// Whether there is room for one more: see Visits.
   bool has_room() { return visits_.has_room(); }
   /// Errors: system when no thread can be had.
@@ -53,6 +54,7 @@ class Reception {
 
   net::JobKey key_;
   net::Identity self_;
+  bool tls_;
   std::function<void()> ring_;
   rendezvous::Visits<Guest> visits_;  ///< last: their threads use the rest
 };

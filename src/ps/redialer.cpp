@@ -73,12 +73,13 @@ bool Redialer::try_all(const std::set<Place>& wanted) {
       problem = {.code = ErrorCode::peer_lost, .message = name_of_server(server, nullptr) + " has published no card"};
     if (!problem) {
       try {
-        net::Socket socket = dial(*card, caller_, {.loop = loop}, Deadline::after(patience_per_dial), &breaker_);
+        net::Connection connection =
+            dial(*card, caller_, {.loop = loop}, Deadline::after(patience_per_dial), &breaker_);
         {
           std::lock_guard lock(mutex_);
           wanted_.erase({server, loop});
         }
-        host_.dialled(server, loop, std::move(socket), name_of_server(server, &*card));
+        host_.dialled(server, loop, std::move(connection), name_of_server(server, &*card));
         continue;
       } catch (const Exception& exception) {
         problem = exception.error();

@@ -21,7 +21,7 @@ class Redialer {
   class Host {
    public:
     virtual ~Host() = default;
-    virtual void dialled(std::uint32_t server, std::uint32_t loop, net::Socket socket, std::string name) = 0;
+    virtual void dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) = 0;
     virtual void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) = 0;
   };
   Redialer(Caller caller, std::function<std::vector<ServerCard>()> servers, Host& host);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "ps/shard.hpp"
+#include "ps/view.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,61 +13,136 @@
 
 namespace trireme::ps {
 
-/// The keys of one server in one event loop, as one of the two that hold them sees them: whether it serves them, in which view,
-/// which decisions were made, and what may not be said before the other has them.
+/// The keys of one server in one event loop, as one server sees them: which view of them it knows, whether it serves them, which
+/// decisions were made, and what may not be said yet.
+///
+/// As the primary, what is said about a decision waits until the replica has it. A replica that is lost is waited for until it is
+/// decided that it is none any more: it may be alive, and be asked to serve. A server that was given everything is a replica once
+/// that is decided.
 class Replication {
  public:
-  explicit Replication(std::uint32_t server, bool serves) : server_(server), serves_(serves) {}
+  /// Decisions as one primary sends them over one connection, behind all there was before.
+  struct Stream {
+    std::uint64_t view = 0, link = 0;
+    auto operator<=>(const Stream&) const = default;
+  };
+  /// What came of a decision about the view.
+  enum class Change : unsigned char {
+    none,
+    serves,   ///< this server, from now on
+    deposed,  ///< another serves, which this one did
+    joined,   ///< there is a replica
+    refused,  ///< who asked this one to serve is to ask another
+  };
+
+  /// It serves, or does not, for ever.
+  static Replication without_views(std::uint32_t server, bool serves) { return {server, {}, false, serves}; }
+  /// As views say: `self` founds its own keys, unless an earlier process of it has.
+  static Replication with_views(std::uint32_t server, Holder self) { return {server, self, true, false}; }
 
   std::uint32_t server() const { return server_; }
-  std::uint64_t view() const { return view_; }
+  const View& view() const { return view_; }
   std::uint64_t order() const { return order_; }
   bool serves() const { return serves_; }
-  std::optional<ConnectionId> replica() const { return replica_; }
+  /// Where decisions go.
+  std::optional<ConnectionId> target() const { return target_; }
+  const Stream& stream() const { return stream_; }
+  bool has_replica() const { return stage_ == Stage::joined; }
+  /// An earlier process of this server was the only one that had them.
+  bool is_lost() const;
+  /// Who serves, or may, as far as is known here, if that is not this server and not `lost`, which whoever asks does not reach.
+  std::optional<std::uint32_t> other(std::optional<std::uint32_t> lost) const;
 
-  /// As the one that serves: the next decision. Returns its order; it goes to the replica, if there is one.
+  // --- views ---
+
+  /// What is to be decided next, once; none: nothing, or it is under way.
+  std::optional<View> propose();
+  Change decided(const View& view, std::vector<Outgoing>& out);
+  /// A server that knows tells.
+  void learn(const View& view);
+  /// Asked to serve. False: nothing is known of these keys here.
+  bool ask_to_serve();
+  bool is_asked() const { return is_asked_; }
+  /// Another serves in a view behind the one in which this server does: it is to find out.
+  bool is_overtaken(std::uint64_t view) const { return has_views_ && serves_ && view > view_.number; }
+  void find_out() { finds_out_ = serves_; }
+  /// What was before this process began has been found out, or needs not be.
+  bool is_founded() const { return !has_views_ || (view_.number != 0 && !looks_); }
+  /// In the first view nothing is served: a process that ends in it has held nothing, and another may found in its place.
+  bool is_open() const { return !has_views_ || view_.number > 1; }
+  /// Serves although there is no replica yet.
+  void open_alone() { opens_ = true; }
+
+  // --- as the primary ---
+
+  /// The next decision. Returns its order; it goes to the target, if there is one.
   std::uint64_t decide(WorkerId worker, const Control& control, std::shared_ptr<const Payload> payload,
                        std::shared_ptr<void> room, std::vector<Outgoing>& out);
   /// Says it once the replica has all decisions up to `order`.
   void say(std::uint64_t order, Outgoing outgoing, std::vector<Outgoing>& out);
-  void acknowledged(std::uint64_t order, std::vector<Outgoing>& out);
-  /// From here on decisions go there; what was decided before counts as had once `order()` is acknowledged.
-  void begin(ConnectionId replica) {
-    replica_ = replica;
-    acknowledged_ = 0;
+  void acknowledged(std::uint64_t order, const Holder& by, std::vector<Outgoing>& out);
+  /// Whether there is none, and one may be had over that connection.
+  bool lacks_replica(ConnectionId over) const {
+    return has_views_ && serves_ && stage_ == Stage::alone && refused_by_ != over;
   }
-  /// The other holds all this one has.
-  void in_step() { acknowledged_ = order_; }
-  /// There is no replica any more: nothing waits for it.
-  void end(std::vector<Outgoing>& out);
-  /// Another serves now: what was not had by the other is not said.
-  void depose();
-  /// Serves from now on, in `view`.
-  void take_over(std::uint64_t view);
+  /// From here on decisions go there; what was decided before counts as had once `order()` is acknowledged.
+  void begin(ConnectionId over);
+  /// The target is lost, or does not follow.
+  void target_lost(std::vector<Outgoing>& out);
 
-  /// As the one that does not serve: a decision came.
-  void follow(std::uint64_t view, std::uint64_t order);
-  void set_serves(bool serves) { serves_ = serves; }
-  /// A transfer has begun and not ended: what is here is incomplete.
-  bool receives() const { return receives_; }
-  void set_receives(bool receives) { receives_ = receives; }
+  // --- as who does not serve ---
+
+  /// A transfer begins or goes on. False: it is of a stream that is over.
+  bool receive(const Stream& stream);
+  void received(std::uint64_t order) {
+    order_ = order;
+    receives_ = false;
+  }
+  bool follows(const Stream& stream) const { return !serves_ && !receives_ && stream.view != 0 && stream == stream_; }
+  void follow(std::uint64_t order) { order_ = order; }
 
  private:
+  enum class Stage : unsigned char {
+    alone,     ///< there is no replica
+    giving,    ///< a server is given everything, and is none yet
+    settling,  ///< it has everything: that it is the replica is to be decided
+    joined,    ///< it is
+    doubtful,  ///< it may be, and is not reached: that it is none is to be decided
+  };
   /// What is said then, if anything, and room that is given back.
   struct Held {
     std::optional<Outgoing> outgoing{};
     std::shared_ptr<void> room{};
   };
+  Replication(std::uint32_t server, Holder self, bool has_views, bool serves)
+      : server_(server), self_(self), has_views_(has_views), serves_(serves) {}
+  View next(const Holder& primary, std::optional<Holder> replica) const {
+    return {.server = server_, .number = view_.number + 1, .primary = primary, .replica = replica};
+  }
   void release(std::uint64_t order, std::vector<Outgoing>& out);
 
   std::uint32_t server_;
-  std::uint64_t view_ = 0;
-  std::uint64_t order_ = 0;
-  std::uint64_t acknowledged_ = 0;
+  Holder self_;
+  bool has_views_;
   bool serves_;
-  bool receives_ = false;
-  std::optional<ConnectionId> replica_{};
+  View view_{};
+  std::optional<View> proposed_{};  ///< and not decided
+  bool looks_ = false;              ///< for the last view: another has founded
+  bool is_asked_ = false;           ///< to serve
+  bool opens_ = false;              ///< without a replica
+  bool finds_out_ = false;          ///< whether it still serves
+  std::uint64_t order_ = 0;
+
+  Stage stage_ = Stage::alone;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t begun_at_ = 0;  ///< the order at which the target was given everything
+  Holder candidate_{};
+  std::optional<ConnectionId> target_{}, refused_by_{};
+  Stream stream_{};  ///< own, or the one that is followed
+  std::uint64_t links_ = 0;
   std::multimap<std::uint64_t, Held> held_;
+
+  bool receives_ = false;
 };
 
 }  // namespace trireme::ps

@@ -3,6 +3,7 @@
 
 #include "ps/acceptor.hpp"
 #include "ps/event_loop.hpp"
+#include "ps/notary.hpp"
 #include "ps/partner_links.hpp"
 #include "ps/roster.hpp"
 #include "ps/wire.hpp"
@@ -42,8 +43,9 @@ class LoopServer final : public Server, private Acceptor::Host {
                    .local = "trireme-ps-" + net_name(incarnation_),
                    .congestion = options_.congestion,
                    .key = options_.key,
-                   .identity = net::make_identity(options_.job_id, "server", connection_purpose, options_.epoch,
-                                                  static_cast<int>(options_.server)),
+                   .identity = net::make_identity(options_.job_id, "server", connection_purpose(options_.tls),
+                                                  options_.epoch, static_cast<int>(options_.server)),
+                   .tls = options_.tls,
                    .log = options_.log},
                   *this) {
     if (options_.plan) open(options_.plan);
@@ -51,13 +53,15 @@ class LoopServer final : public Server, private Acceptor::Host {
       acceptor_.start();
     } catch (...) {
       if (links_) links_->stop();  // its thread knows the loops, which go before it
+      if (notary_) notary_->stop();
       throw;
     }
   }
 
   ~LoopServer() override {
     acceptor_.stop();
-    if (links_) links_->stop();  // loops may still tell it of losses
+    if (links_) links_->stop();    // loops may still tell it of losses
+    if (notary_) notary_->stop();  // and ask it
     loops_.clear();
   }
 
@@ -86,6 +90,8 @@ class LoopServer final : public Server, private Acceptor::Host {
       all.most_waiting_bytes += one.most_waiting_bytes;
       all.queued_bytes += one.queued_bytes;
       all.most_queued_bytes += one.most_queued_bytes;
+      all.served_groups += one.served_groups;
+      all.replicated_groups += one.replicated_groups;
       all.most_staleness = std::max(all.most_staleness, one.shard.most_staleness);
     }
     return all;
@@ -104,21 +110,30 @@ class LoopServer final : public Server, private Acceptor::Host {
                                             " has no keys in a plan of " + std::to_string(plan->options().servers) +
                                             " servers");
     const std::uint32_t loops = plan->options().loops;
-    const bool has_replica = options_.others && plan->options().replicas && plan->options().servers > 1;
-    if (has_replica) {
-      links_ = std::make_unique<PartnerLinks>(
-          PartnerLinks::Options{.server = options_.server,
-                                .partner = (options_.server + 1) % plan->options().servers,
-                                .caller{.key = options_.key,
-                                        .job_id = options_.job_id,
-                                        .epoch = options_.epoch,
-                                        .rank = static_cast<int>(options_.server),
-                                        .congestion = options_.congestion},
-                                .others = options_.others,
-                                .log = options_.log});
+    const bool has_views = options_.others && plan->options().replicas && plan->options().servers > 1;
+    if (has_views && !options_.first_said)
+      fail(ErrorCode::invalid_argument, "a parameter server's options: replicas need first_said, where servers agree");
+    if (has_views) {
+      notary_ = std::make_unique<Notary>(options_.first_said, options_.log);
+      links_ = std::make_unique<PartnerLinks>(PartnerLinks::Options{.server = options_.server,
+                                                                    .servers = plan->options().servers,
+                                                                    .caller{.key = options_.key,
+                                                                            .job_id = options_.job_id,
+                                                                            .epoch = options_.epoch,
+                                                                            .rank = static_cast<int>(options_.server),
+                                                                            .congestion = options_.congestion,
+                                                                            .tls = options_.tls},
+                                                                    .others = options_.others,
+                                                                    .log = options_.log});
     }
     std::vector<EventLoop*> places;
     std::vector<std::unique_ptr<EventLoop>> opened;
+    struct Stops {  // before loops go that it knows, if not all can be opened
+      Notary* notary;
+      ~Stops() {
+        if (notary != nullptr) notary->stop();
+      }
+    } stops{notary_.get()};
     for (std::uint32_t loop = 0; loop < loops; ++loop) {
       opened.push_back(std::make_unique<EventLoop>(
           EventLoop::Options{.shard{.server = options_.server,
@@ -132,7 +147,8 @@ class LoopServer final : public Server, private Acceptor::Host {
                                     .settings = options_.settings,
                                     .make_optimizer = options_.make_optimizer,
                                     .staleness_aware = options_.staleness_aware,
-                                    .memory_bytes = options_.memory.value / loops},
+                                    .memory_bytes = options_.memory.value / loops,
+                                    .has_views = has_views},
                              .payload_limit = widest_key(*plan) * (1 + most_state_tensors) + room_beside,
                              .server_payload_limit = widest_key(*plan) * (1 + most_state_tensors + most_results_sent +
                                                                           steps_under_way * options_.workers) +
@@ -143,7 +159,10 @@ class LoopServer final : public Server, private Acceptor::Host {
                                  [this, loop] {
                                    if (links_) links_->lost(loop);
                                  },
-                             .has_replica = has_replica,
+                             .propose =
+                                 [this, loop](const View& view, std::function<void(const View&)> decided) {
+                                   notary_->ask(loop, view, std::move(decided));
+                                 },
                              .log = options_.log},
           roster_));
       places.push_back(opened.back().get());
@@ -152,6 +171,7 @@ class LoopServer final : public Server, private Acceptor::Host {
       std::lock_guard lock(mutex_);
       loops_ = std::move(opened);
     }
+    stops.notary = nullptr;
     plan_ = std::move(plan);
     if (links_) links_->start(std::move(places));
   }
@@ -179,6 +199,7 @@ class LoopServer final : public Server, private Acceptor::Host {
   const std::uint64_t incarnation_;
   Roster roster_;
   std::shared_ptr<const KeyPlan> plan_;  ///< the acceptor's
+  std::unique_ptr<Notary> notary_;
   std::unique_ptr<PartnerLinks> links_;
   mutable std::mutex mutex_;  ///< loops_ appear while others ask for statistics
   std::vector<std::unique_ptr<EventLoop>> loops_;

@@ -30,7 +30,7 @@ std::optional<std::uint32_t> server_of(const Control& control, const KeyPlan& pl
   return std::visit(
       [&](const auto& each) -> std::optional<std::uint32_t> {
         using Kind = std::decay_t<decltype(each)>;
-        if constexpr (std::is_same_v<Kind, TakeOver>) return each.server;
+        if constexpr (std::is_same_v<Kind, TakeOver> || std::is_same_v<Kind, Replicate>) return each.server;
         if constexpr (requires { each.key; }) {
           if (each.key < plan.keys().size()) return plan.keys()[each.key].server;
         }
@@ -39,8 +39,8 @@ std::optional<std::uint32_t> server_of(const Control& control, const KeyPlan& pl
       control);
 }
 
-/// Those wait while a server that has come back asks its replica for what it had.
-bool waits_for_restoring(const Control& control) {
+/// Those wait until it is decided who serves.
+bool may_wait(const Control& control) {
   return std::holds_alternative<Join>(control) || std::holds_alternative<Initialise>(control) ||
          std::holds_alternative<Push>(control) || std::holds_alternative<Update>(control) ||
          std::holds_alternative<Pull>(control) || std::holds_alternative<ReadState>(control) ||
@@ -57,19 +57,19 @@ Shard::State::State(ShardOptions options)
     : options_(std::move(options)), credit_(credit_budget(options_), options_.workers, largest_credit_unit(options_)) {
   if (bulk_synchronous())
     tree_ = layout::ReductionTree::contracted(static_cast<int>(options_.leaves), static_cast<int>(options_.workers));
-  groups_.emplace(options_.server, Replication(options_.server, true));
   const KeyPlan& plan = *options_.plan;
-  if (const std::uint32_t servers = plan.options().servers; plan.options().replicas && servers > 1) {
-    // Whose replicas are here: it asks and tells of its keys also when it has none in this loop.
-    const std::uint32_t before = (options_.server + servers - 1) % servers;
-    groups_.emplace(before, Replication(before, false));
+  const Holder self{.server = options_.server, .incarnation = options_.incarnation};
+  if (options_.has_views) {
+    for (std::uint32_t server = 0; server < plan.options().servers; ++server)
+      groups_.emplace(server, Replication::with_views(server, self));
+  } else {
+    groups_.emplace(options_.server, Replication::without_views(options_.server, true));
   }
   const bool whole = update_scope(options_) != UpdateScope::elements;
   for (Key k = 0; k < plan.keys().size(); ++k) {
     const KeyInfo& info = plan.keys()[k];
-    if (info.loop != options_.loop || (info.server != options_.server && info.replica != options_.server)) continue;
+    if (info.loop != options_.loop || !groups_.contains(info.server)) continue;
     const TensorInfo& tensor = plan.tensors()[info.tensor];
-    groups_.emplace(info.server, Replication(info.server, info.server == options_.server));
     auto key = std::make_unique<KeyState>();
     key->key = k;
     key->info = &info;
@@ -88,16 +88,36 @@ Shard::State::State(ShardOptions options)
     key->unit->keys.push_back(key.get());
     keys_.emplace(k, std::move(key));
   }
+  Out none;
+  settle(none);
 }
 
 void Shard::State::handle(ConnectionId from, Message&& message, Out& out) {
   const kernels::FloatEnvironment environment;
-  if (restoring_ && waits_for_restoring(message.control)) {
+  if (must_wait(message.control)) {
     waiting_.emplace_back(from, std::move(message));
   } else {
     process(from, std::move(message), out);
   }
   settle(out);
+}
+
+/// Until a server knows what was before, and its keys have a replica or are served without; and until it is decided whether it serves
+/// keys that it is asked to serve, or serves no more.
+bool Shard::State::must_wait(const Control& control) {
+  const auto comes_behind = [&](std::uint32_t server, std::uint64_t view) {
+    const auto group = groups_.find(server);
+    if (group == groups_.end() || !group->second.is_overtaken(view)) return false;
+    group->second.find_out();
+    return true;
+  };
+  if (const auto* transfer = std::get_if<Transfer>(&control)) return comes_behind(transfer->server, transfer->view);
+  if (const auto* replicate = std::get_if<Replicate>(&control)) return comes_behind(replicate->server, replicate->view);
+  if (!may_wait(control)) return false;
+  if (!is_settled()) return true;
+  const auto server = server_of(control, *options_.plan);
+  const auto group = server ? groups_.find(*server) : groups_.end();
+  return group != groups_.end() && group->second.is_asked();
 }
 
 void Shard::State::process(ConnectionId connection, Message&& message, Out& out) {
@@ -110,15 +130,26 @@ void Shard::State::process(ConnectionId connection, Message&& message, Out& out)
       out.push_back({connection, Refused{error.code, error.message}});
     } else {
       Failed failed{number_of(message.control), error.code, error.message};
-      if (error.code == ErrorCode::closed) failed.server = server_of(message.control, *options_.plan);
-      const auto group = failed.server ? groups_.find(*failed.server) : groups_.end();
-      if (group != groups_.end()) failed.view = group->second.view();
+      const auto server =
+          error.code == ErrorCode::closed ? server_of(message.control, *options_.plan) : std::optional<std::uint32_t>{};
+      const auto group = server ? groups_.find(*server) : groups_.end();
+      const auto* const take_over = std::get_if<TakeOver>(&message.control);
+      if (group != groups_.end())
+        failed = elsewhere(group->second, take_over != nullptr ? take_over->lost : std::nullopt, failed.sequence,
+                           error.message);
       out.push_back({connection, std::move(failed)});
     }
   }
 }
 
 void Shard::State::settle(Out& out) {
+  for (auto& [server, group] : groups_) {
+    if (replica_connection_ && group.lacks_replica(*replica_connection_)) {
+      group.begin(*replica_connection_);
+      transfer_all(group, *replica_connection_, out);
+    }
+    if (auto proposal = group.propose()) proposals_.push_back(*std::move(proposal));
+  }
   for (const Credit::Granted& each : credit_.settle()) {
     const Worker* const worker = workers_.of_rank(each.rank);
     if (worker == nullptr || !worker->present) continue;
@@ -162,7 +193,7 @@ void Shard::State::on(const From& from, Join& join) {
   const Worker& worker = *workers_.of_rank(join.rank);
   from.out->push_back({from.connection, Welcome{.server_incarnation = options_.incarnation,
                                                 .window_bytes = credit_.welcome(join.rank),
-                                                .view = groups_.at(options_.server).view()}});
+                                                .view = groups_.at(options_.server).view().number}});
   if (!bulk_synchronous()) begin_clocks(nullptr, join.rank);
   if (!bulk_synchronous() || !is_back) return;
   // It may have missed the last sums it has a part in.
@@ -173,11 +204,11 @@ void Shard::State::on(const From& from, Join& join) {
   }
 }
 
-void Shard::State::on(const From& from, Leave&) {
+void Shard::State::on(const From& from, Leave& leave) {
   Worker& worker = worker_of(from);
   const std::uint32_t rank = rank_of(worker.id);
-  end_worker(worker, true, *from.out);
-  if (!bulk_synchronous()) return;
+  end_worker(worker, !leave.lost, *from.out);
+  if (!bulk_synchronous() || leave.lost) return;
   for (const auto& [key, state] : keys_) {
     if (!state->group->serves() || state->sums.empty() || can_complete(&state->sums.begin()->second)) continue;
     return tell_sums_are_lost(rank, ErrorCode::peer_lost, "has left", *from.out);
@@ -205,28 +236,17 @@ void Shard::State::on(const From&, Unexpected&) {
 }
 
 void Shard::State::connection_lost(ConnectionId from, Out& out) {
+  std::erase_if(waiting_, [&](const auto& each) { return each.first == from; });
   if (Worker* const worker = workers_.of(from)) end_worker(*worker, false, out);
   for (auto& [server, group] : groups_) {
-    if (group.replica() == from) group.end(out);
+    if (group.target() == from) group.target_lost(out);
   }
-  if (replica_connection_ == from) {
-    replica_connection_.reset();
-    if (restoring_) restored(out);
-  }
+  if (replica_connection_ == from) replica_connection_.reset();
   settle(out);
 }
 
 void Shard::State::set_replica(ConnectionId connection, Out& out) {
   replica_connection_ = connection;
-  Replication& own = groups_.at(options_.server);
-  const bool is_fresh = own.serves() && own.order() == 0 && own.view() == 0;
-  if (is_fresh) {
-    // It may have what an earlier process of this server held.
-    restoring_ = true;
-    out.push_back({connection, Fetch{.server = options_.server, .incarnation = options_.incarnation}});
-  } else if (own.serves()) {
-    begin_replica(own, connection, out);
-  }
   settle(out);
 }
 
@@ -246,6 +266,11 @@ void Shard::handle(ConnectionId from, Message message, std::vector<Outgoing>& ou
 void Shard::connection_lost(ConnectionId from, std::vector<Outgoing>& out) { state_->connection_lost(from, out); }
 void Shard::set_replica(ConnectionId connection, std::vector<Outgoing>& out) { state_->set_replica(connection, out); }
 void Shard::replica_lost(std::vector<Outgoing>& out) { state_->replica_lost(out); }
+std::vector<View> Shard::take_proposals() { return state_->take_proposals(); }
+void Shard::decided(const View& view, std::vector<Outgoing>& out) { state_->decided(view, out); }
+void Shard::serve_alone(std::vector<Outgoing>& out) { state_->serve_alone(out); }
+bool Shard::is_settled() const { return state_->is_settled(); }
+std::pair<std::uint32_t, std::uint32_t> Shard::served_groups() const { return state_->served_groups(); }
 std::uint64_t Shard::waiting_bytes() const { return state_->credit().waiting(); }
 std::uint64_t Shard::most_waiting_bytes() const { return state_->credit().most_waiting(); }
 const Shard::Statistics& Shard::statistics() const { return state_->statistics(); }

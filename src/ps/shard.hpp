@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace trireme::ps {
@@ -18,7 +19,7 @@ namespace trireme::ps {
 struct ShardOptions {
   std::uint32_t server = 0;
   std::uint32_t loop = 0;
-  std::uint64_t incarnation = 0;  ///< of the server: what Welcome says, and Fetch
+  std::uint64_t incarnation = 0;  ///< of the server: what Welcome says, and views
   std::shared_ptr<const KeyPlan> plan;
   Consistency consistency{};
   std::uint32_t workers = 1;         ///< bulk-synchronous: how many contributions make a sum
@@ -29,6 +30,8 @@ struct ShardOptions {
   std::function<std::unique_ptr<Optimizer>()> make_optimizer{};
   bool staleness_aware = false;    ///< asynchronous: the learning rate is divided by 1 + updates missed / workers
   std::uint64_t memory_bytes = 0;  ///< for payloads that wait; 0: unbounded
+  /// Keys have replicas, where the plan says so: who owns the shard has its proposals decided.
+  bool has_views = false;
 };
 
 /// Whom a connection leads to; chosen by whoever owns the connections.
@@ -55,9 +58,19 @@ class Shard {
   /// The connection has ended. Asynchronous and stale-synchronous: the worker, if it was one, is not waited for any more (it may join again,
   /// and its sequences are still known). Bulk-synchronous: the others learn that it is lost, by name.
   void connection_lost(ConnectionId from, std::vector<Outgoing>& out);
-  /// The connection to the server that holds this one's replicas; none: it is gone, and updates are acknowledged without it.
+  /// The connection to the server that is to hold replicas of what is served here.
   void set_replica(ConnectionId connection, std::vector<Outgoing>& out);
   void replica_lost(std::vector<Outgoing>& out);
+
+  /// Views that are to be decided, each once: to be asked for after every call, the first time at the beginning.
+  std::vector<View> take_proposals();
+  /// What was decided about a view that was proposed: the proposal, or what another proposed before.
+  void decided(const View& view, std::vector<Outgoing>& out);
+  /// What was before is known, and this server's own keys, if it serves them, have had a replica, or are served without. Until then
+  /// workers wait.
+  bool is_settled() const;
+  /// They are, from now on, as no replica has come.
+  void serve_alone(std::vector<Outgoing>& out);
 
   /// Bytes of payloads that wait for others, now and at most.
   std::uint64_t waiting_bytes() const;
@@ -68,6 +81,8 @@ class Shard {
     std::uint64_t most_staleness = 0;  ///< the largest number of a worker's steps that an answered pull missed
   };
   const Statistics& statistics() const;
+  /// Groups of keys served here, and those of them that have a replica.
+  std::pair<std::uint32_t, std::uint32_t> served_groups() const;
 
  private:
   class State;

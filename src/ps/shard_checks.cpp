@@ -38,12 +38,13 @@ KeyState& Shard::State::key_of(Key key) {
 
 KeyState& Shard::State::served_key(Key key) {
   KeyState& state = key_of(key);
+  if (state.group->is_lost())
+    fail(ErrorCode::peer_lost, "an earlier process of server " + std::to_string(options_.server) +
+                                   " has ended while its keys had no replica: what they held is lost");
   if (!state.group->serves())
-    fail(ErrorCode::closed,
-         "key " + std::to_string(key) + " is served by server " +
-             std::to_string(state.info->server == options_.server ? state.info->replica : state.info->server) +
-             ", not by server " + std::to_string(options_.server) + " (view " + std::to_string(state.group->view()) +
-             ")");
+    fail(ErrorCode::closed, "key " + std::to_string(key) + " is not served by server " +
+                                std::to_string(options_.server) + " (view " +
+                                std::to_string(state.group->view().number) + ")");
   return state;
 }
 

@@ -14,7 +14,7 @@ namespace {
 }
 
 bool is_here(const ShardOptions& options, const KeyInfo& key) {
-  return key.loop == options.loop && (key.server == options.server || key.replica == options.server);
+  return key.loop == options.loop && (key.server == options.server || options.has_views);
 }
 
 }  // namespace
@@ -47,11 +47,7 @@ std::uint64_t largest_credit_unit(const ShardOptions& options) {
 }
 
 std::uint64_t credit_budget(const ShardOptions& options) {
-  const auto& keys = options.plan->keys();
-  const bool replicates = std::any_of(keys.begin(), keys.end(), [&](const KeyInfo& key) {
-    return is_here(options, key) && key.server != options.server;
-  });
-  return options.memory_bytes == 0 ? 0 : std::max<std::uint64_t>(options.memory_bytes / (replicates ? 2 : 1), 1);
+  return options.memory_bytes == 0 ? 0 : std::max<std::uint64_t>(options.memory_bytes / (options.has_views ? 2 : 1), 1);
 }
 
 void check_options(const ShardOptions& options) {

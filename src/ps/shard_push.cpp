@@ -37,7 +37,7 @@ bool Shard::State::handled_before(KeyState& key, WorkerId worker, std::uint64_t 
 
 void Shard::State::decide(KeyState& key, WorkerId worker, const Control& control,
                           std::shared_ptr<const Payload> payload, std::shared_ptr<Credit::Room> room, Out& out) {
-  if (room && key.group->replica()) credit_.keep(*room);
+  if (room && key.group->target()) credit_.keep(*room);
   key.last_order = key.group->decide(worker, control, std::move(payload), std::move(room), out);
 }
 
@@ -86,6 +86,7 @@ void Shard::State::on(const From& from, Push& push) {
   const WorkerId id = worker.id;
   // First of all: what came has used its place in the window, whatever becomes of it.
   auto room = credit_.admit(rank_of(id), push.key, push.step, from.payload->size());
+  if (!room) served_key(push.key);  // of one that was granted before another served it nothing is known here any more
   if (!room)
     fail(ErrorCode::invalid_argument,
          "a push of " + std::to_string(from.payload->size()) + " bytes was sent beyond the window, without a grant");

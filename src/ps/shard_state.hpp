@@ -29,6 +29,11 @@ class Shard::State {
   void connection_lost(ConnectionId from, std::vector<Outgoing>& out);
   void set_replica(ConnectionId connection, std::vector<Outgoing>& out);
   void replica_lost(std::vector<Outgoing>& out);
+  std::vector<View> take_proposals() { return std::exchange(proposals_, {}); }
+  void decided(const View& view, std::vector<Outgoing>& out);
+  bool is_settled() const;
+  void serve_alone(std::vector<Outgoing>& out);
+  std::pair<std::uint32_t, std::uint32_t> served_groups() const;
   const Credit& credit() const { return credit_; }
   const Statistics& statistics() const { return statistics_; }
 
@@ -49,6 +54,8 @@ class Shard::State {
   void on(const From& from, Unexpected& message);
   void settle(Out& out);
   void process(ConnectionId from, Message&& message, Out& out);
+  bool must_wait(const Control& control);
+  void process_waiting(Out& out);
 
   // shard_checks.cpp: is it so?
   Worker& worker_of(const From& from);
@@ -110,16 +117,22 @@ class Shard::State {
   void on(const From& from, Replicate& replicate);
   void on(const From& from, ReplicaAcknowledged& acknowledged);
   void on(const From& from, TakeOver& take_over);
-  void on(const From& from, Fetch& fetch);
+  void on(const From& from, Membership& membership);
   void on(const From& from, Transfer& transfer);
   void on(const From& from, Failed& failed);
   void refuse_workers(const From& from, const char* message);
   void follow(const From& from, Replicate& replicate, Control& inner);
+  void begin_to_serve(Replication& group, Out& out);
+  void deposed(Replication& group, Out& out);
+  void tell_last_results(Replication& group, const Worker& worker, Out& out);
+  Failed elsewhere(const Replication& group, std::optional<std::uint32_t> lost, std::uint64_t number,
+                   std::string message) const;
+
+  // shard_transfer.cpp
   void transfer_all(Replication& group, ConnectionId to, Out& out);
-  Outgoing transfer_of(KeyState& key, ConnectionId to);
+  void transfer(KeyState& key, ConnectionId to, Out& out);
+  Transfer transfer_head(const Replication& group) const;
   void take(KeyState& key, const Transfer& transfer, const Payload& payload);
-  void restored(Out& out);
-  void begin_replica(Replication& group, ConnectionId connection, Out& out);
 
   bool bulk_synchronous() const { return options_.consistency.kind == ConsistencyKind::bulk_synchronous; }
   void send(KeyState& key, ConnectionId to, Control control, std::shared_ptr<const Payload> payload, Out& out);
@@ -132,8 +145,16 @@ class Shard::State {
   std::map<Key, std::unique_ptr<KeyState>> keys_;
   JoinedWorkers workers_;
   std::optional<ConnectionId> replica_connection_;
-  bool restoring_ = false;                                 ///< own keys may come from the replica
-  std::vector<std::pair<ConnectionId, Message>> waiting_;  ///< for that
+  std::vector<std::pair<ConnectionId, Message>> waiting_;  ///< until this is settled
+  std::vector<View> proposals_;
+  /// By group: workers that wait for this server to serve it, and whom they have lost.
+  std::map<std::uint32_t, std::vector<std::pair<ConnectionId, std::optional<std::uint32_t>>>> askers_;
+  std::map<std::uint32_t, ConnectionId> sources_;  ///< by group: where it was followed last
+  struct Arriving {
+    Transfer transfer;
+    Payload payload;
+  };
+  std::map<std::uint32_t, Arriving> arriving_;  ///< by group: a key of which more is to come
   Statistics statistics_;
 };
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-// All that a server holds of another's keys, or of its own, from one to the other.
+// All that a primary holds of a server's keys, to whoever is to be its replica.
 namespace trireme::ps {
 namespace {
 
@@ -43,124 +43,151 @@ std::shared_ptr<Payload> copy_of(std::span<const std::byte> part) {
   return std::make_shared<Payload>(part.begin(), part.end());
 }
 
+/// What of a key waits to be whole: more is no training loop.
+constexpr std::size_t most_parts = 1u << 20;
+
+/// A key's further results and pushes, behind those that came.
+void join(Transfer& all, Payload& payload, const Transfer& more, const Payload& its) {
+  if (more.key != all.key || !more.state.empty() || !more.workers.empty() || more.last)
+    fail_corrupt(more.key, "goes on with something else");
+  if (!more.results.empty() && !all.pushes.empty()) fail_corrupt(more.key, "has sums behind pushes");
+  if (all.bytes.size() + more.bytes.size() > most_parts) fail_corrupt(more.key, "has too many parts");
+  all.results.insert(all.results.end(), more.results.begin(), more.results.end());
+  all.pushes.insert(all.pushes.end(), more.pushes.begin(), more.pushes.end());
+  all.pushed_by.insert(all.pushed_by.end(), more.pushed_by.begin(), more.pushed_by.end());
+  all.bytes.insert(all.bytes.end(), more.bytes.begin(), more.bytes.end());
+  payload.insert(payload.end(), its.begin(), its.end());
+}
+
 }  // namespace
 
-void Shard::State::on(const From& from, Fetch& fetch) {
-  refuse_workers(from, "Fetch");
-  Replication& group = group_of(fetch.server);
-  // What is still on its way from the process that was there before is of an older view.
-  if (!group.serves() && group.order() != 0) group.follow(group.view() + 1, group.order());
-  for (auto& [number, key] : keys_) {
-    if (key->group == &group) key->unit->gathered.clear();
-  }
-  transfer_all(group, from.connection, *from.out);
-  if (group.serves()) group.begin(from.connection);
+Transfer Shard::State::transfer_head(const Replication& group) const {
+  return {.server = group.server(),
+          .link = group.stream().link,
+          .primary = options_.server,
+          .incarnation = options_.incarnation,
+          .view = group.stream().view,
+          .order = group.order()};
 }
 
 void Shard::State::transfer_all(Replication& group, ConnectionId to, Out& out) {
   for (auto& [number, key] : keys_) {
-    if (key->group == &group) out.push_back(transfer_of(*key, to));
+    if (key->group == &group) transfer(*key, to, out);
   }
-  out.push_back({to, Transfer{.server = group.server(),
-                              .served = group.serves(),
-                              .last = true,
-                              .view = group.view(),
-                              .order = group.order()}});
+  Transfer last = transfer_head(group);
+  last.last = true;
+  out.push_back({to, std::move(last)});
 }
 
-Outgoing Shard::State::transfer_of(KeyState& key, ConnectionId to) {
-  Transfer transfer{.server = key.info->server,
-                    .served = key.group->serves(),
-                    .has_key = true,
-                    .initialised = key.initialised,
-                    .clock = key.clock,
-                    .summed = key.summed,
-                    .marked = key.marked,
-                    .key = key.key,
-                    .view = key.group->view(),
-                    .order = key.group->order(),
-                    .version = key.version,
-                    .steps = key.unit->unit->steps()};
+void Shard::State::transfer(KeyState& key, ConnectionId to, Out& out) {
+  Transfer part = transfer_head(*key.group);
+  part.has_key = true;
+  part.key = key.key;
   Payload payload;
-  const auto add = [&](std::span<const std::byte> part) {
-    payload.insert(payload.end(), part.begin(), part.end());
-    transfer.bytes.push_back(part.size());
+  std::size_t control = 0;
+  const auto send = [&](bool more) {
+    part.more = more;
+    out.push_back({to, std::move(part), std::make_shared<Payload>(std::move(payload))});
+    part = transfer_head(*key.group);
+    part.has_key = true;
+    part.key = key.key;
+    payload = Payload();
+    control = 0;
   };
-  if (key.initialised) payload = key.unit->unit->saved(key.info->range, transfer.state, transfer.bytes);
+  const auto add = [&](std::vector<std::vector<std::byte>>& list, std::vector<std::byte> message,
+                       std::span<const std::byte> elements) {
+    control += message.size();
+    list.push_back(std::move(message));
+    payload.insert(payload.end(), elements.begin(), elements.end());
+    part.bytes.push_back(elements.size());
+  };
+  const auto make_room = [&](std::size_t bytes) {
+    if (control + bytes > most_control_bytes) send(true);
+  };
+  part.initialised = key.initialised;
+  part.clock = key.clock;
+  part.summed = key.summed;
+  part.marked = key.marked;
+  part.version = key.version;
+  part.steps = key.unit->unit->steps();
+  if (key.initialised) payload = key.unit->unit->saved(key.info->range, part.state, part.bytes);
+  for (const auto& [rank, record] : key.workers) {
+    part.workers.push_back(record.worker);
+    part.clocks.push_back(record.clock);
+    part.sequences.push_back(record.sequence);
+  }
   for (const Result& each : key.results) {
-    transfer.results.push_back(encode(each.reduced));
     const bool is_to_come = key.awaits_update() && &each == &key.results.back() && each.reduced.total_weight != 0.0;
+    auto message = encode(each.reduced);
+    make_room(message.size());
     if (is_to_come) {
-      add(key.unit->unit->gradient(key.info->range));
+      add(part.results, std::move(message), key.unit->unit->gradient(key.info->range));
     } else {
-      add(each.payload ? std::span<const std::byte>(*each.payload) : std::span<const std::byte>{});
+      add(part.results, std::move(message),
+          each.payload ? std::span<const std::byte>(*each.payload) : std::span<const std::byte>{});
     }
   }
   for (const auto& [step, sum] : key.sums) {
     for (const auto& each : sum.contributions) {
       if (!each) continue;
-      transfer.pushes.push_back(encode(each->push));
-      transfer.pushed_by.push_back(each->worker);
-      add(each->payload ? std::span<const std::byte>(*each->payload) : std::span<const std::byte>{});
+      auto message = encode(each->push);
+      make_room(message.size());
+      part.pushed_by.push_back(each->worker);
+      add(part.pushes, std::move(message),
+          each->payload ? std::span<const std::byte>(*each->payload) : std::span<const std::byte>{});
     }
   }
   if (key.marked) {
-    transfer.pushes.push_back(encode(key.unit->update));
-    transfer.pushed_by.push_back(0);
-    add({});
+    part.pushed_by.push_back(0);
+    add(part.pushes, encode(key.unit->update), {});
   }
-  for (const auto& [rank, record] : key.workers) {
-    transfer.workers.push_back(record.worker);
-    transfer.clocks.push_back(record.clock);
-    transfer.sequences.push_back(record.sequence);
-  }
-  return {to, std::move(transfer), std::make_shared<Payload>(std::move(payload))};
+  send(false);
 }
 
 void Shard::State::on(const From& from, Transfer& transfer) {
   refuse_workers(from, "Transfer");
   Replication& group = group_of(transfer.server);
-  const bool restores = restoring_ && transfer.server == options_.server;
-  if ((group.serves() && !restores) || transfer.view < group.view())
+  const bool is_new = Replication::Stream{transfer.view, transfer.link} != group.stream();
+  if (transfer.primary == options_.server || !group.receive({transfer.view, transfer.link}))
     fail(ErrorCode::closed, "keys of server " + std::to_string(transfer.server) + " are in view " +
-                                std::to_string(group.view()) + " here already");
-  // Of decisions this one has had already there is nothing to learn.
-  const bool is_old = !restores && transfer.view == group.view() && transfer.order < group.order();
-  if (transfer.has_key && !is_old) {
+                                std::to_string(group.view().number) + " here already");
+  group.learn({.server = transfer.server,
+               .number = transfer.view,
+               .primary = {.server = transfer.primary, .incarnation = transfer.incarnation}});
+  sources_[transfer.server] = from.connection;
+  if (is_new) {
+    arriving_.erase(transfer.server);
+    for (auto& [number, key] : keys_) {
+      if (key->group == &group) key->unit->gathered.clear();
+    }
+  }
+  if (transfer.has_key) {
     KeyState& key = key_of(transfer.key);
     if (key.info->server != transfer.server) fail_corrupt(transfer.key, "is said to be of another server");
-    group.set_receives(true);
-    take(key, transfer, *from.payload);
+    const auto before = arriving_.find(transfer.server);
+    if (before != arriving_.end()) {
+      join(before->second.transfer, before->second.payload, transfer, *from.payload);
+      if (transfer.more) return;
+      const Arriving all = std::move(before->second);
+      arriving_.erase(before);
+      take(key, all.transfer, all.payload);
+    } else if (transfer.more) {
+      arriving_[transfer.server] = {std::move(transfer), std::move(*from.payload)};
+      return;
+    } else {
+      take(key, transfer, *from.payload);
+    }
     key.last_order = transfer.order;
   }
   if (!transfer.last) return;
-  if (!is_old) {
-    group.set_receives(false);
-    group.follow(transfer.view, transfer.order);
-  }
-  if (transfer.served)
-    from.out->push_back(
-        {from.connection,
-         ReplicaAcknowledged{.server = transfer.server, .view = transfer.view, .order = transfer.order}});
-  if (!restores) return;
-  group.set_serves(!transfer.served);
-  if (group.serves() && replica_connection_) {
-    group.begin(*replica_connection_);
-    group.in_step();
-  }
-  restored(*from.out);
-}
-
-void Shard::State::restored(Out& out) {
-  restoring_ = false;
-  if (Replication& own = groups_.at(options_.server); own.serves()) {
-    for (auto& [number, key] : keys_) {
-      if (key->group != &own) continue;
-      for (auto& [step, sum] : key->sums) open(step, sum);
-    }
-  }
-  auto waiting = std::exchange(waiting_, {});
-  for (auto& [connection, message] : waiting) process(connection, std::move(message), out);
+  if (arriving_.contains(transfer.server)) fail_corrupt(transfer.key, "ends in the midst of a key");
+  group.received(transfer.order);
+  from.out->push_back({from.connection, ReplicaAcknowledged{.server = transfer.server,
+                                                            .view = transfer.view,
+                                                            .link = transfer.link,
+                                                            .order = transfer.order,
+                                                            .by = options_.server,
+                                                            .incarnation = options_.incarnation}});
 }
 
 void Shard::State::take(KeyState& key, const Transfer& transfer, const Payload& payload) {

@@ -95,7 +95,7 @@ struct ToProto {
     to.mutable_offer()->set_step(from.step);
     to.mutable_offer()->set_bytes(from.bytes);
   }
-  void operator()(const Leave&) const { to.mutable_leave(); }
+  void operator()(const Leave& from) const { to.mutable_leave()->set_lost(from.lost); }
   void operator()(const Welcome& from) const {
     to.mutable_welcome()->set_server_incarnation(from.server_incarnation);
     to.mutable_welcome()->set_window_bytes(from.window_bytes);
@@ -145,27 +145,39 @@ struct ToProto {
     to.mutable_failed()->set_message(from.message);
     if (from.server) to.mutable_failed()->set_server_plus_1(std::uint64_t{*from.server} + 1);
     to.mutable_failed()->set_view(from.view);
+    if (from.ask) to.mutable_failed()->set_ask_plus_1(std::uint64_t{*from.ask} + 1);
   }
   void operator()(const Replicate& from) const {
     proto::Replicate& replicate = *to.mutable_replicate();
     replicate.set_server(from.server);
     replicate.set_view(from.view);
+    replicate.set_link(from.link);
     replicate.set_order(from.order);
     replicate.set_worker(from.worker);
     replicate.set_inner(text_of(from.inner));
   }
   void operator()(const ReplicaAcknowledged& from) const {
-    to.mutable_replica_acknowledged()->set_server(from.server);
-    to.mutable_replica_acknowledged()->set_view(from.view);
-    to.mutable_replica_acknowledged()->set_order(from.order);
+    proto::ReplicaAcknowledged& acknowledged = *to.mutable_replica_acknowledged();
+    acknowledged.set_server(from.server);
+    acknowledged.set_view(from.view);
+    acknowledged.set_link(from.link);
+    acknowledged.set_order(from.order);
+    acknowledged.set_by(from.by);
+    acknowledged.set_incarnation(from.incarnation);
   }
   void operator()(const TakeOver& from) const {
     to.mutable_take_over()->set_server(from.server);
-    to.mutable_take_over()->set_view(from.view);
+    if (from.lost) to.mutable_take_over()->set_lost_plus_1(std::uint64_t{*from.lost} + 1);
   }
-  void operator()(const Fetch& from) const {
-    to.mutable_fetch()->set_server(from.server);
-    to.mutable_fetch()->set_incarnation(from.incarnation);
+  void operator()(const Membership& from) const {
+    proto::Membership& membership = *to.mutable_membership();
+    membership.set_server(from.view.server);
+    membership.set_number(from.view.number);
+    membership.set_primary(from.view.primary.server);
+    membership.set_primary_incarnation(from.view.primary.incarnation);
+    if (!from.view.replica) return;
+    membership.set_replica_plus_1(std::uint64_t{from.view.replica->server} + 1);
+    membership.set_replica_incarnation(from.view.replica->incarnation);
   }
   void operator()(const Transfer& from) const {
     proto::Transfer& transfer = *to.mutable_transfer();
@@ -181,7 +193,10 @@ struct ToProto {
     transfer.mutable_clocks()->Add(from.clocks.begin(), from.clocks.end());
     transfer.mutable_sequences()->Add(from.sequences.begin(), from.sequences.end());
     transfer.set_server(from.server);
-    transfer.set_served(from.served);
+    transfer.set_link(from.link);
+    transfer.set_primary(from.primary);
+    transfer.set_incarnation(from.incarnation);
+    transfer.set_more(from.more);
     transfer.set_has_key(from.has_key);
     transfer.set_initialised(from.initialised);
     transfer.set_clock(from.clock);
@@ -243,8 +258,11 @@ std::vector<std::byte> bytes_of(const std::string& text) {
 
 Transfer transfer_of(const proto::Transfer& from, std::uint64_t payload) {
   Transfer transfer{.server = from.server(),
-                    .served = from.served(),
+                    .link = from.link(),
+                    .primary = from.primary(),
+                    .incarnation = from.incarnation(),
                     .has_key = from.has_key(),
+                    .more = from.more(),
                     .initialised = from.initialised(),
                     .clock = from.clock(),
                     .summed = from.summed(),
@@ -269,6 +287,16 @@ Transfer transfer_of(const proto::Transfer& from, std::uint64_t payload) {
   if (transfer.clocks.size() != transfer.workers.size() || transfer.sequences.size() != transfer.workers.size())
     fail_corrupt("tells other numbers of workers, clocks and sequences");
   return transfer;
+}
+
+Membership membership_of(const proto::Membership& from) {
+  View view{.server = from.server(),
+            .number = from.number(),
+            .primary = {.server = from.primary(), .incarnation = from.primary_incarnation()}};
+  if (const auto replica = server_of(from.replica_plus_1()))
+    view.replica = Holder{.server = *replica, .incarnation = from.replica_incarnation()};
+  if (!view.replica && from.replica_incarnation() != 0) fail_corrupt("names a replica that is none");
+  return {view};
 }
 
 Control from_proto(const proto::Control& from, std::uint64_t payload) {
@@ -326,7 +354,7 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
       return ReadState{.request = from.read_state().request(), .key = from.read_state().key()};
     case proto::Control::kOffer:
       return Offer{.key = from.offer().key(), .step = from.offer().step(), .bytes = from.offer().bytes()};
-    case proto::Control::kLeave: return Leave{};
+    case proto::Control::kLeave: return Leave{.lost = from.leave().lost()};
     case proto::Control::kWelcome:
       return Welcome{.server_incarnation = from.welcome().server_incarnation(),
                      .window_bytes = from.welcome().window_bytes(),
@@ -366,22 +394,26 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
                     .code = code_of(from.failed().code()),
                     .message = from.failed().message(),
                     .server = server_of(from.failed().server_plus_1()),
-                    .view = from.failed().view()};
+                    .view = from.failed().view(),
+                    .ask = server_of(from.failed().ask_plus_1())};
     case proto::Control::kReplicate:
       return Replicate{.server = from.replicate().server(),
                        .view = from.replicate().view(),
+                       .link = from.replicate().link(),
                        .order = from.replicate().order(),
                        .worker = from.replicate().worker(),
                        .inner = bytes_of(from.replicate().inner())};
     case proto::Control::kReplicaAcknowledged:
       return ReplicaAcknowledged{.server = from.replica_acknowledged().server(),
                                  .view = from.replica_acknowledged().view(),
-                                 .order = from.replica_acknowledged().order()};
+                                 .link = from.replica_acknowledged().link(),
+                                 .order = from.replica_acknowledged().order(),
+                                 .by = from.replica_acknowledged().by(),
+                                 .incarnation = from.replica_acknowledged().incarnation()};
     case proto::Control::kTakeOver:
-      return TakeOver{.server = from.take_over().server(), .view = from.take_over().view()};
-    case proto::Control::kFetch:
-      return Fetch{.server = from.fetch().server(), .incarnation = from.fetch().incarnation()};
+      return TakeOver{.server = from.take_over().server(), .lost = server_of(from.take_over().lost_plus_1())};
     case proto::Control::kTransfer: return transfer_of(from.transfer(), payload);
+    case proto::Control::kMembership: return membership_of(from.membership());
     case proto::Control::KIND_NOT_SET: break;
   }
   fail_corrupt("says nothing");
@@ -396,10 +428,12 @@ std::vector<std::byte> encode_behind(const Control& control, std::size_t room) {
   proto::Control message;
   std::visit(ToProto{message}, control);
   const std::size_t length = message.ByteSizeLong();
-  if (length > most_control_bytes)
+  const bool holds_others = std::holds_alternative<Replicate>(control) || std::holds_alternative<Transfer>(control);
+  const std::size_t most = holds_others ? most_server_control_bytes : most_control_bytes;
+  if (length > most)
     fail(ErrorCode::invalid_argument, "a message of the parameter server has " + std::to_string(length) +
-                                          " bytes beside its elements; the most is " +
-                                          std::to_string(most_control_bytes) + " (smaller partitions need fewer)");
+                                          " bytes beside its elements; the most is " + std::to_string(most) +
+                                          " (smaller partitions need fewer)");
   std::vector<std::byte> bytes(room + length);
   serialise(message, std::span(bytes).subspan(room));
   return bytes;
@@ -414,12 +448,13 @@ std::array<std::byte, FrameHead::size> encode_head(const FrameHead& head) {
   return bytes;
 }
 
-FrameHead parse_head(std::span<const std::byte, FrameHead::size> bytes, std::uint64_t payload_limit) {
+FrameHead parse_head(std::span<const std::byte, FrameHead::size> bytes, std::uint64_t payload_limit,
+                     std::size_t control_limit) {
   net::Reader reader(bytes);
   FrameHead head;
   head.control_bytes = reader.u32();
   head.payload_bytes = reader.u64();
-  if (head.control_bytes > most_control_bytes)
+  if (head.control_bytes > control_limit)
     fail_corrupt("claims " + std::to_string(head.control_bytes) + " bytes of control");
   if (head.payload_bytes > payload_limit)
     fail_corrupt("claims " + std::to_string(head.payload_bytes) + " bytes of payload; the most here is " +
@@ -437,9 +472,9 @@ std::vector<std::byte> encode_frame(const Control& control, std::uint64_t payloa
   return bytes;
 }
 
-Control decode(std::span<const std::byte> control, std::uint64_t payload_bytes) {
+Control decode(std::span<const std::byte> control, std::uint64_t payload_bytes, std::size_t control_limit) {
   proto::Control message;
-  if (control.size() > most_control_bytes || !message.ParseFromArray(control.data(), static_cast<int>(control.size())))
+  if (control.size() > control_limit || !message.ParseFromArray(control.data(), static_cast<int>(control.size())))
     fail_corrupt("cannot be read");
   return from_proto(message, payload_bytes);
 }

@@ -72,6 +72,7 @@ class StoreDirectory final : public ServerDirectory {
     std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
     std::chrono::milliseconds timeout = std::chrono::minutes(10);
     Log log{};
+    bool tls = false;
     std::vector<net::Address> listen{{"127.0.0.1", 0}};
     std::string congestion{};
   };
@@ -82,6 +83,7 @@ class StoreDirectory final : public ServerDirectory {
   std::chrono::milliseconds join_timeout() const override { return parts_.join_timeout; }
   milliseconds timeout() const override { return parts_.timeout; }
   const Log& log() const override { return parts_.log; }
+  bool tls() const override { return parts_.tls; }
   std::vector<net::Address> listen_addresses() const override { return parts_.listen; }
   std::string congestion() const override { return parts_.congestion; }
 
@@ -222,6 +224,7 @@ std::shared_ptr<ServerDirectory> ServerDirectory::open(const Options& options, c
                                                                 .join_timeout = settings.join_timeout,
                                                                 .timeout = settings.timeout,
                                                                 .log = std::move(log),
+                                                                .tls = settings.server_tls,
                                                                 .listen = listen_on(settings),
                                                                 .congestion = settings.tcp.congestion});
 }

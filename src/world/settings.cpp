@@ -267,6 +267,10 @@ Settings settle(const Options& options, const platform::Environment& environment
     if (*setting.text != "auto" && *setting.text != "off") refuse(setting, "give auto or off");
     settings.cache_groups.automatic = *setting.text == "auto";
   }
+  if (const auto tls = environment.find("TRIREME_TLS")) {
+    if (*tls != "0" && *tls != "1") fail(ErrorCode::invalid_argument, "TRIREME_TLS is '" + *tls + "': give 0 or 1");
+    settings.server_tls = *tls == "1";
+  }
   settings.timeout =
       settle_time(options.timeout, "timeout", environment, "TRIREME_TIMEOUT_S").value_or(settings.timeout);
   settings.join_timeout = settle_time(options.join_timeout, "join_timeout", environment, "TRIREME_JOIN_TIMEOUT_S")

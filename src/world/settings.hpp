@@ -28,6 +28,7 @@ struct Settings {
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   std::chrono::milliseconds join_timeout = std::chrono::minutes(15);
   transport::TcpOptions tcp{};
+  bool server_tls = false;   ///< between workers and parameter servers
   std::string tcp_origin{};  ///< "; TRIREME_INTERFACE is 'eth7'": what set `tcp`, to stand behind a refusal of it
   std::optional<bool> progress_thread{};
   std::optional<std::size_t> eager_bytes{};

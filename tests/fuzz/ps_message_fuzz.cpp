@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// decode() of messages of the parameter server, parse_head(), decode_plan() and ServerCard::parse() against hostile bytes. The
+// decode() of messages of the parameter server, parse_head(), decode_plan(), ServerCard::parse() and View::parse() against hostile bytes. The
 // first byte of an input chooses; of a message the second is how many bytes of payload, in steps of 64, it says it has.
 #include "fuzz_target.hpp"
+#include "ps/view.hpp"
 #include "ps/wire.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/ps/server.hpp"
@@ -68,18 +69,26 @@ void read_card(Hostile bytes) {
   promise(ServerCard::parse(text).to_text() == text, "a card that is read is written back");
 }
 
+void read_view(Hostile bytes) {
+  const View view = View::parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  promise(View::parse(view.to_text()) == view, "a view that is read is written back");
+  promise(view.number != 0 && (!view.replica || view.replica->server != view.primary.server),
+          "a view has two holders at most");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const auto rest = std::as_bytes(std::span(data, size)).subspan(1);
   try {
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
       case 0:
         if (!rest.empty()) read_message(rest.subspan(1), 64 * std::to_integer<std::uint64_t>(rest[0]));
         break;
       case 1: read_plan(rest); break;
       case 2: read_head(rest); break;
+      case 4: read_view(rest); break;
       default: read_card(rest); break;
     }
   } catch (const Exception& exception) {

@@ -29,6 +29,7 @@ struct ClientOptions {
   std::string job_id;
   std::uint64_t epoch = 0;
   std::string congestion{};  ///< of TCP, as net::settle_congestion() takes it
+  bool tls = false;          ///< as of the servers: see ServerOptions
   /// Where the servers are now, by server number; asked at the start and after each loss (a restarted server has another card).
   std::function<std::vector<ServerCard>()> servers;
   std::chrono::milliseconds timeout{600'000};  ///< of each wait without progress

@@ -48,8 +48,14 @@ struct ServerOptions {
   net::JobKey key;
   std::string job_id;
   std::uint64_t epoch = 0;
+  /// Behind the handshake all goes through TLS 1.3, keyed by the job key: nobody else reads it, or changes it unseen. All servers and
+  /// workers of a job alike.
+  bool tls = false;
   /// Where the other servers are now (for replicas); empty: no replicas. Asked again after each loss.
   std::function<std::vector<ServerCard>()> others{};
+  /// With replicas: says `text` of `what` if no server has said anything of it yet; returns what was said first. All servers of
+  /// the job ask the same place. It may wait, and throw while that place is not reached: it is asked again.
+  std::function<std::string(const std::string& what, const std::string& text)> first_said{};
   Log log{};
 };
 
@@ -65,6 +71,8 @@ class Server {
     std::uint64_t connections = 0, pushes = 0, pulls = 0, duplicates = 0, refused = 0;
     std::uint64_t bytes_in = 0, bytes_out = 0, waiting_bytes = 0, most_waiting_bytes = 0, most_staleness = 0;
     std::uint64_t queued_bytes = 0, most_queued_bytes = 0;  ///< for peers that have not taken them yet
+    /// Keys of so many servers, in each event loop, are served here; and of so many of them another server has a replica.
+    std::uint32_t served_groups = 0, replicated_groups = 0;
   };
   virtual Statistics statistics() const = 0;
   /// Workers that have joined and neither left nor been lost; that have left in order.

@@ -60,6 +60,8 @@ class ServerDirectory {
   virtual std::chrono::milliseconds join_timeout() const = 0;
   virtual std::chrono::milliseconds timeout() const = 0;  ///< of a wait without progress: TRIREME_TIMEOUT_S
   virtual const Log& log() const = 0;
+  /// Whether workers and servers talk through TLS: TRIREME_TLS.
+  virtual bool tls() const = 0;
   /// Where a server of this process should listen: on loopback when the whole job is on this host, else on all addresses of the
   /// interfaces that TRIREME_INTERFACE or the platform names.
   virtual std::vector<net::Address> listen_addresses() const = 0;

@@ -129,6 +129,9 @@ std::optional<RunOptions> parse_run_options(const std::vector<std::string>& argu
                "how often, all together, servers that are lost are started again, where others have replicas of what "
                "they held (default 3)",
                {.least = 0, .most = most_restarts});
+  flags.flag(
+      "--tls", options.tls,
+      "workers and parameter servers talk through TLS 1.3, keyed by the job key: TRIREME_TLS=1 for all processes");
   flags.option("--evaluators", options.evaluators,
                "processes of the same program to start besides on node 0, without a rank and with "
                "TRIREME_ROLE=evaluator: they score what the ranks commit (default 0)",

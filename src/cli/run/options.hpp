@@ -28,6 +28,7 @@ struct RunOptions {
   int servers = 0;                        ///< of parameters, likewise
   int server_restarts = 3;                ///< how often lost ones are started again, all together
   int remote_servers = 0;                 ///< that the platform starts on hosts of their own
+  bool tls = false;                       ///< between workers and parameter servers
   std::vector<std::string> command;       ///< PROGRAM ARGS…, never empty
 
   /// Whether processes that other hosts start must find this job.

@@ -24,6 +24,7 @@ platform::Environment common_environment(platform::Environment environment, cons
   environment.erase_prefix("ROLE_");
   for (const char* name : {"TRIREME_SERVERS", "TRIREME_SERVER_INDEX"}) environment.erase(name);
   if (job.servers > 0) environment.set("TRIREME_SERVERS", std::to_string(job.servers));
+  if (job.tls) environment.set("TRIREME_TLS", "1");
   environment.erase("TRIREME_JOB_KEY_FILE");  // read once, by the launcher: it may have been a pipe
   environment.set("TRIREME_JOB_ID", job.id);
   environment.set("TRIREME_PROGRESS", job.terminal ? "tty" : "plain");

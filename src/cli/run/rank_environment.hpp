@@ -27,6 +27,7 @@ struct Job {
   std::optional<std::string> interface {};  ///< that the platform names
   std::string host_id{};                    ///< how the platform names this host
   int servers = 0;                          ///< of parameters, on whatever host
+  bool tls = false;                         ///< between workers and those
 };
 
 /// Where processes of this host reach the store: job.store, whose host may be "every address".

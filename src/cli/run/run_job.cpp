@@ -205,6 +205,7 @@ Outcome run_with(const RunOptions& options, const platform::Environment& environ
   job.interface = surroundings.interface;
   job.host_id = options.node_name;
   job.servers = options.servers + options.remote_servers;
+  job.tls = options.tls;
 
   std::unique_ptr<rendezvous::Server> server;
   Console console(STDOUT_FILENO, STDERR_FILENO);

@@ -76,10 +76,15 @@ ps::ServerOptions server_options(const TrainOptions& options, ServerDirectory& d
                            .congestion = directory.congestion(),
                            .key = directory.key(),
                            .job_id = directory.job_id(),
+                           .tls = directory.tls(),
                            .log = directory.log()};
   if (options.sync.server_optimizer) served.make_optimizer = [&options] { return make_optimizer(options); };
-  if (options.sync.replicas && servers > 1)
+  if (options.sync.replicas && servers > 1) {
     served.others = [&directory, servers] { return directory.current(servers); };
+    served.first_said = [&directory](const std::string& what, const std::string& text) {
+      return directory.first_said(what, text);
+    };
+  }
   return served;
 }
 

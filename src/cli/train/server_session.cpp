@@ -86,6 +86,7 @@ std::shared_ptr<parallel::SynchronizerFactory> ServerSession::connect(const std:
                            .key = directory_->key(),
                            .job_id = directory_->job_id(),
                            .congestion = directory_->congestion(),
+                           .tls = directory_->tls(),
                            .servers = [directory = directory_, count = servers()] { return directory->current(count); },
                            .timeout = directory_->timeout(),
                            .log = directory_->log()},

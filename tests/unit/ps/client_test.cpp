@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <cstring>
 #include <numeric>
 
@@ -269,4 +270,97 @@ TEST_CASE("A worker ends at once while a server is silent") {
       error_of([&] { ps::Client::connect(served.client_options(), Deadline::after(std::chrono::milliseconds(100))); });
   CHECK(error.code == ErrorCode::timeout);
   CHECK(has(error.message, "parameter server 0"));
+}
+
+namespace {
+
+constexpr std::size_t summed = 100'000;
+
+/// Two workers sum once, in the memory that they push; the first by way of a relay that cuts it off when so many bytes have come from
+/// the server.
+struct CutSum {
+  explicit CutSum(std::optional<std::uint64_t> cut_at)
+      : served({tensor("w", summed)}, {}, {}), relay(prepare(), cut_at, Relay::Side::from_server) {
+    auto options = served.client_options(0);
+    options.servers = [this] {
+      auto cards = served.published();
+      if (!is_direct) cards[0].addresses = {relay.address()};
+      return cards;
+    };
+    one = ps::Client::connect(options, soon());
+    two = served.client(1);
+  }
+  net::Address prepare() {
+    served.workers = 2;
+    served.with_optimizer = false;
+    served.by_tcp = true;
+    return served.start(0).card().addresses.front();
+  }
+  void push(ps::Client& client, std::vector<float>& memory) {
+    client.expect_sum(0, 1, std::span(memory));
+    client.push(0, {0, summed}, std::span<const float>(memory), {.step = 1});
+  }
+  Served served;
+  Relay relay;
+  std::atomic<bool> is_direct{false};
+  std::unique_ptr<ps::Client> one, two;
+  std::vector<float> low = std::vector<float>(summed, 1.0f), high = std::vector<float>(summed, 3.0f);
+};
+
+/// Bytes from the server up to the end of the sum, of which the last 400'000 are its elements.
+std::uint64_t bytes_of_whole_sum() {
+  CutSum whole(std::nullopt);
+  whole.push(*whole.one, whole.low);
+  whole.push(*whole.two, whole.high);
+  whole.one->wait_sum(0, 1, std::span(whole.low));
+  return whole.relay.bytes(Relay::Side::from_server);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "A sum that is cut off on its way into the memory that was pushed comes again, and that memory is not summed") {
+  CutSum cut(bytes_of_whole_sum() - 200'000);
+  cut.push(*cut.one, cut.low);
+  cut.push(*cut.two, cut.high);
+  cut.one->wait_sum(0, 1, std::span(cut.low));
+  cut.two->wait_sum(0, 1, std::span(cut.high));
+  CHECK(cut.relay.has_cut());
+  CHECK((cut.low == std::vector<float>(summed, 2.0f)));
+  CHECK((cut.high == std::vector<float>(summed, 2.0f)));
+  CHECK(cut.one->statistics().retries >= 1);
+}
+
+TEST_CASE("A server that is new would sum memory that a sum has partly taken: its worker ends, and says so") {
+  CutSum cut(bytes_of_whole_sum() - 200'000);
+  cut.relay.block_after_cut();
+  cut.push(*cut.one, cut.low);
+  cut.push(*cut.two, cut.high);
+  REQUIRE(comes_true([&] { return cut.relay.has_cut(); }));
+  cut.served.servers[0].reset();
+  cut.served.start(0);
+  cut.is_direct = true;
+  const Error error = error_of([&] { cut.one->wait_sum(0, 1, std::span(cut.low)); });
+  CHECK(error.code == ErrorCode::peer_lost);
+  CHECK(has(error.message, "in the midst of a sum"));
+  CHECK(has(error.message, "parameter server 0"));
+}
+
+TEST_CASE("A worker that ends itself touches its memory no more, fails later calls, and the others are told at once") {
+  Served served({tensor("w", summed)}, {}, {});
+  served.workers = 2;
+  served.with_optimizer = false;
+  served.start(0);
+  auto one = served.client(0), two = served.client(1);
+  std::vector<float> low(summed, 1.0f), high(summed, 3.0f);
+  one->expect_sum(0, 1, std::span(low));
+  one->push(0, {0, summed}, std::span<const float>(low), {.step = 1});
+  two->end();
+  CHECK(code_of([&] { two->push(0, {0, summed}, std::span<const float>(high), {.step = 1}); }) == ErrorCode::closed);
+  CHECK(code_of([&] { two->pull(0, 0, std::span(high)); }) == ErrorCode::closed);
+  const Error error = error_of([&] { one->wait_sum(0, 1, std::span(low)); });
+  CHECK(error.code == ErrorCode::peer_lost);
+  CHECK(has(error.message, "worker 1"));
+  CHECK((high == std::vector<float>(summed, 3.0f)));
+  CHECK(served.lines.with("worker 1 has ended itself") == 1);
 }

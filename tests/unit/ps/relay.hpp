@@ -3,12 +3,17 @@
 
 #include "trireme/net/socket.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <poll.h>
@@ -34,16 +39,29 @@ class Relay {
   std::uint64_t bytes(Side side) const { return side == Side::to_server ? to_server_ : from_server_; }
   bool has_cut() const { return has_cut_; }
   int connections() const { return connections_; }
+  /// Whether these bytes have passed, either way, on any connection.
+  bool has_seen(std::span<const std::byte> bytes) const {
+    std::lock_guard lock(mutex_);
+    return std::any_of(seen_.begin(), seen_.end(), [&](const auto& each) {
+      return std::search(each.second.begin(), each.second.end(), bytes.begin(), bytes.end()) != each.second.end();
+    });
+  }
+  /// Lets none through once it has cut.
+  void block_after_cut() { blocks_after_cut_ = true; }
+  /// Cuts all connections, and lets none through from now on; or again.
+  void block(bool blocked) { is_blocked_ = blocked; }
 
  private:
   struct Pair {
     net::Socket client, server;
     bool is_first = false;
+    int number = 0;
   };
 
   void run() {
     std::vector<std::unique_ptr<Pair>> pairs;
     while (!stopping_) {
+      if (is_blocked_) pairs.clear();
       std::vector<pollfd> watched{{listener_.descriptor(), POLLIN, 0}};
       for (const auto& pair : pairs) {
         watched.push_back({pair->client.descriptor(), POLLIN, 0});
@@ -58,10 +76,12 @@ class Relay {
       std::erase(pairs, nullptr);
       if (watched[0].revents == 0) continue;
       auto client = net::accept(listener_, Deadline::after(std::chrono::seconds(1)));
-      if (!client) continue;
+      if (!client || is_blocked_) continue;
       try {
         auto server = net::connect_tcp(target_, Deadline::after(std::chrono::seconds(1)));
-        pairs.push_back(std::make_unique<Pair>(Pair{*std::move(client), std::move(server), connections_++ == 0}));
+        pairs.push_back(std::make_unique<Pair>(
+            Pair{*std::move(client), std::move(server), connections_ == 0, connections_.load()}));
+        ++connections_;
       } catch (const Exception&) {
         continue;
       }
@@ -79,6 +99,11 @@ class Relay {
     const ssize_t count = ::recv(from.descriptor(), buffer.data(), most, MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     if (count == 0) return false;
+    {
+      std::lock_guard lock(mutex_);
+      auto& seen = seen_[{pair.number, side}];
+      seen.insert(seen.end(), buffer.begin(), buffer.begin() + count);
+    }
     try {
       net::send_all(to, std::span(buffer).first(static_cast<std::size_t>(count)),
                     Deadline::after(std::chrono::seconds(10)));
@@ -87,6 +112,7 @@ class Relay {
     }
     if (pair.is_first) passed += static_cast<std::uint64_t>(count);
     if (!counts || passed < *cut_at_) return true;
+    is_blocked_ = is_blocked_ || blocks_after_cut_;
     has_cut_ = true;
     return false;
   }
@@ -96,8 +122,10 @@ class Relay {
   const Side side_;
   net::Socket listener_;
   std::atomic<std::uint64_t> to_server_{0}, from_server_{0};
-  std::atomic<bool> has_cut_{false}, stopping_{false};
+  std::atomic<bool> has_cut_{false}, stopping_{false}, is_blocked_{false}, blocks_after_cut_{false};
   std::atomic<int> connections_{0};
+  mutable std::mutex mutex_;
+  std::map<std::pair<int, Side>, std::vector<std::byte>> seen_;
   std::thread thread_;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
+#include "unit/ps/relay.hpp"
 #include "unit/ps/served.hpp"
 
 #include <catch2/catch.hpp>
@@ -9,21 +10,60 @@ using namespace trireme::testing;
 
 namespace {
 
-/// Counters on two servers, each with its replica on the other.
+/// Counters on servers, each with its replica on the next one.
 struct Counting {
-  Served served{{tensor("a", 2'000), tensor("b", 2'000), tensor("c", 2'000), tensor("d", 2'000)},
-                {.servers = 2, .loops = 2, .partition_bytes = Bytes{16'384}, .replicas = true}};
+  Served served;
+  std::vector<std::unique_ptr<Relay>> relays;
   std::unique_ptr<ps::Client> client;
   std::vector<std::vector<float>> values = std::vector<std::vector<float>>(4, std::vector<float>(2'000, 0.0f));
   const std::vector<float> ones = std::vector<float>(2'000, 1.0f);
   std::uint64_t step = 0;
 
-  Counting() {
+  explicit Counting(std::uint32_t servers = 2)
+      : served({tensor("a", 2'000), tensor("b", 2'000), tensor("c", 2'000), tensor("d", 2'000)},
+               {.servers = servers, .loops = 2, .partition_bytes = Bytes{16'384}, .replicas = true}) {
     served.start_all();
+    begin();
+  }
+  /// Two servers that reach each other through relays.
+  struct ByRelays {};
+  static constexpr ByRelays by_relays{};
+  explicit Counting(ByRelays)
+      : served({tensor("a", 2'000), tensor("b", 2'000), tensor("c", 2'000), tensor("d", 2'000)},
+               {.servers = 2, .loops = 2, .partition_bytes = Bytes{16'384}, .replicas = true}) {
+    // Addresses are known before anybody dials: servers see each other's cards once both are there.
+    for (const std::uint32_t server : {0u, 1u}) served.cuts.insert({server, 1 - server});
+    served.start_all();
+    for (const std::uint32_t server : {0u, 1u}) {
+      relays.push_back(
+          std::make_unique<Relay>(served.cards[server].addresses.front(), std::nullopt, Relay::Side::to_server));
+      std::lock_guard lock(served.mutex);
+      served.ways[server] = relays.back()->address();
+    }
+    {
+      std::lock_guard lock(served.mutex);
+      served.cuts.clear();
+    }
+    begin();
+  }
+  void block(bool blocked) {
+    for (auto& relay : relays) relay->block(blocked);
+  }
+  void begin() {
     client = served.client();
     std::vector<ps::Client::InitialTensor> initial;
     for (const auto& each : values) initial.push_back({.values = std::span<const float>(each)});
     client->initialise(initial);
+  }
+  /// Whether the keys of each server, in both loops, are served by one and have a replica.
+  bool is_replicated() {
+    std::size_t served_groups = 0, replicated = 0;
+    for (const auto& server : served.servers) {
+      if (!server) continue;
+      served_groups += server->statistics().served_groups;
+      replicated += server->statistics().replicated_groups;
+    }
+    return served_groups == 2 * served.servers.size() && replicated == served_groups;
   }
   void count() {
     ++step;
@@ -68,10 +108,75 @@ TEST_CASE("A server that comes back has what its replica held, and can be the on
     CHECK(counting.is_complete());
     counting.served.start(victim);
     INFO("round " << round);
-    // It holds all again once each loop has a connection from the other server, and to it, and a worker's.
-    for (const std::uint32_t server : {victim, 1 - victim})
-      REQUIRE(comes_true([&] { return counting.served.servers[server]->statistics().connections == 6; }));
+    // It holds all again once each loop of the other server has its replica there; and the worker knows the way.
+    REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+    REQUIRE(comes_true([&] { return counting.served.servers[victim]->present() == 1; }));
     counting.count();
     CHECK(counting.is_complete());
+  }
+}
+
+TEST_CASE(
+    "Of three servers one dies, keys have replicas on the two that are left, and of those one dies: nothing is lost") {
+  Counting counting(3);
+  for (const std::uint32_t victim : {1u, GENERATE(0u, 2u)}) {
+    REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+    for (int i = 0; i < 20; ++i) {
+      counting.count();
+      if (i == 10) counting.served.servers[victim].reset();  // no goodbye
+    }
+    CHECK(counting.is_complete());
+  }
+  CHECK(counting.client->statistics().takeovers == 2);
+}
+
+TEST_CASE("Two servers that do not reach each other: one goes on with what both held, and later both hold it again") {
+  Counting counting(Counting::by_relays);
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      counting.count();
+      if (i == 10) counting.block(true);
+    }
+    CHECK(counting.is_complete());
+    CHECK(!counting.is_replicated());
+    // Whoever asks the one that was left behind is sent to the other.
+    RawWorker other(counting.served, 0, 0, 7);
+    other.hear_of<ps::Welcome>();
+    other.say(ps::TakeOver{.server = 1});
+    const auto refused = other.hear_of<ps::Failed>().first;
+    CHECK(refused.code == ErrorCode::closed);
+    CHECK(refused.ask == 1u);
+    counting.block(false);
+    REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  }
+  counting.served.servers[0].reset();
+  counting.count();
+  CHECK(counting.is_complete());
+}
+
+TEST_CASE("Thousands of keys come to a server that is new, whole") {
+  std::vector<ps::TensorInfo> tensors;
+  for (int i = 0; i < 3'000; ++i) tensors.push_back(tensor("t" + std::to_string(i), 3));
+  Served served(std::move(tensors), {.servers = 2, .replicas = true});
+  served.start_all();
+  auto client = served.client();
+  const std::vector<float> zeros(3, 0.0f), ones(3, 1.0f);
+  client->initialise(std::vector<ps::Client::InitialTensor>(3'000, {.values = std::span<const float>(zeros)}));
+  std::vector<float> values(3);
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    const std::uint32_t victim = static_cast<std::uint32_t>(step % 2);
+    for (std::size_t t = 0; t < 3'000; ++t)
+      client->push(t, {0, 3}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+    client->wait_acknowledged();
+    served.servers[victim].reset();
+    for (std::size_t t = 0; t < 3'000; t += 17) {
+      client->pull(t, step, std::span(values));
+      client->wait_values(t);
+      REQUIRE(values == std::vector<float>(3, -static_cast<float>(step)));
+    }
+    served.start(victim);
+    REQUIRE(comes_true([&] { return served.servers[1 - victim]->statistics().replicated_groups == 2; }));
+    REQUIRE(comes_true([&] { return served.servers[victim]->present() == 1; }));
   }
 }

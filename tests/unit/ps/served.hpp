@@ -14,11 +14,14 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace trireme::testing {
@@ -75,10 +78,16 @@ struct Served {
                               .leaves = workers,
                               .key = key,
                               .job_id = "served",
+                              .tls = tls,
                               .log = lines.log()};
     // A learning rate of 1: what is pushed is taken off the values, so they count pushes.
     if (with_optimizer) options.make_optimizer = [] { return std::make_unique<Sgd>(SgdOptions{.learning_rate = 1.0}); };
-    if (plan->options().replicas) options.others = [this] { return published(); };
+    if (!plan->options().replicas) return options;
+    options.others = [this, server] { return reached_from(server); };
+    options.first_said = [this](const std::string& what, const std::string& text) {
+      std::lock_guard lock(mutex);
+      return decided.try_emplace(what, text).first->second;
+    };
     return options;
   }
   ps::Server& start(std::uint32_t server) {
@@ -89,6 +98,19 @@ struct Served {
   }
   void start_all() {
     for (std::uint32_t server = 0; server < servers.size(); ++server) start(server);
+  }
+  /// The cards that a server sees: those of servers that it does not reach are not among them.
+  std::vector<ps::ServerCard> reached_from(std::uint32_t server) {
+    std::vector<ps::ServerCard> all = published();
+    std::lock_guard lock(mutex);
+    std::erase_if(all, [&](const ps::ServerCard& card) { return cuts.contains({server, card.server}); });
+    for (ps::ServerCard& card : all) {
+      const auto way = ways.find(card.server);
+      if (way == ways.end()) continue;
+      card.addresses = {way->second};
+      card.local.clear();
+    }
+    return all;
   }
   std::vector<ps::ServerCard> published() {
     std::lock_guard lock(mutex);
@@ -109,6 +131,7 @@ struct Served {
             .consistency = consistency,
             .key = key,
             .job_id = "served",
+            .tls = tls,
             .servers = [this] { return published(); },
             .timeout = std::chrono::seconds(60),
             .takeover = std::chrono::milliseconds(100),
@@ -123,9 +146,13 @@ struct Served {
   std::uint32_t workers = 1;
   bool with_optimizer = true;
   bool by_tcp = false;
+  bool tls = false;
   net::JobKey key = net::JobKey::random();
   Lines lines;
-  std::mutex mutex;  ///< guards cards
+  std::mutex mutex;  ///< guards what follows
+  std::map<std::string, std::string> decided;
+  std::set<std::pair<std::uint32_t, std::uint32_t>> cuts;  ///< from a server to another
+  std::map<std::uint32_t, net::Address> ways;              ///< by which other servers reach one, if not by its card
   std::vector<ps::ServerCard> cards;
   std::vector<std::unique_ptr<ps::Server>> servers;
 };
@@ -139,8 +166,8 @@ inline ps::TensorInfo tensor(std::string name, std::int64_t count) {
 struct RawWorker {
   RawWorker(Served& served, std::uint32_t server, std::uint32_t loop, std::uint32_t rank = 0)
       : socket(ps::dial(served.published().at(server),
-                        {.key = served.key, .job_id = "served", .rank = static_cast<int>(rank)}, {.loop = loop},
-                        soon())),
+                        {.key = served.key, .job_id = "served", .rank = static_cast<int>(rank), .tls = served.tls},
+                        {.loop = loop}, soon())),
         incoming(64u << 20) {
     say(ps::Join{.worker = (std::uint64_t{rank} << 32) | 1,
                  .rank = rank,
@@ -157,10 +184,11 @@ struct RawWorker {
   ps::Message hear() {
     ps::Message message;
     for (;;) {
-      switch (incoming.next(socket.descriptor(), message)) {
+      switch (incoming.next(socket, message)) {
         case ps::IncomingFrames::Outcome::frame: return message;
         case ps::IncomingFrames::Outcome::nothing:
-          if (!net::wait_readable(socket, soon())) throw std::runtime_error("a server said nothing for a minute");
+          if (!net::wait_readable(socket.socket(), soon()))
+            throw std::runtime_error("a server said nothing for a minute");
           break;
         case ps::IncomingFrames::Outcome::ended: throw std::runtime_error("a server has closed the connection");
         case ps::IncomingFrames::Outcome::corrupt: throw std::runtime_error("a server sent nonsense");
@@ -171,10 +199,10 @@ struct RawWorker {
   bool is_closed() {
     ps::Message message;
     for (;;) {
-      const auto outcome = incoming.next(socket.descriptor(), message);
+      const auto outcome = incoming.next(socket, message);
       if (outcome == ps::IncomingFrames::Outcome::ended) return true;
       if (outcome == ps::IncomingFrames::Outcome::corrupt) return false;
-      if (outcome == ps::IncomingFrames::Outcome::nothing && !net::wait_readable(socket, soon())) return false;
+      if (outcome == ps::IncomingFrames::Outcome::nothing && !net::wait_readable(socket.socket(), soon())) return false;
     }
   }
   /// The next message of a kind; others are passed over.
@@ -186,7 +214,7 @@ struct RawWorker {
     }
   }
 
-  net::Socket socket;
+  net::Connection socket;
   ps::IncomingFrames incoming;
 };
 

@@ -64,9 +64,9 @@ TEST_CASE("Servers and workers use the congestion control they are told to, or s
   const auto started = ps::Server::start(server);
   ps::ServerCard by_tcp = started->card();
   by_tcp.local.clear();
-  const net::Socket socket =
+  const net::Connection socket =
       ps::dial(by_tcp, {.key = served.key, .job_id = "served", .rank = 0, .congestion = "reno"}, {}, soon());
-  CHECK(net::congestion(socket) == "reno");
+  CHECK(net::congestion(socket.socket()) == "reno");
   const Error by_worker = error_of([&] {
     ps::dial(by_tcp, {.key = served.key, .job_id = "served", .rank = 0, .congestion = "no_such_one"}, {}, soon());
   });

@@ -71,15 +71,16 @@ std::map<Key, Payload> outcome(const Job& job, std::uint64_t seed, int deaths, s
          .gradient = [&](std::uint32_t r, Key k, std::uint64_t step) { return gradient_of(*plan, r, k, step, counts); },
          .learning_rate = counts ? 1.0 : 0.5});
   std::size_t dead = random() % servers;
+  REQUIRE(world.run_until([&] { return world.is_settled(); }));
   for (int death = 0; death < deaths; ++death) {
     world.run(20 + random() % 250);
     world.kill(dead);
     if (death + 1 == deaths) break;
-    // Two at a time are more than one replica survives: all have noticed, and the next has what it must have, before it comes.
-    while (!world.calm()) world.run(1);
+    // Two at a time are more than one replica survives: all have noticed, and keys have replicas again, before the next dies.
+    REQUIRE(world.run_until([&] { return world.calm(); }));
     world.run(random() % 60);
     world.restart(dead);
-    while (!world.calm()) world.run(1);
+    REQUIRE(world.run_until([&] { return world.calm() && world.is_replicated(); }));
     dead = (dead + 1) % servers;
   }
   world.run();
@@ -180,7 +181,10 @@ TEST_CASE("A replica holds what its primary holds, bit for bit") {
     for (Key k = 0; k < plan->keys().size(); ++k) of_primary[k] = read(plan->keys()[k].server, k);
     for (const std::uint32_t server : {0u, 1u}) {
       std::vector<Outgoing> out;
-      world.shard(1 - server).handle(901, {TakeOver{.server = server, .view = 1}}, out);
+      Shard& replica = world.shard(1 - server);
+      replica.replica_lost(out);  // or what it says waits until the other has all of it
+      replica.handle(901, {TakeOver{.server = server, .lost = server}}, out);
+      for (const View& view : replica.take_proposals()) replica.decided(view, out);
       CHECK(testing::failure(out, 901) == "");
     }
     for (Key k = 0; k < plan->keys().size(); ++k) {
@@ -190,106 +194,199 @@ TEST_CASE("A replica holds what its primary holds, bit for bit") {
   }
 }
 
-TEST_CASE("What is pushed to a server is acknowledged, and given out, when its replica has it") {
-  const Job job{"async", "sgd"};
-  const auto plan = plan_for(job, 2);
-  const auto key = static_cast<Key>(plan->keys_of(1).first);
-  const std::uint32_t home = plan->keys()[key].server;
-  const auto options = [&](std::uint32_t server) {
-    return ShardOptions{
-        .server = server, .plan = plan, .consistency = Consistency::parse("async"), .make_optimizer = maker("sgd")};
-  };
-  Desk primary(options(home)), replica(options(1 - home));
-  primary.join_all();
-  replica.join_all();
-  std::vector<Outgoing> out;
-  primary.shard().set_replica(50, out);
-  REQUIRE(out.size() == 1);
-  // A server that is new asks first; meanwhile workers wait.
-  CHECK(primary.say(0, Initialise{.sequence = 1, .key = key}, Payload(8, std::byte{})).empty());
-  const auto transfers = replica.say_on(60, out.front().control);
-  out.clear();
-  for (const Outgoing& each : transfers) {
-    const auto more = primary.say_on(50, each.control, each.payload ? *each.payload : Payload{});
-    out.insert(out.end(), more.begin(), more.end());
-  }
-  const auto forward = [&](const std::vector<Outgoing>& from) {
-    std::vector<Outgoing> answers;
-    for (const Outgoing& each : from) {
-      if (each.to != 50) continue;
-      const auto said = replica.say_on(60, each.control, each.payload ? *each.payload : Payload{});
-      answers.insert(answers.end(), said.begin(), said.end());
-    }
-    return answers;
-  };
-  const auto back = [&](const std::vector<Outgoing>& from) {
-    std::vector<Outgoing> answers;
-    for (const Outgoing& each : from) {
-      const auto said = primary.say_on(50, each.control);
-      answers.insert(answers.end(), said.begin(), said.end());
-    }
-    return answers;
-  };
-  CHECK(testing::first<Acknowledged>(out, 1) == nullptr);
-  out = back(forward(out));
-  CHECK(testing::first<Acknowledged>(out, 1) != nullptr);
+namespace {
 
-  const Payload one = gradient_of(*plan, 0, key, 1, true);
-  out = primary.say(0, Push{.sequence = 2, .key = key, .step = 1, .learning_rate = 1.0}, one);
+/// Two servers of one key, spoken to by hand, with the connection between them and what has been decided.
+struct Pair {
+  const Job job{"async", "sgd"};
+  const std::shared_ptr<const KeyPlan> plan = plan_for(job, 2);
+  const Key key = static_cast<Key>(plan->keys_of(1).first);
+  const std::uint32_t home = plan->keys()[key].server;
+  Desk primary{options(home)}, replica{options(1 - home)};
+  std::map<std::pair<std::uint32_t, std::uint64_t>, View> decided;
+
+  Pair() {
+    for (Desk* desk : {&primary, &replica}) desk->join_all();
+    std::vector<Outgoing> none;
+    replica.shard().serve_alone(none);  // nobody has replicas of its own keys
+  }
+  ShardOptions options(std::uint32_t server) const {
+    return {.server = server,
+            .incarnation = 7 + server,
+            .plan = plan,
+            .consistency = Consistency::parse("async"),
+            .make_optimizer = maker("sgd"),
+            .has_views = true};
+  }
+  /// What both say to workers once all that they ask is decided, and all that they say to each other has come.
+  std::vector<Outgoing> settle(std::vector<Outgoing> said) {
+    std::vector<Outgoing> to_workers;
+    for (bool goes_on = true; goes_on;) {
+      goes_on = false;
+      for (Desk* desk : {&primary, &replica}) {
+        for (const View& view : desk->shard().take_proposals()) {
+          desk->shard().decided(decided.try_emplace({view.server, view.number}, view).first->second, said);
+          goes_on = true;
+        }
+      }
+      std::vector<Outgoing> next;
+      for (const Outgoing& each : said) {
+        if (each.to != 50 && each.to != 60) {
+          to_workers.push_back(each);
+          continue;
+        }
+        Desk& to = each.to == 50 ? replica : primary;
+        const auto answers = to.say_on(each.to == 50 ? 60 : 50, each.control, each.payload ? *each.payload : Payload{});
+        next.insert(next.end(), answers.begin(), answers.end());
+        goes_on = true;
+      }
+      said = std::move(next);
+    }
+    return to_workers;
+  }
+  std::vector<Outgoing> link() {
+    std::vector<Outgoing> out;
+    primary.shard().set_replica(50, out);
+    return settle(std::move(out));
+  }
+  Payload one() const { return gradient_of(*plan, 0, key, 1, true); }
+  std::vector<Outgoing> push(Desk& to, std::uint64_t sequence, std::uint64_t step) const {
+    return to.say(0, Push{.sequence = sequence, .key = key, .step = step, .learning_rate = 1.0}, one());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("What is pushed to a server is acknowledged, and given out, when its replica has it") {
+  Pair pair;
+  Desk &primary = pair.primary, &replica = pair.replica;
+  const Key key = pair.key;
+  // Who was there before is to be known first; meanwhile workers wait.
+  CHECK(primary.say(0, Initialise{.sequence = 1, .key = key}, Payload(8, std::byte{})).empty());
+  CHECK(!primary.shard().is_settled());
+  CHECK(testing::first<Acknowledged>(pair.settle({}), 1) == nullptr);
+  CHECK(testing::first<Acknowledged>(pair.link(), 1) != nullptr);
+  CHECK(primary.shard().is_settled());
+  auto out = pair.settle({});
+  CHECK(primary.shard().served_groups() == std::pair(1u, 1u));
+
+  out = pair.push(primary, 2, 1);
   REQUIRE(testing::first<Replicate>(out, 50) != nullptr);
   CHECK(testing::first<Acknowledged>(out, 1) == nullptr);
   CHECK(testing::first<Values>(primary.say(0, Pull{.request = 3, .key = key, .step = 1}), 1) == nullptr);
-  CHECK(primary.shard().waiting_bytes() == one.size());
+  CHECK(primary.shard().waiting_bytes() == pair.one().size());
   // Repeated, it is not acknowledged sooner.
-  const auto again = primary.say(0, Push{.sequence = 2, .key = key, .step = 1, .learning_rate = 1.0}, one);
-  CHECK(again.empty());
-  const auto said = back(forward(out));
-  CHECK(testing::first<Acknowledged>(said, 1) != nullptr);
-  CHECK(testing::elements_of<float>(*testing::first<Values>(said, 1)->payload) == std::vector<float>{1, 1});
+  CHECK(pair.push(primary, 2, 1).empty());
+  out = pair.settle(out);
+  CHECK(testing::first<Acknowledged>(out, 1) != nullptr);
+  CHECK(testing::elements_of<float>(*testing::first<Values>(out, 1)->payload) == std::vector<float>{1, 1});
   CHECK(primary.shard().waiting_bytes() == 0);
 
-  SECTION("A replica that is gone is not waited for") {
-    out = primary.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);
-    CHECK(testing::first<Acknowledged>(out, 1) == nullptr);
+  SECTION("A replica that is gone is waited for until it is decided that it is none any more") {
+    CHECK(testing::first<Acknowledged>(pair.push(primary, 4, 2), 1) == nullptr);
     out.clear();
     primary.shard().replica_lost(out);
+    CHECK(testing::first<Acknowledged>(out, 1) == nullptr);
+    CHECK(testing::first<Acknowledged>(pair.push(primary, 5, 3), 1) == nullptr);
+    // Nor is given out what it has: it may be another's to say by now.
+    CHECK(testing::first<Values>(primary.say(0, Pull{.request = 4, .key = key, .step = 1}), 1) == nullptr);
+    out = pair.settle({});
     CHECK(testing::first<Acknowledged>(out, 1) != nullptr);
-    out = primary.say(0, Push{.sequence = 5, .key = key, .step = 3, .learning_rate = 1.0}, one);
-    CHECK(testing::first<Acknowledged>(out, 1) != nullptr);
-  }
-  SECTION("A takeover in a view that a server has begun by coming back is refused, and the refusal names both") {
-    replica.say_on(61, Fetch{.server = home, .incarnation = 2});
-    out = replica.say(0, TakeOver{.server = home, .view = 1});
+    CHECK(testing::first<Values>(out, 1) != nullptr);
+    CHECK(testing::first<Acknowledged>(pair.push(primary, 6, 4), 1) != nullptr);
+    // And that one is not asked in vain: it says who serves.
+    out = pair.settle(replica.say(0, TakeOver{.server = pair.home, .lost = pair.home}));
     REQUIRE(testing::first<Failed>(out, 1) != nullptr);
     const auto& refused = std::get<Failed>(testing::first<Failed>(out, 1)->control);
     CHECK(refused.code == ErrorCode::closed);
-    CHECK(refused.server == home);
-    CHECK(refused.view == 1);
-    CHECK(testing::failure(replica.say(0, TakeOver{.server = home, .view = refused.view + 1}), 1) == "");
+    CHECK(refused.server == pair.home);
+    CHECK_FALSE(refused.ask.has_value());  // but whom the worker does not reach
+    out = pair.settle(replica.say(0, TakeOver{.server = pair.home}));
+    CHECK(std::get<Failed>(testing::first<Failed>(out, 1)->control).ask == pair.home);
   }
   SECTION("A server of which the replica has taken over acknowledges and gives out nothing any more") {
     CHECK(testing::failure(replica.say(0, Pull{.request = 1, .key = key}), 1) ==
-          "key " + std::to_string(key) + " is served by server " + std::to_string(home) + ", not by server " +
-              std::to_string(1 - home) + " (view 0)");
-    CHECK(testing::failure(replica.say(0, TakeOver{.server = home, .view = 1}), 1) == "");
-    CHECK(testing::failure(replica.say(0, TakeOver{.server = home, .view = 1}), 1) == "");  // another worker's
-    out = primary.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);
-    const auto refused = forward(out);
-    REQUIRE(testing::first<Failed>(refused, 60) != nullptr);
-    CHECK(std::get<Failed>(testing::first<Failed>(refused, 60)->control).code == ErrorCode::closed);
-    out = back(refused);
+          "key " + std::to_string(key) + " is not served by server " + std::to_string(1 - pair.home) + " (view 2)");
+    out = pair.push(primary, 4, 2);
+    // The replica has been asked to serve, and is, before that comes.
+    auto said = replica.say(0, TakeOver{.server = pair.home, .lost = pair.home});
+    for (const View& view : replica.shard().take_proposals()) {
+      pair.decided.try_emplace({view.server, view.number}, view);
+      replica.shard().decided(view, said);
+    }
+    CHECK(testing::failure(said, 1) == "");
+    CHECK(testing::failure(replica.say(0, TakeOver{.server = pair.home}), 1) == "");  // another worker's
+    said.insert(said.end(), out.begin(), out.end());
+    out = pair.settle(said);
     CHECK(testing::first<Acknowledged>(out, 1) == nullptr);
-    CHECK(testing::failure(out, 1).starts_with("keys of server " + std::to_string(home) + " are served elsewhere"));
-    out = primary.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);
+    CHECK(testing::failure(out, 1) == "keys of server " + std::to_string(pair.home) + " are served elsewhere");
+    CHECK(std::get<Failed>(testing::first<Failed>(out, 1)->control).ask == 1 - pair.home);
+    out = pair.push(primary, 4, 2);
     REQUIRE(testing::first<Failed>(out, 1) != nullptr);
     const auto& closed = std::get<Failed>(testing::first<Failed>(out, 1)->control);
     CHECK(closed.code == ErrorCode::closed);
-    CHECK(closed.server == home);  // and no other keys
+    CHECK(closed.server == pair.home);  // and no other keys
     // The replica goes on with what it had, and knows what was handled.
-    replica.say(0, Push{.sequence = 2, .key = key, .step = 1, .learning_rate = 1.0}, one);
-    replica.say(0, Push{.sequence = 4, .key = key, .step = 2, .learning_rate = 1.0}, one);
+    pair.push(replica, 2, 1);
+    pair.push(replica, 4, 2);
     out = replica.say(0, Pull{.request = 1, .key = key, .step = 2});
     CHECK(testing::elements_of<float>(*testing::first<Values>(out, 1)->payload) == std::vector<float>{2, 2});
     CHECK(replica.shard().statistics().duplicates == 1);
   }
+  SECTION("A process that comes back does not serve what an earlier one of it served, and says who may") {
+    Desk second([&] {
+      ShardOptions options = pair.options(pair.home);
+      options.incarnation = 99;
+      return options;
+    }());
+    CHECK(second.say(0, Pull{.request = 1, .key = key}).empty());  // not before it knows
+    second.say(0, second.join_of(0));
+    out.clear();
+    for (int round = 0; round < 10; ++round) {
+      for (const View& view : second.shard().take_proposals())
+        second.shard().decided(pair.decided.try_emplace({view.server, view.number}, view).first->second, out);
+    }
+    CHECK(second.shard().is_settled());
+    out = second.say(0, Pull{.request = 2, .key = key});
+    REQUIRE(testing::first<Failed>(out, 1) != nullptr);
+    CHECK(std::get<Failed>(testing::first<Failed>(out, 1)->control).ask == 1 - pair.home);
+  }
+  SECTION("A process that comes back where an earlier one was alone says that what it held is lost") {
+    out.clear();
+    primary.shard().replica_lost(out);
+    pair.settle(std::move(out));
+    Desk second([&] {
+      ShardOptions options = pair.options(pair.home);
+      options.incarnation = 99;
+      return options;
+    }());
+    second.say(0, second.join_of(0));
+    std::vector<Outgoing> none;
+    for (int round = 0; round < 10; ++round) {
+      for (const View& view : second.shard().take_proposals())
+        second.shard().decided(pair.decided.try_emplace({view.server, view.number}, view).first->second, none);
+    }
+    CHECK(testing::failure(second.say(0, Pull{.request = 2, .key = key}), 1) ==
+          "an earlier process of server " + std::to_string(pair.home) +
+              " has ended while its keys had no replica: what they held is lost");
+  }
+}
+
+TEST_CASE("A server that ends before it has served anything is founded anew") {
+  Pair pair;
+  pair.settle({});
+  Desk second([&] {
+    ShardOptions options = pair.options(pair.home);
+    options.incarnation = 99;
+    return options;
+  }());
+  std::vector<Outgoing> out;
+  for (int round = 0; round < 10; ++round) {
+    for (const View& view : second.shard().take_proposals())
+      second.shard().decided(pair.decided.try_emplace({view.server, view.number}, view).first->second, out);
+  }
+  second.join_all();
+  CHECK(second.shard().is_settled());
+  CHECK(testing::first<Acknowledged>(second.say(0, Initialise{.sequence = 1, .key = pair.key}, Payload(8, std::byte{})),
+                                     1) != nullptr);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <variant>
 
 namespace trireme::testing {
 
@@ -113,13 +114,15 @@ void SimulatedWorker::receive(std::size_t server, Message&& message) {
   const auto acknowledged = [&](auto matches) {
     const auto item = std::find_if(items_.begin(), items_.end(), matches);
     if (item == items_.end()) return;
+    if (serves_[item->group] == server) moving_[item->group] = {.view = moving_[item->group].view};
     if (std::holds_alternative<Push>(item->message.control)) ++acknowledged_[item->key];
     items_.erase(item);
   };
   Control& control = message.control;
   if (auto* welcome = std::get_if<Welcome>(&control)) {
     windows_[server] = welcome->window_bytes;
-    views_[static_cast<std::uint32_t>(server)] = std::max(views_[static_cast<std::uint32_t>(server)], welcome->view);
+    for (auto& [group, moving] : moving_) moving.asked = 0;
+    move();
   } else if (auto* grant = std::get_if<Grant>(&control)) {
     if (grant->for_offer) {
       for (Item& item : items_) {
@@ -154,7 +157,17 @@ void SimulatedWorker::receive(std::size_t server, Message&& message) {
       values_[values->key] = std::move(message.payload);
     }
   } else if (auto* failed = std::get_if<Failed>(&control)) {
-    failures_.push_back(failed->message);
+    if (failed->code != ErrorCode::closed) {
+      failures_.push_back(failed->message);
+    } else if (failed->server && serves_[*failed->server] == server) {
+      Moving& moving = moving_[*failed->server];
+      moving.must_move = true;
+      if (failed->view >= moving.view) {
+        moving.view = failed->view;
+        moving.ask = failed->ask;
+      }
+      move();
+    }
   } else if (auto* refused = std::get_if<Refused>(&control)) {
     failures_.push_back(refused->message);
   }
@@ -163,19 +176,55 @@ void SimulatedWorker::receive(std::size_t server, Message&& message) {
 
 void SimulatedWorker::lost(std::size_t server) {
   windows_.erase(server);
-  const auto& keys = world_.options().plan->keys();
-  for (auto& [group, serves] : serves_) {
-    if (serves != server) continue;
-    const auto key =
-        std::find_if(keys.begin(), keys.end(), [&, &g = group](const KeyInfo& k) { return k.server == g; });
-    if (key == keys.end() || !world_.options().replicas) continue;
-    serves = server == group ? key->replica : group;
-    world_.send(options_.rank, serves, {.control = TakeOver{.server = group, .view = ++views_[group]}});
+  if (world_.options().replicas) {
+    for (auto& [group, serves] : serves_) {
+      if (serves != server) continue;
+      moving_[group].must_move = true;
+      moving_[group].lost = static_cast<std::uint32_t>(server);
+      moving_[group].ask.reset();
+    }
   }
   for (Item& item : items_) {
     if (item.server == server) item.sent = item.offered = item.granted = false;
   }
+  move();
   advance();
+}
+
+/// Asks who was named, else the next one in the ring, to serve what its server does not; each once, until somebody comes or answers.
+void SimulatedWorker::move() {
+  const std::size_t servers = world_.servers();
+  for (auto& [group, moving] : moving_) {
+    if (!moving.must_move || moving.asked >= servers) continue;
+    std::size_t& serves = serves_[group];
+    const std::size_t before = serves;
+    std::optional<std::size_t> next;
+    if (moving.ask && *moving.ask != serves) {
+      if (windows_.contains(*moving.ask))
+        next = *moving.ask;
+      else
+        moving.lost = moving.ask;
+    }
+    for (std::size_t i = 1; i < servers && !next; ++i) {
+      if (windows_.contains((serves + i) % servers)) next = (serves + i) % servers;
+    }
+    if (!next) continue;
+    serves = *next;
+    moving.must_move = false;
+    moving.ask.reset();
+    ++moving.asked;
+    for (Item& item : items_) {
+      if (item.group == group) item.sent = item.offered = item.granted = false;
+    }
+    world_.send(options_.rank, serves, {.control = TakeOver{.server = group, .lost = moving.lost}});
+    if (!windows_.contains(before)) continue;
+    // As the client: what was offered there is void.
+    world_.redial(options_.rank, before);
+    connect(before);
+    for (Item& item : items_) {
+      if (item.server == before) item.sent = item.offered = item.granted = false;
+    }
+  }
 }
 
 std::string SimulatedWorker::state() const {
@@ -195,10 +244,12 @@ Simulation::Simulation(Options options, std::uint64_t seed) : options_(std::move
   const std::uint32_t servers = options_.plan->options().servers;
   shards_.resize(servers);
   incarnations_.resize(servers);
-  for (std::size_t s = 0; s < servers; ++s) restart(s);
+  notaries_.resize(servers);
+  for (std::size_t s = 0; s < servers; ++s) start(s);
+  link_missing();
 }
 
-void Simulation::restart(std::size_t server) {
+void Simulation::start(std::size_t server) {
   shards_[server] = std::make_unique<Shard>(ShardOptions{.server = static_cast<std::uint32_t>(server),
                                                          .incarnation = ++incarnations_[server],
                                                          .plan = options_.plan,
@@ -208,25 +259,96 @@ void Simulation::restart(std::size_t server) {
                                                          .leaves = options_.leaves,
                                                          .make_optimizer = options_.make_optimizer,
                                                          .staleness_aware = options_.staleness_aware,
-                                                         .memory_bytes = options_.memory_bytes});
-  if (options_.replicas) {
-    const std::size_t count = shards_.size();
-    for (std::size_t s = 0; s < count; ++s) {
-      if (shards_[s] && shards_[(s + 1) % count] && (s == server || (s + 1) % count == server)) link_replica(s);
-    }
-  }
+                                                         .memory_bytes = options_.memory_bytes,
+                                                         .has_views = options_.replicas});
+  ask(server);
+}
+
+void Simulation::restart(std::size_t server) {
+  start(server);
+  link_missing();
   for (auto& each : workers_) {
     connect({false, each->rank(), 0}, {true, server, next_connection_++});
     each->connect(server);
   }
 }
 
+/// To the next server that is reached, or another one if that has been tried for long.
 void Simulation::link_replica(std::size_t server) {
-  const ConnectionId own = next_connection_++;
-  connect({true, server, own}, {true, (server + 1) % shards_.size(), next_connection_++});
-  std::vector<Outgoing> out;
-  shards_[server]->set_replica(own, out);
-  take(server, out);
+  const std::size_t count = shards_.size();
+  for (std::size_t i = 1; i < count; ++i) {
+    const std::size_t other = (server + i) % count;
+    if (!shards_[other] || is_cut(server, other)) continue;
+    const ConnectionId own = next_connection_++;
+    connect({true, server, own}, {true, other, next_connection_++}).replicates = true;
+    std::vector<Outgoing> out;
+    shards_[server]->set_replica(own, out);
+    take(server, out);
+    return;
+  }
+}
+
+void Simulation::link_missing() {
+  if (!options_.replicas) return;
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    if (!shards_[s]) continue;
+    const bool has_link = std::any_of(links_.begin(), links_.end(), [&](const auto& each) {
+      // One that it does not yet know to be broken is one.
+      return each->replicates && each->ends[0].index == s && (!each->broken || !each->to[0].empty());
+    });
+    if (!has_link) link_replica(s);
+  }
+}
+
+/// Both ends live on, and have what came before.
+void Simulation::cut_link(Link& link) {
+  if (link.broken) return;
+  link.broken = true;
+  for (auto& coming : link.to) {
+    coming.resize(std::uniform_int_distribution<std::size_t>(0, coming.size())(random_));
+    coming.push_back(std::nullopt);
+  }
+}
+
+void Simulation::cut(std::size_t a, std::size_t b) {
+  cuts_.insert({std::min(a, b), std::max(a, b)});
+  for (auto& link : links_) {
+    if (link->ends[0].is_server && link->ends[1].is_server &&
+        std::minmax(link->ends[0].index, link->ends[1].index) == std::minmax(a, b))
+      cut_link(*link);
+  }
+}
+
+void Simulation::mend() {
+  cuts_.clear();
+  link_missing();
+}
+
+void Simulation::cut_worker(std::size_t index, std::size_t server) {
+  for (auto& link : links_) {
+    if (!link->ends[0].is_server && link->ends[0].index == workers_[index]->rank() && link->ends[1].index == server)
+      cut_link(*link);
+  }
+}
+
+void Simulation::mend_worker(std::size_t index, std::size_t server) {
+  if (!shards_[server]) return;
+  connect({false, workers_[index]->rank(), 0}, {true, server, next_connection_++});
+  workers_[index]->connect(server);
+}
+
+/// Takes what a server has to have decided.
+void Simulation::ask(std::size_t server) {
+  for (View& view : shards_[server]->take_proposals())
+    notaries_[server].asked.emplace_back(incarnations_[server], std::move(view));
+}
+
+void Simulation::decide(std::size_t server) {
+  auto [incarnation, view] = std::move(notaries_[server].asked.front());
+  notaries_[server].asked.pop_front();
+  const View& decided = decided_.try_emplace({view.server, view.number}, view).first->second;
+  if (shards_[server] && incarnations_[server] == incarnation)
+    notaries_[server].answered.emplace_back(incarnation, decided);
 }
 
 Simulation::Link& Simulation::connect(End a, End b) {
@@ -271,6 +393,7 @@ void Simulation::take(std::size_t server, std::vector<Outgoing>& out) {
     }
   }
   out.clear();
+  ask(server);
 }
 
 void Simulation::sever(Link& link, int survivor) {
@@ -292,6 +415,9 @@ void Simulation::kill(std::size_t server) {
     }
   }
   shards_[server].reset();
+  auto& asked = notaries_[server].asked;
+  asked.resize(std::uniform_int_distribution<std::size_t>(0, asked.size())(random_));
+  notaries_[server].answered.clear();
 }
 
 void Simulation::lose_worker(std::size_t index) {
@@ -302,21 +428,25 @@ void Simulation::lose_worker(std::size_t index) {
   workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-void Simulation::reconnect(std::size_t index, std::size_t server) {
-  SimulatedWorker& each = *workers_[index];
+void Simulation::redial(std::size_t rank, std::size_t server) {
   for (auto& link : links_) {
-    if (link->broken || link->ends[0].is_server || link->ends[0].index != each.rank() || link->ends[1].index != server)
+    if (link->broken || link->ends[0].is_server || link->ends[0].index != rank || link->ends[1].index != server)
       continue;
     sever(*link, 1);
   }
-  connect({false, each.rank(), 0}, {true, server, next_connection_++});
+  connect({false, rank, 0}, {true, server, next_connection_++});
+}
+
+void Simulation::reconnect(std::size_t index, std::size_t server) {
+  SimulatedWorker& each = *workers_[index];
+  redial(each.rank(), server);
   each.connect(server);
   const bool replicas = std::exchange(options_.replicas, false);  // the same server, not its replica
   each.lost(server);
   options_.replicas = replicas;
 }
 
-void Simulation::run(std::uint64_t steps) {
+bool Simulation::run(std::uint64_t steps) {
   for (std::uint64_t delivered = 0; delivered < steps; ++delivered) {
     if (before_delivery) before_delivery();
     std::vector<std::pair<Link*, int>> able;
@@ -325,10 +455,36 @@ void Simulation::run(std::uint64_t steps) {
         if (!link->to[end].empty()) able.emplace_back(link.get(), end);
       }
     }
-    if (able.empty()) return;
+    for (std::size_t s = 0; s < notaries_.size(); ++s) {
+      if (!notaries_[s].asked.empty()) able.emplace_back(nullptr, static_cast<int>(2 * s));
+      if (!notaries_[s].answered.empty()) able.emplace_back(nullptr, static_cast<int>(2 * s + 1));
+    }
+    if (able.empty()) {  // time passes
+      if (is_settled()) return false;
+      for (std::size_t s = 0; s < shards_.size(); ++s) {
+        if (!shards_[s] || shards_[s]->is_settled()) continue;
+        std::vector<Outgoing> out;
+        shards_[s]->serve_alone(out);
+        take(s, out);
+      }
+      continue;
+    }
     const std::size_t chosen =
         choose ? choose(able.size()) : std::uniform_int_distribution<std::size_t>(0, able.size() - 1)(random_);
     const auto [link, end] = able[chosen];
+    if (link == nullptr) {
+      const auto server = static_cast<std::size_t>(end / 2);
+      if (end % 2 == 0) {
+        decide(server);
+        continue;
+      }
+      const View view = notaries_[server].answered.front().second;
+      notaries_[server].answered.pop_front();
+      std::vector<Outgoing> out;
+      shards_[server]->decided(view, out);
+      take(server, out);
+      continue;
+    }
     std::optional<Message> message = std::move(link->to[end].front());
     link->to[end].pop_front();
     const End here = link->ends[end], there = link->ends[1 - end];
@@ -341,7 +497,9 @@ void Simulation::run(std::uint64_t steps) {
       message ? each->receive(there.index, std::move(*message)) : each->lost(there.index);
     }
     std::erase_if(links_, [](const auto& each) { return each->broken && each->to[0].empty() && each->to[1].empty(); });
+    if (!message) link_missing();
   }
+  return true;
 }
 
 std::size_t SimulatedWorker::server_of(Key key) const { return serves_.at(world_.options().plan->keys()[key].server); }
@@ -349,9 +507,12 @@ std::size_t SimulatedWorker::server_of(Key key) const { return serves_.at(world_
 bool Simulation::calm() const {
   const auto is_calm = [](const std::optional<Message>& each) {
     return each && !std::holds_alternative<Join>(each->control) && !std::holds_alternative<Welcome>(each->control) &&
-           !std::holds_alternative<TakeOver>(each->control) && !std::holds_alternative<Fetch>(each->control) &&
-           !std::holds_alternative<Transfer>(each->control);
+           !std::holds_alternative<TakeOver>(each->control) && !std::holds_alternative<Transfer>(each->control) &&
+           !std::holds_alternative<Membership>(each->control);
   };
+  for (const Notary& notary : notaries_) {
+    if (!notary.asked.empty() || !notary.answered.empty()) return false;
+  }
   return std::all_of(links_.begin(), links_.end(), [&](const auto& link) {
     return std::all_of(link->to[0].begin(), link->to[0].end(), is_calm) &&
            std::all_of(link->to[1].begin(), link->to[1].end(), is_calm);
@@ -360,13 +521,10 @@ bool Simulation::calm() const {
 
 std::pair<std::uint64_t, Payload> Simulation::read(std::size_t index, Key key) {
   const SimulatedWorker& reader = *workers_[index];
-  const std::size_t server = reader.server_of(key);
   for (auto& link : links_) {
-    if (link->broken || link->ends[0].is_server || link->ends[0].index != reader.rank() ||
-        link->ends[1].index != server)
-      continue;
+    if (link->broken || link->ends[0].is_server || link->ends[0].index != reader.rank()) continue;
     std::vector<Outgoing> out;
-    shards_[server]->handle(link->ends[1].connection, {Pull{.request = 1, .key = key}}, out);
+    shards_[link->ends[1].index]->handle(link->ends[1].connection, {Pull{.request = 1, .key = key}}, out);
     for (const Outgoing& each : out) {
       if (const auto* values = std::get_if<Values>(&each.control)) return {values->version, *each.payload};
     }
@@ -378,10 +536,28 @@ bool Simulation::all_done() const {
   return std::all_of(workers_.begin(), workers_.end(), [](const auto& each) { return each->done(); });
 }
 
+bool Simulation::is_settled() const {
+  return std::all_of(shards_.begin(), shards_.end(), [](const auto& each) { return !each || each->is_settled(); });
+}
+
+bool Simulation::is_replicated() const {
+  std::size_t served = 0, replicated = 0;
+  for (const auto& each : shards_) {
+    if (!each) continue;
+    served += each->served_groups().first;
+    replicated += each->served_groups().second;
+  }
+  return served == shards_.size() && replicated == served;
+}
+
 std::string Simulation::state() const {
   std::string text;
   for (std::size_t s = 0; s < shards_.size(); ++s)
-    text += "server " + std::to_string(s) + (shards_[s] ? " lives\n" : " is dead\n");
+    text += "server " + std::to_string(s) +
+            (shards_[s] ? " serves " + std::to_string(shards_[s]->served_groups().first) + ", with replicas " +
+                              std::to_string(shards_[s]->served_groups().second) + "\n"
+                        : " is dead\n");
+  for (const auto& [name, view] : decided_) text += "  decided: " + view.to_text() + "\n";
   for (const auto& each : workers_) text += each->state() + "\n";
   return text;
 }

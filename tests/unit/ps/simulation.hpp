@@ -76,6 +76,7 @@ class SimulatedWorker {
   void pump();
   void advance();
   void begin_step();
+  void move();
 
   Simulation& world_;
   Options options_;
@@ -85,7 +86,13 @@ class SimulatedWorker {
   std::deque<Item> items_;
   std::uint64_t sequence_ = 0;
   std::map<std::uint32_t, std::size_t> serves_;  ///< by group
-  std::map<std::uint32_t, std::uint64_t> views_;
+  struct Moving {
+    bool must_move = false;
+    std::uint64_t view = 0;
+    std::optional<std::uint32_t> ask{}, lost{};
+    std::size_t asked = 0;  ///< servers, since somebody answered
+  };
+  std::map<std::uint32_t, Moving> moving_;        ///< by group
   std::map<std::size_t, std::uint64_t> windows_;  ///< by server that said welcome
   std::uint64_t requests_ = 0, attempts_ = 0;
   std::map<ps::Key, std::uint64_t> versions_;
@@ -112,12 +119,26 @@ class Simulation {
   Simulation(Options options, std::uint64_t seed);
 
   SimulatedWorker& add_worker(SimulatedWorker::Options options);
-  /// Until nothing is under way, or `steps` messages were delivered.
-  void run(std::uint64_t steps = ~0ull);
+  /// Until nothing is under way (false), or `steps` messages were delivered.
+  bool run(std::uint64_t steps = ~0ull);
+  /// False: nothing is under way, and it does not hold.
+  template <class Condition>
+  bool run_until(Condition&& holds) {
+    while (!holds()) {
+      if (!run(1)) return holds();
+    }
+    return true;
+  }
   /// The process ends: what it has sent arrives in part.
   void kill(std::size_t server);
   /// A new process in its place.
   void restart(std::size_t server);
+  /// All connections between two servers break, both live on, and there are none until it is mended.
+  void cut(std::size_t a, std::size_t b);
+  void mend();
+  /// The same between a worker and a server.
+  void cut_worker(std::size_t worker, std::size_t server);
+  void mend_worker(std::size_t worker, std::size_t server);
   /// The connection breaks and is made anew.
   void reconnect(std::size_t worker, std::size_t server);
   void lose_worker(std::size_t worker);
@@ -127,9 +148,13 @@ class Simulation {
   const Options& options() const { return options_; }
   std::vector<std::unique_ptr<SimulatedWorker>>& workers() { return workers_; }
   bool all_done() const;
-  /// No loss, no takeover, no transfer and no joining is under way.
+  /// Workers may come: keys have replicas, or are served without.
+  bool is_settled() const;
+  /// Each server's keys are served once, and have a replica.
+  bool is_replicated() const;
+  /// No loss, no takeover, no transfer, no joining and no decision is under way.
   bool calm() const;
-  /// Version and values of a key, as a worker that is done reads them now where it believes them to be.
+  /// Version and values of a key, as a worker that is done reads them now from whoever serves them.
   std::pair<std::uint64_t, ps::Payload> read(std::size_t worker, ps::Key key);
   std::string state() const;
   std::mt19937_64& random() { return random_; }
@@ -149,12 +174,24 @@ class Simulation {
     End ends[2];
     std::deque<std::optional<ps::Message>> to[2];  ///< none: the link is lost
     bool broken = false;
+    bool replicates = false;  ///< from the first end's server to a replica
+  };
+  /// What a server has decided, and what comes back. It is decided when it arrives.
+  struct Notary {
+    std::deque<std::pair<std::uint64_t, ps::View>> asked, answered;  ///< with the incarnation that asked
   };
   Link& connect(End a, End b);
+  void redial(std::size_t rank, std::size_t server);
   void take(std::size_t server, std::vector<ps::Outgoing>& out);
   void sever(Link& link, int survivor);
   SimulatedWorker* worker(std::size_t rank);
   void link_replica(std::size_t server);
+  void link_missing();
+  void start(std::size_t server);
+  bool is_cut(std::size_t a, std::size_t b) const { return cuts_.contains({std::min(a, b), std::max(a, b)}); }
+  void cut_link(Link& link);
+  void ask(std::size_t server);
+  void decide(std::size_t server);
   friend class SimulatedWorker;
 
   Options options_;
@@ -164,6 +201,9 @@ class Simulation {
   std::vector<std::unique_ptr<SimulatedWorker>> workers_;
   std::vector<std::unique_ptr<Link>> links_;
   ps::ConnectionId next_connection_ = 1;
+  std::vector<Notary> notaries_;  ///< by server
+  std::map<std::pair<std::uint32_t, std::uint64_t>, ps::View> decided_;
+  std::set<std::pair<std::size_t, std::size_t>> cuts_;  ///< between servers
 };
 
 }  // namespace trireme::testing

@@ -43,6 +43,7 @@ std::vector<Control> one_of_each() {
           ReadState{.request = 1, .key = 2},
           Offer{.key = 1, .step = 2, .bytes = large},
           Leave{},
+          Leave{.lost = true},
           Welcome{.server_incarnation = large, .window_bytes = 1, .view = 2},
           Refused{.code = ErrorCode::mismatch, .message = "no"},
           Acknowledged{.sequence = large},
@@ -52,11 +53,27 @@ std::vector<Control> one_of_each() {
           State{.request = 1, .key = 2, .version = 3, .steps = 4, .state{"m"}, .bytes{30, 70}},
           Grant{.bytes = 1, .for_offer = true, .key = 2, .step = 3},
           Failed{.sequence = 1, .code = ErrorCode::closed, .message = "moved"},
-          Failed{.code = ErrorCode::closed, .message = "moved", .server = 0, .view = 3},
-          Replicate{.view = 1, .order = 2, .worker = 3, .inner{std::byte{0xff}}},
-          ReplicaAcknowledged{.view = 1, .order = 2},
-          TakeOver{.server = 1, .view = 2},
-          Fetch{.server = 1, .incarnation = large}};
+          Failed{.code = ErrorCode::closed, .message = "moved", .server = 0, .view = 3, .ask = 2},
+          Replicate{.view = 1, .link = 5, .order = 2, .worker = 3, .inner{std::byte{0xff}}},
+          ReplicaAcknowledged{.view = 1, .link = 5, .order = 2, .by = 3, .incarnation = large},
+          TakeOver{.server = 1, .lost = 0},
+          TakeOver{.server = 1},
+          Membership{{.server = 1, .number = 3, .primary = {1, large}, .replica = Holder{2, 5}}},
+          Membership{{.server = 1, .number = 3, .primary = {1, large}}},
+          Transfer{.server = 1,
+                   .link = 2,
+                   .primary = 1,
+                   .incarnation = large,
+                   .has_key = true,
+                   .more = true,
+                   .pushes = {{std::byte{1}}},
+                   .pushed_by = {7},
+                   .key = 3,
+                   .view = 4,
+                   .bytes = {100},
+                   .workers = {1},
+                   .clocks = {2},
+                   .sequences = {3}}};
 }
 
 KeyPlan plan_of(std::uint32_t servers) {
@@ -124,6 +141,19 @@ TEST_CASE("A plan of keys travels: who reads it has the same keys") {
         CHECK(exception.error().code == ErrorCode::corrupt);
       }
     }
+  }
+}
+
+TEST_CASE("A view reads as it was written; what is none is corrupt") {
+  for (const View& view : {View{.server = 3, .number = 7, .primary = {4, 99}},
+                           View{.server = 0, .number = ~0ull, .primary = {0, ~0ull}, .replica = Holder{1, 0}}})
+    CHECK(View::parse(view.to_text()) == view);
+  for (const char* text :
+       {"", "keys=0", "keys=0 view=0 primary=1:2", "keys=0 view=1 primary=1", "keys=0 view=1 primary=1:2 ",
+        "keys=0 view=1 primary=1:2 replica=1:3", "keys=0 view=1 primary=1:2 replica=2:", "keys=-1 view=1 primary=1:2",
+        "keys=0 view=1 primary=1:2 replica=2:3 more"}) {
+    INFO(text);
+    CHECK(code_of([&] { View::parse(text); }) == ErrorCode::corrupt);
   }
 }
 
