@@ -56,6 +56,22 @@ TEST_CASE("A lost server whose keys others hold is started again, and workers fi
   REQUIRE_THAT(result.err, Contains("server 1 was killed by signal 9") && Contains("started again (1 of 3)"));
 }
 
+TEST_CASE("Whichever server is killed in the midst of pushes, every counter is what was acknowledged") {
+  const char victim = GENERATE('0', '1', '2');
+  CAPTURE(victim);
+  Words flags{"-n", "2", "--servers", "3"};
+  if (victim == '0') flags.emplace_back("--tls");
+  const Result result = run_trireme(job(flags, std::string("count:") + victim));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  REQUIRE_THAT(result.out, Contains("[0] counted 800 with 0 wrong, a server lost") &&
+                               Contains("[1] counted 800 with 0 wrong, a server lost"));
+  REQUIRE_THAT(result.out, Contains(victim == '0' ? "through TLS" : "in the open"));
+  const auto at = result.err.find("served again after ");
+  REQUIRE(at != std::string::npos);
+  WARN("server " << victim << ": " << result.err.substr(at, result.err.find('\n', at) - at));  // told, not judged
+}
+
 TEST_CASE("A job of independent workers goes on without one that is lost, and its end says so") {
   const Result result = run_trireme(job({"-n", "3", "--servers", "1"}, "lose-worker"));
   INFO(result.err);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job of servers and workers that do nothing but meet: `trireme run --servers K -- servers_program SCENARIO`.
+// A job of servers and workers that do nothing but meet, or count: `trireme run --servers K -- servers_program SCENARIO`.
 #include "trireme/base/error.hpp"
+#include "trireme/optim/sgd.hpp"
 #include "trireme/platform/cluster_spec.hpp"
+#include "trireme/ps/client.hpp"
+#include "trireme/ps/server.hpp"
 #include "trireme/world/server_directory.hpp"
 
 #include <algorithm>
@@ -9,8 +12,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
@@ -33,11 +38,101 @@ void await(Condition condition) {
   }
 }
 
+// --- counting: every push adds one to each element; a server that dies takes nothing with it that was acknowledged ---
+
+constexpr std::size_t counters = 6, elements = 3'000;
+constexpr std::uint64_t pushes = 400;
+
+ps::KeyPlanOptions counting_plan(std::uint32_t servers) { return {.servers = servers, .loops = 2, .replicas = true}; }
+
+/// The first life of server `victim` ends with SIGKILL in the midst of pushes.
+int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_t servers, std::uint32_t victim) {
+  const auto before = directory.current(servers);
+  const bool is_second_life =
+      std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
+  const std::uint32_t workers = directory.await_shape(Deadline::after(50s)).workers;
+  const auto server = ps::Server::start(
+      {.server = index,
+       .plan = nullptr,
+       .consistency = ps::Consistency::parse("async"),
+       .workers = workers,
+       .make_optimizer = [] { return std::make_unique<Sgd>(SgdOptions{.learning_rate = 1.0}); },
+       .bind = directory.listen_addresses(),
+       .key = directory.key(),
+       .job_id = directory.job_id(),
+       .tls = directory.tls(),
+       .others = [&directory, servers] { return directory.current(servers); },
+       .first_said = [&directory](const std::string& what,
+                                  const std::string& text) { return directory.first_said(what, text); }});
+  directory.publish(server->card());
+  const bool dies = index == victim && !is_second_life;
+  await([&] {
+    if (dies && server->statistics().pushes > pushes) std::raise(SIGKILL);
+    return directory.workers_ended() >= workers || !directory.is_open();
+  });
+  say("served " + std::to_string(workers));
+  return 0;
+}
+
+int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::uint32_t workers,
+          std::uint32_t servers) {
+  directory->declare(JobFact::replicated_servers);
+  if (rank == 0) directory->publish(JobShape{.workers = workers});
+  static_cast<void>(directory->await(servers, Deadline::after(50s)));
+  std::vector<ps::TensorInfo> tensors;
+  for (std::size_t t = 0; t < counters; ++t)
+    tensors.push_back({.name = "counter " + std::to_string(t), .shape = {static_cast<std::int64_t>(elements)}});
+  const auto plan = std::make_shared<const ps::KeyPlan>(std::move(tensors), counting_plan(servers));
+  const auto client = ps::Client::connect({.rank = rank,
+                                           .workers = workers,
+                                           .plan = plan,
+                                           .consistency = ps::Consistency::parse("async"),
+                                           .key = directory->key(),
+                                           .job_id = directory->job_id(),
+                                           .tls = directory->tls(),
+                                           .servers = [directory, servers] { return directory->current(servers); },
+                                           .timeout = 40s},
+                                          Deadline::after(50s));
+  const std::vector<float> zeros(elements, 0.0f), ones(elements, -1.0f);
+  client->initialise(std::vector<ps::Client::InitialTensor>(counters, {.values = std::span<const float>(zeros)}));
+  std::vector<float> values(elements);
+  std::uint64_t wrong = 0;
+  // Own acknowledged pushes are in what is read; all, once all workers have done theirs.
+  const auto look = [&](std::uint64_t step, float least, float most) {
+    for (std::size_t t = 0; t < counters; ++t) {
+      client->pull(t, step, std::span(values));
+      client->wait_values(t);
+      for (const float value : values) wrong += value < least || value > most || value != values.front();
+    }
+  };
+  for (std::uint64_t step = 1; step <= pushes; ++step) {
+    for (std::size_t t = 0; t < counters; ++t)
+      client->push(t, {0, elements}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+    if (step % 20 != 0) continue;
+    client->wait_acknowledged();
+    look(step, static_cast<float>(step), static_cast<float>(workers * pushes));
+  }
+  client->wait_acknowledged();
+  directory->server_ended();  // a counter of those who have come so far
+  await([&] { return directory->servers_ended() >= workers; });
+  look(pushes, static_cast<float>(workers * pushes), static_cast<float>(workers * pushes));
+  const auto did = client->statistics();
+  say("counted " + std::to_string(workers * pushes) + " with " + std::to_string(wrong) + " wrong, " +
+      (did.takeovers == 0 ? "no server lost" : "a server lost") +
+      (directory->tls() ? ", through TLS" : ", in the open"));
+  std::fprintf(stderr, "worker %u: keys of the lost server were served again after %.3f s\n", rank,
+               did.last_takeover_seconds);
+  client->leave();
+  directory->worker_ended();
+  return wrong == 0 ? 0 : 1;
+}
+
 int serve(const std::string& scenario, const platform::Environment& environment, const platform::ClusterSpec& cluster) {
   const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server);
   if (std::getenv("TRIREME_JOB_KEY") != nullptr) fail(ErrorCode::invalid_argument, "the job key is still there");
   const auto index = static_cast<std::uint32_t>(*cluster.server_index);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
+  if (scenario.starts_with("count:")) return serve_counters(*directory, index, servers, scenario.at(6) - '0');
   const auto before = directory->current(servers);
   const bool is_second_life =
       std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
@@ -57,6 +152,9 @@ int serve(const std::string& scenario, const platform::Environment& environment,
 int work(const std::string& scenario, const platform::Environment& environment, const platform::ClusterSpec& cluster) {
   const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::before_world);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
+  if (scenario.starts_with("count:"))
+    return count(directory, static_cast<std::uint32_t>(cluster.rank), static_cast<std::uint32_t>(cluster.world),
+                 servers);
   if (directory->first_said("settings", "of " + scenario) != "of " + scenario) return 1;
   const auto cards = directory->await(servers, Deadline::after(50s));
   if (scenario == "replicated") directory->declare(JobFact::replicated_servers);
