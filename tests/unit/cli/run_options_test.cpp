@@ -106,6 +106,8 @@ TEST_CASE("Parameter servers are a number, and restarts are theirs") {
   REQUIRE(options.servers == 3);
   REQUIRE(options.server_restarts == 1);
   REQUIRE_FALSE(options.spans_hosts());
+  REQUIRE_FALSE(options.tls);
+  REQUIRE(parse_run_options({"-n", "2", "--servers", "1", "--tls", "--", "p"}).value().tls);
   REQUIRE(parse_run_options({"-n", "2", "--", "p"}).value().servers == 0);
   const auto refused = ErrorCode::invalid_argument;
   REQUIRE_THAT(failure({"-n", "2", "--servers", "-1", "--", "p"}, refused), Contains("--servers"));

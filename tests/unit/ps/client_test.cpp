@@ -303,8 +303,8 @@ struct CutSum {
   Served served;
   Relay relay;
   std::atomic<bool> is_direct{false};
-  std::unique_ptr<ps::Client> one, two;
   std::vector<float> low = std::vector<float>(summed, 1.0f), high = std::vector<float>(summed, 3.0f);
+  std::unique_ptr<ps::Client> one, two;  ///< go before their memory
 };
 
 /// Bytes from the server up to the end of the sum, of which the last 400'000 are its elements.
