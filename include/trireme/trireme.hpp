@@ -73,5 +73,6 @@
 #include "trireme/tensor_parallel/vocabulary_embedding.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "trireme/world/server_directory.hpp"
+#include "trireme/world/straggling.hpp"
 #include "trireme/world/world.hpp"
 #endif
