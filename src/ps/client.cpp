@@ -47,6 +47,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
         sums_(plan_),
         pulls_(plan_.tensors().size()),
         versions_(plan_.keys().size()),
+        clocks_(plan_.keys().size()),
         loop_({.client = options_, .worker = new_worker(options_.rank), .payload_limit = answer_limit(plan_)}, *this) {}
 
   /// Waits until every channel is welcome.
@@ -218,6 +219,15 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     return clock_;
   }
 
+  std::uint64_t catch_up(std::uint64_t steps) override {
+    std::lock_guard lock(mutex_);
+    const std::uint64_t least = *std::min_element(clocks_.begin(), clocks_.end());
+    if (least <= steps) return steps;
+    sums_.forget_until(least);
+    skipped_steps_ += least - steps;
+    return least;
+  }
+
   void wait_acknowledged() override {
     std::unique_lock lock(mutex_);
     wait(lock, std::nullopt, "acknowledgements", 0, [&] { return unacknowledged_ == 0; });
@@ -271,7 +281,12 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     changed_.wait(lock, [&] { return failure_.has_value(); });
   }
 
-  Statistics statistics() const override { return loop_.statistics(); }
+  Statistics statistics() const override {
+    Statistics all = loop_.statistics();
+    std::lock_guard lock(mutex_);
+    all.skipped_steps = skipped_steps_;
+    return all;
+  }
 
  private:
   struct Pulled {
@@ -469,6 +484,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
   void has_values(const Request& request, const Values& values) override {
     std::lock_guard lock(mutex_);
     versions_[request.key] = values.version;
+    clocks_[request.key] = values.clock;
     clock_ = std::max(clock_, values.clock);
     auto& version = pulls_[request.tensor].version;
     version = std::min(version.value_or(values.version), values.version);
@@ -533,7 +549,9 @@ class PlannedClient final : public Client, private ClientLoop::Host {
   std::vector<Pulled> pulls_;            ///< by tensor
   std::vector<std::uint64_t> versions_;  ///< last pulled, by key
   std::map<Key, std::pair<State, Payload>> states_;
-  std::uint64_t clock_ = 0;  ///< the latest that values told
+  std::vector<std::uint64_t> clocks_;  ///< the same
+  std::uint64_t clock_ = 0;            ///< the latest that values told
+  std::uint64_t skipped_steps_ = 0;
   std::uint64_t unacknowledged_ = 0;
   bool connected_ = false, left_ = false;
   std::optional<Error> failure_;

@@ -34,6 +34,7 @@ InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_
       sequences_(hub_->shards(), 0),
       pulls_of_(plan_->tensors().size(), 0),
       versions_(plan_->keys().size(), 0),
+      clocks_(plan_->keys().size(), 0),
       parts_(*plan_) {
   first_ = hub_->connect(mailbox_);
   try {
@@ -240,6 +241,15 @@ std::uint64_t InProcessClient::wait_values(std::size_t tensor) {
   return lowest;
 }
 
+std::uint64_t InProcessClient::catch_up(std::uint64_t steps) {
+  const std::uint64_t least = *std::min_element(clocks_.begin(), clocks_.end());
+  if (least <= steps) return steps;
+  caught_up_ = least;
+  std::erase_if(sums_, [&](const auto& each) { return each.first.second <= least; });
+  statistics_.skipped_steps += least - steps;
+  return least;
+}
+
 void InProcessClient::wait_acknowledged() {
   wait_until("acknowledgements", [&] { return under_way_.empty(); });
 }
@@ -299,7 +309,8 @@ void InProcessClient::look_at(Outgoing message) {
           under_way_.erase({shard, control.sequence});
         } else if constexpr (std::is_same_v<Kind, Reduced>) {
           const SumOfStep place{control.key, control.step};
-          sums_.insert_or_assign(place, std::pair(std::move(control), std::move(message.payload)));
+          if (control.step > caught_up_)
+            sums_.insert_or_assign(place, std::pair(std::move(control), std::move(message.payload)));
         } else if constexpr (std::is_same_v<Kind, Values>) {
           take_values(control, message.payload ? *message.payload : nothing);
         } else if constexpr (std::is_same_v<Kind, State>) {
@@ -321,6 +332,7 @@ void InProcessClient::take_values(const Values& values, const Payload& payload) 
     fail(ErrorCode::corrupt, "values of '" + plan_->tensors()[pulled.tensor].name + "' are not of the size asked for");
   if (pulled.bytes != 0) std::memcpy(pulled.to, payload.data(), pulled.bytes);
   versions_[pulled.key] = values.version;
+  clocks_[pulled.key] = values.clock;
   clock_ = std::max(clock_, values.clock);
   --pulls_of_[pulled.tensor];
   pulled_.erase(found);

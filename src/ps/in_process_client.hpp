@@ -37,6 +37,7 @@ class InProcessClient final : public Client {
                  TensorView values) override;
   std::uint64_t wait_values(std::size_t tensor) override;
   std::uint64_t clock() const override { return clock_; }
+  std::uint64_t catch_up(std::uint64_t steps) override;
   void wait_acknowledged() override;
   ServerState read_state(std::size_t tensor) override;
   void leave() override;
@@ -75,7 +76,9 @@ class InProcessClient final : public Client {
   std::map<std::uint64_t, Pulled> pulled_;  ///< by request, not answered yet
   std::vector<std::size_t> pulls_of_;       ///< per tensor, of those
   std::vector<std::uint64_t> versions_;     ///< per key, of the values it has
+  std::vector<std::uint64_t> clocks_;       ///< the same
   std::uint64_t clock_ = 0;                 ///< the latest that values told
+  std::uint64_t caught_up_ = 0;             ///< sums up to it are of no interest
   std::map<SumOfStep, std::pair<Reduced, std::shared_ptr<const Payload>>> sums_;
   std::map<std::uint64_t, std::pair<State, std::shared_ptr<const Payload>>> states_;
   GradientParts parts_;

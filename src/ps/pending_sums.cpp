@@ -119,4 +119,9 @@ Client::Sum PendingSums::take(std::size_t tensor, std::uint64_t step) {
   return result;
 }
 
+void PendingSums::forget_until(std::uint64_t step) {
+  std::erase_if(sums_, [&](const auto& each) { return each.first.second <= step; });
+  for (std::uint64_t& taken : taken_) taken = std::max(taken, step);
+}
+
 }  // namespace trireme::ps

@@ -38,6 +38,8 @@ class PendingSums {
   bool is_complete(std::size_t tensor, std::uint64_t step) const;
   /// Shape: it is complete. Forgets it.
   Client::Sum take(std::size_t tensor, std::uint64_t step);
+  /// Nobody will ask for sums up to `step`.
+  void forget_until(std::uint64_t step);
 
  private:
   struct Part {

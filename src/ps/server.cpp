@@ -83,6 +83,7 @@ class LoopServer final : public Server, private Acceptor::Host {
       all.pushes += one.shard.pushes;
       all.pulls += one.shard.pulls;
       all.duplicates += one.shard.duplicates;
+      all.dropped += one.shard.dropped;
       all.refused += one.refused;
       all.bytes_in += one.bytes_in;
       all.bytes_out += one.bytes_out;

@@ -31,7 +31,7 @@ class UpdatingSynchronizer final : public PushingSynchronizer {
   double norm() const {
     kernels::TreeSum total;
     for (std::size_t p = 0; p < sums_.size(); ++p) {
-      if (!used(p)) continue;
+      if (!sums_[p].used) continue;
       kernels::TreeSum tensor;
       for (const double block : sums_[p].block_sums) tensor.add(block);
       total.add(tensor.result());
@@ -74,11 +74,18 @@ class ServersUpdate final : public parallel::StepUpdate {
                           .learning_rate = optimizer.learning_rate()},
                          false);
     const auto span = trace.on_steps("pull values");
+    if (overlap_) catch_up();  // with those that this step has used
     values_->pull_all(session_->steps);
-    if (!overlap_) values_->wait_for_all();
+    if (!overlap_) catch_up();
   }
 
  private:
+  /// A backup worker that was late goes on where the servers are.
+  void catch_up() {
+    values_->wait_for_all();
+    session_->steps = session_->client().catch_up(session_->steps);
+  }
+
   UpdatingSynchronizer& synchronizer_;
   std::shared_ptr<Session> session_;
   std::shared_ptr<PulledValues> values_;
@@ -97,6 +104,7 @@ class UpdatingFactory final : public parallel::SynchronizerFactory {
     auto values = std::make_shared<PulledValues>(session_, setup.parameters);
     values->pull_all(session_->steps);  // servers may have been set before
     values->wait_for_all();
+    session_->steps = session_->client().catch_up(session_->steps);
     auto update = std::make_unique<ServersUpdate>(*synchronizer, session_, values, options_.overlap_pull);
     return {.synchronizer = std::move(synchronizer), .update = std::move(update), .access = std::move(values)};
   }

@@ -100,6 +100,9 @@ class Client {
   /// Stale-synchronous and asynchronous: the latest clock that came with values so far. Of the first values it is where this worker
   /// begins: steps before it count as done, so it numbers its own from there on. 0: none have come.
   virtual std::uint64_t clock() const = 0;
+  /// Bulk-synchronous, when all values asked for are there: the step whose update is in all of them, and `steps` at least. With backup workers
+  /// that may be later than the last one this worker has pushed: it goes on behind it, and is told nothing of the sums up to there.
+  virtual std::uint64_t catch_up(std::uint64_t steps) = 0;
   /// Waits until every push so far is acknowledged, and nothing is sent from its memory any more.
   virtual void wait_acknowledged() = 0;
 
@@ -120,6 +123,7 @@ class Client {
   struct Statistics {
     std::uint64_t pushes = 0, pulls = 0, bytes_sent = 0, bytes_received = 0, retries = 0, takeovers = 0;
     double last_takeover_seconds = 0.0;  ///< from the loss of a server until its keys were served again
+    std::uint64_t skipped_steps = 0;     ///< by catch_up()
   };
   virtual Statistics statistics() const = 0;
 };

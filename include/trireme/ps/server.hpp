@@ -69,6 +69,7 @@ class Server {
   virtual ServerCard card() const = 0;
   struct Statistics {
     std::uint64_t connections = 0, pushes = 0, pulls = 0, duplicates = 0, refused = 0;
+    std::uint64_t dropped = 0;  ///< pushes for sums that were complete without them: of backup workers
     std::uint64_t bytes_in = 0, bytes_out = 0, waiting_bytes = 0, most_waiting_bytes = 0, most_staleness = 0;
     std::uint64_t queued_bytes = 0, most_queued_bytes = 0;  ///< for peers that have not taken them yet
     /// Keys of so many servers, in each event loop, are served here; and of so many of them another server has a replica.

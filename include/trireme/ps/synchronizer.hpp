@@ -46,6 +46,10 @@ std::shared_ptr<parallel::SynchronizerFactory> summing_synchronizer(Synchronizer
 /// The optimizer given to apply() tells its learning rate alone; its twins on the servers, of the same settings, have the state:
 /// see fetch_state(). A step that is reduced and not applied changes nothing. Step::gradient() is refused: there are none here.
 /// Shape:   the servers are bulk-synchronous with a rule. The first rank's values and state are theirs, until others are set.
+///
+/// With backup workers (ServerOptions::backup_workers) each worker is in a world of one, with samples of its own, or it would wait for all by the
+/// communicator: a step's update is of the mean over those that servers did not have to wait for. What comes later is dropped, and
+/// a worker that was late goes on behind the last update (Client::catch_up()). Other bits then, for other parts are late each time.
 /// Errors:  as summing_synchronizer().
 std::shared_ptr<parallel::SynchronizerFactory> updating_synchronizer(UpdatingOptions options);
 

@@ -24,6 +24,7 @@ class ServedRanks {
     std::uint64_t partition_bytes = 16'384;
     ps::Consistency consistency{};
     std::uint32_t workers = 1;
+    std::uint32_t backup_workers = 0;
     std::uint32_t leaves = 1;
     std::vector<std::string> row_sparse{};
     std::function<std::unique_ptr<Optimizer>()> make_optimizer{};
@@ -45,6 +46,7 @@ class ServedRanks {
           std::make_unique<ps::InProcessServers>(ps::InProcessOptions{.plan = plan_,
                                                                       .consistency = options.consistency,
                                                                       .workers = options.workers,
+                                                                      .backup_workers = options.backup_workers,
                                                                       .leaves = options.leaves,
                                                                       .make_optimizer = options.make_optimizer,
                                                                       .staleness_aware = options.staleness_aware});
@@ -55,6 +57,7 @@ class ServedRanks {
                                             .plan = plan_,
                                             .consistency = options.consistency,
                                             .workers = options.workers,
+                                            .backup_workers = options.backup_workers,
                                             .leaves = options.leaves,
                                             .make_optimizer = options.make_optimizer,
                                             .staleness_aware = options.staleness_aware,
@@ -65,6 +68,12 @@ class ServedRanks {
 
   const std::shared_ptr<const ps::KeyPlan>& plan() const { return plan_; }
   ps::InProcessServers& in_process() const { return *in_process_; }
+  /// Pushes that came too late to be summed.
+  std::uint64_t dropped() const {
+    std::uint64_t all = in_process_ ? in_process_->statistics().dropped : 0;
+    for (const auto& server : servers_) all += server->statistics().dropped;
+    return all;
+  }
   std::shared_ptr<ps::Client> connect(int rank) const {
     const auto number = static_cast<std::uint32_t>(rank);
     if (in_process_) return in_process_->connect(number, std::chrono::seconds(60));
