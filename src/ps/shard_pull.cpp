@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ps/shard_state.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/ps/client.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -56,7 +57,7 @@ std::uint64_t Shard::State::clock_of(const KeyState& key) const {
   if (bulk_synchronous()) return key.clock;
   std::uint64_t clock = std::numeric_limits<std::uint64_t>::max();
   for (const auto& [rank, record] : key.workers) {
-    if (workers_.present(rank)) clock = std::min(clock, record.clock);
+    if (workers_.present(rank) && record.clock < no_more_steps) clock = std::min(clock, record.clock);
   }
   return clock == std::numeric_limits<std::uint64_t>::max() ? 0 : clock;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ps/shard_state.hpp"
+#include "trireme/ps/client.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -110,7 +111,7 @@ void Shard::State::begin_clocks(Replication* group, std::uint32_t rank) {
     if (known != key->workers.end() && known->second.worker == id) continue;
     std::uint64_t slowest = std::numeric_limits<std::uint64_t>::max(), latest = 0;
     for (const auto& [other, record] : key->workers) {
-      if (other == rank) continue;
+      if (other == rank || record.clock >= no_more_steps) continue;
       latest = std::max(latest, record.clock);
       if (workers_.present(other)) slowest = std::min(slowest, record.clock);
     }

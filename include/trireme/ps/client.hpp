@@ -37,6 +37,10 @@ struct ClientOptions {
   Log log{};
 };
 
+/// A step behind all others. A stale-synchronous worker that pushes nothing of any tensor in it says that it pushes no more, and nobody waits for its
+/// clock: so it may stay when its steps are done.
+inline constexpr std::uint64_t no_more_steps = std::uint64_t{1} << 62;
+
 /// A worker's connections to all servers. Calls return at once unless they say wait; what was asked moves on one background
 /// thread: by priority, first layer first, within the servers' windows, retried on a server's replica when it is lost, each push
 /// applied once.

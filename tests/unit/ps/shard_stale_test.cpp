@@ -4,12 +4,14 @@
 #include "simulation.hpp"
 #include "trireme/optim/lamb.hpp"
 #include "trireme/optim/sgd.hpp"
+#include "trireme/ps/client.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <random>
 
 using namespace trireme;
@@ -245,4 +247,32 @@ TEST_CASE("Whatever the order of messages and however often connections break, e
       }
     }
   }
+}
+
+TEST_CASE("Nobody waits for a stale-synchronous worker that pushes no more and stays, nor begins at its clock") {
+  const auto plan =
+      std::make_shared<const KeyPlan>(std::vector<TensorInfo>{{.name = "a", .shape = {3}}}, KeyPlanOptions{});
+  Desk desk({.plan = plan, .consistency = Consistency::parse("ssp:1"), .workers = 3, .make_optimizer = plain});
+  desk.say(0, desk.join_of(0));
+  desk.say(1, desk.join_of(1));
+  desk.say(0, Initialise{.sequence = desk.next()}, testing::payload_of<float>({0, 0, 0}));
+  const auto push = [&](std::uint32_t rank, std::uint64_t step) {
+    desk.say(rank, Push{.sequence = desk.next(), .step = step, .learning_rate = 1.0}, counts(*plan, 0));
+  };
+  const auto clock_at = [&](std::uint32_t rank, std::uint64_t step) -> std::optional<std::uint64_t> {
+    const auto out = desk.say(rank, Pull{.request = desk.next(), .step = step});
+    const auto* values = testing::first<Values>(out, rank + 1);
+    if (values == nullptr) return std::nullopt;
+    return std::get<Values>(values->control).clock;
+  };
+  push(0, 1);
+  for (std::uint64_t step = 1; step <= 5; ++step) push(1, step);
+  CHECK_FALSE(clock_at(1, 5));  // four ahead
+  desk.say(0, Push{.sequence = desk.next(), .step = no_more_steps, .used = false});
+  CHECK(clock_at(1, 5) == 5u);  // the one that is left
+  CHECK(std::get<Values>(testing::first<Values>(desk.say(0, Pull{.request = desk.next()}), 1)->control).version == 6);
+  desk.say(2, desk.join_of(2));
+  CHECK(clock_at(2, 0) == 5u);
+  push(2, 6);
+  CHECK(clock_at(2, 6));
 }
