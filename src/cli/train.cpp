@@ -208,8 +208,10 @@ int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
   std::unique_ptr<ServerSession> servers;
   if (options.sync.on_servers) {
     if (!directory) directory = directory_beside(world, cluster, invocation.environment);
-    servers = std::make_unique<ServerSession>(options, directory, place,
-                                              is_independent ? 1 : leaves_of(options, world.size()));
+    const int leaves = !is_independent                      ? leaves_of(options, world.size())
+                       : options.sync.is_bulk_synchronous() ? static_cast<int>(place.workers)
+                                                            : 1;
+    servers = std::make_unique<ServerSession>(options, directory, place, leaves);
   }
   const auto trainer = std::make_unique<Trainer>(world, replicas, options, data, mode, checkpoints.get(),
                                                  trace->recorder(), servers.get());

@@ -133,6 +133,20 @@ class StoreDirectory final : public ServerDirectory {
       return parts_.store->get(key, Deadline::after(first_reminder));
     }
   }
+  std::string heard(const std::string& what, Deadline deadline) override {
+    for (milliseconds pause = shortest_pause;; pause = std::min(pause * 2, longest_pause)) {
+      {
+        const std::lock_guard lock(mutex_);
+        try {
+          return parts_.store->get("ps/said/" + what, Deadline::after(milliseconds(1)));
+        } catch (const Exception& caught) {
+          if (caught.error().code != ErrorCode::timeout) throw;
+        }
+      }
+      if (deadline.passed()) fail(ErrorCode::timeout, "nobody has said anything of '" + what + "'");
+      std::this_thread::sleep_for(std::min(pause, milliseconds(deadline.milliseconds_left())));
+    }
+  }
   bool is_declared(JobFact fact) override {
     const std::lock_guard lock(mutex_);
     return trireme::is_declared(*parts_.store, fact);

@@ -8,6 +8,9 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <utility>
+#include <vector>
 
 using namespace trireme::testing;
 using Catch::Matchers::Contains;
@@ -91,6 +94,21 @@ TEST_CASE("Workers that do not wait for one another learn what there is to learn
   }
 }
 
+TEST_CASE("A worker that comes late ends as well when the others have ended before") {
+  const std::vector<std::pair<Words, int>> cases{
+      {{"--consistency", "ssp:2"}, 1}, {{"--consistency", "ssp:2"}, 0}, {{"--backup-workers", "1"}, 1}};
+  for (const auto& [how, servers] : cases) {
+    CAPTURE(how, servers);
+    Words words = job(2, servers, blobs(joined(how, {"--sync", "ps", "--steps", "200", "--epochs", "20"})));
+    for (std::string& word : words) {
+      if (word.starts_with("echo")) word = "test \"$RANK\" = 1 && sleep 1; " + word;  // many steps of the other one
+    }
+    const Result result = run_trireme(words);
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+  }
+}
+
 TEST_CASE("One worker on servers is sequential training, asynchronous or not") {
   const std::string expected = all_reduce(1, {});
   CHECK(hash_of(run_trireme(job(1, 1, blobs({"--sync", "ps", "--consistency", "async"})))) == expected);
@@ -125,11 +143,14 @@ TEST_CASE("SIGKILL of a server during asynchronous training loses nothing that m
   CHECK(std::strtod(value(result_of(result), "test_accuracy").c_str(), nullptr) >= 0.9);
 }
 
-TEST_CASE("SIGKILL of an asynchronous worker leaves the rest at work, and the job's end says so") {
-  for (const int servers : {1, 0}) {
-    CAPTURE(servers);
-    Launched launched(
-        job(3, servers, blobs({"--sync", "ps", "--consistency", "async", "--epochs", "100", "--momentum", "0.5"})));
+TEST_CASE("SIGKILL of a worker that the others need not wait for leaves the rest at work, and the job's end says so") {
+  const std::vector<std::pair<Words, int>> cases{{{"--consistency", "async"}, 1},
+                                                 {{"--consistency", "async"}, 0},
+                                                 {{"--consistency", "ssp:2"}, 1},
+                                                 {{"--backup-workers", "1"}, 1}};
+  for (const auto& [how, servers] : cases) {
+    CAPTURE(how, servers);
+    Launched launched(job(3, servers, blobs(joined(how, {"--sync", "ps", "--epochs", "100", "--momentum", "0.5"}))));
     const pid_t victim = pid_of(launched, "[2]");
     launched.await_out("metric step=");
     REQUIRE(::kill(victim, SIGKILL) == 0);
@@ -139,6 +160,58 @@ TEST_CASE("SIGKILL of an asynchronous worker leaves the rest at work, and the jo
     CHECK(std::strtod(value(result_of(result), "test_accuracy").c_str(), nullptr) >= 0.9);
     CHECK_THAT(result.err, Contains("the job is complete without rank 2, which was killed by signal 9"));
   }
+}
+
+TEST_CASE(
+    "A step does not wait for backup workers: what comes later is dropped, and who was late goes on with the others") {
+  // 5 ms a step, and 25 for the last worker: whoever waited for it would have it take part in every step.
+  const Result result = run_trireme(job(3, 1,
+                                        blobs({"--sync", "ps", "--backup-workers", "1", "--epochs", "4", "--momentum",
+                                               "0.5", "--lab-computation-ms", "5", "--lab-stragglers", "worker:2"})));
+  INFO(result.err);
+  const std::string line = result_of(result);
+  CHECK(value(line, "sync") == "bsp");
+  CHECK(std::strtod(value(line, "test_accuracy").c_str(), nullptr) >= 0.9);
+  const auto number_before = [&](const std::string& words) {
+    const auto end = result.err.find(words);
+    REQUIRE(end != std::string::npos);
+    const auto begin = result.err.find_last_not_of("0123456789", end - 1) + 1;
+    return std::strtol(result.err.c_str() + begin, nullptr, 10);
+  };
+  const long steps = std::strtol(value(line, "steps").c_str(), nullptr, 10);
+  const long dropped = number_before(" too late)"), without = number_before(" steps were made without it");
+  CHECK_THAT(result.err, Contains("worker 2 was late: "));
+  CHECK(dropped > 0);
+  CHECK(without > 0);
+  CHECK(without < steps);
+}
+
+TEST_CASE("Workers that hold keys beside dedicated servers change no bit, and the job says who holds how much") {
+  const Words words{"--logical-shards", "4"};
+  const std::string expected = all_reduce(2, words);
+  for (const char* rule : {"off", "on"}) {
+    const Result result = run_trireme(
+        job(2, 2, blobs(joined(words, {"--sync", "ps", "--server-split", "optimal", "--server-optimizer", rule}))));
+    INFO(result.err);
+    CHECK(hash_of(result) == expected);
+    CHECK_THAT(result.err, Contains("--server-split optimal: 2 workers hold") && Contains("2 spare servers"));
+  }
+}
+
+TEST_CASE("16 asynchronous processes over TCP train Fashion-MNIST to 88 percent", "[.full]") {
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist")) {
+    WARN("dataset-fashion-mnist is not installed");
+    return;
+  }
+  const Result result =
+      run_trireme(job(16, 2,
+                      {"--sync", "ps", "--consistency", "async", "--model", "mlp", "--hidden", "128", "--batch-size",
+                       "512", "--learning-rate", "0.2", "--momentum", "0", "--epochs", "14", "--eval-every", "0"}));
+  INFO(result.err);
+  const std::string line = result_of(result);
+  CHECK(value(line, "world") == "16");
+  CHECK(std::strtod(value(line, "test_accuracy").c_str(), nullptr) >= 0.88);
+  WARN(line);
 }
 
 TEST_CASE("A job of independent workers goes on from the checkpoint that worker 0 made of what servers held") {
@@ -152,6 +225,21 @@ TEST_CASE("A job of independent workers goes on from the checkpoint that worker 
   INFO(second.err);
   REQUIRE(second.exit_code == 0);
   CHECK(value(result_of(second), "resumed_from") == "20");
+  CHECK(std::strtod(value(result_of(second), "test_accuracy").c_str(), nullptr) >= 0.9);
+}
+
+TEST_CASE("A job with backup workers stops with a checkpoint, however many steps apart they are, and goes on from it") {
+  const TemporaryFolder folder;
+  const Words words =
+      blobs({"--sync", "ps", "--backup-workers", "1", "--epochs", "6", "--momentum", "0.5", "--lab-computation-ms", "2",
+             "--lab-stragglers", "each:0.2", "--checkpoint-dir", folder.path()});
+  const Result first = run_trireme(job(3, 1, joined(words, {"--stop-after", "20steps"})));
+  INFO(first.err);
+  REQUIRE(first.exit_code == 143);
+  const Result second = run_trireme(job(3, 1, words));
+  INFO(second.err);
+  REQUIRE(second.exit_code == 0);
+  CHECK(std::strtol(value(result_of(second), "resumed_from").c_str(), nullptr, 10) >= 20);
   CHECK(std::strtod(value(result_of(second), "test_accuracy").c_str(), nullptr) >= 0.9);
 }
 

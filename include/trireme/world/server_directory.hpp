@@ -80,6 +80,8 @@ class ServerDirectory {
   virtual void declare(JobFact fact) = 0;
   /// Says `text` of `what` if nobody has said anything of it yet; what was said first. For what all must have alike.
   virtual std::string first_said(const std::string& what, const std::string& text) = 0;
+  /// What somebody has said of `what`, once he has. Waits, and lets others ask meanwhile. Errors: timeout.
+  virtual std::string heard(const std::string& what, Deadline deadline) = 0;
   virtual bool is_declared(JobFact fact) = 0;
   /// Worker 0 says who trains; servers ask. Waits. Errors: timeout.
   virtual void publish(const JobShape& shape) = 0;

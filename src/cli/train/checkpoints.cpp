@@ -99,8 +99,9 @@ bool Checkpoints::asks_for_stop() const {
   return is_first_ && stop_after.count() != 0 && Clock::now() - began_ >= stop_after;
 }
 
-bool Checkpoints::is_due(std::uint64_t step, bool was_asked_for) const {
-  return was_asked_for || postponed_ || (choice_.every.steps != 0 && step % choice_.every.steps == 0);
+bool Checkpoints::is_due(std::uint64_t before, std::uint64_t step, bool was_asked_for) const {
+  return was_asked_for || postponed_ ||
+         (choice_.every.steps != 0 && step / choice_.every.steps != before / choice_.every.steps);
 }
 
 bool Checkpoints::must_stop(std::uint64_t step) const {

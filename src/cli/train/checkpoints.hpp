@@ -45,8 +45,9 @@ class Checkpoints {
   bool asks_for_one(JobSignals& signals) const;
   /// Whether this rank asks for the end now. Not collective.
   bool asks_for_stop() const;
-  /// Whether one is due behind this step, of which some rank asked for one or none did. The same on all ranks; not collective.
-  bool is_due(std::uint64_t step, bool was_asked_for) const;
+  /// Whether one is due behind `step`, where training stood at `before` when it began, and some rank asked for one or none did. The same on all
+  /// ranks; not collective.
+  bool is_due(std::uint64_t before, std::uint64_t step, bool was_asked_for) const;
   bool must_stop(std::uint64_t step) const;
 
   /// Begins one behind `step`, or moves the one on that is under way.

@@ -257,7 +257,8 @@ auto with_flags(Use use) {
   CheckpointFlags checkpoints(flags);
   TrackingFlags tracking(flags);
   SyncFlags sync(flags);
-  return use(flags, typed, data, language, mesh, checkpoints, tracking, sync);
+  LabFlags lab(flags);
+  return use(flags, typed, data, language, mesh, checkpoints, tracking, sync, lab);
 }
 
 }  // namespace
@@ -306,8 +307,8 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
   const Hyperparameters said = asks_for_no_training(arguments) ? Hyperparameters() : cluster.hyperparameters;
   const PlatformPlaces places(cluster, root);
   return with_flags([&](Arguments& flags, const Typed& typed, const auto& data, const auto& language, const auto& mesh,
-                        const auto& checkpoints, const auto& tracking,
-                        const auto& sync) -> std::optional<TrainOptions> {
+                        const auto& checkpoints, const auto& tracking, const auto& sync,
+                        const auto& lab) -> std::optional<TrainOptions> {
     std::vector<std::string> words = flag_words(said, flags.flags());
     words.insert(words.end(), arguments.begin(), arguments.end());  // the last of a flag counts
     try {
@@ -321,6 +322,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
       options.tracking = tracking.checked(flags);
       options.sync =
           sync.checked(flags, cluster.role == platform::Role::evaluator ? sync.typed_servers() : cluster.servers);
+      options.straggling = lab.checked(options.seed);
       check_sync(options);
       return options;
     } catch (const Exception& refusal) {

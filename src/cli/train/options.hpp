@@ -5,6 +5,7 @@
 #include "cli/train/checkpoint_flags.hpp"
 #include "cli/train/data_options.hpp"
 #include "cli/train/gpt_flags.hpp"
+#include "cli/train/lab_flags.hpp"
 #include "cli/train/mesh_flags.hpp"
 #include "cli/train/optimizers.hpp"
 #include "cli/train/sync_flags.hpp"
@@ -83,11 +84,12 @@ struct TrainOptions {
   SyncChoice sync{};
   CheckpointChoice checkpoints{};
   TrackingChoice tracking{};
-  std::uint64_t log_every = 0;             ///< steps; 0: never
-  bool logs_json = false;                  ///< lines of output are JSON objects
-  std::optional<std::string> model_dir{};  ///< folder for the trained model; unset: none
-  std::optional<std::string> trace{};      ///< file for a trace of the steps; unset: none
-  std::string from_platform{};             ///< "--model-dir /opt/ml/model, …": what nobody typed; empty: nothing
+  testing::StragglingOptions straggling{};  ///< of a laboratory
+  std::uint64_t log_every = 0;              ///< steps; 0: never
+  bool logs_json = false;                   ///< lines of output are JSON objects
+  std::optional<std::string> model_dir{};   ///< folder for the trained model; unset: none
+  std::optional<std::string> trace{};       ///< file for a trace of the steps; unset: none
+  std::string from_platform{};              ///< "--model-dir /opt/ml/model, …": what nobody typed; empty: nothing
 
   /// `replicas`: of the model, among which a batch is shared out; the ranks, without a mesh.
   std::size_t global_batch(int replicas) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/train/parameter_server.hpp"
 
+#include "cli/train/server_split.hpp"
 #include "cli/train/setup.hpp"
 #include "trireme/base/error.hpp"
 
@@ -31,12 +32,13 @@ std::string closing_line(std::uint32_t server, const ps::Server& served, double 
   char text[400];
   std::snprintf(
       text, sizeof text,
-      "trireme train: server %u ends: %u workers have left; in %.1f s it took %llu pushes (%.1f MB; %llu twice) and "
+      "trireme train: server %u ends: %u workers have left; in %.1f s it took %llu pushes (%.1f MB; %llu twice, %llu too late) and "
       "answered %llu pulls (%.1f MB); %.1f MB waited at most, and no pull missed more than %llu steps",
       server, served.left(), seconds, static_cast<unsigned long long>(did.pushes),
       static_cast<double>(did.bytes_in) / 1e6, static_cast<unsigned long long>(did.duplicates),
-      static_cast<unsigned long long>(did.pulls), static_cast<double>(did.bytes_out) / 1e6,
-      static_cast<double>(did.most_waiting_bytes) / 1e6, static_cast<unsigned long long>(did.most_staleness));
+      static_cast<unsigned long long>(did.dropped), static_cast<unsigned long long>(did.pulls),
+      static_cast<double>(did.bytes_out) / 1e6, static_cast<double>(did.most_waiting_bytes) / 1e6,
+      static_cast<unsigned long long>(did.most_staleness));
   return text;
 }
 
@@ -92,6 +94,8 @@ int serve_parameters(const TrainOptions& options, const platform::ClusterSpec& c
                      const platform::Environment& environment, JobSignals& signals) {
   const auto index = static_cast<std::uint32_t>(cluster.server_index.value_or(0));
   const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server);
+  std::unique_ptr<ps::Server> probe;
+  if (options.sync.splits_optimally) probe = offer_probe(*directory, index);
   const JobShape shape = directory->await_shape(Deadline::after(directory->join_timeout()));
   ps::ServerOptions served = server_options(options, *directory, index, options.sync.servers, shape, nullptr);
   std::atomic<bool> is_over{false};
@@ -104,7 +108,8 @@ int serve_parameters(const TrainOptions& options, const platform::ClusterSpec& c
   const auto began = Clock::now();
   for (auto next_question = began + serving_question; server->left() < shape.workers;) {
     std::this_thread::sleep_for(serving_look);
-    if (server->present() != 0) continue;  // whoever asks for an end: a worker may still need what is here
+    if (server->present() != 0) probe.reset();  // keys are dealt out
+    if (server->present() != 0) continue;       // whoever asks for an end: a worker may still need what is here
     if (signals.stop_signal() != 0) break;
     if (Clock::now() < next_question) continue;
     if (!directory->is_open()) break;  // it ends with the job

@@ -33,7 +33,7 @@ ServerSession::ServerSession(const TrainOptions& options, std::shared_ptr<Server
       place_(place),
       leaves_(static_cast<std::uint32_t>(leaves)),
       serving_(std::move(serving)) {
-  if (serving_.empty()) {
+  if (serving_.empty() && options.sync.servers == 0) {
     serving_.resize(place.workers);
     std::iota(serving_.begin(), serving_.end(), 0u);
   }
@@ -44,7 +44,14 @@ ServerSession::ServerSession(const TrainOptions& options, std::shared_ptr<Server
 ServerSession::~ServerSession() = default;
 
 std::uint32_t ServerSession::servers() const {
-  return options_.sync.servers != 0 ? options_.sync.servers : static_cast<std::uint32_t>(serving_.size());
+  return options_.sync.servers + static_cast<std::uint32_t>(serving_.size());
+}
+
+void ServerSession::split(Communicator workers, Bytes model) {
+  split_ = measured_split(std::move(workers), *directory_, options_.sync.servers, model);
+  serving_ = split_.serving;
+  if (place_.is_first())
+    std::fprintf(stderr, "trireme train: --server-split optimal: %s\n", split_.explanation.c_str());
 }
 
 void ServerSession::serve(const std::vector<Parameter>& parameters, const std::vector<std::string>& row_sparse,
@@ -53,14 +60,15 @@ void ServerSession::serve(const std::vector<Parameter>& parameters, const std::v
   ps::KeyPlanOptions keys{.servers = servers(), .replicas = sync.replicas && servers() > 1};
   if (sync.servers == 0 && serving_.size() == place_.workers)
     keys.shares = ps::OptimalSplit::of(place_.workers, 0).shares();
+  if (sync.splits_optimally) keys.shares = split_.shares;
   if (sync.server_optimizer) keys.scope = optimizer.scope();
   plan_ = std::make_shared<const ps::KeyPlan>(ps::KeyPlan::tensors_of(parameters, row_sparse), keys);
 
   const JobShape shape{.workers = place_.workers, .leaves = leaves_};
   if (place_.is_first()) directory_->publish(shape);
   const auto own = std::find(serving_.begin(), serving_.end(), place_.worker);
-  if (sync.servers != 0 || own == serving_.end()) return;
-  const auto number = static_cast<std::uint32_t>(own - serving_.begin());
+  if (own == serving_.end()) return;
+  const auto number = sync.servers + static_cast<std::uint32_t>(own - serving_.begin());
   ps::ServerOptions served = server_options(options_, *directory_, number, servers(), shape, plan_);
   served.log = Log(LogLevel::debug, [log = directory_->log(), left = has_left_](LogLevel level, std::string_view line) {
     if (!*left) log(level, line);  // at the end servers leave each other, too
@@ -91,12 +99,13 @@ std::shared_ptr<parallel::SynchronizerFactory> ServerSession::connect(const std:
                            .timeout = directory_->timeout(),
                            .log = directory_->log()},
                           deadline);
-  ps::SynchronizerOptions way{.client = client_, .plan = plan_};
+  ps::SynchronizerOptions way{.client = client_, .plan = plan_, .explanation = split_.explanation};
   if (!sync.server_optimizer) return ps::summing_synchronizer(std::move(way));
   ps::UpdatingOptions updating{.servers = std::move(way), .state = &optimizer};
-  if (!is_independent()) return ps::updating_synchronizer(std::move(updating));
-  return std::make_shared<OrderedSynchronizer>(ps::asynchronous_synchronizer(std::move(updating)), directory_,
-                                               place_.is_first());
+  auto synchronizer = sync.is_bulk_synchronous() ? ps::updating_synchronizer(std::move(updating))
+                                                 : ps::asynchronous_synchronizer(std::move(updating));
+  if (!is_independent()) return synchronizer;
+  return std::make_shared<OrderedSynchronizer>(std::move(synchronizer), directory_, place_.is_first());
 }
 
 std::string ServerSession::explain() const { return plan_ ? plan_->explain() : std::string(); }
@@ -115,6 +124,12 @@ bool ServerSession::must_stop() {
   if (!is_independent() || place_.is_first() || Clock::now() - asked_ < stop_question) return false;
   asked_ = Clock::now();
   return directory_->is_declared(JobFact::workers_stop);
+}
+
+bool ServerSession::ends_the_job(const Error& failure) {
+  if (!stops_behind_the_first() || failure.code != ErrorCode::peer_lost) return false;
+  if (!directory_->is_declared(JobFact::workers_stop)) return false;
+  return was_left_ = true;
 }
 
 /// Deaths are told by the launcher of ours; under others a worker that is lost is waited for until a signal comes.
@@ -136,8 +151,9 @@ void ServerSession::await_ended(std::uint32_t workers, const JobSignals& signals
 }
 
 void ServerSession::finish(const std::vector<Parameter>& parameters, const JobSignals& signals) {
-  if (!is_independent() || !client_) return;
+  if (!is_independent() || !client_ || was_left_) return;
   client_->wait_acknowledged();
+  hold_up_nobody();
   if (!place_.is_first()) return;
   await_ended(place_.workers - 1, signals, "waits for the other workers, whose last updates are part of the result");
   ps::fetch_values(*client_, parameters);
@@ -147,6 +163,7 @@ void ServerSession::leave(const JobSignals& signals) {
   if (*has_left_ || !client_) return;
   if (is_independent()) {
     directory_->worker_ended();
+    hold_up_nobody();
     if (server_) await_ended(place_.workers, signals, "stays for the workers that still need its server");
   }
   leave_now();
@@ -155,7 +172,12 @@ void ServerSession::leave(const JobSignals& signals) {
 
 void ServerSession::leave_now() {
   if (*has_left_ || !client_) return;
+  if (was_left_) {
+    *has_left_ = true;
+    return;
+  }
   tell_takeovers();
+  tell_skipped();
   *has_left_ = true;
   client_->leave();
 }
@@ -166,6 +188,27 @@ void ServerSession::tell_takeovers() const {
   std::fprintf(
       stderr, "trireme train: worker %u lost a server %llu times; the last one's keys were served again after %.2f s\n",
       place_.worker, static_cast<unsigned long long>(did.takeovers), did.last_takeover_seconds);
+}
+
+/// A worker that came late numbers its steps from where the others were, and so goes on beyond the last one of those that have ended and are
+/// still there.
+void ServerSession::hold_up_nobody() {
+  if (options_.sync.consistency.kind != ps::ConsistencyKind::stale_synchronous || was_left_) return;
+  if (std::exchange(holds_nobody_up_, true)) return;
+  for (std::size_t t = 0; t < plan_->tensors().size(); ++t) client_->push_nothing(t, {.step = ps::no_more_steps});
+  client_->wait_acknowledged();
+}
+
+void ServerSession::tell_skipped() const {
+  const ps::Client::Statistics did = client_->statistics();
+  if (did.skipped_steps == 0) return;
+  std::fprintf(stderr, "trireme train: worker %u was late: %llu steps were made without it\n", place_.worker,
+               static_cast<unsigned long long>(did.skipped_steps));
+}
+
+std::uint64_t ServerSession::take_skipped() {
+  const std::uint64_t all = client_ ? client_->statistics().skipped_steps : 0;
+  return all - std::exchange(skipped_, all);
 }
 
 }  // namespace trireme::cli

@@ -3,7 +3,11 @@
 
 #include "cli/train/job_signals.hpp"
 #include "cli/train/options.hpp"
+#include "cli/train/server_split.hpp"
+#include "trireme/base/bytes.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/base/parameter.hpp"
+#include "trireme/comm/communicator.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/parallel/synchronizer_factory.hpp"
 #include "trireme/ps/client.hpp"
@@ -39,6 +43,9 @@ class ServerSession {
   ServerSession(const ServerSession&) = delete;
   ~ServerSession();
 
+  /// Where workers hold keys beside dedicated servers: measures links, and says on rank 0 what comes of it. Collective over `workers`; before
+  /// serve().
+  void split(Communicator workers, Bytes model);
   /// Deals keys out and starts the own server, if there is to be one.
   void serve(const std::vector<Parameter>& parameters, const std::vector<std::string>& row_sparse,
              const Optimizer& optimizer);
@@ -53,6 +60,7 @@ class ServerSession {
   /// Values and the optimizer's state are the servers'.
   bool holds_state() const { return options_.sync.server_optimizer; }
   bool is_independent() const { return options_.sync.is_independent(); }
+  bool is_bulk_synchronous() const { return options_.sync.is_bulk_synchronous(); }
   /// "bsp", "ssp:3", "async".
   std::string consistency() const { return options_.sync.consistency.to_string(); }
   /// Where keys lie, a line for each server.
@@ -60,9 +68,15 @@ class ServerSession {
 
   /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first.
   void fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer);
+  /// Steps that the others have made without this worker since it was asked last, because it was late: behind them it goes on.
+  std::uint64_t take_skipped();
   /// Of independent ones: worker 0 stops before the end, and the others shall. They ask now and then.
   void stop_others();
   bool must_stop();
+  /// Of backup workers: too many that stop by themselves would end the first one's training before it has saved.
+  bool stops_behind_the_first() const { return is_independent() && is_bulk_synchronous() && !place_.is_first(); }
+  /// Whether this comes of others having stopped, as this worker shall, too. It has then left.
+  bool ends_the_job(const Error& failure);
   /// The last step is done. Worker 0 of independent ones then waits for the others, or a signal, and has the values that all have
   /// left in `parameters`.
   void finish(const std::vector<Parameter>& parameters, const JobSignals& signals);
@@ -76,16 +90,22 @@ class ServerSession {
   std::uint32_t servers() const;
   void await_ended(std::uint32_t workers, const JobSignals& signals, const char* why) const;
   void tell_takeovers() const;
+  void tell_skipped() const;
+  void hold_up_nobody();
 
   const TrainOptions& options_;
   std::shared_ptr<ServerDirectory> directory_;
   WorkerPlace place_;
   std::uint32_t leaves_;
-  std::vector<std::uint32_t> serving_;
+  std::vector<std::uint32_t> serving_;  ///< workers that hold keys
+  ServerSplit split_{};                 ///< where they do beside dedicated servers
   std::shared_ptr<const ps::KeyPlan> plan_;
   std::unique_ptr<ps::Server> server_;
   std::shared_ptr<ps::Client> client_;
   std::chrono::steady_clock::time_point asked_{};  ///< whether the others have stopped
+  std::uint64_t skipped_ = 0;                      ///< steps, as told
+  bool holds_nobody_up_ = false;                   ///< servers know that no other step comes
+  bool was_left_ = false;                          ///< the client has failed, and that was to be
   std::shared_ptr<std::atomic<bool>> has_left_ = std::make_shared<std::atomic<bool>>(false);
 };
 

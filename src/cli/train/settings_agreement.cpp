@@ -75,6 +75,7 @@ void add_sync(const SyncChoice& sync, Settings& settings) {
   add("--backup-workers", sync.backup_workers);
   add("--staleness-aware", sync.staleness_aware);
   add("--server-replicas", sync.replicas);
+  if (sync.splits_optimally) add("--server-split", std::string("optimal"));
 }
 
 void add_training(const TrainOptions& options, Settings& settings) {

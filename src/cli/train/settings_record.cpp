@@ -14,7 +14,7 @@ namespace {
 
 /// What may be told otherwise when training goes on: how long, how fast, how it is carried out, what is said meanwhile. All else
 /// makes the state another's, or the samples.
-constexpr std::array<std::string_view, 49> may_change{"--epochs",
+constexpr std::array<std::string_view, 50> may_change{"--epochs",
                                                       "--sync",
                                                       "--consistency",
                                                       "--servers",
@@ -22,6 +22,7 @@ constexpr std::array<std::string_view, 49> may_change{"--epochs",
                                                       "--backup-workers",
                                                       "--staleness-aware",
                                                       "--server-replicas",
+                                                      "--server-split",
                                                       "--fallback",
                                                       "--device",
                                                       "--steps",

@@ -138,6 +138,7 @@ data::SamplerOptions sampler_options(const TrainOptions& options, std::size_t sa
   const WorkerPlace& place = servers->place();
   const auto workers = static_cast<int>(place.workers);
   auto share = data::share_of(samples, place.worker, place.workers);
+  if (servers->is_bulk_synchronous()) share.count = samples / place.workers;  // as many steps as the others
   share.global_batch = std::max<std::size_t>(options.global_batch(workers) / place.workers, 1);
   share.seed = options.seed;
   return share;

@@ -25,9 +25,12 @@ void check_sync(const TrainOptions& options) {
     refuse(options.offload.has_value(), "--offload", "--server-optimizer on", "the state is on the servers");
   }
   if (!sync.is_independent()) return;
-  const std::string kind = "--consistency " + sync.consistency.to_string();
-  refuse(options.logical_shards > 0, "--logical-shards", kind, "every gradient is an update of its own");
-  refuse(options.accumulate > 1, "--accumulate", kind, "every gradient is an update of its own; take a larger batch");
+  const std::string kind =
+      sync.backup_workers != 0 ? "--backup-workers" : "--consistency " + sync.consistency.to_string();
+  const std::string leaf =
+      sync.backup_workers != 0 ? "every worker has one leaf" : "every gradient is an update of its own";
+  refuse(options.logical_shards > 0, "--logical-shards", kind, leaf);
+  refuse(options.accumulate > 1, "--accumulate", kind, leaf + "; take a larger batch");
   refuse(options.sync_batch_norm, "--sync-batch-norm", kind, "its workers do not wait for one another");
   refuse(options.model == "resnet", "--model resnet", kind,
          "the statistics of its batch normalisation are no parameters");

@@ -18,10 +18,13 @@ struct SyncChoice {
   bool server_optimizer = false;  ///< servers update values; else they only sum
   std::uint32_t backup_workers = 0;
   bool staleness_aware = false;
-  bool replicas = false;    ///< another server holds what each one does
-  bool falls_back = false;  ///< all_reduce, until a link between ranks is too slow; then servers
-  /// Workers wait for no other, and share no communicator.
-  bool is_independent() const { return on_servers && consistency.kind != ps::ConsistencyKind::bulk_synchronous; }
+  bool splits_optimally = false;  ///< workers hold keys beside dedicated servers, by what links carry
+  bool replicas = false;          ///< another server holds what each one does
+  bool falls_back = false;        ///< all_reduce, until a link between ranks is too slow; then servers
+  /// Workers share no communicator, and do without those that are lost.
+  bool is_independent() const { return on_servers && (!is_bulk_synchronous() || backup_workers != 0); }
+  /// A step is one update, of the mean over workers.
+  bool is_bulk_synchronous() const { return consistency.kind == ps::ConsistencyKind::bulk_synchronous; }
 };
 
 /// The flags of SyncChoice.
@@ -37,7 +40,7 @@ class SyncFlags {
 
  private:
   std::string sync_ = "all_reduce", consistency_ = "bsp", server_optimizer_ = "off", replicas_ = "on",
-              fallback_ = "none";
+              fallback_ = "none", server_split_ = "servers";
   int servers_ = 0, backup_workers_ = 0;
   bool staleness_aware_ = false;
 };

@@ -51,6 +51,9 @@ Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, 
       replicas_(replicas),
       servers_(servers),
       is_first_(world.rank() == 0 && (servers == nullptr || servers->place().is_first())),
+      worker_(servers != nullptr ? servers->place().worker : static_cast<std::uint32_t>(world.rank())),
+      straggling_(straggling_among(options.straggling, servers != nullptr ? servers->place().workers
+                                                                          : static_cast<std::uint32_t>(world.size()))),
       options_(options),
       communicator_(replicas.across()),
       stream_(world.device() ? device::OwnedStream(world.device_runtime(), world.device()->index)
@@ -119,6 +122,7 @@ void Trainer::resume() {
   checkpoints_->add("selection", *selection_state_);
   result_.resumed_from = checkpoints_->resume(data_parallel_.logical_shards());
   if (!result_.resumed_from) return;
+  last_step_ = step_;
   values_changed();
   if (!selection_.is_exhausted()) result_.stopped_early_at.reset();  // with more patience than before
   if (is_over() && is_first_) {
@@ -130,6 +134,12 @@ void Trainer::resume() {
 
 /// From the first step on, with the values there are now.
 void Trainer::use_servers() {
+  if (options_.sync.splits_optimally) {
+    std::uint64_t bytes = 0;
+    for (const Parameter& parameter : data_parallel_.parameters())
+      bytes += parameter.value.count * size_of(accumulator_of(parameter.gradient.dtype));
+    servers_->split(communicator_, Bytes{bytes});
+  }
   data_parallel_.use(servers_->connect(data_parallel_.parameters(), task_->row_sparse(), *optimizer_));
 }
 
@@ -144,7 +154,7 @@ void Trainer::stand_at(std::uint64_t step) {
   data::SamplerState state = sampler_.state();
   state.cursor = {step / sampler_.steps_per_epoch(), step % sampler_.steps_per_epoch()};
   sampler_.restore(state);
-  step_ = applied_ = step;
+  step_ = last_step_ = applied_ = step;
   result_.resumed_from = step;
 }
 
@@ -175,10 +185,11 @@ void Trainer::set_schedule() {
     fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
                                           " is beyond the last step, " + std::to_string(total_steps_));
   }
-  // Updates of independent workers: as many of an Nth of the batch as there are workers move values as far as one of the whole.
-  const std::size_t updates = servers_ != nullptr && servers_->is_independent() ? servers_->place().workers : 1;
+  const std::size_t shares = servers_ != nullptr && servers_->is_independent() ? servers_->place().workers : 1;
+  // As many updates of an Nth of the batch as there are workers move values as far as one of the whole.
+  const std::size_t updates = servers_ == nullptr || servers_->is_bulk_synchronous() ? 1 : shares;
   learning_rate_ = scaled_learning_rate(options_.optimizer.learning_rate, options_.lr_scaling,
-                                        sampler_.options().global_batch * updates, options_.lr_base_batch) /
+                                        sampler_.options().global_batch * shares, options_.lr_base_batch) /
                    static_cast<double>(updates);
 }
 
@@ -279,7 +290,13 @@ void Trainer::warn_of_skipped_steps() {
 bool Trainer::train_epoch(JobSignals& signals) {
   const std::uint64_t epoch = sampler_.cursor().epoch + 1;
   const std::uint64_t last = epoch * sampler_.steps_per_epoch();
+  if (missed_ != 0) skip_missed_steps(last);
+  if (step_ == last || at_last_step()) {
+    finish_epoch(epoch, step_ == last);
+    return true;
+  }
   for (Step& step : data_parallel_.steps(sampler_)) {
+    if (others_have_ended(last)) break;  // before a worker that came late had its first step
     if (train_step(step, signals) == StepOutcome::stop) {
       end_inside_epoch();
       return false;
@@ -300,13 +317,13 @@ bool Trainer::train_epoch(JobSignals& signals) {
 /// Of the step behind, whose metrics are told: the state is that of a step's end.
 void Trainer::keep_checkpoints() {
   if (checkpoints_ == nullptr) return;
-  if (step_ == result_.resumed_from.value_or(0) + 1) {
+  if (last_step_ == result_.resumed_from.value_or(0)) {
     fetch_from_servers();  // the optimizer's state takes its form
     // Of shares the state is not there until all ranks ask for it.
     if (task_->shares() == nullptr) checkpoints_->prepare();
   }
   const telemetry::ScopedSpan span(trace_, steps_track_, "checkpoint");
-  if (checkpoints_->is_due(step_, std::exchange(checkpoint_asked_for_, false))) {
+  if (checkpoints_->is_due(last_step_, step_, std::exchange(checkpoint_asked_for_, false))) {
     fetch_from_servers();
     checkpoints_->save(step_);
   } else {
@@ -341,10 +358,13 @@ void Trainer::end_inside_epoch() {
 /// Rank 0's clock and every rank's signals and losses, which all ranks hear of in this step's reduction.
 void Trainer::request_what_is_due(bool finite, JobSignals& signals) {
   const bool is_late = checkpoints_ != nullptr && checkpoints_->asks_for_stop();
-  if (servers_ != nullptr && servers_->must_stop()) signals.request_stop(SIGTERM);
+  const bool follows = servers_ != nullptr && servers_->stops_behind_the_first();
+  const bool must_stop = servers_ != nullptr && servers_->must_stop();
+  if (must_stop) signals.request_stop(SIGTERM);
+  const bool is_told = follows ? must_stop : signals.stop_signal() != 0;
   const bool wants_checkpoint = checkpoints_ != nullptr && checkpoints_->asks_for_one(signals);
   const Replicas::Wishes wishes =
-      replicas_.together({.stop = !finite || signals.stop_signal() != 0 || is_late, .checkpoint = wants_checkpoint});
+      replicas_.together({.stop = !finite || is_told || is_late, .checkpoint = wants_checkpoint});
   if (wishes.stop) data_parallel_.request_stop();
   if (wishes.checkpoint) data_parallel_.request_checkpoint();
 }
@@ -352,6 +372,7 @@ void Trainer::request_what_is_due(bool finite, JobSignals& signals) {
 StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
   const telemetry::ScopedSpan span(trace_, steps_track_, "step", {"step", static_cast<std::int64_t>(step_ + 1)});
   const auto begin = Progress::Clock::now();
+  straggling_.compute(worker_, step_ + 1);
   task_->begin_step();
   next_leaf_ = 0;
   bool finite = true;
@@ -366,10 +387,10 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
     progress_.note(loss * static_cast<double>(samples), samples);
   }
   request_what_is_due(finite, signals);
-  if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
+  if (const StepOutcome outcome = reduce(step, signals); outcome != StepOutcome::ready) return outcome;
   checkpoint_asked_for_ = checkpoint_asked_for_ || step.checkpoint_requested();
   const ApplyOutcome outcome = update(step);
-  ++step_;
+  last_step_ = step_++;
   if (outcome == ApplyOutcome::applied) {
     ++applied_;
     task_->end_step(communicator_, metric_options_);
@@ -379,7 +400,40 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
   epoch_loss_.count(step.batch_size());
   recent_loss_.count(step.batch_size());
   throughput_.add(step.batch_size(), seconds_between(begin, Progress::Clock::now()));
+  const std::uint64_t epoch = sampler_.steps_per_epoch();
+  skip_missed_steps((step_ + epoch - 1) / epoch * epoch);
   return StepOutcome::ready;
+}
+
+StepOutcome Trainer::reduce(Step& step, JobSignals& signals) {
+  try {
+    return step.reduce();
+  } catch (const Exception& failure) {
+    if (servers_ == nullptr || !servers_->ends_the_job(failure.error())) throw;
+    signals.request_stop(SIGTERM);
+    return StepOutcome::stop;
+  }
+}
+
+bool Trainer::others_have_ended(std::uint64_t last) {
+  if (servers_ == nullptr) return false;
+  missed_ += servers_->take_skipped();
+  if (missed_ == 0 || step_ + missed_ < total_steps_) return false;
+  skip_missed_steps(last);
+  return true;
+}
+
+/// A backup worker that was late goes on with the step the others are at; but an epoch ends at `last` as elsewhere, and what is missed beyond is
+/// skipped when the next one begins.
+void Trainer::skip_missed_steps(std::uint64_t last) {
+  if (servers_ == nullptr) return;
+  missed_ += servers_->take_skipped();
+  const std::uint64_t skipped = std::min(missed_, std::min(last, total_steps_) - step_);
+  if (skipped == 0) return;
+  missed_ -= skipped;
+  step_ += skipped;
+  for (std::uint64_t i = 0; i < skipped; ++i) sampler_.advance();
+  task_->feed(sampler_, data_parallel_.logical_shards(), own_);  // it has looked ahead
 }
 
 void Trainer::watch(const Step& step) {
@@ -446,7 +500,7 @@ double Trainer::pass(Shard& shard, const PassPlace& place) {
 }
 
 void Trainer::after_step(std::uint64_t epoch, bool is_last_of_epoch) {
-  if (options_.log_every != 0 && step_ % options_.log_every == 0) {
+  if (options_.log_every != 0 && has_reached(options_.log_every)) {
     const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
     tell({.step = step_,
           .epoch = epoch,
@@ -481,7 +535,9 @@ void Trainer::finish_epoch(std::uint64_t epoch, bool complete) {
   Metric metric{.step = step_, .epoch = epoch, .samples_per_s = throughput_.take_recent()};
   {
     const telemetry::ScopedSpan span(trace_, steps_track_, "metrics");
-    metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
+    // Without a sample when all its steps were made without this worker.
+    if (epoch_loss_.samples() != 0)
+      metric.train_loss = result_.train_loss = epoch_loss_.take(communicator_, metric_options_);
   }
   if (complete) result_.epochs = epoch;
   const ValidationOptions& when = options_.validation;

@@ -22,6 +22,7 @@
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/ps/fallback.hpp"
 #include "trireme/telemetry/scoped_span.hpp"
+#include "trireme/world/straggling.hpp"
 #include "trireme/world/world.hpp"
 
 #include <algorithm>
@@ -86,6 +87,9 @@ class Trainer {
   TrainResult interrupted_result(const JobSignals& signals);
   ApplyOutcome update(Step& step);
   void watch(const Step& step);
+  bool others_have_ended(std::uint64_t last);
+  void skip_missed_steps(std::uint64_t last);
+  StepOutcome reduce(Step& step, JobSignals& signals);
   PassPlace next_place(const Shard& shard);
   double pass(Shard& shard, const PassPlace& place);
   void after_step(std::uint64_t epoch, bool is_last_of_epoch);
@@ -110,9 +114,11 @@ class Trainer {
   /// A checkpoint may be beyond what is asked for now.
   bool at_last_step() const { return step_ >= total_steps_; }
   bool is_over() const { return at_last_step() || result_.diverged_at || result_.stopped_early_at; }
+  /// Whether a multiple of `every` has been reached since the step before, by steps that others made, too.
+  bool has_reached(std::uint64_t every) const { return step_ / every != last_step_ / every; }
   bool validates_at_step() const {
     const ValidationOptions& when = options_.validation;
-    return when.every_is_steps && step_ % when.every == 0;
+    return when.every_is_steps && has_reached(when.every);
   }
 
   World& world_;
@@ -120,6 +126,8 @@ class Trainer {
   ServerSession* servers_;
   ps::Fallback* fallback_ = nullptr;
   bool is_first_;  ///< of all workers: who speaks
+  std::uint32_t worker_;
+  testing::Straggling straggling_;
   const TrainOptions& options_;
   Communicator communicator_;         ///< of those that share out a batch
   device::OwnedStream stream_;        ///< where a device computes
@@ -146,9 +154,11 @@ class Trainer {
   Schedule schedule_{};
   double learning_rate_ = 0.0;  ///< at the schedule's factor 1, for this batch
   std::uint64_t total_steps_ = 0;
-  std::uint64_t step_ = 0;     // done, those that were skipped too
-  std::uint64_t applied_ = 0;  // of them
-  int next_leaf_ = 0;          // own leaf to look at, of the step under way
+  std::uint64_t step_ = 0;       // done, those that were skipped too
+  std::uint64_t last_step_ = 0;  // the same, when the step behind began
+  std::uint64_t missed_ = 0;     // made by others, and not yet skipped here
+  std::uint64_t applied_ = 0;    // of them
+  int next_leaf_ = 0;            // own leaf to look at, of the step under way
   Score validation_{};
   std::optional<std::uint64_t> validated_at_;  // step
   bool checkpoint_asked_for_ = false;          // in the step behind, by some rank

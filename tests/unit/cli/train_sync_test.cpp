@@ -82,6 +82,38 @@ TEST_CASE("Servers update values where workers do not wait for one another, and 
   CHECK_THAT(refusal(with(async, {"--server-optimizer", "off"})), Contains("--server-optimizer off is for"));
 }
 
+TEST_CASE("Workers that are not all waited for share no communicator, and servers update for them") {
+  const TrainOptions options = parsed(with(on_servers, {"--backup-workers", "1"}), 2);
+  CHECK(options.sync.is_bulk_synchronous());
+  CHECK(options.sync.is_independent());
+  CHECK(options.sync.server_optimizer);
+  CHECK(options.sync.replicas);
+}
+
+TEST_CASE("Workers hold keys beside dedicated servers where that is asked for, without replicas") {
+  CHECK_FALSE(parsed(on_servers, 2).sync.splits_optimally);
+  const SyncChoice sync = parsed(with(on_servers, {"--server-split", "optimal"}), 2).sync;
+  CHECK(sync.splits_optimally);
+  CHECK_FALSE(sync.replicas);
+  CHECK_THAT(refusal(with(on_servers, {"--server-split", "optimal"})), Contains("is for dedicated servers"));
+  CHECK_THAT(refusal(with(async, {"--server-split", "optimal"}), 2),
+             Contains("--server-split optimal is for --consistency bsp"));
+  CHECK_THAT(refusal(with(on_servers, {"--server-split", "optimal", "--server-replicas", "on"}), 2),
+             Contains("--server-replicas on does not go with"));
+}
+
+TEST_CASE("A laboratory's slow steps are multiples of a time that is given") {
+  const TrainOptions options = parsed({"--lab-computation-ms", "2.5", "--lab-stragglers", "each:0.1", "--seed", "7"});
+  CHECK(options.straggling.computation == std::chrono::microseconds(2500));
+  CHECK(options.straggling.who == testing::Stragglers::each);
+  CHECK(options.straggling.seed == 7);
+  CHECK(parsed({}).straggling.computation.count() == 0);
+  CHECK_THAT(refusal({"--lab-stragglers", "each:0.1"}), Contains("--lab-stragglers needs --lab-computation-ms"));
+  CHECK_THAT(refusal({"--lab-computation-ms", "2", "--lab-stragglers", "some"}), Contains("--lab-stragglers: "));
+  CHECK_THROWS_WITH(straggling_among(testing::parse_stragglers("worker:4"), 4),
+                    Contains("--lab-stragglers: ") && Contains("no worker 4 among 4"));
+}
+
 TEST_CASE("What servers cannot do is refused in one line that names the flag") {
   const std::vector<std::pair<Words, std::string>> cases{
       {{"--servers", "2"}, "--servers needs --sync ps"},
@@ -94,6 +126,11 @@ TEST_CASE("What servers cannot do is refused in one line that names the flag") {
       {with(on_servers, {"--consistency", "ssp:-1"}), "--consistency"},
       {with(on_servers, {"--staleness-aware"}), "--staleness-aware is for --consistency async, not bsp"},
       {with(async, {"--backup-workers", "1"}), "--backup-workers is for --consistency bsp"},
+      {with(on_servers, {"--backup-workers", "1", "--server-optimizer", "off"}),
+       "--server-optimizer off does not go with"},
+      {with(on_servers, {"--backup-workers", "1", "--logical-shards", "4"}),
+       "--logical-shards does not go with --backup-workers"},
+      {{"--server-split", "optimal"}, "--server-split needs --sync ps"},
       {with(on_servers, {"--zero", "1"}), "--zero 1 does not go with --sync ps"},
       {with(on_servers, {"--device", "emulated"}), "--device emulated does not go with --sync ps"},
       {with(on_servers, {"--server-optimizer", "on", "--precision", "bf16"}), "--precision does not go with"},
