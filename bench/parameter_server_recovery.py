@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How long training stands still when a parameter server is killed.
+
+Jobs of `trireme train --sync ps` with two dedicated servers, each holding what the other does, small steps and nothing else to do. While
+they train, one server is killed by SIGKILL. Workers say how long it took until its keys were served again; the job must end well, and
+bulk-synchronous with the weights of a job that nothing happened to. See bench/README.md.
+
+    bench/parameter_server_recovery.py --build build/release --rounds 5 --json recovery.json
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+
+WAYS = {"bsp, servers sum": [], "bsp, servers update": ["--server-optimizer", "on"],
+        "ssp:3": ["--consistency", "ssp:3"], "async": ["--consistency", "async"]}
+
+
+def job(program, ranks, words):
+    wrapped = ["sh", "-c", 'echo "pid $$ is up"; exec "$0" "$@"', program, "train", "--dataset", "synthetic:blobs", "--samples",
+               "4000", "--features", "64", "--hidden", "64", "--batch-size", "64", "--seed", "3", "--epochs", "300", "--momentum", "0.5",
+               "--sync", "ps"]
+    return [program, "run", "-n", str(ranks), "--servers", "2", "--"] + wrapped + words
+
+
+def run(program, ranks, words, kill):
+    process = subprocess.Popen(job(program, ranks, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server, seen = None, []
+    for line in process.stdout:
+        seen.append(line)
+        found = re.match(r"\[server 1\] pid (\d+) is up", line)
+        if found:
+            server = int(found[1])
+        if kill and server is not None and line.startswith("metric step="):
+            os.kill(server, signal.SIGKILL)
+            kill = False
+    errors = process.stderr.read()
+    if process.wait() != 0:
+        sys.exit(f"parameter_server_recovery: the job failed:\n{errors}")
+    result = [line for line in seen if line.startswith("result:")][-1]
+    times = [float(each) for each in re.findall(r"served again after ([0-9.]+) s", errors)]
+    return dict(re.findall(r"(\w+)=(\S+)", result)), times
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release", help="build folder that holds bin/trireme")
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args()
+    program = os.path.abspath(os.path.join(options.build, "bin", "trireme"))
+    if not os.access(program, os.X_OK):
+        sys.exit(f"parameter_server_recovery: {program} is not there; build the target trireme_cli")
+    rows = []
+    print("| way | worst worker's time to recover, s: median, lowest, highest | test accuracy | same weights |\n|---|---|---|---|", flush=True)
+    for way, words in WAYS.items():
+        quiet, _ = run(program, options.ranks, words, False)
+        worst, accuracies, same = [], [], True
+        for _ in range(options.rounds):
+            result, times = run(program, options.ranks, words, True)
+            if times:
+                worst.append(max(times))
+            accuracies.append(float(result["test_accuracy"]))
+            same = same and result["weights_xxh3"] == quiet["weights_xxh3"]
+        if way.startswith("bsp") and not same:
+            sys.exit(f"parameter_server_recovery: {way}: other weights than without a loss")
+        rows.append({"way": way, "seconds": worst, "test_accuracy": accuracies, "same_weights": same,
+                     "test_accuracy_without_loss": float(quiet["test_accuracy"])})
+        text = f"{statistics.median(worst):.2f}, {min(worst):.2f}, {max(worst):.2f}" if worst else "none was noticed"
+        print(f"| {way} | {text} | {min(accuracies):.4f} ({float(quiet['test_accuracy']):.4f} without) | "
+              f"{'yes' if same else 'no'} |", flush=True)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as out:
+            json.dump({"ranks": options.ranks, "load": os.getloadavg(), "rows": rows}, out, indent=2)
+
+
+if __name__ == "__main__":
+    main()
