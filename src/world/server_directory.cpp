@@ -75,6 +75,7 @@ class StoreDirectory final : public ServerDirectory {
     bool tls = false;
     std::vector<net::Address> listen{{"127.0.0.1", 0}};
     std::string congestion{};
+    bool by_tcp = false;  ///< also between processes of one host
   };
   explicit StoreDirectory(Parts parts) : parts_(std::move(parts)) {}
 
@@ -88,8 +89,10 @@ class StoreDirectory final : public ServerDirectory {
   std::string congestion() const override { return parts_.congestion; }
 
   void publish(const ps::ServerCard& card) override {
+    ps::ServerCard told = card;
+    if (parts_.by_tcp) told.local.clear();
     const std::lock_guard lock(mutex_);
-    listing_.publish(*parts_.store, card);
+    listing_.publish(*parts_.store, told);
   }
   std::vector<ps::ServerCard> await(std::uint32_t servers, Deadline deadline) override {
     const auto begin = Clock::now();
@@ -240,7 +243,8 @@ std::shared_ptr<ServerDirectory> ServerDirectory::open(const Options& options, c
                                                                 .log = std::move(log),
                                                                 .tls = settings.server_tls,
                                                                 .listen = listen_on(settings),
-                                                                .congestion = settings.tcp.congestion});
+                                                                .congestion = settings.tcp.congestion,
+                                                                .by_tcp = settings.transport == "tcp"});
 }
 
 std::shared_ptr<ServerDirectory> ServerDirectory::over(std::unique_ptr<rendezvous::Store> store, net::JobKey key,

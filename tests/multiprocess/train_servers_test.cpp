@@ -206,7 +206,8 @@ TEST_CASE("16 asynchronous processes over TCP train Fashion-MNIST to 88 percent"
   const Result result =
       run_trireme(job(16, 2,
                       {"--sync", "ps", "--consistency", "async", "--model", "mlp", "--hidden", "128", "--batch-size",
-                       "512", "--learning-rate", "0.2", "--momentum", "0", "--epochs", "14", "--eval-every", "0"}));
+                       "512", "--learning-rate", "0.3", "--momentum", "0", "--epochs", "24", "--eval-every", "0"}),
+                  {{"TRIREME_TRANSPORT", "tcp"}});
   INFO(result.err);
   const std::string line = result_of(result);
   CHECK(value(line, "world") == "16");
