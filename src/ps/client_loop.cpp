@@ -16,12 +16,17 @@ constexpr std::chrono::milliseconds look_while_lost{20};
 constexpr std::chrono::milliseconds look_while_well{1000};
 constexpr std::uint64_t most_bytes_per_turn = 16u << 20;
 
-/// Two keys for every channel, so that none runs dry while a sum comes back; and what a fast network has under way.
+/// Two keys for every channel (or tensors, where none of their keys is done before all have come), so that none runs dry while a sum
+/// comes back; and what a fast network has under way.
 std::uint64_t lead_of(const KeyPlan& plan) {
   constexpr std::uint64_t least = 2u << 20;
   std::uint64_t largest = 0;
-  for (const KeyInfo& key : plan.keys())
-    largest = std::max<std::uint64_t>(largest, key.range.size() * size_of(plan.tensors()[key.tensor].accumulator));
+  const bool whole = plan.options().scope != UpdateScope::elements;
+  for (const KeyInfo& key : plan.keys()) {
+    const TensorInfo& tensor = plan.tensors()[key.tensor];
+    largest =
+        std::max<std::uint64_t>(largest, (whole ? tensor.count() : key.range.size()) * size_of(tensor.accumulator));
+  }
   return std::max(least, 2 * largest * plan.options().servers * plan.options().loops);
 }
 
@@ -491,10 +496,18 @@ void ClientLoop::look_after(std::uint32_t server, std::uint32_t loop, Clock::tim
   const Channel& channel = channel_of(keys.holder, loop);
   const auto since = channel.lost_since();
   if (since && !keys.lost_at) keys.lost_at = since;
+  // Whoever is asked may answer, and not serve: what counts is since when nobody has.
+  give_up_on(keys, channel, keys.lost_at, now);
+  if (has_failed_) return;
   if (has_replicas() && now >= keys.ask_again_at && (keys.must_move_at || is_lost(keys.holder, loop, now))) {
     if (const auto next = next_holder(keys, loop, now)) return take_over(server, loop, *next);
   }
-  const auto began = since ? since : keys.must_move_at;
+  give_up_on(keys, channel, since ? since : keys.must_move_at, now);
+}
+
+/// Fails once nobody has served them for too long, though they are wanted.
+void ClientLoop::give_up_on(const Group& keys, const Channel& channel, std::optional<Clock::time_point> began,
+                            Clock::time_point now) {
   if (!began || now - *began < options_.client.timeout || !channel.has_requests()) return;
   std::string why;
   {
@@ -562,6 +575,7 @@ void ClientLoop::served(const Request& request) {
 
 void ClientLoop::fail_all(Error cause) {
   if (std::exchange(has_failed_, true)) return;
+  lead_.is_open();  // nothing waits any more
   for (const auto& channel : channels_) {
     if (!said_leave_) channel->say_lost();
     channel->lose(Clock::now());

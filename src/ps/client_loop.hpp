@@ -101,6 +101,8 @@ class ClientLoop : private Redialer::Host {
   void pump_all();
   void lose(Channel& channel);
   void look_after_lost();
+  void give_up_on(const Group& keys, const Channel& channel, std::optional<Clock::time_point> began,
+                  Clock::time_point now);
   void look_after(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
   void take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder);
   std::optional<std::uint32_t> next_holder(Group& group, std::uint32_t loop, Clock::time_point now);

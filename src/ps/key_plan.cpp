@@ -63,17 +63,16 @@ std::vector<layout::Interval> cut(const TensorInfo& tensor, std::uint64_t bytes)
 }
 
 /// Deals bytes out: what comes next goes to who lacks the greatest part of his target. So at every point of the order all have
-/// about the same part of theirs: whoever sends in that order keeps all servers busy, each as much as its share says. Nobody ends
-/// further above his target than the largest single item b, as only who lacks something is given anything; nor further below it
-/// than (n - 1) b t / T, of n servers, his target t and all targets T (for whoever has too much lacked a part as great when he
-/// was given the last).
+/// about the same part of theirs: whoever sends in that order keeps all servers busy, each as much as its share says. Half of an item
+/// must be lacking for it to be given: whose whole target is less has nothing before all others are full.
 class Deal {
  public:
   explicit Deal(std::vector<double> targets) : targets_(std::move(targets)), lacking_(targets_) {}
   std::uint32_t give(std::uint64_t bytes) {
+    const double half = 0.5 * static_cast<double>(bytes);  // whose target is less than that is given it last
     std::size_t most = 0;
     for (std::size_t i = 1; i < targets_.size(); ++i) {
-      if (lacking_[i] * targets_[most] > lacking_[most] * targets_[i]) most = i;
+      if ((lacking_[i] - half) * targets_[most] > (lacking_[most] - half) * targets_[i]) most = i;
     }
     lacking_[most] -= static_cast<double>(bytes);
     return static_cast<std::uint32_t>(most);

@@ -12,8 +12,9 @@
 namespace trireme::ps {
 namespace {
 
-/// Kept at most for workers that come back; more are under way in no training loop.
-constexpr std::size_t most_results = 8;
+/// Kept at most for workers that come back; more are under way in no training loop, but with backup workers, which come back
+/// while the others have gone on: those sums are without their mean.
+constexpr std::size_t most_means = 8, most_results = 512;
 
 std::vector<double> block_sums_of(std::span<const std::byte> mean, DType dtype) {
   std::vector<double> sums;
@@ -113,8 +114,11 @@ void Shard::State::drop_results(KeyState& key) {
   std::uint64_t had = std::numeric_limits<std::uint64_t>::max();
   for (const auto& [rank, record] : key.workers) had = std::min(had, record.clock);
   if (key.workers.size() < options_.workers) had = 0;
-  while (key.results.size() > 1 && (key.results.front().reduced.step < had || key.results.size() > most_results))
+  while (key.results.size() > 1) {
+    const Result& first = key.results.front();
+    if (first.reduced.step >= had && key.results.size() <= (first.payload ? most_means : most_results)) return;
     key.results.pop_front();
+  }
 }
 
 void Shard::State::tell_results(KeyState& key, const Worker& worker, std::uint64_t from_step, Out& out) {

@@ -141,7 +141,7 @@ class StoreDirectory final : public ServerDirectory {
       {
         const std::lock_guard lock(mutex_);
         try {
-          return parts_.store->get("ps/said/" + what, Deadline::after(milliseconds(1)));
+          return parts_.store->get("ps/said/" + what, Deadline::after(longest_pause));
         } catch (const Exception& caught) {
           if (caught.error().code != ErrorCode::timeout) throw;
         }

@@ -34,6 +34,8 @@ double speed_to(const ps::ServerCard& card, ServerDirectory& directory, std::uin
   const auto client = ps::Client::connect({.plan = probe_plan(),
                                            .key = directory.key(),
                                            .job_id = probe_job(directory.job_id()),
+                                           .congestion = directory.congestion(),
+                                           .tls = directory.tls(),
                                            .servers = [only] { return std::vector{only}; },
                                            .timeout = directory.timeout()},
                                           Deadline::after(directory.join_timeout()));
@@ -72,8 +74,10 @@ std::unique_ptr<ps::Server> offer_probe(ServerDirectory& directory, std::uint32_
   auto probe = ps::Server::start({.server = 0,
                                   .plan = probe_plan(),
                                   .bind = directory.listen_addresses(),
+                                  .congestion = directory.congestion(),
                                   .key = directory.key(),
-                                  .job_id = probe_job(directory.job_id())});
+                                  .job_id = probe_job(directory.job_id()),
+                                  .tls = directory.tls()});
   directory.first_said(probe_name(server), probe->card().to_text());
   return probe;
 }

@@ -128,6 +128,12 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("A server whose share is less than half of a key holds none") {
+  const KeyPlan plan({{.name = "w", .shape = {120 * 4096}}},
+                     {.servers = 3, .partition_bytes = Bytes{16384}, .shares = {1e-9, 0.5, 0.5}});
+  CHECK(plan.bytes_of_server(0).value == 0);
+}
+
 TEST_CASE("Rules that see more than elements have every tensor on one loop of one server") {
   for (const UpdateScope scope : {UpdateScope::sums, UpdateScope::tensor}) {
     const KeyPlan plan(layered(), {.servers = 3, .loops = 2, .partition_bytes = Bytes{50'000}, .scope = scope});

@@ -130,6 +130,24 @@ TEST_CASE(
   CHECK(counting.client->statistics().takeovers == 2);
 }
 
+TEST_CASE("Keys whose server and replica began anew together are lost, and whoever waits for them is told so in time") {
+  Counting counting;
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  counting.count();
+  CHECK(counting.is_complete());
+  auto options = counting.served.client_options(0);
+  options.timeout = std::chrono::milliseconds(1'500);
+  counting.client = ps::Client::connect(options, soon());
+  for (auto& server : counting.served.servers) server.reset();
+  for (const std::uint32_t server : {0u, 1u}) counting.served.start(server);
+  const Error error = error_of([&] {
+    counting.count();
+    counting.client->wait_acknowledged();
+  });
+  CHECK((error.code == ErrorCode::peer_lost || error.code == ErrorCode::timeout));
+  CHECK(has(error.message, "parameter server"));
+}
+
 TEST_CASE("Two servers that do not reach each other: one goes on with what both held, and later both hold it again") {
   Counting counting(Counting::by_relays);
   REQUIRE(comes_true([&] { return counting.is_replicated(); }));

@@ -381,6 +381,30 @@ TEST_CASE("With backup workers a sum does not wait for the slowest, whose part i
   CHECK(desk.shard().waiting_bytes() == 0);
 }
 
+TEST_CASE("A backup worker that comes back after many steps still hears of the sum that it waits for") {
+  const auto plan = plan_of({{.name = "a", .shape = {2}}});
+  Desk desk({.plan = plan, .workers = 3, .backup_workers = 1, .leaves = 3, .make_optimizer = [] {
+               return std::make_unique<Sgd>(SgdOptions{.learning_rate = 1.0});
+             }});
+  desk.join_all();
+  desk.say(0, Initialise{.sequence = 1}, testing::payload_of<float>({1, 2}));
+  const auto one = testing::payload_of<float>({2, 4});
+  for (std::uint64_t step = 1; step <= 40; ++step) {
+    for (const std::uint32_t rank : {0u, 2u})
+      desk.say(rank, Push{.sequence = desk.next() + 1, .step = step, .weight = 1}, one);
+    desk.say(0, Update{.sequence = desk.next() + 1, .step = step, .learning_rate = 0.5});
+  }
+  std::vector<Outgoing> out;
+  desk.shard().connection_lost(2, out);
+  out = desk.say_on(70, desk.join_of(1));
+  const auto late = desk.say_on(70, Push{.sequence = 1, .step = 1, .weight = 1}, one);
+  out.insert(out.end(), late.begin(), late.end());
+  CHECK(std::any_of(out.begin(), out.end(), [](const Outgoing& each) {
+    const auto* reduced = std::get_if<Reduced>(&each.control);
+    return each.to == 70 && reduced != nullptr && reduced->step == 1;
+  }));
+}
+
 TEST_CASE("Bulk-synchronous workers hear who is lost; one that comes back hears the sums again") {
   const auto plan = plan_of({{.name = "a", .shape = {2}}});
   Desk desk({.plan = plan, .workers = 2, .leaves = 2});
