@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--spare", default="0,1,2,3,4", metavar="LIST", help="hosts that only serve (0,1,2,3,4)")
     parser.add_argument("--rate", choices=sorted(BYTES_PER_S), default="200mbit", help="of every link (default 200mbit)")
     parser.add_argument("--model-bytes", type=int, default=32_000_000)
-    parser.add_argument("--key-bytes", type=int, default=32_000)
+    parser.add_argument("--key-bytes", type=int, default=16_384)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE")
