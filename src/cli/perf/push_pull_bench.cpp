@@ -156,7 +156,7 @@ PushPullRow PushPullBench::row_of(const std::vector<double>& mine, std::uint64_t
 PushPullBench::Rows PushPullBench::measure() {
   Communicator communicator = world_.communicator();
   std::optional<RawTcp> raw;
-  if (world_.rank() == 0) raw.emplace(options_.keys, bytes_);
+  if (world_.rank() == 0) raw.emplace(options_.keys, bytes_, options_.congestion);
   const auto from = std::as_bytes(std::span<const float>(gradients_));
   const auto to = std::as_writable_bytes(std::span(means_));
   std::uint64_t bad = 0;

@@ -61,10 +61,13 @@ bool move_both(const net::Socket& socket, std::span<const std::byte> out, std::s
 
 }  // namespace
 
-RawTcp::RawTcp(std::size_t keys, std::size_t bytes) : keys_(keys), bytes_(bytes), memory_(keys * bytes) {
+RawTcp::RawTcp(std::size_t keys, std::size_t bytes, const std::string& congestion)
+    : keys_(keys), bytes_(bytes), memory_(keys * bytes) {
   const Deadline deadline = Deadline::after(std::chrono::seconds(60));
   const net::Socket listener = net::listen_tcp({"127.0.0.1", 0});
+  net::settle_congestion(listener, congestion);
   near_ = net::connect_tcp(net::local_address(listener), deadline);
+  net::settle_congestion(near_, congestion);
   auto accepted = net::accept(listener, deadline);
   if (!accepted) fail(ErrorCode::timeout, "a plain socket did not connect over loopback");
   far_ = std::move(*accepted);

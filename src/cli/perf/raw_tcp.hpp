@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace trireme::cli {
 class RawTcp {
  public:
   /// Shape: every exchange() is of `keys` keys of `bytes` bytes. Errors: system.
-  RawTcp(std::size_t keys, std::size_t bytes);
+  RawTcp(std::size_t keys, std::size_t bytes, const std::string& congestion);
   ~RawTcp();
   RawTcp(const RawTcp&) = delete;
 
