@@ -46,7 +46,7 @@ void read_introduction(Bytes bytes) {
   read_identity(introduction->identity);
 }
 
-using SideFunction = Identity (*)(const Socket&, const JobKey&, const Identity&, Deadline);
+using SideFunction = Identity (*)(const Socket&, const JobKey&, const Identity&, Deadline, SessionSecret*);
 
 /// The whole of one side; the peer's bytes are all there already, followed by the end of the stream.
 void meet(SideFunction side, Bytes bytes) {
@@ -59,7 +59,7 @@ void meet(SideFunction side, Bytes bytes) {
   ::shutdown(peer.descriptor(), SHUT_WR);
   ErrorCode code = ErrorCode::none;
   try {
-    side(own, JobKey::random(), make_identity("job", "worker", "data", 1, 0), deadline);
+    side(own, JobKey::random(), make_identity("job", "worker", "data", 1, 0), deadline, nullptr);
   } catch (const Exception& exception) {
     code = exception.error().code;
     for (char each : exception.error().message) promise(each >= ' ' && each < 0x7f, "a message is one printable line");
