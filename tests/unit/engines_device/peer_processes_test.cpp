@@ -98,9 +98,21 @@ std::vector<int> run_processes(int ranks,
   return codes;
 }
 
+/// Streams of one process may be ordered by what another process has said in between. The thread sanitizer, which sees one
+/// process, takes that for a race now and then; of ranks that are threads it sees all (peer_test.cpp).
+bool is_order_unseen() {
+#if defined(__SANITIZE_THREAD__)
+  WARN("skipped: the thread sanitizer does not see what another process orders");
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 TEST_CASE("Ranks that are processes reach each other's windows: the bits of host memory, captured too") {
+  if (is_order_unseen()) return;
   const auto codes = run_processes(3, [](World& world, const std::shared_ptr<device::Runtime>& runtime) {
     auto communicator = world.communicator();
     const int rank = communicator.rank();
@@ -129,6 +141,7 @@ TEST_CASE("Ranks that are processes reach each other's windows: the bits of host
 }
 
 TEST_CASE("A process that ends is named by the others, whose kernels let go") {
+  if (is_order_unseen()) return;
   const auto codes = run_processes(3, [](World& world, const std::shared_ptr<device::Runtime>& runtime) {
     auto communicator = world.communicator();
     const OnDevice here(runtime, communicator.rank());

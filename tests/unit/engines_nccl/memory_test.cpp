@@ -262,6 +262,7 @@ TEST_CASE(
         given_too_soon += work.done() || fake.calls[static_cast<std::size_t>(world.rank())] != before;
         other->barrier({.deadline = 60s});
         forgotten_too_soon += forgotten;
+        other->barrier({.deadline = 60s});  // all have looked
         if (world.rank() == 0) fake.deregister_blocks = false;
         work.wait();
         std::vector<std::byte> found(400);
