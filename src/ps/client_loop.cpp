@@ -496,8 +496,8 @@ void ClientLoop::look_after(std::uint32_t server, std::uint32_t loop, Clock::tim
   const Channel& channel = channel_of(keys.holder, loop);
   const auto since = channel.lost_since();
   if (since && !keys.lost_at) keys.lost_at = since;
-  // Whoever is asked may answer, and not serve: what counts is since when nobody has.
-  give_up_on(keys, channel, keys.lost_at, now);
+  // Each who is asked may answer, and not serve. (Whoever took them over is asked once, and serves when something is wanted.)
+  if (keys.asked > 2 * servers_) give_up_on(keys, channel, keys.lost_at, now);
   if (has_failed_) return;
   if (has_replicas() && now >= keys.ask_again_at && (keys.must_move_at || is_lost(keys.holder, loop, now))) {
     if (const auto next = next_holder(keys, loop, now)) return take_over(server, loop, *next);

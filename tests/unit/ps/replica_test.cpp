@@ -148,6 +148,19 @@ TEST_CASE("Keys whose server and replica began anew together are lost, and whoev
   CHECK(has(error.message, "parameter server"));
 }
 
+TEST_CASE("A worker that wants nothing for longer than its timeout after a takeover is served all the same") {
+  Counting counting;
+  auto options = counting.served.client_options(0);
+  options.timeout = std::chrono::seconds(3);
+  counting.client = ps::Client::connect(options, soon());
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  counting.served.servers[0].reset();
+  REQUIRE(comes_true([&] { return counting.client->statistics().takeovers == 1; }));
+  std::this_thread::sleep_for(options.timeout + std::chrono::milliseconds(500));
+  counting.count();
+  CHECK(counting.is_complete());
+}
+
 TEST_CASE("Two servers that do not reach each other: one goes on with what both held, and later both hold it again") {
   Counting counting(Counting::by_relays);
   REQUIRE(comes_true([&] { return counting.is_replicated(); }));
