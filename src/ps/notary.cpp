@@ -60,7 +60,10 @@ void Notary::run() {
       said.clear();
       continue;
     }
-    if (problem != said) log_(LogLevel::warning, "who serves which keys cannot be decided yet: " + problem);
+    if (problem != said)
+      log_(LogLevel::warning, "who serves the keys of parameter server " + std::to_string(question.proposal.server) +
+                                  " (event loop " + std::to_string(question.loop) +
+                                  ") cannot be decided yet: " + problem);
     said = problem;
     changed_.wait_for(lock, pause_between, [&] { return stopping_; });
     if (stopping_) return;

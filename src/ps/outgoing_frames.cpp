@@ -85,15 +85,4 @@ void OutgoingFrames::advance(std::size_t bytes) {
   }
 }
 
-bool OutgoingFrames::withdraw(std::uint64_t token) {
-  for (auto frame = frames_.begin(); frame != frames_.end(); ++frame) {
-    if (frame->token != token) continue;
-    if (frame == frames_.begin() && sent_ > 0) return false;
-    queued_ -= size_of_frame(*frame);
-    frames_.erase(frame);
-    return true;
-  }
-  return false;
-}
-
 }  // namespace trireme::ps

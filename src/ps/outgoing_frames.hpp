@@ -38,8 +38,6 @@ class OutgoingFrames {
   std::vector<std::uint64_t> take_gone() { return std::exchange(gone_, {}); }
   /// Whether a frame with this token has begun to go, and not ended.
   bool is_going(std::uint64_t token) const { return sent_ > 0 && !frames_.empty() && frames_.front().token == token; }
-  /// Forgets a frame that has not begun to go. False: there is none.
-  bool withdraw(std::uint64_t token);
 
  private:
   void advance(std::size_t bytes);
