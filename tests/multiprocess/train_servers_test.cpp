@@ -244,6 +244,24 @@ TEST_CASE("A job with backup workers stops with a checkpoint, however many steps
   CHECK(std::strtod(value(result_of(second), "test_accuracy").c_str(), nullptr) >= 0.9);
 }
 
+TEST_CASE(
+    "A backup worker whose peers are gone behind the stop of worker 0 stops as well, wherever it waits for servers") {
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    CAPTURE(attempt);
+    const TemporaryFolder folder;
+    Launched launched(job(3, 1,
+                          blobs({"--sync", "ps", "--backup-workers", "1", "--epochs", "200", "--checkpoint-dir",
+                                 folder.path(), "--stop-after", "20steps"})));
+    const pid_t victim = pid_of(launched, "[1]");
+    launched.await_err("wrote the checkpoint of step ");
+    static_cast<void>(::kill(victim, SIGKILL));  // unless it has stopped by itself
+    const Result result = launched.wait();
+    INFO(result.err);
+    REQUIRE(result.exit_code == 143);
+    CHECK_THAT(result.err, !Contains("rank 2 ended with exit code 1"));
+  }
+}
+
 TEST_CASE("Bulk-synchronous training on servers goes on from a checkpoint with the bits of training without an end") {
   const TemporaryFolder folder;
   const Words words{"--optimizer", "adamw", "--logical-shards", "2"};

@@ -451,7 +451,12 @@ Outcome Launcher::judged() const {
             .line = "trireme run: " + server + ", and no other server had what it held; the ranks ended with it",
             .last_words = lost_server_->last_words};
   }
-  if (!failed_ && !left_behind_.empty()) return judge_without(left_behind_);
+  const Outcome rest = judged_rest();
+  return failed_ || left_behind_.empty() ? rest : judge_without(left_behind_, rest);
+}
+
+/// But for those that the job goes on without.
+Outcome Launcher::judged_rest() const {
   if (interrupted_by_ && std::any_of(ends_.begin(), ends_.end(), [](const RankEnd& end) { return end.failed(); }))
     return judge_interrupted(ends_, *interrupted_by_, options_.interrupted_exit_code);
   std::optional<rendezvous::Cause> verdict;

@@ -100,6 +100,7 @@ class Launcher {
   bool output_ended() const;
   Outcome outcome();
   Outcome judged() const;
+  Outcome judged_rest() const;
   std::string last_words_of(int rank) const;
 
   const RunOptions& options_;

@@ -70,14 +70,17 @@ Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::
   return {std::max(culprit->status.shell_code(), 1), line, false, culprit->rank};
 }
 
-Outcome judge_without(const std::vector<RankEnd>& lost) {
-  std::string line = "trireme run: the job is complete without ";
+Outcome judge_without(const std::vector<RankEnd>& lost, const Outcome& rest) {
+  std::string who;
   for (std::size_t i = 0; i < lost.size(); ++i)
-    line += (i == 0                 ? ""
-             : i + 1 == lost.size() ? ", and "
-                                    : ", ") +
-            lost[i].who() + ", which " + lost[i].status.sentence();
-  return {.exit_code = 0, .line = line};
+    who += (i == 0                 ? ""
+            : i + 1 == lost.size() ? ", and "
+                                   : ", ") +
+           lost[i].who() + ", which " + lost[i].status.sentence();
+  if (rest.exit_code == 0) return {.exit_code = 0, .line = "trireme run: the job is complete without " + who};
+  Outcome result = rest;
+  result.line += "; it was without " + who;
+  return result;
 }
 
 Outcome judge_interrupted(const std::vector<RankEnd>& ends, int signal, int interrupted_code) {

@@ -45,8 +45,9 @@ struct Outcome {
 Outcome judge(const std::vector<RankEnd>& ends, const std::optional<rendezvous::Cause>& verdict,
               std::optional<int> spokesman = std::nullopt, int interrupted_code = 143);
 
-/// Of a job whose ranks wait for no other, when the rest have come to a good end without those that were `lost`.
-Outcome judge_without(const std::vector<RankEnd>& lost);
+/// Of a job whose ranks wait for no other, when none of the rest has failed: `rest` is how they ended, without those that were `lost`. When they
+/// have stopped to go on another time, so has the job.
+Outcome judge_without(const std::vector<RankEnd>& lost, const Outcome& rest);
 
 /// The same of a job that `signal`, forwarded to the ranks, was to end, and of which some failed: the user knows why. Where the
 /// failed ones all ended with one exit code, it is that: they agreed on it, and may have to say that nothing was saved. Else, also

@@ -111,7 +111,7 @@ std::shared_ptr<parallel::SynchronizerFactory> ServerSession::connect(const std:
 std::string ServerSession::explain() const { return plan_ ? plan_->explain() : std::string(); }
 
 void ServerSession::fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer) {
-  if (!holds_state()) return;
+  if (!holds_state() || was_left_) return;
   ps::fetch_values(*client_, parameters);
   ps::fetch_state(*client_, *plan_, optimizer);
 }

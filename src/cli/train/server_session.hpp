@@ -66,7 +66,8 @@ class ServerSession {
   /// Where keys lie, a line for each server.
   std::string explain() const;
 
-  /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first.
+  /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first. Nothing behind
+  /// ends_the_job().
   void fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer);
   /// Steps that the others have made without this worker since it was asked last, because it was late: behind them it goes on.
   std::uint64_t take_skipped();

@@ -196,7 +196,7 @@ void Trainer::set_schedule() {
 TrainResult Trainer::run(JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
-  while (!stopped && !is_over()) stopped = !train_epoch(signals);
+  while (!stopped && !is_over()) stopped = !train_epoch_or_end(signals);
   if (result_.is_interrupted) return interrupted_result(signals);
   if (servers_ != nullptr && servers_->is_independent()) {
     servers_->finish(data_parallel_.parameters(), signals);
@@ -284,6 +284,18 @@ void Trainer::warn_of_skipped_steps() {
       "trireme train: nothing was learnt: the gradients of all %llu steps overflowed f16, and the loss scale has "
       "come down to %g: train longer, or use --precision bf16\n",
       static_cast<unsigned long long>(step_), weights_.loss_scaler()->scale());
+}
+
+/// A worker that waits for no other may find the others gone, wherever it waits for servers: they have stopped, as it shall.
+bool Trainer::train_epoch_or_end(JobSignals& signals) {
+  try {
+    return train_epoch(signals);
+  } catch (const Exception& failure) {
+    if (servers_ == nullptr || !servers_->ends_the_job(failure.error())) throw;
+    signals.request_stop(SIGTERM);
+    end_inside_epoch();
+    return false;
+  }
 }
 
 /// False when a stop was asked for, or a loss is not finite any more.
@@ -387,7 +399,7 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
     progress_.note(loss * static_cast<double>(samples), samples);
   }
   request_what_is_due(finite, signals);
-  if (const StepOutcome outcome = reduce(step, signals); outcome != StepOutcome::ready) return outcome;
+  if (const StepOutcome outcome = step.reduce(); outcome != StepOutcome::ready) return outcome;
   checkpoint_asked_for_ = checkpoint_asked_for_ || step.checkpoint_requested();
   const ApplyOutcome outcome = update(step);
   last_step_ = step_++;
@@ -403,16 +415,6 @@ StepOutcome Trainer::train_step(Step& step, JobSignals& signals) {
   const std::uint64_t epoch = sampler_.steps_per_epoch();
   skip_missed_steps((step_ + epoch - 1) / epoch * epoch);
   return StepOutcome::ready;
-}
-
-StepOutcome Trainer::reduce(Step& step, JobSignals& signals) {
-  try {
-    return step.reduce();
-  } catch (const Exception& failure) {
-    if (servers_ == nullptr || !servers_->ends_the_job(failure.error())) throw;
-    signals.request_stop(SIGTERM);
-    return StepOutcome::stop;
-  }
 }
 
 bool Trainer::others_have_ended(std::uint64_t last) {

@@ -78,6 +78,7 @@ class Trainer {
   void stand_at(std::uint64_t step);
   void use_servers();
   void fetch_from_servers();
+  bool train_epoch_or_end(JobSignals& signals);
   bool train_epoch(JobSignals& signals);
   StepOutcome train_step(Step& step, JobSignals& signals);
   void request_what_is_due(bool finite, JobSignals& signals);
@@ -89,7 +90,6 @@ class Trainer {
   void watch(const Step& step);
   bool others_have_ended(std::uint64_t last);
   void skip_missed_steps(std::uint64_t last);
-  StepOutcome reduce(Step& step, JobSignals& signals);
   PassPlace next_place(const Shard& shard);
   double pass(Shard& shard, const PassPlace& place);
   void after_step(std::uint64_t epoch, bool is_last_of_epoch);

@@ -145,11 +145,20 @@ TEST_CASE("Refusals in the same words of several ranks are repetitions, other li
 }
 
 TEST_CASE("A job that did without some of its ranks has succeeded, and says which are missing and why") {
-  const auto outcome =
-      trireme::cli::judge_without({{.rank = 2, .status = killed, .host = "algo-2"}, {.rank = 4, .status = exited(3)}});
+  const auto outcome = trireme::cli::judge_without(
+      {{.rank = 2, .status = killed, .host = "algo-2"}, {.rank = 4, .status = exited(3)}}, {});
   REQUIRE(outcome.exit_code == 0);
   REQUIRE(
       outcome.line ==
       "trireme run: the job is complete without rank 2 (algo-2), which was killed by signal 9 (Killed), and rank 4, which "
       "ended with exit code 3");
+}
+
+TEST_CASE("A job that did without a rank and has stopped to go on another time has not succeeded") {
+  const auto rest = judge({{0, exited(143)}, {1, exited(143)}}, std::nullopt);
+  REQUIRE(rest.interrupted);
+  const auto outcome = trireme::cli::judge_without({{2, exited(1)}}, rest);
+  REQUIRE(outcome.exit_code == 143);
+  REQUIRE(outcome.interrupted);
+  REQUIRE(outcome.line == "trireme run: interrupted; it was without rank 2, which ended with exit code 1");
 }
