@@ -10,9 +10,12 @@ namespace {
 
 constexpr std::size_t line = 64, page = 4096;
 
-// Copied vectors pass through the second-level cache, where a group of copied factors stays.
+// Copied vectors pass through the second-level cache, where a group of copied factors stays, or all of them in place.
 constexpr std::size_t vectors_bytes = std::size_t{1536} << 10;
 constexpr std::size_t factors_bytes = std::size_t{256} << 10;
+constexpr std::size_t staying_bytes = std::size_t{512} << 10;
+constexpr std::size_t warm_bytes = std::size_t{128} << 10;  // what is less is near without being asked for
+constexpr std::size_t slow = 32;  // products that take longer than it takes to fetch what they are written to
 constexpr std::size_t tile_bytes = 16 * 2 * line;  // the rows of a tile, rounded up, of two registers
 static_assert(vectors_bytes + factors_bytes + tile_bytes <= gemm_workspace_bytes);
 
@@ -41,11 +44,12 @@ class Blocks {
     const std::size_t group_most = factors_bytes / sizeof(T) / tile_space_;
     const std::size_t block_most = vectors_bytes / sizeof(T) / (wide * depth);
 
-    // Factors that fit are copied once and stay, while panel by panel passes by; otherwise many panels at a time.
-    const bool stay = tiles_ <= group_most;
-    const std::size_t block = stay ? 1 : least(block_most, panels_);
     // By rows they are read in place, unless rows that are whole pages apart contend for the same sets of the cache.
-    copied_ = factors_.by_rows ? factors_.stride * sizeof(T) % page == 0 : (stay ? panels_ : block) >= 4;
+    const bool in_place = factors_.by_rows && factors_.stride * sizeof(T) % page != 0;
+    // Factors that fit are copied once and stay, while panel by panel passes by; otherwise many panels at a time.
+    const bool stay = tiles_ <= group_most || (in_place && factors_.extent * depth * sizeof(T) <= staying_bytes);
+    const std::size_t block = stay ? 1 : least(block_most, panels_);
+    copied_ = factors_.by_rows ? !in_place : (stay ? panels_ : block) >= 4;
     // In place, a tile meets all panels of a block while it is near.
     const std::size_t group = stay || (!copied_ && block == 1) ? tiles_ : copied_ ? group_most : 1;
 
@@ -58,8 +62,12 @@ class Blocks {
         const std::size_t end = least(t + group, tiles_);
         if (copied_ && (first == 0 || !stay)) copy_factors(t, end);
         for (std::size_t p = first; p < last; ++p) {
-          for (std::size_t i = t; i < end; ++i)
-            write(i, copied_ ? copied_factors_ + (i - t) * tile_space_ : nullptr, p, space_of_panel(p - first));
+          for (std::size_t i = t; i < end; ++i) {
+            const ReadAhead<T> ahead = block == 1   ? of_next_panel(p + 1, i)
+                                       : group == 1 ? of_next_tile(i + 1, p - first, last - first)
+                                                    : ReadAhead<T>{};
+            write(i, copied_ ? copied_factors_ + (i - t) * tile_space_ : nullptr, p, space_of_panel(p - first), ahead);
+          }
         }
       }
     }
@@ -117,8 +125,23 @@ class Blocks {
     }
   }
 
+  /// Of a panel that comes when all tiles have met the one before, what to ask for during tile t of that one.
+  ReadAhead<T> of_next_panel(std::size_t p, std::size_t t) const {
+    if (p >= panels_ || vectors_.extent * depth_ * sizeof(T) < warm_bytes) return {};
+    const std::size_t rows = vectors_.by_rows ? columns(p) : depth_, width = vectors_.by_rows ? depth_ : columns(p);
+    return ReadAhead<T>::share(vectors_.at(p * wide, k_), vectors_.stride, rows, width, t, tiles_, depth_);
+  }
+
+  /// Of a tile in place that comes when the one before has met `panels` panels, what to ask for during one of them.
+  ReadAhead<T> of_next_tile(std::size_t t, std::size_t panel, std::size_t panels) const {
+    if (copied_ || t >= tiles_ || factors_.extent * depth_ * sizeof(T) < warm_bytes) return {};
+    const std::size_t count = begin(t + 1) - begin(t);
+    const std::size_t rows = factors_.by_rows ? count : depth_, width = factors_.by_rows ? depth_ : count;
+    return ReadAhead<T>::share(factors_.at(begin(t), k_), factors_.stride, rows, width, panel, panels, depth_);
+  }
+
   /// Tile t of panel p, given where their copies are.
-  void write(std::size_t t, const T* factors, std::size_t p, T* panel) const noexcept {
+  void write(std::size_t t, const T* factors, std::size_t p, T* panel, const ReadAhead<T>& ahead) const noexcept {
     const std::size_t at = begin(t), rows = begin(t + 1) - at, width = columns(p);
     const bool direct = t == 0 && read_directly(p);
     TileCall<T> call{};
@@ -132,6 +155,10 @@ class Blocks {
                              : product_.c + at * product_.c_stride + p * wide;
     call.c_stride = product_.c_stride;
     call.add = k_ != 0;
+    call.read_ahead = ahead;
+    if (depth_ >= slow) {
+      call.write_ahead = {call.c, call.c_stride, (product_.turned ? rows : width) - 1, product_.turned ? width : rows};
+    }
     const TileFunction<T> multiply_tile = tile_function<T>(rows, registers(p), factors_.by_rows);
     if (!product_.turned && width == registers(p) * lanes) return multiply_tile(call);
     through_own_tile(multiply_tile, call, rows, width);

@@ -2,6 +2,7 @@
 // The loop in which a product of matrices spends its time. Included by gemm/simd.cpp only.
 #pragma once
 
+#include "kernels/gemm/ahead.hpp"
 #include "kernels/gemm/registers.hpp"
 
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
@@ -17,8 +18,10 @@ struct TileCall {
   std::size_t depth = 0;
   T* c = nullptr;
   std::size_t c_stride = 0;
-  bool add = false;   ///< to what C holds, instead of overwriting it
-  T* copy = nullptr;  ///< where the panel goes as it is read, row after row without gaps; null: nowhere
+  bool add = false;             ///< to what C holds, instead of overwriting it
+  T* copy = nullptr;            ///< where the panel goes as it is read, row after row without gaps; null: nowhere
+  ReadAhead<T> read_ahead{};    ///< of a later tile
+  WriteAhead<T> write_ahead{};  ///< of C, where this one goes in the end
 };
 
 // Sanitizers leave out this one function, which they would make 20 times slower; what it may touch, its callers, whom they
@@ -47,7 +50,7 @@ TRIREME_GEMM_TILE_ATTRIBUTES void tile(const TileCall<T>& call) noexcept {
   const T* factors8 = factors + 8 * stride;
   const T* factors12 = factors + 12 * stride;
   const T* panel = call.panel;
-  for (std::size_t k = call.depth; k != 0; --k) {
+  const auto multiply = [&]() __attribute__((always_inline)) {
     Register vectors[wide];
 #pragma GCC unroll 2
     for (std::size_t w = 0; w < wide; ++w) vectors[w] = L::load(panel + w * L::lanes);
@@ -72,7 +75,19 @@ TRIREME_GEMM_TILE_ATTRIBUTES void tile(const TileCall<T>& call) noexcept {
     factors4 += step;
     factors8 += step;
     factors12 += step;
+  };
+  WriteAhead<T> write_ahead = call.write_ahead;
+  ReadAhead<T> read_ahead = call.read_ahead;
+  std::size_t k = call.depth;
+  for (; write_ahead.count != 0 && k != 0; --k) {
+    multiply();
+    write_ahead.step();
   }
+  for (; read_ahead.count != 0 && k != 0; --k) {
+    multiply();
+    read_ahead.step();
+  }
+  for (; k != 0; --k) multiply();
   T* c = call.c;
 #pragma GCC unroll 16
   for (std::size_t i = 0; i < high; ++i) {

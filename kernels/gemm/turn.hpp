@@ -122,17 +122,19 @@ void turn_small(T* to, std::size_t to_stride, const T* from, std::size_t from_st
 template <class T>
 inline constexpr std::size_t large_square = sizeof(T) == 4 ? 16 : 0;
 
-/// to[c][r] = from[r][c] for 16 columns and the first `rows` of 16 rows, all of which are read.
-inline void turn_large_square(float* to, std::size_t to_stride, const float* from, std::size_t from_stride,
-                              std::size_t rows) {
-  __m512 r[16], s[16];
-#pragma GCC unroll 16
-  for (std::size_t i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(from + i * from_stride);
-    // Within each quarter: elements of 4 rows that are neighbours side by side.
+/// to[c][r] = from[r][c] for 16 columns and the first `rows` of 16 rows, all of which are read. Not inlined: there it has
+/// no register left, and every row passes through memory.
+[[gnu::noinline]] inline void turn_large_square(float* to, std::size_t to_stride, const float* from,
+                                                std::size_t from_stride, std::size_t rows) {
+  __m512 s[16];
+  // Within each quarter: elements of 4 rows that are neighbours side by side.
 #pragma GCC unroll 4
   for (std::size_t h = 0; h < 16; h += 4) {
-    const __m512 low01 = _mm512_unpacklo_ps(r[h], r[h + 1]), high01 = _mm512_unpackhi_ps(r[h], r[h + 1]);
-    const __m512 low23 = _mm512_unpacklo_ps(r[h + 2], r[h + 3]), high23 = _mm512_unpackhi_ps(r[h + 2], r[h + 3]);
+    __m512 r[4];
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) r[i] = _mm512_loadu_ps(from + (h + i) * from_stride);
+    const __m512 low01 = _mm512_unpacklo_ps(r[0], r[1]), high01 = _mm512_unpackhi_ps(r[0], r[1]);
+    const __m512 low23 = _mm512_unpacklo_ps(r[2], r[3]), high23 = _mm512_unpackhi_ps(r[2], r[3]);
     s[h] = _mm512_shuffle_ps(low01, low23, 0x44);
     s[h + 1] = _mm512_shuffle_ps(low01, low23, 0xee);
     s[h + 2] = _mm512_shuffle_ps(high01, high23, 0x44);

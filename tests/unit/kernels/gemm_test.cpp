@@ -116,8 +116,9 @@ TEST_CASE("gemm adds blocks of k in order, on every path") {
 
 TEST_CASE("an element of gemm does not depend on the rows and columns beside it") {
   // The whole takes other tiles and copies than its parts. Of the second factors do not stay copied while panels pass in
-  // several blocks of many; of the third they stay.
-  const GemmShape whole = GENERATE(GemmShape{410, 530, 300}, GemmShape{900, 1700, 1030}, GemmShape{60, 1700, 1030});
+  // several blocks of many; of the third they stay, and of the fourth they do where they lie.
+  const GemmShape whole = GENERATE(GemmShape{410, 530, 300}, GemmShape{900, 1700, 1030}, GemmShape{60, 1700, 1030},
+                                   GemmShape{120, 1700, 1030});
   const std::size_t row = whole.m / 2 + 5, column = whole.n - 150;
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const bool a_transposed : {false, true}) {
