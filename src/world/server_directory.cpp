@@ -233,7 +233,7 @@ std::shared_ptr<ServerDirectory> ServerDirectory::open(const Options& options, c
                                         .serving_rank = 0,
                                         .log = settings.log});
   }
-  auto store = rendezvous::connect_store(address, deadline);
+  auto store = rendezvous::connect_lasting_store(address, deadline);
   return std::make_shared<StoreDirectory>(StoreDirectory::Parts{.server = std::move(server),
                                                                 .store = std::move(store),
                                                                 .key = settings.key,

@@ -76,6 +76,12 @@ struct ServerAddress {
 /// Errors: timeout naming the address; invalid_argument "wrong job key".
 std::unique_ptr<Store> connect_store(const ServerAddress& server, Deadline deadline);
 
+/// The same, for who outlives a connection: one that broke is dialled again by the next call, for a second at most, and after calls
+/// that did not reach the server not before a pause. What is the same asked twice (all but add() of something) is asked again by
+/// itself; add() whose answer was lost fails with peer_lost, for it may have been added.
+/// Errors: as connect_store.
+std::unique_ptr<Store> connect_lasting_store(const ServerAddress& server, Deadline deadline);
+
 /// The control channel of `server.rank`.
 /// Errors: as connect_store; invalid_argument when the rank is outside the world or there already.
 std::unique_ptr<ControlChannel> connect_control(const ServerAddress& server, ControlListener& listener,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
-#include "unit/ps/relay.hpp"
+#include "support/relay.hpp"
 #include "unit/ps/served.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
-#include "unit/ps/relay.hpp"
+#include "support/relay.hpp"
+#include "trireme/rendezvous/server.hpp"
 #include "unit/ps/served.hpp"
 
 #include <catch2/catch.hpp>
@@ -19,9 +20,10 @@ struct Counting {
   const std::vector<float> ones = std::vector<float>(2'000, 1.0f);
   std::uint64_t step = 0;
 
-  explicit Counting(std::uint32_t servers = 2)
+  explicit Counting(std::uint32_t servers = 2, decltype(Served::said_elsewhere) said = {})
       : served({tensor("a", 2'000), tensor("b", 2'000), tensor("c", 2'000), tensor("d", 2'000)},
                {.servers = servers, .loops = 2, .partition_bytes = Bytes{16'384}, .replicas = true}) {
+    served.said_elsewhere = std::move(said);
     served.start_all();
     begin();
   }
@@ -128,6 +130,43 @@ TEST_CASE(
     CHECK(counting.is_complete());
   }
   CHECK(counting.client->statistics().takeovers == 2);
+}
+
+TEST_CASE(
+    "Servers whose connections to the job's store broke have it decided all the same that one serves for the other") {
+  const net::JobKey key = net::JobKey::random();
+  const auto store = rendezvous::Server::start({.key = key, .job_id = "job"});
+  Relay relay(store->address(), std::nullopt, Relay::Side::to_server);
+  struct Way {
+    std::mutex mutex;
+    std::unique_ptr<rendezvous::Store> store;
+  } ways[2];
+  for (Way& way : ways)
+    way.store = rendezvous::connect_lasting_store({.address = relay.address(), .key = key, .job_id = "job"}, soon());
+  Counting counting(2, [&](std::uint32_t server, const std::string& what, const std::string& text) {
+    const std::lock_guard lock(ways[server].mutex);
+    try {
+      ways[server].store->set(what, text);
+      return text;
+    } catch (const Exception& caught) {
+      if (caught.error().code != ErrorCode::invalid_argument) throw;
+      return ways[server].store->get(what, soon());
+    }
+  });
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  counting.count();
+  CHECK(counting.is_complete());
+  relay.block(true);
+  REQUIRE(comes_true([&] {
+    const std::lock_guard lock(ways[0].mutex);
+    return error_of([&] { ways[0].store->add("asked", 0); }).code == ErrorCode::peer_lost;
+  }));
+  counting.served.servers[0].reset();
+  counting.count();
+  REQUIRE(comes_true([&] { return counting.served.lines.with("cannot be decided yet") != 0; }));
+  relay.block(false);
+  CHECK(counting.is_complete());
+  CHECK(counting.client->statistics().takeovers == 1);
 }
 
 TEST_CASE("Keys whose server and replica began anew together are lost, and whoever waits for them is told so in time") {

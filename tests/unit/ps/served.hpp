@@ -84,7 +84,8 @@ struct Served {
     if (with_optimizer) options.make_optimizer = [] { return std::make_unique<Sgd>(SgdOptions{.learning_rate = 1.0}); };
     if (!plan->options().replicas) return options;
     options.others = [this, server] { return reached_from(server); };
-    options.first_said = [this](const std::string& what, const std::string& text) {
+    options.first_said = [this, server](const std::string& what, const std::string& text) {
+      if (said_elsewhere) return said_elsewhere(server, what, text);
       std::lock_guard lock(mutex);
       return decided.try_emplace(what, text).first->second;
     };
@@ -149,6 +150,8 @@ struct Served {
   bool tls = false;
   net::JobKey key = net::JobKey::random();
   Lines lines;
+  /// Where a server has views decided, if not here.
+  std::function<std::string(std::uint32_t server, const std::string& what, const std::string& text)> said_elsewhere{};
   std::mutex mutex;  ///< guards what follows
   std::map<std::string, std::string> decided;
   std::set<std::pair<std::uint32_t, std::uint32_t>> cuts;  ///< from a server to another

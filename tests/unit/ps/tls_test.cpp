@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers and servers through TLS: the same bits, and nobody on the way reads them.
 #include "support/failures.hpp"
-#include "unit/ps/relay.hpp"
+#include "support/relay.hpp"
 #include "unit/ps/served.hpp"
 
 #include <catch2/catch.hpp>

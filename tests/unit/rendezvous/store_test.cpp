@@ -3,6 +3,7 @@
 
 #include "ear.hpp"
 #include "support/failures.hpp"
+#include "support/relay.hpp"
 #include "trireme/base/error.hpp"
 
 #include <catch2/catch.hpp>
@@ -153,5 +154,43 @@ TEST_CASE("A store whose server has gone says so, with the address") {
       REQUIRE(error.code == ErrorCode::peer_lost);
       REQUIRE_THAT(error.message, Contains("the launcher at " + address + " is gone"));
     }
+  }
+}
+
+TEST_CASE(
+    "A lasting store is dialled again when its connection broke: what is asked once the server is reached is answered") {
+  auto server = Server::start(options_for(1));
+  trireme::testing::Relay relay(server->address(), std::nullopt, trireme::testing::Relay::Side::to_server);
+  auto store = connect_lasting_store(rank_of(relay.address(), 0), soon());
+  REQUIRE(store->add("n", 1) == 1);
+  std::string got;
+  const auto asks_until = [&](auto&& ask) {
+    const Deadline limit = soon();
+    while (!ask() && !limit.passed()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return !limit.passed();
+  };
+  SECTION("after calls that did not reach it, which say where it was") {
+    relay.block(true);
+    Error error;
+    REQUIRE(asks_until([&] { return (error = error_of([&] { store->add("n", 0); })).code != ErrorCode::none; }));
+    REQUIRE(error.code == ErrorCode::peer_lost);
+    REQUIRE_THAT(error.message, Contains(relay.address().to_string()));
+    relay.block(false);
+    REQUIRE(asks_until([&] { return error_of([&] { store->set("key", "x"); }).code == ErrorCode::none; }));
+    REQUIRE(store->get("key", soon()) == "x");
+    REQUIRE(store->add("n", 1) == 2);
+  }
+  SECTION("whoever waits for a key goes on waiting") {
+    std::thread waiter([&] {
+      if (error_of([&] { got = store->get("late", soon()); }).code != ErrorCode::none) got = "failed";
+    });
+    const int before = relay.connections();
+    relay.block(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that it is cut
+    relay.block(false);
+    CHECK(asks_until([&] { return relay.connections() > before; }));
+    connect_store(rank_of(server->address(), 0), soon())->set("late", "value");
+    waiter.join();
+    REQUIRE(got == "value");
   }
 }

@@ -2,7 +2,9 @@
 #include "trireme/world/server_directory.hpp"
 
 #include "support/failures.hpp"
+#include "support/relay.hpp"
 #include "trireme/base/error.hpp"
+#include "trireme/rendezvous/server.hpp"
 #include "trireme/rendezvous/store.hpp"
 
 #include <catch2/catch.hpp>
@@ -96,4 +98,27 @@ TEST_CASE("A server without the way to its job's store is refused with what to s
       {{"TRIREME_ROLE", "server"}, {"TRIREME_SERVERS", "1"}, {"TRIREME_LOG", "off"}});
   REQUIRE_THROWS_WITH(ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server),
                       Contains("TRIREME_STORE_ADDR"));
+}
+
+TEST_CASE("A directory whose connection to the job's store broke asks it again by another") {
+  const std::string key = "sixteen characters and more";
+  const auto store = rendezvous::Server::start({.key = net::JobKey::from_text(key), .job_id = "job"});
+  testing::Relay relay(store->address(), std::nullopt, testing::Relay::Side::to_server);
+  const platform::Environment environment({{"TRIREME_ROLE", "server"},
+                                           {"TRIREME_SERVERS", "1"},
+                                           {"TRIREME_SERVER_INDEX", "0"},
+                                           {"TRIREME_STORE", "1"},
+                                           {"TRIREME_STORE_ADDR", relay.address().to_string()},
+                                           {"TRIREME_JOB_KEY", key},
+                                           {"TRIREME_JOB_ID", "job"},
+                                           {"TRIREME_LOG", "off"}});
+  const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server);
+  REQUIRE(directory->first_said("settings", "a") == "a");
+  relay.block(true);
+  const Deadline limit = Deadline::after(60s);
+  while (directory->is_open() && !limit.passed()) std::this_thread::sleep_for(2ms);
+  REQUIRE_FALSE(directory->is_open());
+  relay.block(false);
+  while (!directory->is_open() && !limit.passed()) std::this_thread::sleep_for(2ms);
+  REQUIRE(directory->first_said("settings", "b") == "a");
 }
