@@ -85,7 +85,9 @@ void Credit::forget(std::uint32_t rank) {
 
 void Credit::forget_key(std::uint32_t key) {
   std::erase_if(offers_, [&](const auto& each) { return each.first.key == key; });
-  std::erase_if(given_, [&](const auto& each) { return each.first.key == key; });
+  for (auto& [given, claim] : given_) {
+    if (given.key == key) claim.reset();
+  }
   std::erase_if(claims_, [&](const auto& each) { return each.first.index == key; });
 }
 

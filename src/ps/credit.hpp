@@ -46,7 +46,8 @@ class Credit {
   std::uint64_t welcome(std::uint32_t rank);
   /// Its connection is gone: what it offered and was granted is void.
   void forget(std::uint32_t rank);
-  /// It is not served here any more: what was offered and granted of units that begin with it is void, and of its pushes.
+  /// It is not served here any more: what was offered is void, and no room is kept for what was granted. That may come all the same,
+  /// and then has used nothing of a window.
   void forget_key(std::uint32_t key);
   /// `unit_bytes`: all that can come of the unit; `late`: nothing waits for it any more.
   void offer(std::uint32_t rank, std::uint32_t key, const Unit& unit, std::uint64_t unit_bytes, bool late);

@@ -86,7 +86,6 @@ void Shard::State::on(const From& from, Push& push) {
   const WorkerId id = worker.id;
   // First of all: what came has used its place in the window, whatever becomes of it.
   auto room = credit_.admit(rank_of(id), push.key, push.step, from.payload->size());
-  if (!room) served_key(push.key);  // of one that was granted before another served it nothing is known here any more
   if (!room)
     fail(ErrorCode::invalid_argument,
          "a push of " + std::to_string(from.payload->size()) + " bytes was sent beyond the window, without a grant");

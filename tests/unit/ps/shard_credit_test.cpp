@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payloads that wait stay within the bound, and whatever comes first, all get through.
 #include "desk.hpp"
+#include "ps/credit.hpp"
 #include "simulation.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/optim/lamb.hpp"
@@ -119,6 +120,106 @@ TEST_CASE("Room in the window is given back when a payload no longer waits") {
   const auto refused = desk.say(0, Push{.sequence = 9, .key = 77, .step = 1}, Payload(40, std::byte{}));
   CHECK(testing::failure(refused, 1) == "key 77 is none of loop 0 of server 0");
   CHECK(std::get<Grant>(testing::first<Grant>(refused, 1)->control).bytes == 40);
+}
+
+TEST_CASE("What was granted and comes to a server that serves it no more gives no window back that was not taken") {
+  Credit credit(4000, 2, 400);
+  REQUIRE(credit.welcome(0) == 1000);
+  const Credit::Unit unit{.step = 1, .index = 7};
+  // A count of what a worker may send unasked, as it keeps it itself.
+  std::uint64_t window = 1000;
+  const auto settle = [&] {
+    std::uint64_t offers = 0;
+    for (const Credit::Granted& each : credit.settle()) {
+      window += each.bytes;
+      offers += each.for_offer;
+    }
+    return offers;
+  };
+  const auto send = [&](std::uint32_t key, std::uint64_t bytes, bool granted, std::uint64_t step = 1) {
+    if (!granted) window -= bytes;
+    return credit.admit(0, key, step, bytes);
+  };
+  credit.offer(0, 7, unit, 800, false);
+  credit.offer(0, 8, {.step = 1, .index = 8}, 800, false);
+  REQUIRE(settle() == 2);
+  // Sent before the worker heard of it.
+  credit.forget_key(7);
+  CHECK(send(7, 400, true) != nullptr);
+  CHECK(settle() == 0);
+  CHECK(window == 1000);
+  // It is no push beyond the window either.
+  auto kept = send(3, 900, false);
+  REQUIRE(kept != nullptr);
+  credit.forget_key(8);
+  CHECK(send(8, 400, true) != nullptr);
+  CHECK(settle() == 0);
+  CHECK(window == 100);
+  // All that the worker believes it may send is taken.
+  auto rest = send(3, 100, false);
+  CHECK(rest != nullptr);
+  rest.reset();
+  kept.reset();
+  settle();
+  CHECK(window == 1000);
+  // No room stays behind for what came: two sums more than the pool are granted one after the other.
+  for (std::uint32_t key = 10; key < 14; ++key) {
+    credit.offer(0, key, {.step = 2, .index = key}, 800, false);
+    CHECK(settle() == 1);
+    send(key, 400, true, 2).reset();
+    credit.close({.step = 2, .index = key});
+  }
+}
+
+TEST_CASE("A worker's windows are what its servers gave and have given back, whoever was deposed meanwhile") {
+  for (std::uint64_t seed = 1; seed <= testing::schedules(400); ++seed) {
+    CAPTURE(seed);
+    const auto plan = std::make_shared<const KeyPlan>(
+        std::vector<TensorInfo>{{.name = "a", .shape = {40}},
+                                {.name = "b", .shape = {40}},
+                                {.name = "c", .shape = {9}},
+                                {.name = "d", .shape = {40}},
+                                {.name = "e", .shape = {40}},
+                                {.name = "f", .shape = {9}}},
+        KeyPlanOptions{
+            .servers = 2 + static_cast<std::uint32_t>(seed % 2), .partition_bytes = Bytes{16384}, .replicas = true});
+    const std::uint64_t memory = 2 * (3 * 160 + seed % 7 * 50);
+    Simulation world({.plan = plan,
+                      .consistency = Consistency::parse("bsp"),
+                      .workers = 3,
+                      .memory_bytes = memory,
+                      .replicas = true},
+                     seed);
+    for (std::uint32_t rank = 0; rank < 3; ++rank)
+      world.add_worker({.rank = rank, .steps = 6, .gradient = [&](std::uint32_t, Key k, std::uint64_t) {
+                          return Payload(plan->keys()[k].range.size() * 4, std::byte{});
+                        }});
+    auto& random = world.random();
+    REQUIRE(world.run_until([&] { return world.is_replicated(); }));
+    for (int round = 0; round < 3; ++round) {
+      world.run(random() % 150);
+      const std::size_t one = random() % world.servers(), other = (one + 1) % world.servers();
+      world.cut(one, other);
+      const std::size_t worker = random() % 3;
+      world.run(random() % 40);
+      world.cut_worker(worker, one);
+      world.run(random() % 200);
+      world.run_until([&] { return world.calm(); });
+      world.mend_worker(worker, one);
+      world.mend();
+      world.run_until([&] { return world.calm(); });
+    }
+    world.run();
+    INFO(world.state());
+    REQUIRE(world.all_done());
+    for (const auto& worker : world.workers()) {
+      for (const std::string& failure : worker->failures()) REQUIRE(failure.find("window") == std::string::npos);
+      for (const auto& [server, window] : worker->windows()) {
+        INFO("worker " << worker->rank() << ", server " << server);
+        REQUIRE(window == worker->first_windows().at(server));
+      }
+    }
+  }
 }
 
 TEST_CASE("Memory that cannot hold one sum is refused, and what else does not go together") {

@@ -45,7 +45,7 @@ void SimulatedWorker::pump() {
     const auto* push = std::get_if<Push>(&item.message.control);
     const std::uint64_t bytes = push == nullptr ? 0 : item.message.payload.size();
     item.server = server;
-    if (bytes > window->second && !item.granted) {
+    if ((item.offered || bytes > window->second) && !item.granted) {
       if (!std::exchange(item.offered, true))
         world_.send(options_.rank, server, {.control = Offer{.key = item.key, .step = push->step, .bytes = bytes}});
       waits.insert(item.key);
@@ -121,6 +121,7 @@ void SimulatedWorker::receive(std::size_t server, Message&& message) {
   Control& control = message.control;
   if (auto* welcome = std::get_if<Welcome>(&control)) {
     windows_[server] = welcome->window_bytes;
+    first_windows_.try_emplace(server, welcome->window_bytes);
     for (auto& [group, moving] : moving_) moving.asked = 0;
     move();
   } else if (auto* grant = std::get_if<Grant>(&control)) {
@@ -128,7 +129,6 @@ void SimulatedWorker::receive(std::size_t server, Message&& message) {
       for (Item& item : items_) {
         const auto* push = std::get_if<Push>(&item.message.control);
         if (push == nullptr || !item.offered || push->key != grant->key || push->step != grant->step) continue;
-        if (item.sent) windows_[server] += item.message.payload.size();
         item.granted = true;
       }
     } else {
@@ -333,6 +333,11 @@ void Simulation::cut_worker(std::size_t index, std::size_t server) {
 
 void Simulation::mend_worker(std::size_t index, std::size_t server) {
   if (!shards_[server]) return;
+  const bool is_back = std::any_of(links_.begin(), links_.end(), [&](const auto& link) {
+    return !link->broken && !link->ends[0].is_server && link->ends[0].index == workers_[index]->rank() &&
+           link->ends[1].index == server;
+  });
+  if (is_back) return;  // it has moved keys, and dialled anew
   connect({false, workers_[index]->rank(), 0}, {true, server, next_connection_++});
   workers_[index]->connect(server);
 }
@@ -430,9 +435,9 @@ void Simulation::lose_worker(std::size_t index) {
 
 void Simulation::redial(std::size_t rank, std::size_t server) {
   for (auto& link : links_) {
-    if (link->broken || link->ends[0].is_server || link->ends[0].index != rank || link->ends[1].index != server)
-      continue;
+    if (link->ends[0].is_server || link->ends[0].index != rank || link->ends[1].index != server) continue;
     sever(*link, 1);
+    link->to[0].clear();  // whoever has closed it reads nothing more
   }
   connect({false, rank, 0}, {true, server, next_connection_++});
 }

@@ -57,6 +57,9 @@ class SimulatedWorker {
   /// Acknowledged pushes, by key.
   const std::map<ps::Key, std::uint64_t>& acknowledged() const { return acknowledged_; }
   const std::vector<std::string>& failures() const { return failures_; }
+  /// What it may send unasked, by server; and what it might at the first welcome.
+  const std::map<std::size_t, std::uint64_t>& windows() const { return windows_; }
+  const std::map<std::size_t, std::uint64_t>& first_windows() const { return first_windows_; }
   /// What it waits for, for who debugs.
   std::string state() const;
   bool stopped = false;  ///< takes no more steps (a slow worker); what comes still arrives
@@ -94,6 +97,7 @@ class SimulatedWorker {
   };
   std::map<std::uint32_t, Moving> moving_;        ///< by group
   std::map<std::size_t, std::uint64_t> windows_;  ///< by server that said welcome
+  std::map<std::size_t, std::uint64_t> first_windows_;
   std::uint64_t requests_ = 0, attempts_ = 0;
   std::map<ps::Key, std::uint64_t> versions_;
   std::map<ps::Key, ps::Payload> values_, means_;
