@@ -4,6 +4,7 @@
 #include "ps/client_loop.hpp"
 #include "ps/partial_pushes.hpp"
 #include "ps/pending_sums.hpp"
+#include "ps/shard_layout.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
@@ -26,14 +27,6 @@ WorkerId new_worker(std::uint32_t rank) {
   return (std::uint64_t{rank} << 32) | device() | 1u;  // 0 is nobody
 }
 
-/// The longest payload that a server may send: a key's values with more state than any rule keeps.
-std::uint64_t answer_limit(const KeyPlan& plan) {
-  constexpr std::uint64_t most_state_tensors = 4, widest = 8;
-  std::uint64_t elements = 0;
-  for (const KeyInfo& key : plan.keys()) elements = std::max<std::uint64_t>(elements, key.range.size());
-  return elements * widest * (1 + most_state_tensors) + 65536;
-}
-
 std::span<const std::byte> bytes_of_view(const ConstTensorView& view) {
   return {static_cast<const std::byte*>(view.data), view.size_bytes()};
 }
@@ -48,7 +41,8 @@ class PlannedClient final : public Client, private ClientLoop::Host {
         pulls_(plan_.tensors().size()),
         versions_(plan_.keys().size()),
         clocks_(plan_.keys().size()),
-        loop_({.client = options_, .worker = new_worker(options_.rank), .payload_limit = answer_limit(plan_)}, *this) {}
+        loop_({.client = options_, .worker = new_worker(options_.rank), .payload_limit = most_payload_bytes(plan_)},
+              *this) {}
 
   /// Waits until every channel is welcome.
   void finish_connecting(Deadline deadline) {

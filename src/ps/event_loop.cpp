@@ -160,8 +160,7 @@ void EventLoop::propose_all() {
 
 void EventLoop::seat(Arrival arrival) {
   auto join = std::move(arrival.guest.join);
-  const std::uint64_t limit = arrival.guest.role.is_server ? options_.server_payload_limit : options_.payload_limit;
-  auto owned = std::make_unique<Connection>(next_id_++, std::move(arrival.guest), limit);
+  auto owned = std::make_unique<Connection>(next_id_++, std::move(arrival.guest), options_.payload_limit);
   Connection& connection = *owned;
   connection.leads_to_replica = arrival.leads_to_replica;
   poller_.add(connection.socket.descriptor(), connection.id);

@@ -32,8 +32,7 @@ class EventLoop {
  public:
   struct Options {
     ShardOptions shard{};
-    std::uint64_t payload_limit = 0;         ///< from workers
-    std::uint64_t server_payload_limit = 0;  ///< from other servers
+    std::uint64_t payload_limit = 0;  ///< of a message
     std::uint64_t queue_limit = 16u << 20;
     std::uint64_t most_queued = 1u << 30;
     /// The connection to the server with this loop's replicas has ended. Called on the loop's thread.

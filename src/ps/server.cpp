@@ -6,6 +6,7 @@
 #include "ps/notary.hpp"
 #include "ps/partner_links.hpp"
 #include "ps/roster.hpp"
+#include "ps/shard_layout.hpp"
 #include "ps/wire.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
@@ -22,17 +23,6 @@ std::uint64_t random_number() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
 }
-
-/// Elements of the largest key, in bytes of the widest dtype.
-std::uint64_t widest_key(const KeyPlan& plan) {
-  std::uint64_t elements = 0;
-  for (const KeyInfo& key : plan.keys()) elements = std::max<std::uint64_t>(elements, key.range.size());
-  return elements * 8;
-}
-
-/// A worker may send a key with its values and more state than any rule keeps; a server all that waits for a key besides: results
-/// of some steps and, of two, contributions of all workers.
-constexpr std::uint64_t most_state_tensors = 4, most_results_sent = 16, steps_under_way = 2, room_beside = 65536;
 
 class LoopServer final : public Server, private Acceptor::Host {
  public:
@@ -150,10 +140,7 @@ class LoopServer final : public Server, private Acceptor::Host {
                                     .staleness_aware = options_.staleness_aware,
                                     .memory_bytes = options_.memory.value / loops,
                                     .has_views = has_views},
-                             .payload_limit = widest_key(*plan) * (1 + most_state_tensors) + room_beside,
-                             .server_payload_limit = widest_key(*plan) * (1 + most_state_tensors + most_results_sent +
-                                                                          steps_under_way * options_.workers) +
-                                                     room_beside,
+                             .payload_limit = most_payload_bytes(*plan),
                              .queue_limit = std::max<std::uint64_t>(options_.memory.value / 64, 1u << 20),
                              .most_queued = std::max<std::uint64_t>(options_.memory.value, 64u << 20),
                              .replica_lost =

@@ -13,11 +13,19 @@ namespace {
   fail(ErrorCode::invalid_argument, "a parameter server's options: " + what);
 }
 
+constexpr std::uint64_t most_state_tensors = 4, widest_element = 8, room_beside = 65536;
+
 bool is_here(const ShardOptions& options, const KeyInfo& key) {
   return key.loop == options.loop && (key.server == options.server || options.has_views);
 }
 
 }  // namespace
+
+std::uint64_t most_payload_bytes(const KeyPlan& plan) {
+  std::uint64_t elements = 0;
+  for (const KeyInfo& key : plan.keys()) elements = std::max<std::uint64_t>(elements, key.range.size());
+  return elements * widest_element * (1 + most_state_tensors) + room_beside;
+}
 
 UpdateScope update_scope(const ShardOptions& options) {
   return options.make_optimizer ? options.make_optimizer()->scope() : UpdateScope::elements;

@@ -14,6 +14,9 @@ inline constexpr std::uint32_t most_workers = 1u << 16;
 /// What a shard's options mean for its keys.
 /// Errors of the first: invalid_argument naming what does not go together.
 void check_options(const ShardOptions& options);
+/// What one message may carry beside its control part: a key with its values and more state than any rule keeps. What a server has of
+/// a key besides travels in as many messages as it needs.
+std::uint64_t most_payload_bytes(const KeyPlan& plan);
 /// Of the rule; elements when there is none.
 UpdateScope update_scope(const ShardOptions& options);
 KeyShape key_shape(const TensorInfo& tensor, const KeyInfo& key);

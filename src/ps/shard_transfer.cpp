@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ps/shard_layout.hpp"
 #include "ps/shard_state.hpp"
 #include "ps/wire.hpp"
 #include "trireme/base/error.hpp"
@@ -85,6 +86,7 @@ void Shard::State::transfer(KeyState& key, ConnectionId to, Out& out) {
   part.key = key.key;
   Payload payload;
   std::size_t control = 0;
+  const std::uint64_t most_payload = most_payload_bytes(*options_.plan);
   const auto send = [&](bool more) {
     part.more = more;
     out.push_back({to, std::move(part), std::make_shared<Payload>(std::move(payload))});
@@ -94,15 +96,14 @@ void Shard::State::transfer(KeyState& key, ConnectionId to, Out& out) {
     payload = Payload();
     control = 0;
   };
-  const auto add = [&](std::vector<std::vector<std::byte>>& list, std::vector<std::byte> message,
-                       std::span<const std::byte> elements) {
+  const auto add = [&](std::vector<std::vector<std::byte>> Transfer::*list, std::vector<std::byte> message,
+                       std::span<const std::byte> elements, std::optional<WorkerId> by) {
+    if (control + message.size() > most_control_bytes || payload.size() + elements.size() > most_payload) send(true);
     control += message.size();
-    list.push_back(std::move(message));
+    if (by) part.pushed_by.push_back(*by);
+    (part.*list).push_back(std::move(message));
     payload.insert(payload.end(), elements.begin(), elements.end());
     part.bytes.push_back(elements.size());
-  };
-  const auto make_room = [&](std::size_t bytes) {
-    if (control + bytes > most_control_bytes) send(true);
   };
   part.initialised = key.initialised;
   part.clock = key.clock;
@@ -118,29 +119,19 @@ void Shard::State::transfer(KeyState& key, ConnectionId to, Out& out) {
   }
   for (const Result& each : key.results) {
     const bool is_to_come = key.awaits_update() && &each == &key.results.back() && each.reduced.total_weight != 0.0;
-    auto message = encode(each.reduced);
-    make_room(message.size());
-    if (is_to_come) {
-      add(part.results, std::move(message), key.unit->unit->gradient(key.info->range));
-    } else {
-      add(part.results, std::move(message),
-          each.payload ? std::span<const std::byte>(*each.payload) : std::span<const std::byte>{});
-    }
+    const std::span<const std::byte> elements = is_to_come     ? key.unit->unit->gradient(key.info->range)
+                                                : each.payload ? std::span<const std::byte>(*each.payload)
+                                                               : std::span<const std::byte>{};
+    add(&Transfer::results, encode(each.reduced), elements, std::nullopt);
   }
   for (const auto& [step, sum] : key.sums) {
     for (const auto& each : sum.contributions) {
       if (!each) continue;
-      auto message = encode(each->push);
-      make_room(message.size());
-      part.pushed_by.push_back(each->worker);
-      add(part.pushes, std::move(message),
-          each->payload ? std::span<const std::byte>(*each->payload) : std::span<const std::byte>{});
+      add(&Transfer::pushes, encode(each->push),
+          each->payload ? std::span<const std::byte>(*each->payload) : std::span<const std::byte>{}, each->worker);
     }
   }
-  if (key.marked) {
-    part.pushed_by.push_back(0);
-    add(part.pushes, encode(key.unit->update), {});
-  }
+  if (key.marked) add(&Transfer::pushes, encode(key.unit->update), {}, WorkerId{0});
   send(false);
 }
 
