@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include <sys/socket.h>
 
@@ -52,7 +53,7 @@ Acceptor::Acceptor(Options options, Host& host)
     : options_(std::move(options)),
       host_(host),
       dropped_(options_.log, "more connections were dropped"),
-      reception_(options_.key, options_.identity, options_.tls, [this] { bell_.ring(); }) {
+      reception_(std::in_place, options_.key, options_.identity, options_.tls, [this] { bell_.ring(); }) {
   for (const net::Address& bind : options_.bind) {
     listeners_.push_back(net::listen_tcp(bind, backlog));
     if (!net::settle_congestion(listeners_.back(), options_.congestion))
@@ -68,9 +69,13 @@ void Acceptor::start() {
   thread_ = rendezvous::start_quiet_thread([this] { run(); });
 }
 
-void Acceptor::stop() {
+void Acceptor::refuse_all() {
   stopping_ = true;
   bell_.ring();
+}
+
+void Acceptor::stop() {
+  refuse_all();
   if (thread_.joinable()) thread_.join();
   listeners_.clear();
 }
@@ -81,6 +86,8 @@ void Acceptor::run() noexcept {
   } catch (const std::exception& exception) {
     options_.log(LogLevel::error, std::string("a parameter server takes no more connections: ") + exception.what());
   }
+  listeners_.clear();
+  reception_.reset();  // who is not seated yet must not wait here for ever
 }
 
 void Acceptor::turn() {
@@ -94,7 +101,7 @@ void Acceptor::turn() {
     accept_again_at_.reset();
     watch(true);
   }
-  for (Reception::Guest& guest : reception_.ready()) {
+  for (Reception::Guest& guest : reception_->ready()) {
     if (guest.problem.empty()) guest.problem = host_.seat(guest);
     if (!guest.problem.empty()) turn_away(guest, guest.problem);
   }
@@ -103,7 +110,7 @@ void Acceptor::turn() {
 void Acceptor::accept_from(std::size_t listener) {
   const bool is_tcp = listener + 1 != listeners_.size();
   for (;;) {
-    if (!reception_.has_room()) return pause_accepting();
+    if (!reception_->has_room()) return pause_accepting();
     net::Socket socket(::accept4(listeners_[listener].descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket.is_open()) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
@@ -113,7 +120,7 @@ void Acceptor::accept_from(std::size_t listener) {
     }
     const std::string from = is_tcp ? peer_of(socket) : "this host";
     try {
-      reception_.admit(std::move(socket), from, is_tcp);
+      reception_->admit(std::move(socket), from, is_tcp);
     } catch (const std::exception& exception) {
       dropped_.warn("the parameter server dropped a connection from " + from + ": " + exception.what());
       return pause_accepting();

@@ -41,6 +41,9 @@ class Acceptor {
   Acceptor(Options options, Host& host);
   ~Acceptor() { stop(); }
   void start();
+  /// Takes nobody any more, and nobody is kept waiting: the listeners are closed. Threads: any.
+  void refuse_all();
+  /// The same; joins the thread.
   void stop();
 
   /// Where others reach the listeners.
@@ -63,7 +66,7 @@ class Acceptor {
   std::vector<net::Socket> listeners_;  ///< the last one is the local one
   std::vector<net::Address> addresses_;
   rendezvous::SparingLog dropped_;
-  Reception reception_;
+  std::optional<Reception> reception_;  ///< until nobody is taken any more
   std::optional<Deadline::Clock::time_point> accept_again_at_;
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<bool> stopping_{false};

@@ -21,6 +21,8 @@ constexpr std::uint64_t bell_id = 0;
 constexpr std::uint64_t bytes_at_once = 16u << 20;
 constexpr int messages_at_once = 256;
 constexpr std::chrono::seconds silence_check{1};
+/// So long workers may take to hear why they are not served any more.
+constexpr std::chrono::seconds leave_taking{1};
 /// Answers are gathered up to so much before they are sent: small ones would cost a call each.
 constexpr std::uint64_t gathered_bytes = 64u << 10;
 
@@ -69,7 +71,16 @@ EventLoop::~EventLoop() {
 void EventLoop::add(Reception::Guest guest) {
   {
     std::lock_guard lock(mutex_);
+    if (takes_nobody_) return;
     arrivals_.push_back({.guest = std::move(guest)});
+  }
+  bell_.ring();
+}
+
+void EventLoop::stop(Error why) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stop_asked_) stop_asked_ = std::move(why);
   }
   bell_.ring();
 }
@@ -78,6 +89,7 @@ void EventLoop::add_replica(net::Connection connection, std::string name) {
   Reception::Guest guest{.socket = std::move(connection), .from = std::move(name), .role{.is_server = true}};
   {
     std::lock_guard lock(mutex_);
+    if (takes_nobody_) return;
     arrivals_.push_back({.guest = std::move(guest), .leads_to_replica = true});
   }
   bell_.ring();
@@ -97,16 +109,82 @@ EventLoop::Statistics EventLoop::statistics() const {
 }
 
 void EventLoop::run() noexcept {
-  try {
-    propose_all();
-    while (!stopping_) turn();
-  } catch (const std::exception& exception) {
-    options_.log(LogLevel::error, std::string("an event loop of a parameter server stops: ") + exception.what());
+  if (const auto why = serve_all()) {
+    tell_owner(*why);
+    take_leave(*why);
+    has_stopped_ = true;
   }
   for (auto& [id, connection] : connections_) {
-    if (connection->worker != 0) roster_.ended(connection->worker);
+    if (connection->worker != 0 && !connection->is_over) roster_.ended(connection->worker);
   }
   connections_.clear();
+}
+
+/// Until it is stopped: nothing. Or why it cannot go on.
+std::optional<Error> EventLoop::serve_all() noexcept {
+  try {
+    propose_all();
+    while (!stopping_) {
+      turn();
+      std::lock_guard lock(mutex_);
+      if (stop_asked_) return stop_asked_;
+    }
+    return std::nullopt;
+  } catch (const std::exception& exception) {
+    return Error{.code = ErrorCode::system,
+                 .message = std::string("an event loop of a parameter server stops: ") + exception.what()};
+  }
+}
+
+void EventLoop::tell_owner(const Error& why) noexcept {
+  try {
+    if (options_.stopped) options_.stopped(why);
+  } catch (const std::exception&) {  // whoever fails to note it hears of it by failure()
+  }
+}
+
+/// Says why to all workers, who with replicas are to ask another server; then waits until they close, as what is closed here while
+/// something comes is torn down, and may take the word with it.
+void EventLoop::take_leave(const Error& why) noexcept {
+  try {
+    std::vector<Arrival> late;
+    {
+      std::lock_guard lock(mutex_);
+      takes_nobody_ = true;
+      late.swap(arrivals_);
+    }
+    const Control word = Failed{0, options_.shard.has_views ? ErrorCode::closed : why.code, why.message};
+    std::erase_if(connections_, [](const auto& each) { return each.second->is_over || each.second->worker == 0; });
+    for (auto& [id, connection] : connections_) {
+      connection->outgoing.queue(make_frame(word));
+      poller_.change(connection->socket.descriptor(), id, true, true);
+    }
+    for (const Deadline limit = Deadline::after(leave_taking); !stopping_ && !limit.passed();) {
+      std::erase_if(connections_, [&](const auto& each) {
+        const bool is_over = hears_nothing_more(*each.second);
+        if (is_over) roster_.ended(each.second->worker);
+        return is_over;
+      });
+      if (connections_.empty()) return;
+      for (const auto& event : poller_.wait(limit.moment())) {
+        if (event.id == bell_id) bell_.answer();
+      }
+    }
+  } catch (const std::exception&) {  // then connections end without a word
+  }
+}
+
+/// Sends what is for it, and passes over what it says. True: it has closed, or the connection broke.
+bool EventLoop::hears_nothing_more(Connection& connection) {
+  if (!connection.outgoing.flush(connection.socket)) return true;
+  poller_.change(connection.socket.descriptor(), connection.id, true, !connection.outgoing.is_empty());
+  for (int messages = 0; messages < messages_at_once; ++messages) {
+    Message passed_over;
+    const auto outcome = connection.incoming.next(connection.socket, passed_over);
+    if (outcome == IncomingFrames::Outcome::nothing) return false;
+    if (outcome != IncomingFrames::Outcome::frame) return true;
+  }
+  return false;
 }
 
 /// One wait, and what came of it.

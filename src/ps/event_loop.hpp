@@ -9,6 +9,7 @@
 #include "rendezvous/doorbell.hpp"
 #include "rendezvous/poller.hpp"
 #include "rendezvous/sparing_log.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/net/silence.hpp"
 #include "trireme/net/socket.hpp"
 
@@ -18,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -37,6 +39,8 @@ class EventLoop {
     std::uint64_t most_queued = 1u << 30;
     /// The connection to the server with this loop's replicas has ended. Called on the loop's thread.
     std::function<void()> replica_lost{};
+    /// It serves no more, for an error. Called on the loop's thread, once.
+    std::function<void(const Error&)> stopped{};
     /// Has a view decided, and `decided` called with what it is, on any thread. Called on the loop's thread.
     std::function<void(const View&, std::function<void(const View&)> decided)> propose{};
     /// Bulk-synchronous: so long a worker may be without a connection before the others learn that it is lost. More than a takeover
@@ -57,8 +61,12 @@ class EventLoop {
   /// Closes all connections, and joins the thread.
   ~EventLoop();
 
-  /// A connection from a worker (with its Join) or from another server. Threads: any.
+  /// A connection from a worker (with its Join) or from another server; closed at once when the loop has stopped. Threads: any.
   void add(Reception::Guest guest);
+  /// Serves no more, and tells its workers why. Threads: any.
+  void stop(Error why);
+  /// Whether it has, or an error of its own has ended it, and its workers have been told. Threads: any.
+  bool has_stopped() const { return has_stopped_; }
   /// The connection, from here, to the server that holds the replicas. Threads: any.
   void add_replica(net::Connection connection, std::string name);
   /// Threads: any.
@@ -73,6 +81,10 @@ class EventLoop {
   using Connections = std::unordered_map<ConnectionId, std::unique_ptr<Connection>>;
 
   void run() noexcept;
+  std::optional<Error> serve_all() noexcept;
+  void tell_owner(const Error& why) noexcept;
+  void take_leave(const Error& why) noexcept;
+  bool hears_nothing_more(Connection& connection);
   void turn();
   void propose_all();
   void decided(const View& view);
@@ -112,8 +124,10 @@ class EventLoop {
   std::uint64_t bytes_in_ = 0, bytes_out_ = 0, queued_ = 0, most_queued_ = 0, gathered_ = 0, refused_ = 0;
   Deadline::Clock::time_point looked_{};
 
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, has_stopped_{false};
   mutable std::mutex mutex_;  ///< guards what follows
+  std::optional<Error> stop_asked_;
+  bool takes_nobody_ = false;
   std::vector<Arrival> arrivals_;
   std::vector<View> decided_;
   Statistics statistics_;

@@ -44,6 +44,7 @@ class LoopServer final : public Server, private Acceptor::Host {
     } catch (...) {
       if (links_) links_->stop();  // its thread knows the loops, which go before it
       if (notary_) notary_->stop();
+      end_loops();
       throw;
     }
   }
@@ -52,7 +53,7 @@ class LoopServer final : public Server, private Acceptor::Host {
     acceptor_.stop();
     if (links_) links_->stop();    // loops may still tell it of losses
     if (notary_) notary_->stop();  // and ask it
-    loops_.clear();
+    end_loops();
   }
 
   ServerCard card() const override {
@@ -90,9 +91,32 @@ class LoopServer final : public Server, private Acceptor::Host {
 
   std::uint32_t present() const override { return roster_.present(); }
   std::uint32_t left() const override { return roster_.have_left(); }
+  std::optional<Error> failure() const override {
+    std::lock_guard lock(mutex_);
+    const bool all_told =
+        std::all_of(loops_.begin(), loops_.end(), [](const auto& loop) { return loop->has_stopped(); });
+    return all_told ? failure_ : std::nullopt;
+  }
 
  private:
   static std::string net_name(std::uint64_t number) { return std::to_string(number); }
+
+  void end_loops() {
+    std::vector<std::unique_ptr<EventLoop>>
+        loops;  // goes without the lock: one that stops meanwhile looks for the others
+    std::lock_guard lock(mutex_);
+    loops.swap(loops_);
+  }
+
+  /// Half a server is none: others are to serve what it served, or nobody. On the thread of the loop that stopped.
+  void end_all(const Error& why) {
+    acceptor_.refuse_all();
+    std::lock_guard lock(mutex_);
+    for (const auto& loop : loops_) loop->stop(why);
+    if (std::exchange(failure_, why)) return;
+    options_.log(LogLevel::error,
+                 "parameter server " + std::to_string(options_.server) + " serves no more: " + why.message);
+  }
 
   /// From here on keys have a place. The acceptor's thread, or the constructor's.
   void open(std::shared_ptr<const KeyPlan> plan) {
@@ -147,6 +171,7 @@ class LoopServer final : public Server, private Acceptor::Host {
                                  [this, loop] {
                                    if (links_) links_->lost(loop);
                                  },
+                             .stopped = [this](const Error& why) { end_all(why); },
                              .propose =
                                  [this, loop](const View& view, std::function<void(const View&)> decided) {
                                    notary_->ask(loop, view, std::move(decided));
@@ -158,6 +183,9 @@ class LoopServer final : public Server, private Acceptor::Host {
     {
       std::lock_guard lock(mutex_);
       loops_ = std::move(opened);
+      for (const auto& loop : loops_) {
+        if (failure_) loop->stop(*failure_);
+      }
     }
     stops.notary = nullptr;
     plan_ = std::move(plan);
@@ -189,7 +217,8 @@ class LoopServer final : public Server, private Acceptor::Host {
   std::shared_ptr<const KeyPlan> plan_;  ///< the acceptor's
   std::unique_ptr<Notary> notary_;
   std::unique_ptr<PartnerLinks> links_;
-  mutable std::mutex mutex_;  ///< loops_ appear while others ask for statistics
+  mutable std::mutex mutex_;  ///< guards what follows: loops appear while others ask for statistics
+  std::optional<Error> failure_;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   Acceptor acceptor_;
 };

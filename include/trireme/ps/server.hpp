@@ -3,6 +3,7 @@
 
 #include "trireme/base/bytes.hpp"
 #include "trireme/base/deadline.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/base/log.hpp"
 #include "trireme/net/job_key.hpp"
 #include "trireme/net/socket.hpp"
@@ -79,6 +80,8 @@ class Server {
   /// Workers that have joined and neither left nor been lost; that have left in order.
   virtual std::uint32_t present() const = 0;
   virtual std::uint32_t left() const = 0;
+  /// Why it serves nobody any more: an error within, of which its workers have been told. None: it serves.
+  virtual std::optional<Error> failure() const = 0;
 };
 
 }  // namespace trireme::ps

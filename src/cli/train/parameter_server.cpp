@@ -108,6 +108,7 @@ int serve_parameters(const TrainOptions& options, const platform::ClusterSpec& c
   const auto began = Clock::now();
   for (auto next_question = began + serving_question; server->left() < shape.workers;) {
     std::this_thread::sleep_for(serving_look);
+    if (const auto failure = server->failure()) throw Exception(*failure);
     if (server->present() != 0) probe.reset();  // keys are dealt out
     if (server->present() != 0) continue;       // whoever asks for an end: a worker may still need what is here
     if (signals.stop_signal() != 0) break;

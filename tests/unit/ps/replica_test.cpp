@@ -100,6 +100,24 @@ TEST_CASE("When one of two servers dies in the middle of pushes, the other goes 
   CHECK(counting.client->statistics().last_takeover_seconds > 0.0);
 }
 
+TEST_CASE("What a server served whose event loop failed, its replica serves, in all loops") {
+  Counting counting;
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
+  for (int i = 0; i < 5; ++i) counting.count();
+  CHECK(counting.is_complete());
+  counting.served.lines.before = throw_at("has ended itself");
+  {
+    RawWorker other(counting.served, 0, 1, 7);
+    other.hear_of<ps::Welcome>();
+    other.say(ps::Leave{.lost = true});
+    CHECK(other.is_closed());
+  }
+  for (int i = 0; i < 5; ++i) counting.count();
+  CHECK(counting.is_complete());
+  REQUIRE(comes_true([&] { return counting.served.servers[0]->failure().has_value(); }));
+  CHECK(counting.client->statistics().takeovers == 1);
+}
+
 TEST_CASE("A server that comes back has what its replica held, and can be the one that is left") {
   Counting counting;
   for (std::uint32_t round = 0; round < 4; ++round) {

@@ -11,6 +11,7 @@
 #include "trireme/ps/client.hpp"
 #include "trireme/ps/server.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -44,6 +45,7 @@ class Lines {
  public:
   Log log() {
     return {LogLevel::debug, [this](LogLevel, std::string_view line) {
+              if (before) before(line);
               std::lock_guard lock(mutex_);
               lines_.emplace_back(line);
             }};
@@ -54,6 +56,8 @@ class Lines {
     for (const auto& line : lines_) count += line.find(part) != std::string::npos;
     return count;
   }
+  /// Called with each line first; what it throws, whoever logs gets.
+  std::function<void(std::string_view)> before{};
 
  private:
   mutable std::mutex mutex_;
@@ -159,6 +163,14 @@ struct Served {
   std::vector<ps::ServerCard> cards;
   std::vector<std::unique_ptr<ps::Server>> servers;
 };
+
+/// Ends the event loop of a server that logs this, once: as if there were no memory for the line.
+inline std::function<void(std::string_view)> throw_at(std::string part) {
+  return [part = std::move(part), thrown = std::make_shared<std::atomic<bool>>(false)](std::string_view line) {
+    if (line.find(part) != std::string_view::npos && !thrown->exchange(true))
+      throw std::runtime_error("no room for a line");
+  };
+}
 
 /// A tensor of f32.
 inline ps::TensorInfo tensor(std::string name, std::int64_t count) {

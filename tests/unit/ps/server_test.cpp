@@ -241,3 +241,33 @@ TEST_CASE("Workers are counted while they are here, and those who left in order"
   CHECK(comes_true([&] { return server.present() == 0; }));
   CHECK(server.left() == 1);
 }
+
+TEST_CASE(
+    "A server whose event loop fails serves nobody any more: workers of all loops hear why, and nobody is let in") {
+  Served served({tensor("a", 50), tensor("b", 50)}, {.loops = 2});
+  served.lines.before = throw_at("has ended itself");
+  served.workers = 3;
+  served.start_all();
+  CHECK(!served.servers[0]->failure());
+  RawWorker first(served, 0, 0), second(served, 0, 1, 1), third(served, 0, 0, 2);
+  for (RawWorker* worker : {&first, &second, &third}) worker->hear_of<ps::Welcome>();
+  third.say(ps::Leave{.lost = true});
+  for (RawWorker* worker : {&first, &second}) {
+    const ps::Failed failed = worker->hear_of<ps::Failed>().first;
+    CHECK(failed.sequence == 0);
+    CHECK(failed.code == ErrorCode::system);
+    CHECK(has(failed.message, "no room for a line"));
+    worker->socket.close();
+  }
+  third.socket.close();
+  REQUIRE(comes_true([&] { return served.servers[0]->failure().has_value(); }));
+  CHECK(has(served.servers[0]->failure()->message, "no room for a line"));
+  CHECK(served.lines.with("parameter server 0 serves no more") == 1);
+  // It listens no more: dialling finds nobody.
+  const ps::Caller late{.key = served.key, .job_id = "served", .rank = 0};
+  const auto card = served.published().at(0);
+  CHECK(comes_true([&] {
+    const Deadline briefly = Deadline::after(std::chrono::milliseconds(20));
+    return error_of([&] { ps::dial(card, late, {}, briefly); }).code != ErrorCode::none;
+  }));
+}
