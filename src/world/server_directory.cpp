@@ -88,11 +88,13 @@ class StoreDirectory final : public ServerDirectory {
   std::vector<net::Address> listen_addresses() const override { return parts_.listen; }
   std::string congestion() const override { return parts_.congestion; }
 
+  ps::ServerCard told(ps::ServerCard card) const override {
+    if (parts_.by_tcp) card.local.clear();
+    return card;
+  }
   void publish(const ps::ServerCard& card) override {
-    ps::ServerCard told = card;
-    if (parts_.by_tcp) told.local.clear();
     const std::lock_guard lock(mutex_);
-    listing_.publish(*parts_.store, told);
+    listing_.publish(*parts_.store, told(card));
   }
   std::vector<ps::ServerCard> await(std::uint32_t servers, Deadline deadline) override {
     const auto begin = Clock::now();

@@ -123,6 +123,13 @@ TEST_CASE("perf says in one line what it cannot measure, and ends with exit code
   }
 }
 
+TEST_CASE("perf push_pull refuses a local socket where the environment asks for TCP") {
+  const auto result = run_trireme({"perf", "push_pull", "--transport", "local"}, {{"TRIREME_TRANSPORT", "tcp"}});
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  CHECK(result.err == "trireme perf: --transport local: TRIREME_TRANSPORT=tcp asks for TCP, on one host too\n");
+}
+
 TEST_CASE("perf measures every operation between processes") {
   using Case = std::pair<std::string, std::string>;
   const auto [operation, transport] =

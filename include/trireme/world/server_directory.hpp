@@ -68,7 +68,9 @@ class ServerDirectory {
   /// For ServerOptions::congestion and ClientOptions::congestion: TRIREME_TCP_CONGESTION.
   virtual std::string congestion() const = 0;
 
-  /// Makes a server known, again after every start; where Options::transport (TRIREME_TRANSPORT) is tcp, without its local socket.
+  /// What others are to know of a server: where Options::transport (TRIREME_TRANSPORT) is tcp, nothing of its local socket.
+  virtual ps::ServerCard told(ps::ServerCard card) const = 0;
+  /// Makes a server known, as told(), again after every start.
   virtual void publish(const ps::ServerCard& card) = 0;
   /// The newest cards of servers 0 to `servers` - 1. Says every 30 s which are missing, the first time after 5.
   /// Errors: timeout naming the servers that are missing.

@@ -122,6 +122,8 @@ std::uint64_t measure_all(World& world, const PushPullOptions& options, std::opt
 int push_pull(const Invocation& invocation) {
   auto options = parse_push_pull_options(invocation.arguments);
   if (!options) return 0;
+  if (!options->tcp && invocation.environment.find("TRIREME_TRANSPORT") == "tcp")
+    fail(ErrorCode::invalid_argument, "--transport local: TRIREME_TRANSPORT=tcp asks for TCP, on one host too");
   options->congestion = invocation.environment.find("TRIREME_TCP_CONGESTION").value_or("");
   std::optional<JsonFile> json;
   if (options->json && invocation.environment.find("RANK").value_or("0") == "0") json.emplace(*options->json);

@@ -78,7 +78,7 @@ std::unique_ptr<ps::Server> offer_probe(ServerDirectory& directory, std::uint32_
                                   .key = directory.key(),
                                   .job_id = probe_job(directory.job_id()),
                                   .tls = directory.tls()});
-  directory.first_said(probe_name(server), probe->card().to_text());
+  directory.first_said(probe_name(server), directory.told(probe->card()).to_text());
   return probe;
 }
 

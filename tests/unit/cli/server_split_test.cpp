@@ -2,6 +2,7 @@
 #include "cli/train/server_split.hpp"
 
 #include "trireme/ps/split.hpp"
+#include "trireme/rendezvous/server.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -49,4 +50,27 @@ TEST_CASE("A worker behind a slow link holds less than the others") {
   for (std::size_t i = 0; i < split.serving.size(); ++i)
     (split.serving[i] == 2 ? of_slow : of_fast) = split.shares[1 + i];
   CHECK(of_slow < of_fast);
+}
+
+TEST_CASE("A server's probe is reached as the job's servers are: where the transport is TCP, by no local socket") {
+  const std::string key = "sixteen characters and more";
+  const auto store = rendezvous::Server::start({.key = net::JobKey::from_text(key), .job_id = "job"});
+  std::uint32_t number = 0;
+  for (const std::string transport : {"auto", "tcp"}) {
+    const platform::Environment environment({{"TRIREME_ROLE", "server"},
+                                             {"TRIREME_SERVERS", "1"},
+                                             {"TRIREME_SERVER_INDEX", "0"},
+                                             {"TRIREME_STORE", "1"},
+                                             {"TRIREME_STORE_ADDR", store->address().to_string()},
+                                             {"TRIREME_JOB_KEY", key},
+                                             {"TRIREME_JOB_ID", "job"},
+                                             {"TRIREME_TRANSPORT", transport},
+                                             {"TRIREME_LOG", "off"}});
+    const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server);
+    const auto probe = offer_probe(*directory, number);
+    const auto card = ps::ServerCard::parse(
+        directory->heard("probe/" + std::to_string(number++), Deadline::after(std::chrono::seconds(20))));
+    CHECK(card.incarnation == probe->card().incarnation);
+    CHECK(card.local.empty() == (transport == "tcp"));
+  }
 }

@@ -100,19 +100,45 @@ TEST_CASE("A server without the way to its job's store is refused with what to s
                       Contains("TRIREME_STORE_ADDR"));
 }
 
+namespace {
+
+/// What a server is started with whose job's store is there.
+platform::Environment environment_of_server(const net::Address& store, const std::string& key) {
+  return platform::Environment({{"TRIREME_ROLE", "server"},
+                                {"TRIREME_SERVERS", "1"},
+                                {"TRIREME_SERVER_INDEX", "0"},
+                                {"TRIREME_STORE", "1"},
+                                {"TRIREME_STORE_ADDR", store.to_string()},
+                                {"TRIREME_JOB_KEY", key},
+                                {"TRIREME_JOB_ID", "job"},
+                                {"TRIREME_LOG", "off"}});
+}
+
+}  // namespace
+
+TEST_CASE("What others are told of a server has no local socket where the transport is TCP") {
+  const std::string key = "sixteen characters and more";
+  const auto store = rendezvous::Server::start({.key = net::JobKey::from_text(key), .job_id = "job"});
+  ps::ServerCard own = card(0, 1);
+  own.local = "a socket of this host";
+  for (const std::string transport : {"auto", "tcp"}) {
+    Options options;
+    options.transport = transport;
+    const auto directory = ServerDirectory::open(options, environment_of_server(store->address(), key),
+                                                 ServerDirectory::Opened::by_server);
+    const std::string expected = transport == "tcp" ? "" : own.local;
+    REQUIRE(directory->told(own).local == expected);
+    directory->publish(own);
+    REQUIRE(directory->current(1).at(0).local == expected);
+  }
+}
+
 TEST_CASE("A directory whose connection to the job's store broke asks it again by another") {
   const std::string key = "sixteen characters and more";
   const auto store = rendezvous::Server::start({.key = net::JobKey::from_text(key), .job_id = "job"});
   testing::Relay relay(store->address(), std::nullopt, testing::Relay::Side::to_server);
-  const platform::Environment environment({{"TRIREME_ROLE", "server"},
-                                           {"TRIREME_SERVERS", "1"},
-                                           {"TRIREME_SERVER_INDEX", "0"},
-                                           {"TRIREME_STORE", "1"},
-                                           {"TRIREME_STORE_ADDR", relay.address().to_string()},
-                                           {"TRIREME_JOB_KEY", key},
-                                           {"TRIREME_JOB_ID", "job"},
-                                           {"TRIREME_LOG", "off"}});
-  const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::by_server);
+  const auto directory =
+      ServerDirectory::open({}, environment_of_server(relay.address(), key), ServerDirectory::Opened::by_server);
   REQUIRE(directory->first_said("settings", "a") == "a");
   relay.block(true);
   const Deadline limit = Deadline::after(60s);
