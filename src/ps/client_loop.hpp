@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "ps/channel.hpp"
+#include "ps/channels.hpp"
+#include "ps/key_holders.hpp"
 #include "ps/push_lead.hpp"
 #include "ps/redialer.hpp"
 #include "ps/request.hpp"
-#include "rendezvous/doorbell.hpp"
-#include "rendezvous/poller.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/ps/client.hpp"
 
@@ -21,8 +20,9 @@
 
 namespace trireme::ps {
 
-/// The background thread of a client: channels to all event loops of all servers, and who serves whose keys.
-class ClientLoop : private Redialer::Host {
+/// The background thread of a client: what is wanted, from the call that asks for it until it is done; by which channel it goes, and what
+/// comes of what servers say.
+class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHolders::Ways {
  public:
   using Clock = Deadline::Clock;
   /// What comes of requests. All on the background thread.
@@ -67,17 +67,6 @@ class ClientLoop : private Redialer::Host {
   Client::Statistics statistics() const;
 
  private:
-  /// The keys of one server of the plan in one event loop, whoever serves them.
-  struct Group {
-    std::uint32_t holder = 0;
-    std::uint64_t view = 0;
-    std::optional<Clock::time_point> must_move_at{};  ///< since when the holder has said that it does not serve them
-    std::optional<std::uint32_t> ask{};               ///< whom it named
-    std::optional<std::uint32_t> lost{};              ///< who served them, and is not reached
-    std::optional<Clock::time_point> lost_at{};       ///< until its keys are served again
-    std::uint32_t asked = 0;                          ///< so many servers since
-    Clock::time_point ask_again_at{};
-  };
   struct Arrival {
     std::uint32_t server = 0, loop = 0;
     net::Connection connection;
@@ -87,59 +76,64 @@ class ClientLoop : private Redialer::Host {
   void dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) override;
   void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) override;
 
+  bool receive(Channel& channel, Message message) override;
+  void lose(Channel& channel) override;
+  void refuse(Channel& channel) override;
+  void moved() override { moved_at_ = Clock::now().time_since_epoch().count(); }
+  void sent(Request& request) override { by_number_[request.number] = &request; }
+
+  bool is_welcome(std::uint32_t server, std::uint32_t loop) const override {
+    return channels_.of(server, loop).is_welcome();
+  }
+  std::optional<Clock::time_point> lost_since(std::uint32_t server, std::uint32_t loop) const override {
+    return channels_.of(server, loop).lost_since();
+  }
+  bool is_wanted(std::uint32_t server, std::uint32_t loop) const override {
+    return channels_.of(server, loop).has_requests();
+  }
+
   void run() noexcept;
   void turn();
   void take_in();
   void seat(Arrival arrival);
-  void receive(Channel& channel);
   void handle(Channel& channel, Message message);
+  void handle_welcome(Channel& channel, const Welcome& welcome);
   void handle_failed(Channel& channel, const Failed& failed);
   void handle_sum(Message message);
   std::span<std::byte> place_of(const Control& control, std::uint64_t payload_bytes);
   void finish(Request& request);
-  void admit_pushes();
   void pump_all();
-  void lose(Channel& channel);
   void look_after_lost();
-  void give_up_on(const Group& keys, const Channel& channel, std::optional<Clock::time_point> began,
-                  Clock::time_point now);
-  void look_after(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
+  void give_up_on(std::uint32_t lost);
   void take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder);
-  std::optional<std::uint32_t> next_holder(Group& group, std::uint32_t loop, Clock::time_point now);
-  bool is_lost(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
-  bool is_welcome(std::uint32_t server) const;
   void served(const Request& request);
-  bool has_replicas() const { return plan_->options().replicas && servers_ > 1; }
-  Group& group(std::uint32_t server, std::uint32_t loop) { return groups_[server * loops_ + loop]; }
-  Group& group_of(const Request& request) { return group(request.group, plan_->keys()[request.key].loop); }
+  std::uint32_t loop_of(const Request& request) const { return plan_->keys()[request.key].loop; }
+  Channel& channel_of(const Request& request) {
+    return channels_.of(holders_.of(request.group, loop_of(request)), loop_of(request));
+  }
   std::uint32_t holder_locked(Key key) const {
-    return holders_[plan_->keys()[key].server * loops_ + plan_->keys()[key].loop];
+    return told_holders_[plan_->keys()[key].server * loops_ + plan_->keys()[key].loop];
   }
   void fail_all(Error cause);
   void publish();
-  Channel& channel_of(std::uint32_t server, std::uint32_t loop) { return *channels_[server * loops_ + loop]; }
   std::string name_of(std::uint32_t server) const;
-  std::string name_locked(std::uint32_t server) const;
 
   const Options options_;
   const std::shared_ptr<const KeyPlan> plan_;
   const std::uint32_t servers_, loops_;
   Host& host_;
-  rendezvous::Doorbell bell_;
-  rendezvous::Poller poller_;
 
   // The thread's alone.
+  std::uint64_t next_number_ = 1;
+  Channels channels_;
+  KeyHolders holders_;
   Join join_;
-  std::vector<std::unique_ptr<Channel>> channels_;
-  std::vector<Group> groups_;                                             ///< by server and loop
   std::vector<bool> was_counted_;                                         ///< servers whose loss was
   std::unordered_map<std::uint64_t, std::unique_ptr<Request>> requests_;  ///< by id
   std::unordered_map<std::uint64_t, Request*> by_number_;
   std::map<std::pair<Key, std::uint64_t>, Request*> summing_;  ///< by key and step
   PushLead lead_;
-  std::uint64_t next_number_ = 1;
   std::uint64_t joins_ = 0;
-  std::vector<Channel*> unfinished_;  ///< frames may be in their buffers, of which the poller knows nothing
   bool has_connected_ = false, has_failed_ = false, is_leaving_ = false, said_leave_ = false, has_left_ = false;
   Clock::time_point looked_{};
   Client::Statistics counted_;
@@ -150,9 +144,9 @@ class ClientLoop : private Redialer::Host {
   mutable std::mutex mutex_;  ///< guards what follows
   std::vector<std::unique_ptr<Request>> submitted_;
   std::vector<Arrival> arrivals_;
-  std::vector<std::string> names_;      ///< of servers
-  std::vector<std::string> absences_;   ///< of servers: why there is no connection
-  std::vector<std::uint32_t> holders_;  ///< of groups, by server and loop
+  std::vector<std::string> names_;           ///< of servers
+  std::vector<std::string> absences_;        ///< of servers: why there is no connection
+  std::vector<std::uint32_t> told_holders_;  ///< of keys, by server and loop
   std::optional<Error> given_up_;
   bool leave_asked_ = false;
   Client::Statistics statistics_;

@@ -12,7 +12,7 @@ namespace trireme::ps {
 namespace {
 
 constexpr std::chrono::milliseconds attempt{1000};
-constexpr std::chrono::milliseconds pause_between{50};
+constexpr std::chrono::milliseconds pause_between_dials{50};
 /// So long the next server alone is dialled: at the start, when all come at once, and after a loss.
 constexpr std::chrono::milliseconds first_patience{4000};
 constexpr std::chrono::milliseconds later_patience{1000};
@@ -71,7 +71,7 @@ void PartnerLinks::run() {
     if (problem != said) options_.log(LogLevel::debug, "no connection to the replica yet: " + problem);
     said = problem;
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, pause_between, [&] { return stopping_; });
+    changed_.wait_for(lock, pause_between_dials, [&] { return stopping_; });
   }
 }
 
