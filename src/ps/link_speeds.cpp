@@ -2,6 +2,7 @@
 #include "trireme/ps/link_speeds.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <span>
@@ -81,7 +82,7 @@ std::string LinkSpeeds::to_string() const {
          speed_text(link.bytes_per_second) + ", half of all carry " + speed_text(median()) + " or more";
 }
 
-LinkSpeeds measure_links(Communicator communicator, Bytes payload) {
+LinkSpeeds measure_links(Communicator communicator, Bytes payload, std::chrono::milliseconds slow) {
   const auto ranks = static_cast<std::size_t>(communicator.size()),
              rank = static_cast<std::size_t>(communicator.rank());
   LinkSpeeds speeds{.ranks = ranks, .bytes_per_second = std::vector<double>(ranks * ranks, 0.0)};
@@ -89,24 +90,30 @@ LinkSpeeds measure_links(Communicator communicator, Bytes payload) {
   const std::size_t seats = ranks + ranks % 2;  // of an odd number one sits out in each round
   std::vector<double> own(ranks, 0.0);
   std::vector<std::byte> out(std::max<std::uint64_t>(payload.value, 1)), in(out.size());
-  const auto exchange = [&](int peer, std::size_t bytes) {
-    const TensorView to(in.data(), bytes, DType::u8);
-    const ConstTensorView from(out.data(), bytes, DType::u8);
-    Work coming = communicator.recv_async(to, peer, {.label = "link probe"});
-    communicator.send(from, peer, {.label = "link probe"});
+  const auto exchange = [&](int peer, std::span<const std::byte> from, std::span<std::byte> to) {
+    Work coming = communicator.recv_async(TensorView(to.data(), to.size(), DType::u8), peer, {.label = "link probe"});
+    communicator.send(ConstTensorView(from.data(), from.size(), DType::u8), peer, {.label = "link probe"});
     coming.wait();
+  };
+  /// Both are here, and what either asks for.
+  const auto meet = [&](int peer, bool asks) {
+    const std::array<std::byte, 1> said{static_cast<std::byte>(asks)};
+    std::array<std::byte, 1> heard{};
+    exchange(peer, said, heard);
+    return asks || heard[0] != std::byte{0};
   };
   for (std::size_t round = 0; round + 1 < seats; ++round) {
     const std::size_t partner = partner_in(round, rank, seats);
     if (partner >= ranks) continue;
     const int peer = static_cast<int>(partner);
-    // The best of a few: a rank that a busy machine holds up makes no link slow.
-    for (int attempt = 0; attempt < 3; ++attempt) {
-      exchange(peer, 1);  // both are here
+    // The best of a few: a rank that a busy machine holds up makes no link slow. What takes long is no such moment.
+    bool is_slow = false;
+    for (int attempt = 0; attempt < 3 && !meet(peer, is_slow); ++attempt) {
       const auto began = std::chrono::steady_clock::now();
-      exchange(peer, out.size());
-      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-      own[partner] = std::max(own[partner], static_cast<double>(out.size()) / std::max(seconds, 1e-9));
+      exchange(peer, out, in);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+      own[partner] = std::max(own[partner], static_cast<double>(out.size()) / std::max(took.count(), 1e-9));
+      is_slow = took >= slow;
     }
   }
   communicator.all_gather(std::span<const double>(own), std::span(speeds.bytes_per_second), {.label = "link speeds"});

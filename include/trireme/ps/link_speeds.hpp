@@ -4,6 +4,7 @@
 #include "trireme/base/bytes.hpp"
 #include "trireme/comm/communicator.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -36,9 +37,11 @@ struct LinkSpeeds {
 };
 
 /// Measures every link of the communicator by an exchange of `payload` each way, in rounds in which every rank has one partner. A
-/// payload should be several times what a limiter of the link lets through at once, often 16 KiB.
+/// payload should be several times what a limiter of the link lets through at once, often 16 KiB. The best of three counts, but
+/// behind an exchange that took `slow` or longer there is no further one: a link so ill is waited for once.
 /// Collective. Every rank has the same result.
-/// Cost: P - 1 rounds (P for odd P) of the slowest exchange among them, and an all_gather.
-LinkSpeeds measure_links(Communicator communicator, Bytes payload = Bytes{65'536});
+/// Cost: P - 1 rounds (P for odd P) of the slowest link's exchanges among them, and an all_gather.
+LinkSpeeds measure_links(Communicator communicator, Bytes payload = Bytes{65'536},
+                         std::chrono::milliseconds slow = std::chrono::milliseconds(400));
 
 }  // namespace trireme::ps

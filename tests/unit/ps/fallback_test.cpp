@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -200,6 +201,22 @@ TEST_CASE("every link is measured once, and all ranks see the same") {
       }
     }
   }
+}
+
+TEST_CASE("a link on which an exchange was slow is not asked again, and both its ends agree on that") {
+  const auto bytes_sent = [](std::chrono::milliseconds slow) {
+    std::uint64_t sent = 0;
+    run_ranks(3,
+              [&](World& world) {
+                Communicator communicator = world.communicator();
+                ps::measure_links(communicator, Bytes{1000}, slow);
+                if (world.rank() == 0) sent = communicator.payload_bytes_sent();
+              },
+              {.transport = "tcp"});
+    return sent;
+  };
+  // To each of two others: three times a byte to meet and what is measured; or that, and a byte to say that it is enough.
+  CHECK(bytes_sent(std::chrono::hours(1)) - bytes_sent(std::chrono::milliseconds(0)) == 2 * (3 * 1001 - 1002));
 }
 
 TEST_CASE("a fallback without servers is refused") {
