@@ -223,7 +223,7 @@ std::shared_ptr<ServerDirectory> ServerDirectory::open(const Options& options, c
     fail(
         ErrorCode::invalid_argument,
         "a parameter server and its workers meet in the job's store, and nothing tells where that is: start the job with "
-        "`trireme run --servers K`, or set TRIREME_STORE_ADDR");
+        "`trireme run --servers K`, or set TRIREME_STORE=1 and TRIREME_STORE_ADDR");
   const Deadline deadline = Deadline::after(settings.join_timeout);
   std::unique_ptr<rendezvous::Server> server;
   if (opened == Opened::before_world && !cluster.store_served && cluster.rank == 0) {
