@@ -37,8 +37,11 @@ Fallback::Fallback(DataParallel& data_parallel, FallbackOptions options)
       options_(std::move(options)),
       policy_(std::make_unique<FallbackPolicy>(options_.policy)) {
   if (!options_.servers) fail(ErrorCode::invalid_argument, "a fallback needs to know which servers to go to");
-  if (options_.window == 0 || options_.window_on_servers == 0)
-    fail(ErrorCode::invalid_argument, "a fallback looks every so many steps, not every 0");
+  if (options_.window < 2 || options_.window_on_servers == 0)
+    fail(
+        ErrorCode::invalid_argument,
+        "a fallback looks every so many steps, at least every 2 on all_reduce: what the ends of an ill link wait for in one "
+        "step others may wait for in the next");
 }
 
 Fallback::~Fallback() = default;
@@ -122,7 +125,7 @@ void Fallback::leave() {
   }
 }
 
-/// The median step of the window, on the rank that waited least.
+/// The median step of the window (of an even number the longer one of the two in the middle), on the rank that waited least.
 double Fallback::window_seconds() {
   std::sort(seconds_.begin(), seconds_.end());
   std::array<double, 1> least{seconds_[seconds_.size() / 2]};

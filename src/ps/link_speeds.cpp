@@ -40,18 +40,34 @@ LinkSpeeds::Link LinkSpeeds::slowest() const {
   return least;
 }
 
-double LinkSpeeds::median() const {
+std::vector<double> LinkSpeeds::ascending() const {
   std::vector<double> all;
   for (std::size_t a = 0; a < ranks; ++a) {
     for (std::size_t b = a + 1; b < ranks; ++b) all.push_back(between(a, b));
   }
-  if (all.empty()) return 0.0;
   std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
+  return all;
+}
+
+double LinkSpeeds::median() const {
+  const std::vector<double> all = ascending();
+  return all.empty() ? 0.0 : all[all.size() / 2];
+}
+
+double LinkSpeeds::least_of_well(double share) const {
+  const std::vector<double> all = ascending();
+  double least = 0.0, widest = 0.0;
+  for (std::size_t i = 0; i + 1 < all.size() && all[i] < share * all[all.size() / 2]; ++i) {
+    const double gap = all[i + 1] / std::max(all[i], 1e-9);
+    if (gap <= widest) continue;
+    widest = gap;
+    least = all[i + 1];
+  }
+  return least;
 }
 
 std::vector<std::size_t> LinkSpeeds::well_connected(double share) const {
-  const double least = share * median();
+  const double least = least_of_well(share);
   std::vector<std::size_t> well, all;
   for (std::size_t a = 0; a < ranks; ++a) {
     bool is_well = true;

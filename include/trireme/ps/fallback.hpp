@@ -51,8 +51,10 @@ struct FallbackOptions {
   /// Links are measured behind the first step, and say what a healthy reduction takes: also where one is ill from the beginning.
   /// Otherwise the first windows do.
   bool healthy_by_links = false;
-  std::uint32_t window = 4;             ///< steps between two looks on all-reduce,
-  std::uint32_t window_on_servers = 4;  ///< and with servers, where a look may cost a probe
+  /// Steps between two looks on all-reduce, at least 2: where an ill link delays its ends behind what others need of them, those wait
+  /// in this step and the others, for them, in the next, and in no single step does every rank wait.
+  std::uint32_t window = 4;
+  std::uint32_t window_on_servers = 4;  ///< the same with servers, where a look may cost a probe
   std::uint32_t spare = 50;    ///< windows without a look at links that gave no reason: the machine is busy, not they
   Bytes link_payload{65'536};  ///< of measure_links()
   Bytes probe{65'536};         ///< of all_reduce's probe while servers are used

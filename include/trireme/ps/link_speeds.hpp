@@ -24,8 +24,11 @@ struct LinkSpeeds {
   /// Shape: two ranks or more.
   Link slowest() const;
   double median() const;
-  /// Ranks none of whose links carries less than `share` of the median: beside them servers may stand. All of them where that
-  /// leaves none.
+  /// The slowest link that is well; 0: all are. A link below `share` of the median is ill, unless others are much more so: of the links in
+  /// ascending order those before the widest gap, as a ratio, that begins below that share. Limiters let bursts through, so links
+  /// that are equally well were seen to differ tenfold.
+  double least_of_well(double share = 1.0 / 3) const;
+  /// Ranks all of whose links are well: beside them servers may stand. All of them where that leaves none.
   std::vector<std::size_t> well_connected(double share = 1.0 / 3) const;
   /// Of an all_reduce of n bytes by exchanging parts among P ranks: the slowest link's 2 n / P, or a rank's 2 n (P - 1) / P over
   /// usual links, whichever takes longer.
@@ -34,6 +37,9 @@ struct LinkSpeeds {
   double servers_seconds(Bytes gradients, std::size_t servers) const;
   /// "the link between ranks 1 and 3 carries 1 Mbit/s, half of all carry 200 Mbit/s or more".
   std::string to_string() const;
+
+ private:
+  std::vector<double> ascending() const;
 };
 
 /// Measures every link of the communicator by an exchange of `payload` each way, in rounds in which every rank has one partner. A

@@ -156,6 +156,14 @@ TEST_CASE("a healthy job is left alone, and so is one that waits for a late work
         }).changes.empty());
 }
 
+TEST_CASE("a link that delays its ends in one step, and the others by them in the next, is noticed") {
+  const auto watched = train_watched(3, [](const Step& step, int rank) {
+    return step.index() >= 6 && (step.index() + (rank == 0)) % 2 == 0 ? 30.0 : 0.1;
+  });
+  REQUIRE_FALSE(watched.changes.empty());
+  CHECK(watched.changes[0].first == 9);
+}
+
 TEST_CASE("links name the slowest, and who is well connected") {
   ps::LinkSpeeds links = links_of(4, 25e6);
   CHECK(links.well_connected() == std::vector<std::size_t>{0, 1, 2, 3});
@@ -167,6 +175,23 @@ TEST_CASE("links name the slowest, and who is well connected") {
   CHECK(links.to_string() == "the link between ranks 1 and 3 carries 1 Mbit/s, half of all carry 200 Mbit/s or more");
   // Where every rank has a slow link, none is better than the others.
   links.bytes_per_second[0 * 4 + 2] = links.bytes_per_second[2 * 4 + 0] = 125e3;
+  CHECK(links.well_connected().size() == 4);
+}
+
+TEST_CASE("bursts that a limiter lets through make no link ill beside one that is") {
+  ps::LinkSpeeds links = links_of(4, 650e6);
+  const auto set = [&](std::size_t a, std::size_t b, double speed) {
+    links.bytes_per_second[a * 4 + b] = links.bytes_per_second[b * 4 + a] = speed;
+  };
+  set(0, 2, 70e6);
+  set(1, 3, 230e6);
+  set(2, 3, 1.1e6);
+  CHECK(links.well_connected() == std::vector<std::size_t>{0, 1});
+  set(0, 2, 3e6);  // ill as well
+  CHECK(links.well_connected() == std::vector<std::size_t>{1});
+  set(0, 2, 300e6);
+  set(2, 3, 250e6);  // none is
+  CHECK(links.least_of_well() == 0.0);
   CHECK(links.well_connected().size() == 4);
 }
 
@@ -219,8 +244,8 @@ TEST_CASE("a link on which an exchange was slow is not asked again, and both its
   CHECK(bytes_sent(std::chrono::hours(1)) - bytes_sent(std::chrono::milliseconds(0)) == 2 * (3 * 1001 - 1002));
 }
 
-TEST_CASE("a fallback without servers is refused") {
-  std::string refusal;
+TEST_CASE("a fallback without servers is refused, and one that looks at single steps") {
+  std::string refusal, refusal_of_short_windows;
   run_ranks(1, [&](World& world) {
     Field<float> model({5});
     DataParallel data_parallel(world.communicator(), model.parameters(), {});
@@ -229,6 +254,13 @@ TEST_CASE("a fallback without servers is refused") {
     } catch (const Exception& refused) {
       refusal = refused.error().message;
     }
+    try {
+      ps::Fallback fallback(data_parallel,
+                            {.servers = [](const ps::LinkSpeeds&) { return ps::FallbackServers{}; }, .window = 1});
+    } catch (const Exception& refused) {
+      refusal_of_short_windows = refused.error().message;
+    }
   });
   CHECK_THAT(refusal, Catch::Matchers::Contains("which servers to go to"));
+  CHECK_THAT(refusal_of_short_windows, Catch::Matchers::Contains("at least every 2"));
 }
