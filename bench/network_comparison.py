@@ -116,16 +116,29 @@ class Lab:
     def _run(self, holder, command):
         subprocess.run(self.inside(holder, command.split()), check=True)
 
-    def run_everywhere(self, commands, environments):
-        """One command per host; what host 0 wrote to stdout."""
+    def police_one_way(self, source, destination, rate):
+        """The switch drops what goes from one host to another beyond `rate`, in nft's words."""
+        self._nft("add table bridge cut; add chain bridge cut dropped { type filter hook forward priority 0; }")
+        self._nft(f"add rule bridge cut dropped iifname port{source} oifname port{destination} "
+                  f"limit rate over {rate} burst 16 kbytes drop")
+
+    def _nft(self, rules):
+        subprocess.run(self.inside(self._switch, ["nft", rules]), check=True)
+
+    def run_everywhere(self, commands, environments, errors=None):
+        """One command per host; what host 0 wrote to stdout. With a folder `errors` what each wrote to stderr is a file in it,
+        by the host's index, and is shown when one fails."""
         plain = {key: value for key, value in os.environ.items()
                  if not key.startswith(("TRIREME_", "OMPI_", "PMI_", "SLURM_"))}
-        running = []
+        running, files = [], contextlib.ExitStack()
         try:
             for index, host in enumerate(self.hosts):
+                said = os.path.join(errors, str(index)) if errors else None
+                said = files.enter_context(open(said, "w", encoding="utf-8")) if said else None
                 running.append(subprocess.Popen(self.inside(host, commands[index]), text=True,
                                                 env={**plain, **environments[index]},
-                                                stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL))
+                                                stdout=subprocess.PIPE if index == 0 else subprocess.DEVNULL,
+                                                stderr=said))
             out, _ = running[0].communicate(timeout=RUN_LIMIT_S)
             codes = [each.wait(timeout=RUN_LIMIT_S) for each in running]
         finally:
@@ -133,7 +146,11 @@ class Lab:
                 if each.poll() is None:
                     each.kill()
                     each.wait()
+            files.close()
         if any(codes):
+            for index in range(len(self.hosts)) if errors else ():
+                with open(os.path.join(errors, str(index)), encoding="utf-8") as said:
+                    sys.stderr.write(said.read())
             sys.exit(f"network_comparison: {' '.join(commands[0])} failed with {codes}: see the message above")
         return out
 
