@@ -24,14 +24,6 @@ struct TileCall {
   WriteAhead<T> write_ahead{};  ///< of C, where this one goes in the end
 };
 
-// Sanitizers leave out this one function, which they would make 20 times slower; what it may touch, its callers, whom they
-// see, have made room for. Tests put guards around what it writes.
-#if defined(__clang__)
-#define TRIREME_GEMM_TILE_ATTRIBUTES __attribute__((no_sanitize("address", "undefined", "thread")))
-#else
-#define TRIREME_GEMM_TILE_ATTRIBUTES __attribute__((no_sanitize("address,undefined,thread")))
-#endif
-
 /// `by_rows`: factor(i, k) is factors[i][k], rows of `factor_stride` elements; else it is factors[k][i].
 template <class T, std::size_t high, std::size_t wide, bool by_rows>
 TRIREME_GEMM_TILE_ATTRIBUTES void tile(const TileCall<T>& call) noexcept {
@@ -50,7 +42,7 @@ TRIREME_GEMM_TILE_ATTRIBUTES void tile(const TileCall<T>& call) noexcept {
   const T* factors8 = factors + 8 * stride;
   const T* factors12 = factors + 12 * stride;
   const T* panel = call.panel;
-  const auto multiply = [&]() __attribute__((always_inline)) {
+  const auto multiply = [&]() __attribute__((always_inline)) TRIREME_GEMM_TILE_ATTRIBUTES {
     Register vectors[wide];
 #pragma GCC unroll 2
     for (std::size_t w = 0; w < wide; ++w) vectors[w] = L::load(panel + w * L::lanes);
