@@ -7,13 +7,20 @@ namespace trireme::kernels {
 
 template <class T>
 void add_bias_gelu(T* activations, T* values, const T* bias, std::size_t rows, std::size_t columns, Isa isa) noexcept {
-  isa >= Isa::avx2 ? avx2::add_bias_gelu(activations, values, bias, rows, columns)
-                   : portable::add_bias_gelu(activations, values, bias, rows, columns);
+  switch (isa) {
+    case Isa::avx512: return avx512::add_bias_gelu(activations, values, bias, rows, columns);
+    case Isa::avx2: return avx2::add_bias_gelu(activations, values, bias, rows, columns);
+    case Isa::portable: return portable::add_bias_gelu(activations, values, bias, rows, columns);
+  }
 }
 
 template <class T>
 void gelu_backward(T* dx, const T* dy, const T* values, std::size_t count, Isa isa) noexcept {
-  isa >= Isa::avx2 ? avx2::gelu_backward(dx, dy, values, count) : portable::gelu_backward(dx, dy, values, count);
+  switch (isa) {
+    case Isa::avx512: return avx512::gelu_backward(dx, dy, values, count);
+    case Isa::avx2: return avx2::gelu_backward(dx, dy, values, count);
+    case Isa::portable: return portable::gelu_backward(dx, dy, values, count);
+  }
 }
 
 template void add_bias_gelu(float* activations, float* values, const float* bias, std::size_t rows, std::size_t columns,
