@@ -44,9 +44,12 @@ bool Channel::welcome(std::uint64_t window_bytes, std::uint64_t incarnation) {
   welcome_ = true;
   window_ = window_bytes;
   lost_since_.reset();
+  for (const Control& control : std::exchange(to_say_, {})) say(control);
   const bool is_other = std::exchange(incarnation_, incarnation) != incarnation;
   return !(std::exchange(is_torn_, false) && is_other);
 }
+
+void Channel::say_when_welcome(Control control) { welcome_ ? say(control) : to_say_.push_back(std::move(control)); }
 
 void Channel::lose(Clock::time_point now) {
   last_problem_ = problem();

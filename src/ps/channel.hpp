@@ -46,6 +46,8 @@ class Channel {
   void lose(Clock::time_point now);
   bool is_open() const { return connection_.is_open(); }
   bool is_welcome() const { return welcome_; }
+  /// Of the server process that said welcome last; 0: none has.
+  std::uint64_t incarnation() const { return incarnation_; }
   int descriptor() const { return connection_.descriptor(); }
   /// Since when there has been none that was welcome.
   std::optional<Clock::time_point> lost_since() const { return lost_since_; }
@@ -64,6 +66,8 @@ class Channel {
   void remove(Request& request);
   /// A message without a request: TakeOver, Leave. Goes before all requests not sent yet.
   void say(const Control& control) { outgoing_.queue(make_frame(control)); }
+  /// The same; while it is not let in, as soon as it is.
+  void say_when_welcome(Control control);
 
   /// Says that this worker ends in the midst of its work, if that can be said now: others need not wait for it to come back.
   void say_lost();
@@ -130,6 +134,7 @@ class Channel {
   bool is_torn_ = false;                                 ///< a sum of its was broken off in memory given for it
   std::uint64_t sent_before_ = 0, received_before_ = 0;  ///< on earlier connections
   std::string last_problem_;
+  std::vector<Control> to_say_;  ///< once it is let in
 
   std::map<Turn, Request*> ready_, ready_pushes_;  ///< the second: pushes with a payload
   std::uint64_t pushed_bytes_ = 0;

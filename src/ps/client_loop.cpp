@@ -64,6 +64,8 @@ ClientLoop::ClientLoop(Options options, Host& host)
     told_holders_.insert(told_holders_.end(), loops_, server);
   }
   was_counted_.resize(servers_);
+  is_gone_.resize(servers_);
+  began_anew_.resize(servers_);
   moved_at_ = Clock::now().time_since_epoch().count();
   redialer_ = std::make_unique<Redialer>(Caller{.key = options_.client.key,
                                                 .job_id = options_.client.job_id,
@@ -129,6 +131,11 @@ void ClientLoop::not_dialled(std::uint32_t server, std::uint32_t, Error why) {
   channels_.ring();
 }
 
+void ClientLoop::has_no_card(std::uint32_t server) {
+  std::lock_guard lock(mutex_);
+  without_card_.push_back(server);
+}
+
 std::string ClientLoop::absence_of(Key key) const {
   std::lock_guard lock(mutex_);
   return absences_[holder_locked(key)];
@@ -183,16 +190,23 @@ void ClientLoop::turn() {
 void ClientLoop::take_in() {
   std::vector<std::unique_ptr<Request>> submitted;
   std::vector<Arrival> arrivals;
+  std::vector<std::uint32_t> without_card;
   std::optional<Error> given_up;
   {
     std::lock_guard lock(mutex_);
     submitted.swap(submitted_);
     arrivals.swap(arrivals_);
+    without_card.swap(without_card_);
     given_up = given_up_;
     is_leaving_ = leave_asked_;
   }
   if (given_up && !has_failed_) fail_all(*given_up);
   if (has_failed_) return;
+  for (const std::uint32_t server : without_card) {
+    if (is_gone_[server]) continue;
+    is_gone_[server] = true;
+    holders_.forget_answers();
+  }
   for (Arrival& arrival : arrivals) seat(std::move(arrival));
   for (auto& owned : submitted) {
     Request& request = *owned;
@@ -216,6 +230,7 @@ void ClientLoop::seat(Arrival arrival) {
     std::lock_guard lock(mutex_);
     names_[arrival.server] = std::move(arrival.name);
   }
+  is_gone_[arrival.server] = false;
   join_.attempt = ++joins_;
   channels_.open(channel, std::move(arrival.connection), join_, options_.payload_limit,
                  [this](const Control& control, std::uint64_t bytes) { return place_of(control, bytes); });
@@ -282,6 +297,10 @@ void ClientLoop::handle(Channel& channel, Message message) {
 }
 
 void ClientLoop::handle_welcome(Channel& channel, const Welcome& welcome) {
+  if (channel.incarnation() != 0 && channel.incarnation() != welcome.server_incarnation) {
+    began_anew_[channel.server()] = true;
+    holders_.forget_answers();
+  }
   // A replica, and who restores from one, knows what was pushed.
   if (!channel.welcome(welcome.window_bytes, welcome.server_incarnation) && !plan_->options().replicas) {
     return fail_all({.code = ErrorCode::peer_lost,
@@ -403,6 +422,7 @@ void ClientLoop::look_after_lost() {
   for (std::uint32_t server = 0; server < servers_; ++server) {
     for (std::uint32_t loop = 0; loop < loops_ && !has_failed_; ++loop) {
       const KeyHolders::Look look = holders_.look(server, loop, now);
+      if (look.are_lost) give_up_keys_of(server);
       if (look.gives_up) give_up_on(holders_.lost(server, loop));
       if (look.ask) take_over(server, loop, *look.ask);
     }
@@ -419,6 +439,19 @@ void ClientLoop::give_up_on(std::uint32_t lost) {
   fail_all({.code = ErrorCode::peer_lost, .message = std::move(why)});
 }
 
+/// No server has them any more.
+void ClientLoop::give_up_keys_of(std::uint32_t server) {
+  std::string ended;
+  for (std::uint32_t each = 0; each < servers_; ++each) {
+    if (is_gone_[each] || began_anew_[each])
+      ended +=
+          (ended.empty() ? "" : "; ") + name_of(each) + (is_gone_[each] ? " has ended" : " has ended and begun anew");
+  }
+  fail_all({.code = ErrorCode::peer_lost,
+            .message = "the keys of parameter server " + std::to_string(server) +
+                       " are lost, as no server that is left has them" + (ended.empty() ? "" : ": " + ended)});
+}
+
 void ClientLoop::take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder) {
   const std::uint32_t before = holders_.of(server, loop);
   Channel& from = channels_.of(before, loop);
@@ -433,7 +466,7 @@ void ClientLoop::take_over(std::uint32_t server, std::uint32_t loop, std::uint32
     options_.client.log(LogLevel::warning,
                         name_of(before) + " does not serve its keys: " + name_of(holder) + " is asked to");
   }
-  to.say(TakeOver{.server = server, .lost = moved.lost});
+  to.say_when_welcome(TakeOver{.server = server, .lost = moved.lost});
   for (Request* request : from.take(server)) to.add(*request);
   {
     std::lock_guard lock(mutex_);

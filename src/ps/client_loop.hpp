@@ -76,6 +76,8 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   void dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) override;
   void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) override;
 
+  void has_no_card(std::uint32_t server) override;
+
   bool receive(Channel& channel, Message message) override;
   void lose(Channel& channel) override;
   void refuse(Channel& channel) override;
@@ -88,6 +90,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   std::optional<Clock::time_point> lost_since(std::uint32_t server, std::uint32_t loop) const override {
     return channels_.of(server, loop).lost_since();
   }
+  bool is_gone(std::uint32_t server) const override { return is_gone_[server]; }
   bool is_wanted(std::uint32_t server, std::uint32_t loop) const override {
     return channels_.of(server, loop).has_requests();
   }
@@ -105,6 +108,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   void pump_all();
   void look_after_lost();
   void give_up_on(std::uint32_t lost);
+  void give_up_keys_of(std::uint32_t server);
   void take_over(std::uint32_t server, std::uint32_t loop, std::uint32_t holder);
   void served(const Request& request);
   std::uint32_t loop_of(const Request& request) const { return plan_->keys()[request.key].loop; }
@@ -128,6 +132,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   Channels channels_;
   KeyHolders holders_;
   Join join_;
+  std::vector<bool> is_gone_, began_anew_;                                ///< servers
   std::vector<bool> was_counted_;                                         ///< servers whose loss was
   std::unordered_map<std::uint64_t, std::unique_ptr<Request>> requests_;  ///< by id
   std::unordered_map<std::uint64_t, Request*> by_number_;
@@ -144,6 +149,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   mutable std::mutex mutex_;  ///< guards what follows
   std::vector<std::unique_ptr<Request>> submitted_;
   std::vector<Arrival> arrivals_;
+  std::vector<std::uint32_t> without_card_;  ///< servers
   std::vector<std::string> names_;           ///< of servers
   std::vector<std::string> absences_;        ///< of servers: why there is no connection
   std::vector<std::uint32_t> told_holders_;  ///< of keys, by server and loop

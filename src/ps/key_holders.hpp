@@ -22,6 +22,8 @@ class KeyHolders {
     virtual ~Ways() = default;
     virtual bool is_welcome(std::uint32_t server, std::uint32_t loop) const = 0;
     virtual std::optional<Clock::time_point> lost_since(std::uint32_t server, std::uint32_t loop) const = 0;
+    /// Its process has ended, and none is started in its place.
+    virtual bool is_gone(std::uint32_t server) const = 0;
     /// Whether anything is wanted of it.
     virtual bool is_wanted(std::uint32_t server, std::uint32_t loop) const = 0;
   };
@@ -45,10 +47,14 @@ class KeyHolders {
   /// Somebody has answered for them. For how long they had not been served, if they had not.
   std::optional<Clock::duration> served(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
 
-  /// What is to be done about keys now: `ask` is to be asked to serve them; or nobody has served them for too long.
+  /// A server has ended, for good or to begin anew: what others have said of keys may be no more so.
+  void forget_answers();
+
+  /// What is to be done about keys now: `ask` is to be asked to serve them; or nobody has served them for too long; or they are
+  /// lost: each server is gone, or has answered that it has nothing of them, since the last one ended.
   struct Look {
     std::optional<std::uint32_t> ask{};
-    bool gives_up = false;
+    bool gives_up = false, are_lost = false;
   };
   Look look(std::uint32_t server, std::uint32_t loop, Clock::time_point now);
   /// It has been asked: from now on they are wanted of it. Whom the worker does not reach; and whether it is the first who is
@@ -70,12 +76,14 @@ class KeyHolders {
     std::optional<Clock::time_point> lost_at{};       ///< until its keys are served again
     std::uint32_t asked = 0;                          ///< so many servers since
     Clock::time_point ask_again_at{};
+    std::vector<bool> refused_by;  ///< who was asked to serve them and does not
   };
   Group& at(std::uint32_t server, std::uint32_t loop) { return groups_[server * options_.loops + loop]; }
   const Group& at(std::uint32_t server, std::uint32_t loop) const { return groups_[server * options_.loops + loop]; }
   bool is_lost(std::uint32_t server, std::uint32_t loop, Clock::time_point now) const;
   bool is_too_long(std::optional<Clock::time_point> began, const Group& keys, std::uint32_t loop,
                    Clock::time_point now) const;
+  bool are_lost(const Group& keys, std::uint32_t loop) const;
   std::optional<std::uint32_t> next_holder(Group& keys, std::uint32_t loop, Clock::time_point now);
 
   const Options options_;

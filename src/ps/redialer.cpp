@@ -69,8 +69,10 @@ bool Redialer::try_all(const std::set<Place>& wanted) {
     const auto card = std::find_if(cards.begin(), cards.end(),
                                    [&, number = server](const ServerCard& each) { return each.server == number; });
     Error problem = no_cards;
-    if (!problem && card == cards.end())
+    if (!problem && card == cards.end()) {
       problem = {.code = ErrorCode::peer_lost, .message = name_of_server(server, nullptr) + " has published no card"};
+      host_.has_no_card(server);
+    }
     if (!problem) {
       try {
         net::Connection connection =

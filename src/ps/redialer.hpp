@@ -23,6 +23,8 @@ class Redialer {
     virtual ~Host() = default;
     virtual void dialled(std::uint32_t server, std::uint32_t loop, net::Connection connection, std::string name) = 0;
     virtual void not_dialled(std::uint32_t server, std::uint32_t loop, Error why) = 0;
+    /// Nothing leads to the server: it has not come yet, or has ended for good.
+    virtual void has_no_card(std::uint32_t server) = 0;
   };
   Redialer(Caller caller, std::function<std::vector<ServerCard>()> servers, Host& host);
   ~Redialer() { stop(); }

@@ -29,13 +29,13 @@ std::optional<View> Replication::propose() {
     const bool opens = stage_ == Stage::alone && opens_ && !is_open();
     if (stage_ == Stage::doubtful || opens) proposed_ = next(self_, std::nullopt);
     if (stage_ == Stage::settling) proposed_ = next(self_, candidate_);
-    if (!proposed_ && finds_out_) proposed_ = next(view_.primary, view_.replica);
+    if (!proposed_ && finds_out_) proposed_ = same_again();
   } else if (is_asked_ && view_.replica == self_) {
     proposed_ = next(self_, std::nullopt);
   } else if (looks_ && !is_open() && view_.primary.server == self_.server) {
     proposed_ = next(self_, std::nullopt);
   } else if (is_asked_ || looks_) {
-    proposed_ = next(view_.primary, view_.replica);
+    proposed_ = same_again();
   }
   return proposed_;
 }

@@ -119,6 +119,12 @@ class Replication {
   View next(const Holder& primary, std::optional<Holder> replica) const {
     return {.server = server_, .number = view_.number + 1, .primary = primary, .replica = replica};
   }
+  /// The same members again: decided as it is only where the view that is known is the last.
+  View same_again() const {
+    View view = next(view_.primary, view_.replica);
+    view.by = self_;
+    return view;
+  }
   void release(std::uint64_t order, std::vector<Outgoing>& out);
 
   std::uint32_t server_;

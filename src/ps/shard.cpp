@@ -113,6 +113,8 @@ bool Shard::State::must_wait(const Control& control) {
   };
   if (const auto* transfer = std::get_if<Transfer>(&control)) return comes_behind(transfer->server, transfer->view);
   if (const auto* replicate = std::get_if<Replicate>(&control)) return comes_behind(replicate->server, replicate->view);
+  if (const auto* take_over = std::get_if<TakeOver>(&control))
+    return take_over->server == options_.server && !groups_.at(options_.server).is_founded();
   if (!may_wait(control)) return false;
   if (!is_settled()) return true;
   const auto server = server_of(control, *options_.plan);

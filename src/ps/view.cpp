@@ -5,7 +5,7 @@
 
 #include <charconv>
 
-// One line: keys=0 view=3 primary=1:42 replica=2:43
+// One line: keys=0 view=3 primary=1:42 replica=2:43 by=0:41
 namespace trireme::ps {
 namespace {
 
@@ -34,6 +34,7 @@ std::string View::to_text() const {
   std::string text =
       "keys=" + std::to_string(server) + " view=" + std::to_string(number) + " primary=" + text_of(primary);
   if (replica) text += " replica=" + text_of(*replica);
+  if (by) text += " by=" + text_of(*by);
   return text;
 }
 
@@ -42,7 +43,8 @@ View View::parse(std::string_view text) {
   std::string_view rest = text;
   bool is_view = take(rest, "keys=", view.server) && take(rest, " view=", view.number) &&
                  take(rest, " primary=", view.primary) && view.number != 0;
-  if (is_view && !rest.empty()) is_view = take(rest, " replica=", view.replica.emplace());
+  if (is_view && rest.starts_with(" replica=")) is_view = take(rest, " replica=", view.replica.emplace());
+  if (is_view && !rest.empty()) is_view = take(rest, " by=", view.by.emplace());
   if (!is_view || !rest.empty() || (view.replica && view.replica->server == view.primary.server))
     fail(ErrorCode::corrupt, "what was decided about a parameter server's keys is no view of them");
   return view;

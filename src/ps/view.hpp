@@ -26,6 +26,8 @@ struct View {
   std::uint64_t number = 0;  ///< 0: none is known
   Holder primary{};
   std::optional<Holder> replica{};
+  std::optional<Holder>
+      by{};  ///< whoever only looks whether the view before is the last: what he proposes is nobody else's
   auto operator<=>(const View&) const = default;
 
   std::string to_text() const;

@@ -24,6 +24,9 @@ std::string card_key(std::uint32_t server, std::int64_t life) {
   return "ps/server/" + std::to_string(server) + "/card/" + std::to_string(life);
 }
 
+/// The last of its lives that is known to be over.
+std::string ended_life_key(std::uint32_t server) { return "ps/server/" + std::to_string(server) + "/ended"; }
+
 std::string key_of(JobFact fact) {
   switch (fact) {
     case JobFact::replicated_servers: return "ps/replicated_servers";
@@ -40,6 +43,11 @@ void declare(rendezvous::Store& store, JobFact fact) { store.add(key_of(fact), 1
 void note_ended_worker(rendezvous::Store& store) { store.add(ended_key, 1); }
 bool is_declared(rendezvous::Store& store, JobFact fact) { return store.add(key_of(fact), 0) > 0; }
 
+void note_gone_server(rendezvous::Store& store, std::uint32_t server) {
+  const std::int64_t life = store.add(lives_key(server), 0);
+  store.add(ended_life_key(server), life - store.add(ended_life_key(server), 0));
+}
+
 void ServerListing::publish(rendezvous::Store& store, const ps::ServerCard& card) const {
   // Lives of two starts at once are numbered apart; readers take the higher, which is the later.
   const std::int64_t life = store.add(lives_key(card.server), 1);
@@ -50,20 +58,22 @@ void ServerListing::publish(rendezvous::Store& store, const ps::ServerCard& card
 bool ServerListing::look(rendezvous::Store& store, std::uint32_t server) {
   Known& known = known_[server];
   const std::int64_t life = store.add(lives_key(server), 0);
-  if (life == known.life) return life != 0;
+  known.is_gone = life != 0 && store.add(ended_life_key(server), 0) >= life;
+  if (life == known.life) return known.is_there();
   try {
     const std::string text = store.get(card_key(server, life), Deadline::after(card_limit));
-    known = {life, ps::ServerCard::parse(text)};
+    known.card = ps::ServerCard::parse(text);
+    known.life = life;
   } catch (const Exception& caught) {
     if (caught.error().code != ErrorCode::timeout) throw;
   }
-  return known.life != 0;
+  return known.is_there();
 }
 
 std::vector<ps::ServerCard> ServerListing::cards() const {
   std::vector<ps::ServerCard> cards;
   for (const auto& [server, known] : known_) {
-    if (known.life != 0) cards.push_back(known.card);
+    if (known.is_there()) cards.push_back(known.card);
   }
   return cards;
 }

@@ -33,6 +33,8 @@ class ServerListing {
   struct Known {
     std::int64_t life = 0;
     ps::ServerCard card{};
+    bool is_gone = false;  ///< that life is over, as somebody knows
+    bool is_there() const { return life != 0 && !is_gone; }
   };
   bool look(rendezvous::Store& store, std::uint32_t server);
 

@@ -72,6 +72,15 @@ TEST_CASE("Whichever server is killed in the midst of pushes, every counter is w
   WARN("server " << victim << ": " << result.err.substr(at, result.err.find('\n', at) - at));  // told, not judged
 }
 
+TEST_CASE("When the two servers that have some keys are killed together, whoever waits for those is told so at once") {
+  const std::string restarts = GENERATE(std::string("0"), std::string("3"));
+  CAPTURE(restarts);
+  const Result result = run_trireme(job({"-n", "2", "--servers", "3", "--server-restarts", restarts}, "kill:01"));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 1);
+  REQUIRE_THAT(result.err, Contains("are lost, as no server that is left has them") || Contains("they held is lost"));
+}
+
 TEST_CASE("A job of independent workers goes on without one that is lost, and its end says so") {
   const Result result = run_trireme(job({"-n", "3", "--servers", "1"}, "lose-worker"));
   INFO(result.err);

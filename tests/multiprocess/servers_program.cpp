@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,8 +46,9 @@ constexpr std::uint64_t pushes = 400;
 
 ps::KeyPlanOptions counting_plan(std::uint32_t servers) { return {.servers = servers, .loops = 2, .replicas = true}; }
 
-/// The first life of server `victim` ends with SIGKILL in the midst of pushes.
-int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_t servers, std::uint32_t victim) {
+/// The first life of server `victim` ends with SIGKILL in the midst of pushes; none: it is left to others.
+int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_t servers,
+                   std::optional<std::uint32_t> victim) {
   const auto before = directory.current(servers);
   const bool is_second_life =
       std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
@@ -65,6 +67,7 @@ int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_
        .first_said = [&directory](const std::string& what,
                                   const std::string& text) { return directory.first_said(what, text); }});
   directory.publish(server->card());
+  directory.first_said("process/" + std::to_string(index), std::to_string(::getpid()));
   const bool dies = index == victim && !is_second_life;
   await([&] {
     if (dies && server->statistics().pushes > pushes) std::raise(SIGKILL);
@@ -74,8 +77,17 @@ int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_
   return 0;
 }
 
-int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::uint32_t workers,
-          std::uint32_t servers) {
+/// All at once: nobody has the time to give another what he has.
+void kill_servers(ServerDirectory& directory, const std::string& digits) {
+  std::vector<pid_t> processes;
+  for (const char digit : digits)
+    processes.push_back(std::stoi(directory.heard(std::string("process/") + digit, Deadline::after(50s))));
+  for (const pid_t process : processes) ::kill(process, SIGKILL);
+}
+
+/// Worker 0 kills servers `victims`, in the midst of it.
+int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::uint32_t workers, std::uint32_t servers,
+          const std::string& victims) {
   directory->declare(JobFact::replicated_servers);
   if (rank == 0) directory->publish(JobShape{.workers = workers});
   static_cast<void>(directory->await(servers, Deadline::after(50s)));
@@ -108,6 +120,7 @@ int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::u
   for (std::uint64_t step = 1; step <= pushes; ++step) {
     for (std::size_t t = 0; t < counters; ++t)
       client->push(t, {0, elements}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+    if (step == pushes / 2 && rank == 0) kill_servers(*directory, victims);
     if (step % 20 != 0) continue;
     client->wait_acknowledged();
     look(step, static_cast<float>(step), static_cast<float>(workers * pushes));
@@ -133,6 +146,7 @@ int serve(const std::string& scenario, const platform::Environment& environment,
   const auto index = static_cast<std::uint32_t>(*cluster.server_index);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
   if (scenario.starts_with("count:")) return serve_counters(*directory, index, servers, scenario.at(6) - '0');
+  if (scenario.starts_with("kill:")) return serve_counters(*directory, index, servers, std::nullopt);
   const auto before = directory->current(servers);
   const bool is_second_life =
       std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
@@ -152,9 +166,9 @@ int serve(const std::string& scenario, const platform::Environment& environment,
 int work(const std::string& scenario, const platform::Environment& environment, const platform::ClusterSpec& cluster) {
   const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::before_world);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
-  if (scenario.starts_with("count:"))
+  if (scenario.starts_with("count:") || scenario.starts_with("kill:"))
     return count(directory, static_cast<std::uint32_t>(cluster.rank), static_cast<std::uint32_t>(cluster.world),
-                 servers);
+                 servers, scenario.starts_with("kill:") ? scenario.substr(5) : "");
   if (directory->first_said("settings", "of " + scenario) != "of " + scenario) return 1;
   const auto cards = directory->await(servers, Deadline::after(50s));
   if (scenario == "replicated") directory->declare(JobFact::replicated_servers);

@@ -34,6 +34,8 @@ struct JobShape {
 void declare(rendezvous::Store& store, JobFact fact);
 bool is_declared(rendezvous::Store& store, JobFact fact);
 void note_ended_worker(rendezvous::Store& store);
+/// The process of a server has ended, and none is started in its place: its card leads nowhere.
+void note_gone_server(rendezvous::Store& store, std::uint32_t server);
 
 /// How the parameter servers of a job and its workers find each other: cards in the job's store, a new one for each life of a
 /// server. Under `trireme run` and `trireme entry` their launcher serves the store; where no launcher of ours does, worker 0.
@@ -75,8 +77,8 @@ class ServerDirectory {
   /// The newest cards of servers 0 to `servers` - 1. Says every 30 s which are missing, the first time after 5.
   /// Errors: timeout naming the servers that are missing.
   virtual std::vector<ps::ServerCard> await(std::uint32_t servers, Deadline deadline) = 0;
-  /// The newest cards there are now of servers 0 to `servers` - 1, by number; where the store does not answer any more, the last
-  /// ones that were seen.
+  /// The newest cards there are now of servers 0 to `servers` - 1, by number, but of those that are known to have ended for good
+  /// (note_gone_server()); where the store does not answer any more, the last ones that were seen.
   virtual std::vector<ps::ServerCard> current(std::uint32_t servers) = 0;
 
   virtual void declare(JobFact fact) = 0;

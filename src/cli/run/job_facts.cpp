@@ -33,4 +33,11 @@ void JobFacts::note_lost_worker(const Job& job) const {
   }
 }
 
+void JobFacts::note_lost_server(const Job& job, int server) const {
+  try {
+    note_gone_server(*store_of(job), static_cast<std::uint32_t>(server));
+  } catch (const Exception&) {
+  }
+}
+
 }  // namespace trireme::cli

@@ -321,13 +321,16 @@ void Launcher::note_server(const Rank& server, const ExitStatus& status) {
   }
   if (server_restarts_ >= options_.server_restarts || stop_forwarded_) {
     say(who + "; its replica serves for it from here on");
+    facts_.note_lost_server(*job_, number);
     return;
   }
   ++server_restarts_;
   say(who + "; its replica serves for it while it is started again (" + std::to_string(server_restarts_) + " of " +
       std::to_string(options_.server_restarts) + ")");
-  if (const int error = start_beside(Part::server, number))
-    say("trireme run: server " + std::to_string(number) + " cannot be started again: " + std::strerror(error));
+  const int error = start_beside(Part::server, number);
+  if (error == 0) return;
+  say("trireme run: server " + std::to_string(number) + " cannot be started again: " + std::strerror(error));
+  facts_.note_lost_server(*job_, number);
 }
 
 /// Whether the ranks of this job wait for no other: a failure of one is not the job's. Rank 0 is whose result it is.

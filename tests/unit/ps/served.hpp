@@ -101,6 +101,11 @@ struct Served {
     cards[server] = servers[server]->card();
     return *servers[server];
   }
+  /// It has ended for good: nothing leads to it any more.
+  void withdraw(std::uint32_t server) {
+    std::lock_guard lock(mutex);
+    cards[server] = {};
+  }
   void start_all() {
     for (std::uint32_t server = 0; server < servers.size(); ++server) start(server);
   }

@@ -58,6 +58,20 @@ TEST_CASE("A server that starts again has another card, which is the one that co
   REQUIRE(job.member()->current(1)[0].incarnation == 2);
 }
 
+TEST_CASE("A server that has ended for good has no card any more, until another life of it has") {
+  rendezvous::InProcessStore contents;
+  const auto store = contents.handle();
+  const auto directory = ServerDirectory::over(contents.handle(), net::JobKey::derived("test"), "job");
+  directory->publish(card(0, 1));
+  directory->publish(card(1, 2));
+  REQUIRE(directory->current(2).size() == 2);
+  for (int times = 0; times < 2; ++times) note_gone_server(*store, 0);
+  REQUIRE(directory->current(2).size() == 1);
+  REQUIRE(directory->current(2)[0].server == 1);
+  directory->publish(card(0, 3));
+  REQUIRE(directory->await(2, Deadline::after(60s))[0].incarnation == 3);
+}
+
 TEST_CASE("Servers that do not come are named when the time is over") {
   const Job job;
   job.member()->publish(card(1, 1));
