@@ -44,7 +44,9 @@ struct ContextOptions {
   Deadline join_until =
       Deadline::never();  ///< how long the communicator of all ranks may take to be made; never: `timeout`
   std::chrono::milliseconds warn_after = std::chrono::seconds(10);
-  std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(1000);
+  /// How long the control channel has for a verdict before what this rank found counts. Of a coordinator that is cut off ranks hear at moments that differ
+  /// by the 2 s between keepalive probes, and who hears first closes its links: for so long its end is no cause.
+  std::chrono::milliseconds verdict_wait = std::chrono::milliseconds(3000);
   std::optional<plan::Algorithm> algorithm{};  ///< of all_reduce; unset: chosen by cost
   std::optional<std::size_t> eager_bytes{};
   CacheGroups cache_groups{};  ///< the same on all ranks
