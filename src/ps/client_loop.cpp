@@ -15,9 +15,9 @@ constexpr std::chrono::milliseconds look_while_lost{20};
 constexpr std::chrono::milliseconds look_while_well{1000};
 
 /// Two keys for every channel (or tensors, where none of their keys is done before all have come), so that none runs dry while a sum
-/// comes back; and what a fast network has under way.
-std::uint64_t lead_of(const KeyPlan& plan) {
-  constexpr std::uint64_t least = 2u << 20;
+/// comes back; and half a megabyte for a slow network, 2 for a fast one.
+PushLead lead_of(const KeyPlan& plan) {
+  constexpr std::uint64_t least = 512u << 10, most = 2u << 20;
   std::uint64_t largest = 0;
   const bool whole = plan.options().scope != UpdateScope::elements;
   for (const KeyInfo& key : plan.keys()) {
@@ -25,7 +25,7 @@ std::uint64_t lead_of(const KeyPlan& plan) {
     largest =
         std::max<std::uint64_t>(largest, (whole ? tensor.count() : key.range.size()) * size_of(tensor.accumulator));
   }
-  return std::max(least, 2 * largest * plan.options().servers * plan.options().loops);
+  return {std::max(least, 2 * largest * plan.options().servers * plan.options().loops), most};
 }
 
 /// Words for a problem of dialling that trying again does not mend.
@@ -356,7 +356,7 @@ void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
 /// Forgets a request once it is done.
 void ClientLoop::finish(Request& request) {
   if (!request.is_done()) return;
-  if (request.payload_bytes != 0) lead_.moves(Clock::now());
+  if (request.payload_bytes != 0) lead_.done(request.payload_bytes, Clock::now());
   channel_of(request).remove(request);
   by_number_.erase(request.number);
   if (request.wants_sum) summing_.erase({request.key, request.step});

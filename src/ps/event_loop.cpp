@@ -273,6 +273,7 @@ void EventLoop::receive(Connection& connection) {
   for (int messages = 0; messages < messages_at_once && !connection.is_over; ++messages) {
     // What is asked beyond the limit waits in the kernel, and then with the peer, until it has taken its answers.
     if (connection.outgoing.queued_bytes() >= options_.queue_limit) {
+      publish();
       flush(connection);
       connection.is_paused = connection.outgoing.queued_bytes() >= options_.queue_limit;
       if (connection.is_over || connection.is_paused) break;
@@ -354,6 +355,7 @@ std::uint64_t EventLoop::queue_all() {
 void EventLoop::dispatch() {
   queue_all();
   gathered_ = 0;
+  if (!touched_.empty()) publish();
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     const auto entry = connections_.find(touched_[i]);
     if (entry == connections_.end()) continue;
@@ -426,6 +428,7 @@ void EventLoop::close_ended() {
   ended_.clear();
 }
 
+/// Comes before what tells of it is sent: whoever has an answer finds it counted.
 void EventLoop::publish() {
   const auto [served, replicated] = shard_.served_groups();
   std::lock_guard lock(mutex_);

@@ -19,7 +19,7 @@ PushLead::Clock::time_point moment(std::chrono::milliseconds after) {
 }  // namespace
 
 TEST_CASE("A worker has no more under way than its lead, and one push whatever its size") {
-  const PushLead lead(1000);
+  const PushLead lead(1000, 1000);
   CHECK(lead.admits(0, 5000));
   CHECK(lead.admits(400, 600));
   CHECK_FALSE(lead.admits(400, 601));
@@ -27,11 +27,11 @@ TEST_CASE("A worker has no more under way than its lead, and one push whatever i
 }
 
 TEST_CASE("Pushes that wait for a lead where nothing is done make it twice as long, and again") {
-  PushLead lead(1000);
+  PushLead lead(1000, 1000);
   CHECK_FALSE(lead.look_again_at());
   CHECK_FALSE(lead.is_blocked(moment(0ms)));
   CHECK(lead.look_again_at() == moment(PushLead::patience));
-  lead.moves(moment(100ms));  // whoever waits in a job that goes on waits without effect
+  lead.done(1, moment(100ms));  // whoever waits in a job that goes on waits without effect
   CHECK_FALSE(lead.is_blocked(moment(PushLead::patience)));
   CHECK(lead.is_blocked(moment(PushLead::patience + 100ms)));
   CHECK(lead.bytes() == 2000);
@@ -43,7 +43,7 @@ TEST_CASE("Pushes that wait for a lead where nothing is done make it twice as lo
 }
 
 TEST_CASE("A lead that has grown goes back to what it was, a half at a time, and no further") {
-  PushLead lead(1000);
+  PushLead lead(1000, 1000);
   lead.is_blocked(moment(0ms));
   CHECK(lead.is_blocked(moment(PushLead::patience)));
   lead.is_open();
@@ -57,4 +57,34 @@ TEST_CASE("A lead that has grown goes back to what it was, a half at a time, and
     CHECK_FALSE(lead.is_blocked(now));
     CHECK(lead.bytes() == 1000);
   }
+}
+
+TEST_CASE("A lead is what was done lately in its span of time, within its bounds") {
+  PushLead lead(1000, 4000);
+  auto now = moment(0ms);
+  lead.done(1, now);
+  CHECK(lead.bytes() == 1000);
+  const auto at_rate = [&](std::uint64_t bytes_in_span) {
+    for (int i = 0; i < 5; ++i) {
+      now += PushLead::span / 5;
+      lead.done(bytes_in_span / 5, now);
+    }
+    return lead.bytes();
+  };
+  CHECK(at_rate(2500) == 2500);
+  CHECK(at_rate(500) == 1000);
+  CHECK(at_rate(1'000'000) == 4000);
+  now += 1h;  // between two steps: the first push after it tells no speed
+  at_rate(3000);
+  CHECK(at_rate(3000) == 3000);
+}
+
+TEST_CASE("A lead that has doubled keeps that when the speed changes") {
+  PushLead lead(1000, 4000);
+  lead.is_blocked(moment(0ms));
+  CHECK(lead.is_blocked(moment(PushLead::patience)));
+  CHECK(lead.bytes() == 2000);
+  lead.done(1, moment(1000ms));
+  lead.done(3000, moment(1000ms + PushLead::span));
+  CHECK(lead.bytes() == 6000);
 }

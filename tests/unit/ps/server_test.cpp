@@ -131,6 +131,22 @@ TEST_CASE("Who is silent at the door keeps nobody waiting who is inside") {
   }
 }
 
+TEST_CASE("What a worker has an answer to is counted by then") {
+  Served served({tensor("w", 8)});
+  ps::Server& server = served.start(0);
+  RawWorker worker(served, 0, 0, 1);
+  worker.hear_of<ps::Welcome>();
+  worker.say(ps::Initialise{.sequence = 1}, floats(8, 0.0f));
+  worker.hear_of<ps::Acknowledged>();
+  std::uint64_t late = 0;
+  for (std::uint64_t step = 1; step <= 2000; ++step) {
+    worker.say(ps::Push{.sequence = step + 1, .step = step, .weight = 1, .learning_rate = 1}, floats(8, 1.0f));
+    worker.hear_of<ps::Acknowledged>();
+    late += server.statistics().pushes != step;
+  }
+  CHECK(late == 0);
+}
+
 TEST_CASE("A connection that ends in the middle of a frame is one line in the log, and nobody else's trouble") {
   Served served({tensor("w", 1024)});
   ps::Server& server = served.start(0);
