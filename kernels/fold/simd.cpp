@@ -26,6 +26,27 @@ bool divides_as_product(double divisor) noexcept {
   return (mantissa == 0.5 || mantissa == -0.5) && exponent > -100 && exponent < 100;
 }
 
+constexpr float greatest_of(float) { return __FLT_MAX__; }
+constexpr double greatest_of(double) { return __DBL_MAX__; }
+
+/// Whether A(A(x * weight) / weight) is x itself for all of them: the weight is a power of two of at least 1, so that no product is
+/// rounded, and no element is so large (or no number) that one overflows. Reads, where the fold would write as well.
+template <class A, class Bits>
+bool weight_cancels(const void* source, double weight, double divisor, std::size_t count) noexcept {
+  if (weight != divisor || weight < 1 || !divides_as_product(weight)) return false;
+  typedef Bits Raw __attribute__((aligned(1), may_alias));
+  const Raw* s = static_cast<const Raw*>(source);
+  constexpr Bits magnitude = static_cast<Bits>(~Bits{0}) >> 1;
+  const Bits most = __builtin_bit_cast(
+      Bits, static_cast<typename A::Value>(static_cast<double>(greatest_of(typename A::Value{})) / weight));
+  Bits largest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Bits each = s[i] & magnitude;
+    largest = each > largest ? each : largest;
+  }
+  return largest <= most;
+}
+
 template <class A, class S>
 void fold_divide(void* destination, const void* source, double weight, double divisor, std::size_t count) noexcept {
   typename A::Raw* d = static_cast<typename A::Raw*>(destination);
@@ -98,6 +119,11 @@ void scale_add(void* destination, const void* source, DType dtype, double weight
 
 void scale_divide(void* destination, const void* source, DType dtype, double weight, double divisor,
                   std::size_t count) noexcept {
+  if (destination == source &&
+      (dtype == DType::f64   ? weight_cancels<F64, std::uint64_t>(source, weight, divisor, count)
+       : dtype == DType::f32 ? weight_cancels<F32, std::uint32_t>(source, weight, divisor, count)
+                             : false))
+    return;
   switch (dtype) {
     case DType::f64: fold_divide<F64, F64>(destination, source, weight, divisor, count); break;
     case DType::f32: fold_divide<F32, F32>(destination, source, weight, divisor, count); break;

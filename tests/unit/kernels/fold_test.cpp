@@ -6,6 +6,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
 namespace trireme::kernels {
 namespace {
 
@@ -88,6 +93,38 @@ TEST_CASE("Scaling in place gives the same bits") {
     scale(actual.data(), actual.data(), DType::f32, 0.3, 1000, isa);
     REQUIRE(samples::same(expected, actual));
   }
+}
+
+TEST_CASE("The mean of one leaf, made in place, has the reference's bits, whatever is among its elements") {
+  const auto check = [](auto zero, DType dtype) {
+    using T = decltype(zero);
+    using Limits = std::numeric_limits<T>;
+    const std::vector<T> special{T{1},
+                                 T{0},
+                                 -T{0},
+                                 Limits::denorm_min(),
+                                 -Limits::min(),
+                                 Limits::max() / 64,
+                                 std::nextafter(Limits::max() / 64, Limits::max()),
+                                 -Limits::max(),
+                                 Limits::infinity(),
+                                 Limits::quiet_NaN()};
+    for (Isa isa : samples::isas()) {
+      for (double weight : {64.0, 1.0, 0.5, 63.0, -2.0, 0x1p-140, 0x1p120}) {
+        for (const T one : special) {
+          std::vector<T> expected(37, T{-3});
+          expected[20] = one;
+          std::vector<T> actual = expected;
+          reference::scale_divide(expected.data(), expected.data(), dtype, weight, weight, expected.size());
+          scale_divide(actual.data(), actual.data(), dtype, weight, weight, actual.size(), isa);
+          CAPTURE(name_of(isa), weight, one);
+          REQUIRE(std::memcmp(expected.data(), actual.data(), actual.size() * sizeof(T)) == 0);
+        }
+      }
+    }
+  };
+  check(0.0f, DType::f32);
+  check(0.0, DType::f64);
 }
 
 }  // namespace trireme::kernels
