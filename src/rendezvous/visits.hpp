@@ -40,7 +40,8 @@ class Visits {
     for (Visit& visit : visits_) {
       if (places == most_guests / 4 || Deadline::Clock::now() - visit.since < courtesy) break;
       ++places;
-      if (std::exchange(visit.cut_off, true)) continue;
+      std::lock_guard lock(mutex_);
+      if (visit.done || std::exchange(visit.cut_off, true)) continue;  // who is done has a connection that is to be kept
       ::shutdown(visit.guest.socket.descriptor(), SHUT_RDWR);  // its thread finds the connection closed, and ends
     }
     return false;

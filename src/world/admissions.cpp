@@ -31,7 +31,9 @@ bool Admissions::has_room() {
   for (Visit& visit : visits_) {
     if (places == most_guests / 4 || Deadline::Clock::now() - visit.since < courtesy) break;
     ++places;
-    if (!std::exchange(visit.cut_off, true)) ::shutdown(visit.duplicate.descriptor(), SHUT_RDWR);
+    std::lock_guard lock(mutex_);
+    if (visit.done || std::exchange(visit.cut_off, true)) continue;  // who is done has a connection that is to be kept
+    ::shutdown(visit.duplicate.descriptor(), SHUT_RDWR);
   }
   return false;
 }
@@ -39,8 +41,7 @@ bool Admissions::has_room() {
 void Admissions::admit(const transport::SocketTransport& transport, net::Socket socket, Deadline deadline) {
   begin({.transport = std::string(transport.name())}, std::move(socket), deadline,
         [&transport](Visit& visit, Deadline until) {
-          std::tie(visit.guest.peer, visit.guest.link) =
-              transport.admit(std::move(visit.socket), until, visit.guest.refusal);
+          visit.admission = transport.admit(std::move(visit.socket), until, visit.guest.refusal);
         });
 }
 
@@ -92,7 +93,15 @@ std::vector<Admissions::Guest> Admissions::ready() {
       }
     }
     visit->thread.join();
-    guests.push_back(std::move(visit->guest));
+    Guest& guest = visit->guest;
+    if (visit->cut_off) {  // it may have been done a moment later, with a connection that is of no use
+      guest.link.reset();
+      if (guest.refusal.empty()) guest.refusal = "others waited for its place for too long";
+    } else if (visit->admission) {
+      guest.peer = visit->admission->peer();
+      guest.link = visit->admission->seat(guest.refusal);
+    }
+    guests.push_back(std::move(guest));
     visit = visits_.erase(visit);
   }
   return guests;

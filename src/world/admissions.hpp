@@ -23,9 +23,9 @@ class Admissions {
   struct Guest {
     std::string transport;
     int peer = -1;
-    std::unique_ptr<transport::Link> link{};
-    std::string refusal{};  ///< why there is no link
-    int dialled = -1;       ///< the rank this one has connected to, where it was not the guest who came
+    std::unique_ptr<transport::Link> link{};  ///< none, without a refusal: further connections of it are to come
+    std::string refusal{};                    ///< why there is no link
+    int dialled = -1;  ///< the rank this one has connected to, where it was not the guest who came
   };
 
   Admissions() = default;
@@ -42,15 +42,16 @@ class Admissions {
   void introduce(const transport::SocketTransport& transport, int peer, net::Socket socket, Deadline deadline);
   /// Readable when a guest is ready.
   int descriptor() const { return bell_.descriptor(); }
-  /// Those who are ready now.
+  /// Those who are ready now. Only here a connection becomes part of a link, and only here is known that it was not cut off.
   std::vector<Guest> ready();
 
  private:
   static constexpr std::size_t most_guests = 64;
   struct Visit {
     Guest guest;
-    net::Socket socket;     ///< until its thread takes it
-    net::Socket duplicate;  ///< to cut it off by
+    std::unique_ptr<transport::Admission> admission;  ///< of a guest who came
+    net::Socket socket;                               ///< until its thread takes it
+    net::Socket duplicate;                            ///< to cut it off by
     Deadline::Clock::time_point since;
     bool cut_off = false;
     bool done = false;  ///< guarded by mutex_; from then on the guest is the owner's

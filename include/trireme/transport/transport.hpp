@@ -53,6 +53,21 @@ class Transport {
   virtual SocketTransport* by_sockets() noexcept { return nullptr; }
 };
 
+/// A peer that has proved who it is, with a connection that is not part of a link yet: until seat() it may be cut, and dropped.
+/// Threads: one at a time.
+class Admission {
+ public:
+  explicit Admission(int peer) : peer_(peer) {}
+  virtual ~Admission() = default;
+  int peer() const { return peer_; }
+  /// The link that this connection completes. Null while others of the same link are to come, or with the reason in `refusal`. Does
+  /// not block. Once.
+  virtual std::unique_ptr<Link> seat(std::string& refusal) = 0;
+
+ private:
+  int peer_;
+};
+
 /// A transport whose links begin as sockets: the two halves of connect and of accept, for whoever has other things to do
 /// in between, or wants to end a handshake by shutting its socket down.
 /// Threads: introduce and admit from any, at the same time.
@@ -64,9 +79,9 @@ class SocketTransport : public Transport {
   virtual std::unique_ptr<Link> introduce(int peer, net::Socket socket, Deadline deadline) const = 0;
   /// A connection that waits, or none at the deadline.
   virtual std::optional<net::Socket> take(Deadline deadline) = 0;
-  /// Takes a connection that take() gave through its handshake. Errors and refusal: as accept.
-  virtual std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
-                                                      std::string& refusal) const = 0;
+  /// Takes a connection that take() gave through its handshake; null when it was no peer of this world. Errors and refusal: as
+  /// accept. Outlived by this transport.
+  virtual std::unique_ptr<Admission> admit(net::Socket socket, Deadline deadline, std::string& refusal) const = 0;
 
   std::unique_ptr<Link> connect(int peer, std::string_view peer_card, Deadline deadline) final {
     return introduce(peer, reach(peer, peer_card, deadline), deadline);
@@ -74,7 +89,11 @@ class SocketTransport : public Transport {
   std::pair<int, std::unique_ptr<Link>> accept(Deadline deadline, std::string& refusal) final {
     auto socket = take(deadline);
     if (!socket) return {-1, nullptr};
-    return admit(*std::move(socket), deadline, refusal);
+    const auto admitted = admit(*std::move(socket), deadline, refusal);
+    if (!admitted) return {-1, nullptr};
+    auto link = admitted->seat(refusal);
+    const int peer = link ? admitted->peer() : -1;
+    return {peer, std::move(link)};
   }
   SocketTransport* by_sockets() noexcept final { return this; }
 };

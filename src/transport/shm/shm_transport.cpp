@@ -135,21 +135,30 @@ class ShmTransport final : public SocketTransport {
 
   std::optional<net::Socket> take(Deadline deadline) override { return net::accept(listener_, deadline); }
 
-  std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
-                                              std::string& refusal) const override {
+  std::unique_ptr<Admission> admit(net::Socket socket, Deadline deadline, std::string& refusal) const override {
     const auto peer = admit_as_server(socket, self_, deadline, refusal);
-    if (!peer) return {-1, nullptr};
+    if (!peer) return nullptr;
     const auto reserve = receive_reserve(socket, deadline);
     auto theirs = net::receive_descriptors(socket, 3, deadline);
     auto segment = std::make_unique<Segment>(std::move(theirs[0]));
     send_reserve(socket, deadline);
     const std::array<int, 2> mine{self_.doorbell->descriptor(), self_.arena->descriptor()};
     net::send_descriptors(socket, mine, deadline);
-    return {*peer,
-            link(std::move(socket), std::move(segment), false, std::move(theirs[1]), std::move(theirs[2]), reserve)};
+    return std::make_unique<AdmittedLink>(
+        *peer, link(std::move(socket), std::move(segment), false, std::move(theirs[1]), std::move(theirs[2]), reserve));
   }
 
  private:
+  /// One connection is all that a link needs.
+  class AdmittedLink final : public Admission {
+   public:
+    AdmittedLink(int peer, std::unique_ptr<Link> link) : Admission(peer), link_(std::move(link)) {}
+    std::unique_ptr<Link> seat(std::string&) override { return std::move(link_); }
+
+   private:
+    std::unique_ptr<Link> link_;
+  };
+
   void send_reserve(const net::Socket& socket, Deadline deadline) const {
     net::Writer writer;
     writer.u64(self_.arena->reserve());

@@ -107,18 +107,31 @@ class TcpTransport final : public SocketTransport {
 
   std::optional<net::Socket> take(Deadline deadline) override { return net::accept(listener_, deadline); }
 
-  std::pair<int, std::unique_ptr<Link>> admit(net::Socket socket, Deadline deadline,
-                                              std::string& refusal) const override {
+  std::unique_ptr<Admission> admit(net::Socket socket, Deadline deadline, std::string& refusal) const override {
     const auto peer = admit_as_server(socket, self_, deadline, refusal);
-    if (!peer) return {-1, nullptr};
+    if (!peer) return nullptr;
     const auto proposal = answer_flow(socket, options_.flows, *peer, deadline, refusal);
-    if (!proposal) return {-1, nullptr};
-    auto flows = assembly_.add(*peer, *proposal, std::move(socket), refusal);
-    if (flows.empty()) return {-1, nullptr};  // others are to come
-    return {*peer, link(std::move(flows))};
+    if (!proposal) return nullptr;
+    return std::make_unique<AdmittedFlow>(*this, *peer, *proposal, std::move(socket));
   }
 
  private:
+  /// One of a link's connections. It joins the others only in seat(): who cuts it before then cuts no link that is in use.
+  class AdmittedFlow final : public Admission {
+   public:
+    AdmittedFlow(const TcpTransport& transport, int peer, const FlowProposal& proposal, net::Socket socket)
+        : Admission(peer), transport_(transport), proposal_(proposal), socket_(std::move(socket)) {}
+    std::unique_ptr<Link> seat(std::string& refusal) override {
+      auto flows = transport_.assembly_.add(peer(), proposal_, std::move(socket_), refusal);
+      return flows.empty() ? nullptr : transport_.link(std::move(flows));
+    }
+
+   private:
+    const TcpTransport& transport_;
+    FlowProposal proposal_;
+    net::Socket socket_;
+  };
+
   static net::Socket listen(const TcpOptions& options) {
     if (options.first_port == 0) return net::listen_tcp({"", 0});
     for (int port = options.first_port; port <= options.last_port; ++port) {

@@ -13,6 +13,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -202,6 +206,65 @@ TEST_CASE("Where connections pass in one direction only, the rank that can conne
   auto& right = *meeting.links[1].links[0];
   REQUIRE(left.route() == right.route());
   for (auto [from, to] : {std::pair{&left, &right}, std::pair{&right, &left}}) {
+    const std::byte sent{42};
+    const std::span<const std::byte> part(&sent, 1);
+    REQUIRE(from->write({&part, 1}) == 1);
+    std::byte got{};
+    for (int tries = 0; tries < 100000 && to->read({&got, 1}) == 0; ++tries) std::this_thread::yield();
+    REQUIRE(got == sent);
+  }
+}
+
+namespace {
+
+/// TCP whose thread for the first connection that came ends late, long after the handshake.
+class LateThread final : public transport::SocketTransport {
+ public:
+  explicit LateThread(std::unique_ptr<transport::Transport> tcp)
+      : owned_(std::move(tcp)), tcp_(*owned_->by_sockets()) {}
+  std::string_view name() const override { return tcp_.name(); }
+  std::string card() const override { return tcp_.card(); }
+  bool reaches(std::string_view peer_card) const override { return tcp_.reaches(peer_card); }
+  int listening_descriptor() const override { return tcp_.listening_descriptor(); }
+  net::Socket reach(int peer, std::string_view peer_card, Deadline deadline) override {
+    return tcp_.reach(peer, peer_card, deadline);
+  }
+  std::unique_ptr<transport::Link> introduce(int peer, net::Socket socket, Deadline deadline) const override {
+    return tcp_.introduce(peer, std::move(socket), deadline);
+  }
+  std::optional<net::Socket> take(Deadline deadline) override { return tcp_.take(deadline); }
+  std::unique_ptr<transport::Admission> admit(net::Socket socket, Deadline deadline,
+                                              std::string& refusal) const override {
+    const bool is_first = !is_begun_.exchange(true);
+    auto admitted = tcp_.admit(std::move(socket), deadline, refusal);
+    if (is_first) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return admitted;
+  }
+
+ private:
+  std::unique_ptr<transport::Transport> owned_;
+  transport::SocketTransport& tcp_;
+  mutable std::atomic<bool> is_begun_{false};
+};
+
+}  // namespace
+
+TEST_CASE("All connections of a link outlive the meeting, however late the threads end that took them in") {
+  Transports transports[2] = {transports_of(0, 2, "tcp", 3), transports_of(1, 2, "tcp", 3)};
+  transports[0][0] = std::make_unique<LateThread>(std::move(transports[0][0]));
+  const std::vector<PeerCard> cards{card_of("tcp", transports[0][0]->card(), "host-a"),
+                                    card_of("tcp", transports[1][0]->card(), "host-b")};
+  const Meeting meeting(transports, cards, cards, soon());
+  REQUIRE(meeting.errors[0].message.empty());
+  REQUIRE(meeting.errors[1].message.empty());
+  auto& near = *meeting.links[0].links[1];
+  auto& far = *meeting.links[1].links[0];
+  auto near_lanes = near.take_lanes(), far_lanes = far.take_lanes();
+  REQUIRE(near_lanes.size() == 2);
+  REQUIRE(far_lanes.size() == 2);
+  std::vector<std::pair<transport::Link*, transport::Link*>> lanes{{&near, &far}};
+  for (std::size_t i = 0; i < near_lanes.size(); ++i) lanes.emplace_back(near_lanes[i].get(), far_lanes[i].get());
+  for (const auto& [from, to] : lanes) {
     const std::byte sent{42};
     const std::span<const std::byte> part(&sent, 1);
     REQUIRE(from->write({&part, 1}) == 1);
