@@ -20,6 +20,9 @@ using Environment = std::map<std::string, std::string>;
 
 namespace {
 
+/// A deadline so far away has not passed when a job begins, which beside other tests takes some seconds.
+constexpr int notice_seconds = 12;
+
 /// Each step writes a line, so a job whose output nobody reads cannot end: the pipe holds fewer.
 Words announced_job(const std::string& folder, const std::string& epochs, const std::string& log_every = "1") {
   static const IdxFolder images(90, 40);
@@ -63,14 +66,9 @@ void check_announced_stop(const Result& result, const std::string& who) {
 }  // namespace
 
 TEST_CASE("A notice gives a checkpoint at once, another before its deadline, and 143") {
-#if defined(TRIREME_SANITIZED)
-  constexpr int seconds = 12;  // beside other tests a job takes some to begin
-#else
-  constexpr int seconds = 3;
-#endif
   const TemporaryFolder alone, together;
-  MetadataServer ec2(MetadataServer::ec2(spot_action_in(seconds)));
-  MetadataServer azure(MetadataServer::azure("vm-1", preemption_in("vm-1", seconds)));
+  MetadataServer ec2(MetadataServer::ec2(spot_action_in(notice_seconds)));
+  MetadataServer azure(MetadataServer::azure("vm-1", preemption_in("vm-1", notice_seconds)));
   // Two jobs at once: they mostly wait. Nobody reads the first one's lines meanwhile.
   Launched of_two(in_world(2, announced_job(together.path(), "1000000", "1000000")), asking(azure));
   check_announced_stop(run_trireme(announced_job(alone.path(), "1000000"), asking(ec2)), "EC2");
@@ -155,7 +153,7 @@ TEST_CASE("Without --checkpoint-dir a notice is one warning, and the stop of SIG
 
 TEST_CASE("A job ends by itself before the end of its time in Slurm") {
   const TemporaryFolder folder;
-  const Environment environment{{"SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + 3)},
+  const Environment environment{{"SLURM_JOB_END_TIME", std::to_string(std::time(nullptr) + notice_seconds)},
                                 {"TRIREME_INTERRUPTION", "slurm"}};
   check_announced_stop(run_trireme(announced_job(folder.path(), "1000000"), environment), "Slurm");
 }
