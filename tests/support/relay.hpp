@@ -21,8 +21,8 @@
 
 namespace trireme::testing {
 
-/// Passes bytes between clients and a server. The first connection is cut, both ways at once, when as many bytes as `cut_at` have
-/// gone to the server (or from it); the later ones are left alone.
+/// Passes bytes between clients and a server. The first connection on which as many bytes as `cut_at` have gone to the server (or from
+/// it) is cut then, both ways at once; all others are left alone. It need not be the first of all: whoever dials may give up and dial again.
 class Relay {
  public:
   enum class Side { to_server, from_server };
@@ -35,10 +35,12 @@ class Relay {
     thread_.join();
   }
   net::Address address() const { return net::local_address(listener_); }
-  /// Of the first connection.
+  /// Of the connection with the most.
   std::uint64_t bytes(Side side) const { return side == Side::to_server ? to_server_ : from_server_; }
   bool has_cut() const { return has_cut_; }
   int connections() const { return connections_; }
+  /// Of those, the ones that neither side nor this one has ended.
+  int open_connections() const { return open_connections_; }
   /// Whether these bytes have passed, either way, on any connection.
   bool has_seen(std::span<const std::byte> bytes) const {
     std::lock_guard lock(mutex_);
@@ -54,14 +56,15 @@ class Relay {
  private:
   struct Pair {
     net::Socket client, server;
-    bool is_first = false;
     int number = 0;
+    std::uint64_t to_server = 0, from_server = 0;
   };
 
   void run() {
     std::vector<std::unique_ptr<Pair>> pairs;
     while (!stopping_) {
       if (is_blocked_) pairs.clear();
+      open_connections_ = static_cast<int>(pairs.size());
       std::vector<pollfd> watched{{listener_.descriptor(), POLLIN, 0}};
       for (const auto& pair : pairs) {
         watched.push_back({pair->client.descriptor(), POLLIN, 0});
@@ -79,8 +82,7 @@ class Relay {
       if (!client || is_blocked_) continue;
       try {
         auto server = net::connect_tcp(target_, Deadline::after(std::chrono::seconds(1)));
-        pairs.push_back(std::make_unique<Pair>(
-            Pair{*std::move(client), std::move(server), connections_ == 0, connections_.load()}));
+        pairs.push_back(std::make_unique<Pair>(Pair{*std::move(client), std::move(server), connections_.load()}));
         ++connections_;
       } catch (const Exception&) {
         continue;
@@ -91,10 +93,11 @@ class Relay {
   bool pass(Pair& pair, Side side) {
     const net::Socket& from = side == Side::to_server ? pair.client : pair.server;
     const net::Socket& to = side == Side::to_server ? pair.server : pair.client;
-    std::atomic<std::uint64_t>& passed = side == Side::to_server ? to_server_ : from_server_;
+    std::uint64_t& passed = side == Side::to_server ? pair.to_server : pair.from_server;
+    std::atomic<std::uint64_t>& most_passed = side == Side::to_server ? to_server_ : from_server_;
     std::array<std::byte, 4096> buffer;
     std::size_t most = buffer.size();
-    const bool counts = pair.is_first && cut_at_ && side == side_;
+    const bool counts = cut_at_ && side == side_ && !has_cut_;
     if (counts) most = std::min<std::size_t>(most, *cut_at_ - passed);
     const ssize_t count = ::recv(from.descriptor(), buffer.data(), most, MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN || errno == EINTR;
@@ -110,7 +113,8 @@ class Relay {
     } catch (const Exception&) {
       return false;
     }
-    if (pair.is_first) passed += static_cast<std::uint64_t>(count);
+    passed += static_cast<std::uint64_t>(count);
+    most_passed = std::max(most_passed.load(), passed);
     if (!counts || passed < *cut_at_) return true;
     is_blocked_ = is_blocked_ || blocks_after_cut_;
     has_cut_ = true;
@@ -123,7 +127,7 @@ class Relay {
   net::Socket listener_;
   std::atomic<std::uint64_t> to_server_{0}, from_server_{0};
   std::atomic<bool> has_cut_{false}, stopping_{false}, is_blocked_{false}, blocks_after_cut_{false};
-  std::atomic<int> connections_{0};
+  std::atomic<int> connections_{0}, open_connections_{0};
   mutable std::mutex mutex_;
   std::map<std::pair<int, Side>, std::vector<std::byte>> seen_;
   std::thread thread_;

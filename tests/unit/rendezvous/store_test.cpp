@@ -181,12 +181,14 @@ TEST_CASE(
     REQUIRE(store->add("n", 1) == 2);
   }
   SECTION("whoever waits for a key goes on waiting") {
+    const int before = relay.connections();
+    const auto bytes_before = relay.bytes(trireme::testing::Relay::Side::to_server);
     std::thread waiter([&] {
       if (error_of([&] { got = store->get("late", soon()); }).code != ErrorCode::none) got = "failed";
     });
-    const int before = relay.connections();
+    CHECK(asks_until([&] { return relay.bytes(trireme::testing::Relay::Side::to_server) > bytes_before; }));
     relay.block(true);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // so that it is cut
+    CHECK(asks_until([&] { return relay.open_connections() == 0; }));
     relay.block(false);
     CHECK(asks_until([&] { return relay.connections() > before; }));
     connect_store(rank_of(server->address(), 0), soon())->set("late", "value");
