@@ -276,8 +276,8 @@ namespace {
 
 constexpr std::size_t summed = 100'000;
 
-/// Two workers sum once, in the memory that they push; the first by way of a relay that cuts it off when so many bytes have come from
-/// the server.
+/// Two workers sum once, in the memory that they push; the first by way of a relay that cuts it off once, when so many bytes have come
+/// from the server.
 struct CutSum {
   explicit CutSum(std::optional<std::uint64_t> cut_at)
       : served({tensor("w", summed)}, {}, {}), relay(prepare(), cut_at, Relay::Side::from_server) {
@@ -313,6 +313,8 @@ std::uint64_t bytes_of_whole_sum() {
   whole.push(*whole.one, whole.low);
   whole.push(*whole.two, whole.high);
   whole.one->wait_sum(0, 1, std::span(whole.low));
+  // The relay counts what it has passed on afterwards.
+  REQUIRE(comes_true([&] { return whole.relay.bytes(Relay::Side::from_server) > 4 * summed; }));
   return whole.relay.bytes(Relay::Side::from_server);
 }
 
