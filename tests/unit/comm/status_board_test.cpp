@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/status_board.hpp"
 
+#include "trireme/base/deadline.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -106,7 +108,8 @@ TEST_CASE("a reader never sees half of one status and half of another") {
   });
   int torn = 0;
   std::uint64_t last = 0, different = 0;
-  for (int i = 0; i < 30000; ++i) {
+  const Deadline limit = Deadline::after(std::chrono::seconds(60));  // for the writer to have its turn
+  for (int i = 0; i < 30000 || (different <= 1 && !limit.passed()); ++i) {
     const auto status = board.read(0);
     const Written expected(status.operation);
     torn += status.communicator != status.operation || !status.in_operation ||
