@@ -75,7 +75,7 @@ TEST_CASE("Whichever server is killed in the midst of pushes, every counter is w
 TEST_CASE("When the two servers that have some keys are killed together, whoever waits for those is told so at once") {
   const std::string restarts = GENERATE(std::string("0"), std::string("3"));
   CAPTURE(restarts);
-  const Result result = run_trireme(job({"-n", "2", "--servers", "3", "--server-restarts", restarts}, "kill:01"));
+  const Result result = run_trireme(job({"-n", "2", "--servers", "3", "--server-restarts", restarts}, "count:01"));
   INFO(result.err);
   REQUIRE(result.exit_code == 1);
   REQUIRE_THAT(result.err, Contains("are lost, as no server that is left has them") || Contains("they held is lost"));

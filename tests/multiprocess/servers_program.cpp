@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,12 +45,8 @@ constexpr std::uint64_t pushes = 400;
 
 ps::KeyPlanOptions counting_plan(std::uint32_t servers) { return {.servers = servers, .loops = 2, .replicas = true}; }
 
-/// The first life of server `victim` ends with SIGKILL in the midst of pushes; none: it is left to others.
-int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_t servers,
-                   std::optional<std::uint32_t> victim) {
-  const auto before = directory.current(servers);
-  const bool is_second_life =
-      std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
+/// Says which process it is once another server has a replica of its keys: from then on it may be killed.
+int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_t servers) {
   const std::uint32_t workers = directory.await_shape(Deadline::after(50s)).workers;
   const auto server = ps::Server::start(
       {.server = index,
@@ -67,25 +62,30 @@ int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_
        .first_said = [&directory](const std::string& what,
                                   const std::string& text) { return directory.first_said(what, text); }});
   directory.publish(server->card());
-  directory.first_said("process/" + std::to_string(index), std::to_string(::getpid()));
-  const bool dies = index == victim && !is_second_life;
+  bool has_said = false;
   await([&] {
-    if (dies && server->statistics().pushes > pushes) std::raise(SIGKILL);
-    return directory.workers_ended() >= workers || !directory.is_open();
+    if (directory.workers_ended() >= workers || !directory.is_open()) return true;
+    const auto now = server->statistics();
+    if (!has_said && now.served_groups > 0 && now.replicated_groups == now.served_groups) {
+      directory.first_said("process/" + std::to_string(index), std::to_string(::getpid()));
+      has_said = true;
+    }
+    return false;
   });
   say("served " + std::to_string(workers));
   return 0;
 }
 
-/// All at once: nobody has the time to give another what he has.
-void kill_servers(ServerDirectory& directory, const std::string& digits) {
+/// The processes of the first lives of servers `digits`, when all have said them.
+std::vector<pid_t> processes_of(ServerDirectory& directory, const std::string& digits) {
   std::vector<pid_t> processes;
   for (const char digit : digits)
     processes.push_back(std::stoi(directory.heard(std::string("process/") + digit, Deadline::after(50s))));
-  for (const pid_t process : processes) ::kill(process, SIGKILL);
+  return processes;
 }
 
-/// Worker 0 kills servers `victims`, in the midst of it.
+/// In the midst of its pushes worker 0 kills servers `victims`, all at once: nobody has the time to give another what he has. Each
+/// worker finds out, as it reads all counters when all workers have done their pushes.
 int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::uint32_t workers, std::uint32_t servers,
           const std::string& victims) {
   directory->declare(JobFact::replicated_servers);
@@ -107,6 +107,7 @@ int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::u
                                           Deadline::after(50s));
   const std::vector<float> zeros(elements, 0.0f), ones(elements, -1.0f);
   client->initialise(std::vector<ps::Client::InitialTensor>(counters, {.values = std::span<const float>(zeros)}));
+  const auto processes = processes_of(*directory, victims);
   std::vector<float> values(elements);
   std::uint64_t wrong = 0;
   // Own acknowledged pushes are in what is read; all, once all workers have done theirs.
@@ -120,7 +121,9 @@ int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::u
   for (std::uint64_t step = 1; step <= pushes; ++step) {
     for (std::size_t t = 0; t < counters; ++t)
       client->push(t, {0, elements}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
-    if (step == pushes / 2 && rank == 0) kill_servers(*directory, victims);
+    if (step == pushes / 2 && rank == 0) {
+      for (const pid_t process : processes) ::kill(process, SIGKILL);
+    }
     if (step % 20 != 0) continue;
     client->wait_acknowledged();
     look(step, static_cast<float>(step), static_cast<float>(workers * pushes));
@@ -145,8 +148,7 @@ int serve(const std::string& scenario, const platform::Environment& environment,
   if (std::getenv("TRIREME_JOB_KEY") != nullptr) fail(ErrorCode::invalid_argument, "the job key is still there");
   const auto index = static_cast<std::uint32_t>(*cluster.server_index);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
-  if (scenario.starts_with("count:")) return serve_counters(*directory, index, servers, scenario.at(6) - '0');
-  if (scenario.starts_with("kill:")) return serve_counters(*directory, index, servers, std::nullopt);
+  if (scenario.starts_with("count:")) return serve_counters(*directory, index, servers);
   const auto before = directory->current(servers);
   const bool is_second_life =
       std::any_of(before.begin(), before.end(), [&](const ps::ServerCard& card) { return card.server == index; });
@@ -166,9 +168,9 @@ int serve(const std::string& scenario, const platform::Environment& environment,
 int work(const std::string& scenario, const platform::Environment& environment, const platform::ClusterSpec& cluster) {
   const auto directory = ServerDirectory::open({}, environment, ServerDirectory::Opened::before_world);
   const auto servers = static_cast<std::uint32_t>(cluster.servers);
-  if (scenario.starts_with("count:") || scenario.starts_with("kill:"))
+  if (scenario.starts_with("count:"))
     return count(directory, static_cast<std::uint32_t>(cluster.rank), static_cast<std::uint32_t>(cluster.world),
-                 servers, scenario.starts_with("kill:") ? scenario.substr(5) : "");
+                 servers, scenario.substr(6));
   if (directory->first_said("settings", "of " + scenario) != "of " + scenario) return 1;
   const auto cards = directory->await(servers, Deadline::after(50s));
   if (scenario == "replicated") directory->declare(JobFact::replicated_servers);
