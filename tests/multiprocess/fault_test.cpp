@@ -2,8 +2,8 @@
 // Real processes that die, stop or contradict each other: the survivors end soon, and say who it was.
 #include "multiprocess/launched.hpp"
 #include "support/failures.hpp"
+#include "support/reserved_port.hpp"
 #include "trireme/net/host.hpp"
-#include "trireme/net/socket.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -62,9 +62,6 @@ std::unique_ptr<Launched> unlaunched(int rank, int world, int port, const std::s
                                                                        {"TRIREME_JOB_KEY", "a key for these tests"}},
                                     FAULT_PROGRAM);
 }
-
-/// A port that was free a moment ago.
-int free_port() { return trireme::net::local_address(trireme::net::listen_tcp({"127.0.0.1", 0})).port; }
 
 }  // namespace
 
@@ -205,7 +202,8 @@ TEST_CASE("a job that is interrupted says so in one line, whatever its ranks mad
 
 TEST_CASE("without a launcher, ranks that were told different world sizes refuse each other at once, naming both") {
   const bool higher = GENERATE(true, false);
-  const int port = free_port();
+  const trireme::testing::ReservedPort reserved;
+  const int port = reserved.address.port;
   auto zero = unlaunched(0, higher ? 3 : 2, port, "loop");
   auto other = unlaunched(higher ? 1 : 2, higher ? 2 : 3, port, "loop");
   const std::string what = higher ? "rank 1 was started with WORLD_SIZE 2, rank 0 with 3"
@@ -247,7 +245,8 @@ TEST_CASE("a rank with another job key is refused in one line") {
 TEST_CASE("without a launcher, rank 0 leaving in good order takes nobody along") {
   const trireme::testing::TemporaryFolder folder;
   const std::string end = folder.path() + "/end";
-  const int port = free_port();
+  const trireme::testing::ReservedPort reserved;
+  const int port = reserved.address.port;
   std::vector<std::unique_ptr<Launched>> ranks;
   for (int rank = 0; rank < 3; ++rank) ranks.push_back(unlaunched(rank, 3, port, "without0", end));
   const Result first = ranks[0]->wait();
@@ -265,7 +264,8 @@ TEST_CASE("without a launcher, rank 0 leaving in good order takes nobody along")
 TEST_CASE("without a launcher, the death of rank 0 is named with its host and the operation") {
   const auto transport = GENERATE(as<std::string>{}, "shm", "tcp");
   CAPTURE(transport);
-  const int port = free_port();
+  const trireme::testing::ReservedPort reserved;
+  const int port = reserved.address.port;
   std::vector<std::unique_ptr<Launched>> ranks;
   for (int rank = 0; rank < 3; ++rank) ranks.push_back(unlaunched(rank, 3, port, "loop", "", transport));
   for (int rank = 0; rank < 3; ++rank) ranks[static_cast<std::size_t>(rank)]->await_out(" over ");
