@@ -88,6 +88,7 @@ struct Counting {
 
 TEST_CASE("When one of two servers dies in the middle of pushes, the other goes on and nothing acknowledged is lost") {
   Counting counting;
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
   for (int i = 0; i < 5; ++i) counting.count();
   CHECK(counting.is_complete());
   const std::uint32_t victim = GENERATE(0u, 1u);
@@ -120,6 +121,7 @@ TEST_CASE("What a server served whose event loop failed, its replica serves, in 
 
 TEST_CASE("A server that comes back has what its replica held, and can be the one that is left") {
   Counting counting;
+  REQUIRE(comes_true([&] { return counting.is_replicated(); }));
   for (std::uint32_t round = 0; round < 4; ++round) {
     const std::uint32_t victim = round % 2;
     for (int i = 0; i < 5; ++i) counting.count();
@@ -282,6 +284,8 @@ TEST_CASE("Thousands of keys come to a server that is new, whole") {
   const std::vector<float> zeros(3, 0.0f), ones(3, 1.0f);
   client->initialise(std::vector<ps::Client::InitialTensor>(3'000, {.values = std::span<const float>(zeros)}));
   std::vector<float> values(3);
+  for (const auto& server : served.servers)
+    REQUIRE(comes_true([&] { return server->statistics().replicated_groups == 1; }));
   for (std::uint64_t step = 1; step <= 3; ++step) {
     const std::uint32_t victim = static_cast<std::uint32_t>(step % 2);
     for (std::size_t t = 0; t < 3'000; ++t)
