@@ -77,5 +77,5 @@ TEST_CASE("Output of a rank that leaves a process behind in its group ends with 
   REQUIRE(result.exit_code == 0);
   REQUIRE(result.out.rfind("[0] ", 0) == 0);
   pid_t left = std::stoi(result.out.substr(4));
-  REQUIRE(eventually([&] { return !is_alive(left); }, std::chrono::seconds(2)));
+  REQUIRE(eventually([&] { return !is_alive(left); }, std::chrono::seconds(20)));
 }

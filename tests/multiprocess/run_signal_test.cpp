@@ -141,7 +141,7 @@ TEST_CASE("Killing the launcher kills its ranks and all below them") {
     }
     return true;
   };
-  REQUIRE(eventually(gone, std::chrono::seconds(2)));
+  REQUIRE(eventually(gone, std::chrono::seconds(20)));
   REQUIRE(launched.wait().exit_code == 128 + SIGKILL);
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("A job leaves no process and no file behind, however it ends") {
   launched.await_out("[1] ready\n");
   auto all = descendants(launched.process());
   launched.wait();
-  for (pid_t process : all) REQUIRE(eventually([&] { return !is_alive(process); }, std::chrono::seconds(2)));
+  for (pid_t process : all) REQUIRE(eventually([&] { return !is_alive(process); }, std::chrono::seconds(20)));
   REQUIRE(left_behind.files() == std::vector<std::string>{});
 }
 
