@@ -259,7 +259,32 @@ TEST_CASE("A server that is gone and that nobody replaces is named") {
   CHECK(has(nobody.message, "parameter server 0"));
 }
 
-TEST_CASE("A worker ends at once while a server is silent") {
+TEST_CASE(
+    "Who dials a server that is silent ends at once when told to, however long he would wait, and dials no more") {
+  Served served({tensor("w", 8)});
+  served.start(0);
+  const net::Socket deaf = net::listen_tcp({"127.0.0.1", 0});
+  served.by_tcp = true;
+  served.cards[0].addresses = {net::local_address(deaf)};
+  ps::DialBreaker breaker;
+  const auto dialled = [&] {
+    return error_of([&] {
+      static_cast<void>(ps::dial(served.published().at(0), {.key = served.key, .job_id = "served", .rank = 0},
+                                 {.loop = 0}, soon(), &breaker));
+    });
+  };
+  Error error;
+  std::thread dialling([&] { error = dialled(); });
+  const auto heard = net::accept(deaf, soon());
+  CHECK((heard && net::wait_readable(*heard, soon())));  // now it waits for an answer
+  breaker.stop();
+  dialling.join();
+  CHECK(error.code != ErrorCode::none);
+  CHECK(error.code != ErrorCode::timeout);
+  CHECK(dialled().code == ErrorCode::closed);
+}
+
+TEST_CASE("A server that is silent is named when there is no more time for it") {
   Served served({tensor("w", 8)});
   served.start(0);
   const net::Socket deaf = net::listen_tcp({"127.0.0.1", 0});
