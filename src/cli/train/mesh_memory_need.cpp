@@ -4,6 +4,7 @@
 #include "cli/plan/memory.hpp"
 #include "cli/train/setup.hpp"
 #include "trireme/layout/interval.hpp"
+#include "trireme/layout/reduction_tree.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -14,6 +15,13 @@ namespace {
 
 std::uint64_t whole_bytes(double bytes) { return static_cast<std::uint64_t>(bytes); }
 
+/// Of the replica with the largest block.
+int most_leaves(int leaves, int replicas) {
+  int most = 0;
+  for (const layout::LeafBlock block : layout::leaf_blocks(leaves, replicas)) most = std::max(most, block.count);
+  return most;
+}
+
 }  // namespace
 
 std::vector<MemoryNeed> mesh_memory_need(std::span<const Parameter> shapes, const TrainOptions& options, int stage,
@@ -22,7 +30,7 @@ std::vector<MemoryNeed> mesh_memory_need(std::span<const Parameter> shapes, cons
   const GptChoice& gpt = options.gpt;
   const pipeline::Schedule& schedule = options.mesh->schedule;
   const auto leaves = static_cast<std::size_t>(leaves_of(options, replicas));
-  const auto own_leaves = static_cast<int>(leaves) / replicas;
+  const int own_leaves = most_leaves(static_cast<int>(leaves), replicas);
   const std::size_t rows = (samples + leaves - 1) / leaves;  // of a pass at most
   PlanSetting setting{.model = gpt_size(static_cast<std::int64_t>(gpt.layers), static_cast<std::int64_t>(gpt.heads),
                                         static_cast<std::int64_t>(gpt.channels), static_cast<std::int64_t>(gpt.context),

@@ -13,7 +13,8 @@
 namespace trireme::cli {
 
 /// What a rank must have of a model that several have together, for every rank of the pipeline axis: by the formulas of `trireme plan`
-/// (memory_of_shares), without buckets under way. `shapes`: of the whole model; `samples`: of a batch at most.
+/// (memory_of_shares), without buckets under way, of the replica that has the most leaves. `shapes`: of the whole model; `samples`: of a
+/// batch at most.
 std::vector<MemoryNeed> mesh_memory_need(std::span<const Parameter> shapes, const TrainOptions& options, int stage,
                                          int replicas, std::size_t samples);
 

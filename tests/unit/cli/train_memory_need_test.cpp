@@ -99,6 +99,22 @@ TEST_CASE("A rank of a mesh needs what the planner says of its place on the pipe
                  !Contains("--recompute") && !Contains("--offload"));
 }
 
+TEST_CASE("Replicas of a mesh that have unlike numbers of leaves need what the one with the most does") {
+  cli::TrainOptions options = gpt_options();
+  options.batch_size = 16;
+  options.logical_shards = 8;
+  options.gpt = {.layers = 2, .heads = 2, .channels = 8, .context = 4};
+  options.mesh = cli::ModelMesh{.axes = {{"pipeline", 2}}, .schedule = pipeline::one_forward_one_backward(2, 2)};
+  const models::Gpt<float> gpt(
+      {.vocabulary = 10, .context = 4, .layers = 2, .heads = 2, .channels = 8, .memory_elsewhere = true});
+  const auto gradients = [&](int replicas) {
+    return cli::mesh_memory_need(gpt.parameters(), options, 0, replicas, 16).at(0).gradients;
+  };
+  CHECK(gradients(2) > gradients(4));   // 4, 4 and 2, 2, 2, 2 leaves
+  CHECK(gradients(3) == gradients(2));  // 4, 2, 2
+  CHECK(gradients(5) == gradients(4));  // 2, 2, 2, 1, 1
+}
+
 TEST_CASE("The limit of a control group is the least of its own and those above it") {
   const testing::TemporaryFolder folder;
   const std::string root = folder.path();
