@@ -99,6 +99,23 @@ class Check(unittest.TestCase):
         self.assertIn("FAILED    MLP: the weights are b and a", ended.stdout)
         self.assertIn("ok        racecheck: kernels", ended.stdout)
 
+    def test_jobs_that_end_well_without_telling_their_weights_have_failed(self):
+        self.stand_in_for_all()
+        self.program("build/bin/trireme", '[[ $1 == run ]] || echo result: weights_xxh3=a')
+        ended = self.run_it()
+        self.assertEqual(ended.returncode, 1, ended.stdout)
+        self.assertIn("FAILED    MLP: of two result lines with weights_xxh3 there are 1, see ", ended.stdout)
+
+    def test_what_takes_too_long_is_told_from_what_the_end_of_the_minutes_cut_off(self):
+        self.stand_in_for_all()
+        self.program("path/timeout", '[[ $3 != */test_optim ]] || exit 124\nexec "${@:3}"')
+        ended = self.run_it()
+        self.assertEqual(ended.returncode, 1, ended.stdout)
+        self.assertIn("FAILED    tests: optim: not over after 150 s, see ", ended.stdout)
+        ended = self.run_it("--minutes", "1")
+        self.assertEqual(ended.returncode, 1, ended.stdout)
+        self.assertRegex(ended.stdout, r"FAILED    tests: optim: cut off after \d+ s, as the 1 minutes are over, see ")
+
     def test_rows_of_pytorch_stand_beside_ours(self):
         self.stand_in_for_all()
         self.program("path/python3", r"""[[ $1 != -c ]] || exit 0
