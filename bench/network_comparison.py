@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 
+NAME = os.path.splitext(os.path.basename(sys.argv[0]))[0]  # other comparisons use what is here, and messages are theirs then
 RUN_LIMIT_S = 600
 CANNOT = 77  # exit code where no network can be made
 REQUIRED = 0.96  # of the raw ring
@@ -54,7 +55,7 @@ def parse_arguments():
 
 
 def cannot(why):
-    print(f"network_comparison: {why}", file=sys.stderr)
+    print(f"{NAME}: {why}", file=sys.stderr)
     sys.exit(CANNOT)
 
 
@@ -151,7 +152,7 @@ class Lab:
             for index in range(len(self.hosts)) if errors else ():
                 with open(os.path.join(errors, str(index)), encoding="utf-8") as said:
                     sys.stderr.write(said.read())
-            sys.exit(f"network_comparison: {' '.join(commands[0])} failed with {codes}: see the message above")
+            sys.exit(f"{NAME}: {' '.join(commands[0])} failed with {codes}: see the message above")
         return out
 
 
