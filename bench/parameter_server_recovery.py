@@ -17,6 +17,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 WAYS = {"bsp, servers sum": [], "bsp, servers update": ["--server-optimizer", "on"],
@@ -30,8 +31,8 @@ def job(program, ranks, words):
     return [program, "run", "-n", str(ranks), "--servers", "2", "--"] + wrapped + words
 
 
-def run(program, ranks, words, kill):
-    process = subprocess.Popen(job(program, ranks, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def watch(process, kill):
+    """What the job writes to stdout, and the longest time between two of its metric lines once a server has been killed."""
     server, seen, last, longest, killed = None, [], None, 0.0, False
     for line in process.stdout:
         seen.append(line)
@@ -47,9 +48,23 @@ def run(program, ranks, words, kill):
         if kill and not killed and server is not None and len(seen) > 100:
             os.kill(server, signal.SIGKILL)
             killed = True
-    errors = process.stderr.read()
-    if process.wait() != 0:
-        sys.exit(f"parameter_server_recovery: the job failed:\n{errors}")
+    return seen, longest
+
+
+def run(program, ranks, words, kill):
+    # stderr is a file: nobody reads it before the end, and a pipe that is full would stop the job.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors, \
+            subprocess.Popen(job(program, ranks, words), stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        try:
+            seen, longest = watch(process, kill)
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()  # which takes its ranks and servers along
+                process.wait()
+        errors.seek(0)
+        if code != 0:
+            sys.exit(f"parameter_server_recovery: the job failed:\n{errors.read()}")
     result = [line for line in seen if line.startswith("result:")][-1]
     return dict(re.findall(r"(\w+)=(\S+)", result)), longest
 
