@@ -116,10 +116,12 @@ SyncChoice SyncFlags::checked(const Arguments& flags, int announced) const {
   // Beside ranks that wait for one another servers are lost with their rank, and that ends the job in any case.
   const bool can_be_outlived = choice.servers >= 2 || (choice.servers == 0 && choice.is_independent());
   if (flags.given("--server-replicas") && replicas_ == "on" && !can_be_outlived)
-    refuse(choice.servers == 1
-               ? std::string("--server-replicas on needs two servers at least")
-               : std::string("--server-replicas on is for dedicated servers, or --consistency ssp:S or async: "
-                             "with bsp a rank that is lost ends the job, and its server with it"));
+    refuse(
+        choice.servers == 1
+            ? std::string("--server-replicas on needs two servers at least")
+            : std::string(
+                  "--server-replicas on is for dedicated servers, --consistency ssp:S or async, or --backup-workers: "
+                  "without any of these a rank that is lost ends the job, and its server with it"));
   choice.replicas = can_be_outlived && replicas_ == "on";
   choice.splits_optimally = server_split_ == "optimal";
   if (!choice.splits_optimally) return choice;

@@ -70,7 +70,8 @@ TEST_CASE("Another server holds what each does, wherever a loss can be outlived"
   CHECK(parsed(async).sync.replicas);  // a worker that goes takes its server with it
   CHECK_FALSE(parsed(with(async, {"--server-replicas", "off"}), 2).sync.replicas);
   CHECK_THAT(refusal(with(on_servers, {"--server-replicas", "on"}), 1), Contains("two servers"));
-  CHECK_THAT(refusal(with(on_servers, {"--server-replicas", "on"})), Contains("--server-replicas on"));
+  CHECK_THAT(refusal(with(on_servers, {"--server-replicas", "on"})),
+             Contains("--server-replicas on") && Contains("--backup-workers"));
 }
 
 TEST_CASE("Servers update values where workers do not wait for one another, and may where they do") {
