@@ -51,7 +51,8 @@ class Channel {
   int descriptor() const { return connection_.descriptor(); }
   /// Since when there has been none that was welcome.
   std::optional<Clock::time_point> lost_since() const { return lost_since_; }
-  bool is_silent() { return !outgoing_.is_empty() && silence_.is_silent(connection_.socket()); }
+  /// Whatever is queued here: what was sent may lie in the kernel's buffer, and nobody answers for it.
+  bool is_silent() { return silence_.is_silent(connection_.socket()); }
 
   // --- requests ---
 

@@ -416,8 +416,7 @@ void EventLoop::give_up_waiting() {
 void EventLoop::look_for_silence() {
   looked_ = Clock::now();
   for (auto& [id, connection] : connections_) {
-    if (!connection->is_over && !connection->outgoing.is_empty() &&
-        connection->silence.is_silent(connection->socket.socket()))
+    if (!connection->is_over && connection->silence.is_silent(connection->socket.socket()))
       end(*connection, "its host answers nothing any more");
   }
   dispatch();

@@ -38,6 +38,8 @@ class Lab {
   /// Starts a program on `host`; its process is the one that Launched knows.
   std::unique_ptr<Launched> start(int host, const std::string& program, const std::vector<std::string>& arguments,
                                   const std::map<std::string, std::string>& environment) const;
+  /// The calling thread, with those that it starts from then on, is on `host`.
+  void enter(int host) const;
   /// Runs a tool on `host`, which must succeed.
   void on(int host, const std::vector<std::string>& words) const;
 
