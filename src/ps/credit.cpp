@@ -128,7 +128,13 @@ void Credit::keep(Room& room) {
 }
 
 void Credit::close(const Unit& unit) {
-  claims_.erase(unit);
+  if (const auto claim = claims_.find(unit); claim != claims_.end()) {
+    // What was granted and has not come is late, too: nothing of it is kept, so no room is.
+    for (auto& [given, its] : given_) {
+      if (its == claim->second) its.reset();
+    }
+    claims_.erase(claim);
+  }
   // Who has not sent yet may still: it is late, and does not wait.
   for (auto each = offers_.lower_bound({unit, 0, 0}); each != offers_.end() && each->first.unit == unit;) {
     const Offered late = each->first;

@@ -103,6 +103,27 @@ TEST_CASE(
   CHECK(granted(out, 1) == -1);
 }
 
+TEST_CASE("A sum that is complete without a backup worker keeps no room for the part that it was granted") {
+  const auto plan = plan_of_sizes({100, 100});
+  Desk desk({.plan = plan, .workers = 3, .backup_workers = 1, .leaves = 3, .memory_bytes = 1200});
+  desk.join_all();
+  const auto offer = [&](std::uint32_t rank, Key key) {
+    return testing::first<Grant>(desk.say(rank, Offer{.key = key, .step = 1, .bytes = 400}), rank + 1) != nullptr;
+  };
+  const auto push = [&](std::uint32_t rank, Key key) {
+    return desk.say(rank, Push{.sequence = desk.next(), .key = key, .step = 1, .weight = 1}, Payload(400, std::byte{}));
+  };
+  for (const std::uint32_t rank : {0u, 1u, 2u}) REQUIRE(offer(rank, 0));
+  push(0, 0);
+  REQUIRE(testing::first<Reduced>(push(1, 0), 1) != nullptr);
+  for (const std::uint32_t rank : {0u, 1u}) {
+    CHECK(offer(rank, 1));
+    CHECK(testing::failure(push(rank, 1), rank + 1) == "");
+  }
+  CHECK(testing::failure(push(2, 0), 3) == "");  // what was granted may come all the same
+  CHECK(desk.shard().statistics().dropped == 1);
+}
+
 TEST_CASE("Room in the window is given back when a payload no longer waits") {
   const auto plan = plan_of_sizes({100});
   Desk desk({.plan = plan, .workers = 2, .leaves = 2, .memory_bytes = 4000});
