@@ -94,6 +94,7 @@ class Shard::State {
   void open(std::uint64_t step, SumUnderWay& sum);
   bool can_complete(const SumUnderWay* sum) const;
   std::uint32_t needed() const { return options_.workers - options_.backup_workers; }
+  void tell_if_sum_is_torn(const KeyState& key, Out& out);
   void tell_sums_are_lost(std::uint32_t rank, ErrorCode code, const std::string& what, Out& out);
 
   // shard_updates.cpp: stale-synchronous and asynchronous

@@ -45,6 +45,26 @@ void Shard::State::contribute(KeyState& key, Contribution contribution, Out& out
   sum.contributions[rank] = std::move(contribution);
   ++sum.count;
   complete_sums(key, out);
+  tell_if_sum_is_torn(key, out);
+}
+
+/// Workers push the steps of a key in their order. Who is past a sum that is open here and not in it had that sum from an earlier
+/// process of this server, which others had not: so it is never complete, and neither are those behind it.
+void Shard::State::tell_if_sum_is_torn(const KeyState& key, Out& out) {
+  if (options_.backup_workers != 0 || !key.group->serves() || key.sums.empty()) return;
+  const auto& [step, sum] = *key.sums.begin();
+  for (const auto& [rank, record] : key.workers) {
+    if (!record.pushed || record.clock <= step || sum.contributions[rank]) continue;
+    for (const auto& [other, worker] : workers_.by_rank()) {
+      if (!worker.present) continue;
+      out.push_back({worker.connection,
+                     Failed{0, ErrorCode::peer_lost,
+                            "server " + std::to_string(options_.server) + " began anew in the midst of a sum: worker " +
+                                std::to_string(rank) + " has that of step " + std::to_string(step) + " of tensor '" +
+                                key.tensor->name + "' already, and others wait for it; replicas outlive that"}});
+    }
+    return;
+  }
 }
 
 void Shard::State::open(std::uint64_t step, SumUnderWay& sum) {

@@ -405,6 +405,27 @@ TEST_CASE("A backup worker that comes back after many steps still hears of the s
   }));
 }
 
+TEST_CASE("A server that began anew between two workers' having a sum tells them, and lets nobody wait") {
+  const auto plan = plan_of({{.name = "a", .shape = {2}}});
+  const auto one = testing::payload_of<float>({2, 4});
+  const std::string expected =
+      "server 0 began anew in the midst of a sum: worker 0 has that of step 1 of tensor 'a' already, and others wait for "
+      "it; replicas outlive that";
+  for (const bool is_ahead_first : {true, false}) {
+    Desk desk({.plan = plan, .workers = 2, .leaves = 2});
+    desk.join_all();
+    std::vector<Outgoing> out;
+    for (const std::uint32_t rank : {is_ahead_first ? 0u : 1u, is_ahead_first ? 1u : 0u}) {
+      CHECK(testing::first<Failed>(out, 1) == nullptr);
+      out = desk.say(rank, Push{.sequence = 1, .step = rank == 0 ? 2u : 1u, .weight = 1}, one);
+    }
+    for (const ConnectionId to : {1u, 2u}) {
+      REQUIRE(testing::failure(out, to) == expected);
+      CHECK(std::get<Failed>(testing::first<Failed>(out, to)->control).code == ErrorCode::peer_lost);
+    }
+  }
+}
+
 TEST_CASE("Bulk-synchronous workers hear who is lost; one that comes back hears the sums again") {
   const auto plan = plan_of({{.name = "a", .shape = {2}}});
   Desk desk({.plan = plan, .workers = 2, .leaves = 2});
