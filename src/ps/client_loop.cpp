@@ -329,8 +329,9 @@ void ClientLoop::handle_sum(Message message) {
   Request& request = *entry->second;
   served(request);
   request.summed = true;
-  // It is in the sum, or was too late for it: either way it need not be sent again, and its memory may be the sum's.
-  if (request.sent) request.acknowledged = true;
+  // Once it has begun to go, be it over an earlier connection, it is in the sum, or was too late for it: either way it need not be
+  // sent again, and its memory may be the sum's.
+  if (request.number != 0) request.acknowledged = true;
   finish(request);
 }
 

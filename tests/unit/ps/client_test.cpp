@@ -372,6 +372,41 @@ TEST_CASE("A server that is new would sum memory that a sum has partly taken: it
   CHECK(has(error.message, "parameter server 0"));
 }
 
+TEST_CASE("A push whose sum comes by a new connection is not sent again: its memory may be the sum's by then") {
+  const auto sum_behind_cut = [](std::optional<std::uint64_t> cut_at) {
+    Served served({tensor("w", 8)}, {}, {});
+    served.workers = 2;
+    served.with_optimizer = false;
+    served.by_tcp = true;
+    ps::Server& server = served.start(0);
+    Relay relay(server.card().addresses.front(), cut_at, Relay::Side::from_server);
+    relay.block_after_cut();
+    std::atomic<bool> is_direct = false;
+    std::vector<float> low(8, 1.0f), high(8, 3.0f);
+    auto options = served.client_options(0);
+    options.servers = [&] {
+      auto cards = served.published();
+      if (!is_direct) cards[0].addresses = {relay.address()};
+      return cards;
+    };
+    const auto one = ps::Client::connect(options, soon()), two = served.client(1);
+    if (!cut_at) return relay.bytes(Relay::Side::from_server);
+    one->expect_sum(0, 1, std::span(low));
+    one->push(0, {0, 8}, std::span<const float>(low), {.step = 1});
+    REQUIRE(comes_true([&] { return relay.has_cut(); }));
+    two->push(0, {0, 8}, std::span<const float>(high), {.step = 1});
+    two->wait_sum(0, 1, std::span(high));
+    is_direct = true;
+    one->wait_sum(0, 1, std::span(low));
+    CHECK(low == std::vector<float>(8, 2.0f));
+    one->wait_acknowledged();
+    CHECK(server.statistics().pushes == 2);
+    CHECK(server.statistics().duplicates == 0);
+    return std::uint64_t{0};
+  };
+  sum_behind_cut(sum_behind_cut(std::nullopt) + 4);  // in the midst of the acknowledgement
+}
+
 TEST_CASE("A worker that ends itself touches its memory no more, fails later calls, and the others are told at once") {
   Served served({tensor("w", summed)}, {}, {});
   served.workers = 2;
