@@ -311,8 +311,9 @@ void EventLoop::handle(Connection& connection, Message message) {
     refusal = "the replica does not follow: " + failed->message;
   try {
     shard_.handle(connection.id, std::move(message), out_);
-  } catch (const std::exception& exception) {
-    return end(connection, exception.what());  // there was no memory for it: one connection's trouble
+  } catch (const Exception& exception) {
+    // One connection's trouble. Anything else (no memory, say) may have come in the midst of a sum that others wait for.
+    return end(connection, exception.what());
   }
   if (!refusal.empty()) end(connection, refusal);  // another connection begins with all there is
 }

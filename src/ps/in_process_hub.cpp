@@ -72,27 +72,34 @@ void InProcessHub::send(ConnectionId first, std::size_t shard, std::optional<Mes
     Incoming next = std::move(seat.incoming.front());
     seat.incoming.pop_front();
     lock.unlock();
-    handle(*seat.shard, std::move(next));
+    handle(seat, std::move(next));
     lock.lock();
   }
   seat.taken = false;
   seat.left.notify_all();
 }
 
-/// What a shard cannot do (for want of memory, say) ends the connection that asked for it, as it would over a network.
-void InProcessHub::handle(Shard& shard, Incoming incoming) {
+/// What is refused is the trouble of who asked for it; anything else (no memory, say) may have come in the midst of a sum that
+/// others wait for: the shard serves nobody any more, as over a network.
+void InProcessHub::handle(Seat& seat, Incoming incoming) {
   std::vector<Outgoing> out;
   try {
+    if (!seat.failure.empty()) fail(ErrorCode::system, seat.failure);
     if (incoming.message) {
-      shard.handle(incoming.from, std::move(*incoming.message), out);
+      seat.shard->handle(incoming.from, std::move(*incoming.message), out);
     } else {
-      shard.connection_lost(incoming.from, out);
+      seat.shard->connection_lost(incoming.from, out);
     }
   } catch (const Exception& failed) {
     out.push_back(
         {.to = incoming.from, .control = Failed{.code = failed.error().code, .message = failed.error().message}});
   } catch (const std::exception& failed) {
-    out.push_back({.to = incoming.from, .control = Failed{.code = ErrorCode::system, .message = failed.what()}});
+    out.clear();
+    seat.failure = std::string("a parameter server of this process stops: ") + failed.what();
+    const std::lock_guard lock(mutex_);
+    for (const auto& [first, mailbox] : mailboxes_)
+      out.push_back({.to = first + incoming.from % shards(),
+                     .control = Failed{.code = ErrorCode::system, .message = seat.failure}});
   }
   post(out);
 }

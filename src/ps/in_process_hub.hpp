@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -62,8 +63,9 @@ class InProcessHub {
     bool taken = false;  ///< somebody handles what is incoming
     std::condition_variable left;
     std::unique_ptr<Shard> shard;
+    std::string failure;  ///< why it serves no more; of whoever handles what is incoming
   };
-  void handle(Shard& shard, Incoming incoming);
+  void handle(Seat& seat, Incoming incoming);
   void post(std::vector<Outgoing>& messages);
 
   InProcessOptions options_;

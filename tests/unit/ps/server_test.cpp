@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
+#include "trireme/ps/in_process.hpp"
 #include "unit/ps/served.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <new>
 #include <numeric>
 
 using namespace trireme;
@@ -256,6 +258,69 @@ TEST_CASE("Workers are counted while they are here, and those who left in order"
   two.reset();  // without a goodbye
   CHECK(comes_true([&] { return server.present() == 0; }));
   CHECK(server.left() == 1);
+}
+
+namespace {
+
+/// A rule that finds no memory when it is first needed.
+class NoMemory final : public Optimizer {
+ public:
+  NoMemory() : Optimizer("no memory", {}) {}
+  std::string_view name() const override { return "no memory"; }
+  const std::vector<std::string>& state_names() const override { return names_; }
+  void prepare(const TensorShape&) override { throw std::bad_alloc(); }
+  void update(const SpanUpdate&, const OptimizerRates&) const noexcept override {}
+
+ private:
+  std::vector<std::string> names_;
+};
+
+}  // namespace
+
+TEST_CASE("A server that has no memory in the midst of an update serves no more, and all its workers hear of it") {
+  Served served({tensor("w", 8)}, {}, {});
+  served.workers = 2;
+  auto options = served.server_options(0);
+  options.make_optimizer = [] { return std::make_unique<NoMemory>(); };
+  served.servers[0] = ps::Server::start(options);
+  served.cards[0] = served.servers[0]->card();
+  RawWorker one(served, 0, 0), two(served, 0, 0, 1);
+  one.say(ps::Initialise{.sequence = 1}, floats(8, 0.0f));
+  one.hear_of<ps::Acknowledged>();
+  for (RawWorker* worker : {&one, &two}) worker->say(ps::Push{.sequence = 2, .step = 1, .weight = 1}, floats(8, 1.0f));
+  for (RawWorker* worker : {&one, &two}) worker->hear_of<ps::Reduced>();
+  two.say(ps::Update{.sequence = 3, .step = 1, .learning_rate = 1});
+  for (RawWorker* worker : {&one, &two}) {
+    const ps::Failed failed = worker->hear_of<ps::Failed>().first;
+    CHECK(failed.sequence == 0);
+    CHECK(failed.code == ErrorCode::system);
+    worker->socket.close();
+  }
+  CHECK(comes_true([&] { return served.servers[0]->failure().has_value(); }));
+}
+
+TEST_CASE(
+    "A server of this process that has no memory in the midst of an update serves no more, and all its workers hear of it") {
+  const ps::InProcessServers servers(
+      {.plan = std::make_shared<const ps::KeyPlan>(std::vector{tensor("w", 8)}, ps::KeyPlanOptions{}),
+       .workers = 2,
+       .leaves = 2,
+       .make_optimizer = [] { return std::make_unique<NoMemory>(); }});
+  const auto one = servers.connect(0, std::chrono::seconds(60)), two = servers.connect(1, std::chrono::seconds(60));
+  const std::vector<float> ones(8, 1.0f);
+  one->initialise(std::vector<ps::Client::InitialTensor>{{.values = std::span<const float>(ones)}});
+  for (const auto& client : {one.get(), two.get()}) client->push(0, {0, 8}, std::span<const float>(ones), {.step = 1});
+  for (const auto& client : {one.get(), two.get()}) client->wait_sum(0, 1, {});
+  two->update({.step = 1, .learning_rate = 1.0}, false);
+  std::vector<float> values(8);
+  for (const auto& client : {one.get(), two.get()}) {
+    const Error error = error_of([&] {
+      client->pull(0, 1, std::span(values));
+      client->wait_values(0);
+    });
+    CHECK(error.code == ErrorCode::system);
+    CHECK(has(error.message, "stops"));
+  }
 }
 
 TEST_CASE(
