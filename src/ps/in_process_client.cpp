@@ -317,6 +317,11 @@ void InProcessClient::look_at(Outgoing message) {
           const std::uint64_t request = control.request;
           states_.insert_or_assign(request, std::pair(std::move(control), std::move(message.payload)));
         } else if constexpr (std::is_same_v<Kind, Failed> || std::is_same_v<Kind, Refused>) {
+          if constexpr (std::is_same_v<Kind, Failed>) {
+            // Of a push that is done: its sum is kept no more, and came before.
+            const bool is_push = control.code == ErrorCode::peer_lost && control.sequence != 0;
+            if (is_push && !under_way_.contains({shard, control.sequence})) return;
+          }
           fail(control.code, control.message);
         }
         // Grants: there is room for everything.

@@ -92,7 +92,7 @@ void Shard::State::on(const From& from, Push& push) {
   KeyState& key = served_key(push.key);
   if (handled_before(key, id, push.sequence, from)) {
     if (!bulk_synchronous()) credit_.close(credit_unit(key, push.step, rank_of(id)));
-    if (bulk_synchronous()) tell_results(key, worker, push.step, *from.out);
+    if (bulk_synchronous()) tell_sum_of(key, worker, push.sequence, push.step, *from.out);
     return;
   }
   check_push(key, push, id, from.payload->size());
@@ -121,7 +121,7 @@ void Shard::State::on(const From& from, Push& push) {
   decide(key, id, pushed, contribution.payload, contribution.room, *from.out);
   apply_push(key, std::move(contribution), *from.out);
   acknowledge(key, from.connection, sequence, *from.out);
-  if (late || (bulk_synchronous() && step < key.summed)) tell_results(key, worker, step, *from.out);
+  if (late || (bulk_synchronous() && step < key.summed)) tell_sum_of(key, worker, sequence, step, *from.out);
 }
 
 void Shard::State::apply_push(KeyState& key, Contribution contribution, Out& out) {

@@ -90,6 +90,7 @@ class Shard::State {
   void complete_sum(KeyState& key, std::uint64_t step, SumUnderWay& sum, Out& out);
   void drop_results(KeyState& key);
   void tell_results(KeyState& key, const Worker& worker, std::uint64_t from_step, Out& out);
+  void tell_sum_of(KeyState& key, const Worker& worker, std::uint64_t sequence, std::uint64_t step, Out& out);
   void update_unit(UnitState& unit, Out& out);
   void open(std::uint64_t step, SumUnderWay& sum);
   bool can_complete(const SumUnderWay* sum) const;

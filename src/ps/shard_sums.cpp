@@ -147,6 +147,20 @@ void Shard::State::tell_results(KeyState& key, const Worker& worker, std::uint64
   }
 }
 
+/// Behind the acknowledgement of a push that was late, or comes again. Who has had the sum passes over the failure, as his push is done.
+void Shard::State::tell_sum_of(KeyState& key, const Worker& worker, std::uint64_t sequence, std::uint64_t step,
+                               Out& out) {
+  const bool is_kept = std::any_of(key.results.begin(), key.results.end(),
+                                   [&](const Result& each) { return each.reduced.step == step; });
+  if (step > key.summed || is_kept) return tell_results(key, worker, step, out);
+  send(key, worker.connection,
+       Failed{sequence, ErrorCode::peer_lost,
+              "worker " + std::to_string(rank_of(worker.id)) + " was away for too long: the sum of step " +
+                  std::to_string(step) + " of tensor '" + key.tensor->name +
+                  "' is kept no more, as the others have come to step " + std::to_string(key.summed)},
+       nullptr, out);
+}
+
 void Shard::State::update_unit(UnitState& unit, Out& out) {
   bool used = false, empty = false;
   for (const KeyState* key : unit.keys) {

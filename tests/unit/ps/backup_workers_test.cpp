@@ -102,6 +102,21 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a backup worker that is slower than sums are kept for, and has heard of all of them, goes on where the others are") {
+  for (const bool by_sockets : {false, true}) {
+    CAPTURE(by_sockets);
+    const ServedRanks served = servers(2, 1, by_sockets);
+    run_ranks(1, [&](World& world) {
+      ToldWorker fast(world, served, 0), late(world, served, 1);
+      for (int step = 0; step < 530; ++step) fast.step(1.0f);
+      late.step(1000.0f);
+      CHECK(late.values() == fast.values());
+      CHECK(late.skipped() == 529);
+    });
+  }
+}
+
 TEST_CASE("a step of backup workers is the mean over those that were in time, clipped by its norm") {
   const ServedRanks served = servers(3, 1, false);
   run_ranks(1, [&](World& world) {

@@ -405,6 +405,37 @@ TEST_CASE("A backup worker that comes back after many steps still hears of the s
   }));
 }
 
+TEST_CASE("A backup worker that comes back when the sum it waits for is kept no more hears so") {
+  const auto plan = plan_of({{.name = "a", .shape = {2}}});
+  Desk desk({.plan = plan, .workers = 3, .backup_workers = 1, .leaves = 3, .make_optimizer = [] {
+               return std::make_unique<Sgd>(SgdOptions{.learning_rate = 1.0});
+             }});
+  desk.join_all();
+  desk.say(0, Initialise{.sequence = 1}, testing::payload_of<float>({1, 2}));
+  const auto one = testing::payload_of<float>({2, 4});
+  for (std::uint64_t step = 1; step <= 600; ++step) {
+    for (const std::uint32_t rank : {0u, 2u})
+      desk.say(rank, Push{.sequence = desk.next() + 1, .step = step, .weight = 1}, one);
+    desk.say(0, Update{.sequence = desk.next() + 1, .step = step, .learning_rate = 0.5});
+  }
+  std::vector<Outgoing> lost;
+  desk.shard().connection_lost(2, lost);
+  desk.say_on(70, desk.join_of(1));
+  for (int times = 0; times < 2; ++times) {
+    const auto out = desk.say_on(70, Push{.sequence = 7, .step = 1, .weight = 1}, one);
+    CHECK(testing::first<Reduced>(out, 70) == nullptr);
+    REQUIRE(testing::first<Failed>(out, 70) != nullptr);
+    const auto& failed = std::get<Failed>(testing::first<Failed>(out, 70)->control);
+    CHECK(failed.sequence == 7);
+    CHECK(failed.code == ErrorCode::peer_lost);
+    CHECK(failed.message ==
+          "worker 1 was away for too long: the sum of step 1 of tensor 'a' is kept no more, as the others have come to "
+          "step 600");
+    // The push itself is done: whoever has had the sum, and is merely late, goes on.
+    CHECK(testing::first<Acknowledged>(out, 70) < testing::first<Failed>(out, 70));
+  }
+}
+
 TEST_CASE("A server that began anew between two workers' having a sum tells them, and lets nobody wait") {
   const auto plan = plan_of({{.name = "a", .shape = {2}}});
   const auto one = testing::payload_of<float>({2, 4});
