@@ -16,6 +16,7 @@ void KeyHolders::refused(std::uint32_t server, std::uint32_t loop, std::uint32_t
   if (failed.view >= keys.view) {
     keys.view = failed.view;
     keys.ask = failed.ask;
+    if (keys.ask && *keys.ask >= options_.servers) keys.ask.reset();  // it comes from outside
   }
   if (!keys.must_move_at) keys.must_move_at = now;
   // Without a number: the answer to who asked it to serve them, which it gives once it knows the last view.

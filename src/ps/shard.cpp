@@ -30,8 +30,11 @@ std::optional<std::uint32_t> server_of(const Control& control, const KeyPlan& pl
   return std::visit(
       [&](const auto& each) -> std::optional<std::uint32_t> {
         using Kind = std::decay_t<decltype(each)>;
-        if constexpr (std::is_same_v<Kind, TakeOver> || std::is_same_v<Kind, Replicate>) return each.server;
-        if constexpr (requires { each.key; }) {
+        constexpr bool names_server =
+            std::is_same_v<Kind, TakeOver> || std::is_same_v<Kind, Replicate> || std::is_same_v<Kind, Transfer>;
+        if constexpr (names_server) {
+          return each.server;
+        } else if constexpr (requires { each.key; }) {
           if (each.key < plan.keys().size()) return plan.keys()[each.key].server;
         }
         return std::nullopt;

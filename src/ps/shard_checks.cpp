@@ -56,6 +56,12 @@ Replication& Shard::State::group_of(std::uint32_t server) {
   return found->second;
 }
 
+void Shard::State::check_server(std::uint32_t server) const {
+  if (server >= options_.plan->options().servers)
+    fail(ErrorCode::corrupt, "server " + std::to_string(server) + " is named, of " +
+                                 std::to_string(options_.plan->options().servers) + " servers");
+}
+
 void Shard::State::check_rows(const KeyState& key, std::span<const std::uint32_t> rows) const {
   if (!key.tensor->row_sparse) refuse(key, "is not row-sparse: all of it travels");
   const KeyShape& shape = key.shape;

@@ -89,6 +89,7 @@ void Shard::State::on(const From& from, ReplicaAcknowledged& acknowledged) {
   Replication& group = group_of(acknowledged.server);
   if (group.target() != from.connection || Replication::Stream{acknowledged.view, acknowledged.link} != group.stream())
     return;  // of a former one
+  check_server(acknowledged.by);
   if (acknowledged.order > group.order())
     fail(ErrorCode::corrupt,
          "decision " + std::to_string(acknowledged.order) + " was acknowledged, of " + std::to_string(group.order()));
@@ -98,6 +99,8 @@ void Shard::State::on(const From& from, ReplicaAcknowledged& acknowledged) {
 
 void Shard::State::on(const From& from, Membership& membership) {
   refuse_workers(from, "Membership");
+  check_server(membership.view.primary.server);
+  if (membership.view.replica) check_server(membership.view.replica->server);
   group_of(membership.view.server).learn(membership.view);
 }
 

@@ -62,6 +62,7 @@ class Shard::State {
   KeyState& key_of(Key key);
   KeyState& served_key(Key key);
   Replication& group_of(std::uint32_t server);
+  void check_server(std::uint32_t server) const;
   void check_initialise(const KeyState& key, const Initialise& initialise, std::size_t bytes) const;
   void check_push(const KeyState& key, const Push& push, WorkerId worker, std::size_t bytes) const;
   void check_update(const KeyState& key, const Update& update) const;

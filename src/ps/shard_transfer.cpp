@@ -138,6 +138,7 @@ void Shard::State::transfer(KeyState& key, ConnectionId to, Out& out) {
 void Shard::State::on(const From& from, Transfer& transfer) {
   refuse_workers(from, "Transfer");
   Replication& group = group_of(transfer.server);
+  check_server(transfer.primary);
   const bool is_new = Replication::Stream{transfer.view, transfer.link} != group.stream();
   if (transfer.primary == options_.server || !group.receive({transfer.view, transfer.link}))
     fail(ErrorCode::closed, "keys of server " + std::to_string(transfer.server) + " are in view " +

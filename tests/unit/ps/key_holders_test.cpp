@@ -93,6 +93,12 @@ TEST_CASE("Who does not serve keys names who does, and that one is asked, wherev
   CHECK(servers.ask() == Server(2));
 }
 
+TEST_CASE("Who names a server that does not exist has named nobody") {
+  Servers servers(3);
+  servers.refuse(0, 3, 4'000'000'000);
+  CHECK(servers.ask() == Server(1));
+}
+
 TEST_CASE("Keys are lost once all servers that are left have said that they have nothing of them, and no sooner") {
   Servers servers(3);
   servers.end(0);

@@ -372,6 +372,48 @@ TEST_CASE("What is pushed to a server is acknowledged, and given out, when its r
   }
 }
 
+TEST_CASE("Messages between servers that name one that does not exist are refused") {
+  Pair pair;
+  pair.primary.say(0, Initialise{.sequence = 1, .key = pair.key}, Payload(8, std::byte{}));
+  pair.settle({});
+  pair.link();
+  const auto pushed = pair.push(pair.primary, 2, 1);
+  REQUIRE(testing::first<Replicate>(pushed, 50) != nullptr);
+  const auto& decision = std::get<Replicate>(testing::first<Replicate>(pushed, 50)->control);
+  const auto refusal = [](Desk& desk, ConnectionId from, const Control& control) {
+    const auto out = desk.say_on(from, control);
+    const auto* failed = testing::first<Failed>(out, from);
+    return failed != nullptr && std::get<Failed>(failed->control).code == ErrorCode::corrupt
+               ? testing::failure(out, from)
+               : std::string("none");
+  };
+  const std::string expected = "server 9 is named, of 2 servers";
+  CHECK(refusal(pair.replica, 60, Transfer{.server = pair.home, .link = 99, .primary = 9, .last = true, .view = 99}) ==
+        expected);
+  View view{.server = pair.home, .number = 99, .primary = {.server = 9}};
+  CHECK(refusal(pair.replica, 60, Membership{view}) == expected);
+  view.primary.server = pair.home;
+  view.replica = Holder{.server = 9};
+  CHECK(refusal(pair.replica, 60, Membership{view}) == expected);
+  CHECK(refusal(
+            pair.primary, 50,
+            ReplicaAcknowledged{
+                .server = pair.home, .view = decision.view, .link = decision.link, .order = decision.order, .by = 9}) ==
+        expected);
+}
+
+TEST_CASE("A transfer that is not taken is refused by the server whose keys it was of, also where it names no key") {
+  Pair pair;
+  const std::uint32_t other = 1 - pair.plan->keys()[0].server;
+  Desk& desk = other == pair.home ? pair.replica : pair.primary;
+  pair.settle({});
+  const auto out = desk.say_on(70, Transfer{.server = other, .primary = 1 - other, .last = true});
+  REQUIRE(testing::first<Failed>(out, 70) != nullptr);
+  const auto& failed = std::get<Failed>(testing::first<Failed>(out, 70)->control);
+  CHECK(failed.code == ErrorCode::closed);
+  CHECK(failed.server == other);
+}
+
 TEST_CASE("A server that ends before it has served anything is founded anew") {
   Pair pair;
   pair.settle({});
