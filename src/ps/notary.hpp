@@ -19,7 +19,8 @@ namespace trireme::ps {
 class Notary {
  public:
   using FirstSaid = std::function<std::string(const std::string& what, const std::string& text)>;
-  Notary(FirstSaid first_said, Log log);
+  /// `servers`: how many there are, for what comes back.
+  Notary(FirstSaid first_said, std::uint32_t servers, Log log);
   ~Notary() { stop(); }
 
   /// `decided` is called, on the thread, with the proposal or with what was decided before. Threads: any.
@@ -34,8 +35,10 @@ class Notary {
     std::function<void(const View&)> decided;
   };
   void run();
+  View decide(const Question& question) const;
 
   const FirstSaid first_said_;
+  const std::uint32_t servers_;
   const Log log_;
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;

@@ -111,9 +111,12 @@ class LoopServer final : public Server, private Acceptor::Host {
   /// Half a server is none: others are to serve what it served, or nobody. On the thread of the loop that stopped.
   void end_all(const Error& why) {
     acceptor_.refuse_all();
-    std::lock_guard lock(mutex_);
-    for (const auto& loop : loops_) loop->stop(why);
-    if (std::exchange(failure_, why)) return;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& loop : loops_) loop->stop(why);
+      if (std::exchange(failure_, why)) return;
+    }
+    // Without the lock: whoever owns the log may ask for statistics there.
     options_.log(LogLevel::error,
                  "parameter server " + std::to_string(options_.server) + " serves no more: " + why.message);
   }
@@ -129,7 +132,7 @@ class LoopServer final : public Server, private Acceptor::Host {
     if (has_views && !options_.first_said)
       fail(ErrorCode::invalid_argument, "a parameter server's options: replicas need first_said, where servers agree");
     if (has_views) {
-      notary_ = std::make_unique<Notary>(options_.first_said, options_.log);
+      notary_ = std::make_unique<Notary>(options_.first_said, plan->options().servers, options_.log);
       links_ = std::make_unique<PartnerLinks>(PartnerLinks::Options{.server = options_.server,
                                                                     .servers = plan->options().servers,
                                                                     .caller{.key = options_.key,
