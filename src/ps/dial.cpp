@@ -48,10 +48,14 @@ net::Connection dial(const ServerCard& card, const Caller& caller, Role role, De
   if (breaker != nullptr && !breaker->watch(connection.descriptor()))
     fail(ErrorCode::closed, "nobody is dialled any more");
   net::SessionSecret secret;
-  net::handshake_as_client(
+  const net::Identity peer = net::handshake_as_client(
       connection.socket(), caller.key,
       net::make_identity(caller.job_id, role.to_text(), connection_purpose(caller.tls), caller.epoch, caller.rank),
       deadline, &secret);
+  // A port may be another server's by now.
+  if (peer.rank != static_cast<int>(card.server))
+    fail(ErrorCode::peer_lost, name_of_server(card.server, &card) + " is dialled, and server " +
+                                   std::to_string(peer.rank) + " answers there");
   if (caller.tls) connection.secure_as_client(secret, deadline);
   if (!is_local) net::let_stall(connection.socket());
   return connection;

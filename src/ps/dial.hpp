@@ -42,7 +42,7 @@ class DialBreaker {
 
 /// A connection on which server and caller have proved themselves: by the local socket where the server is on this host, else to
 /// whichever of its addresses answers first.
-/// Errors: as net::race_tcp, net::connect_local, net::handshake_as_client and Connection::secure_as_client; closed when the breaker was used.
+/// Errors: peer_lost when another server is there; as net::race_tcp, net::connect_local, net::handshake_as_client and Connection::secure_as_client; closed when the breaker was used.
 net::Connection dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline,
                      DialBreaker* breaker = nullptr);
 

@@ -76,6 +76,22 @@ TEST_CASE("Servers and workers use the congestion control they are told to, or s
   CHECK(has(by_worker.message, "no_such_one"));
 }
 
+TEST_CASE("Where another server answers than the card is of, it is not taken for that one") {
+  Served served({tensor("w", 8)}, {.servers = 2});
+  served.start_all();
+  for (const bool by_tcp : {false, true}) {
+    served.by_tcp = by_tcp;
+    ps::ServerCard card = served.published().at(0);
+    card.addresses = served.published().at(1).addresses;
+    card.local = served.published().at(1).local;
+    const Error error =
+        error_of([&] { ps::dial(card, {.key = served.key, .job_id = "served", .rank = 0}, {}, soon()); });
+    CHECK(error.code == ErrorCode::peer_lost);
+    CHECK(has(error.message, "parameter server 0"));
+    CHECK(has(error.message, "server 1 answers there"));
+  }
+}
+
 TEST_CASE("256 connections are served at once by the same few threads") {
   constexpr std::uint32_t connections = 256, loops = 2;
   Served served({tensor("a", 8), tensor("b", 8)}, {.loops = loops});
