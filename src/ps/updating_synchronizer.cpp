@@ -13,6 +13,17 @@
 namespace trireme::ps {
 namespace {
 
+/// Servers are told what becomes of the last step's sum.
+void decide(Session& session, const Client::PushOptions& options, bool skip) {
+  session.client().update(options, skip);
+  session.undecided = false;
+}
+
+/// The step before was reduced, and left: not finite, empty, or abandoned by the loop.
+void pass_over_undecided(Session& session) {
+  if (session.undecided) decide(session, {.step = session.steps}, true);
+}
+
 /// Of each sum the squares of its blocks come back, which is all that clipping needs to know.
 class UpdatingSynchronizer final : public PushingSynchronizer {
  public:
@@ -38,16 +49,10 @@ class UpdatingSynchronizer final : public PushingSynchronizer {
     }
     return std::sqrt(total.result());
   }
-  /// Servers are told what becomes of the last step's sum.
-  void update(const Client::PushOptions& options, bool skip) {
-    session().client().update(options, skip);
-    session().undecided = false;
-  }
 
  private:
   void begin_buckets() override {
-    // The step before was reduced, and left: not finite, empty, or abandoned by the loop.
-    if (session().undecided) update({.step = session().steps}, true);
+    pass_over_undecided(session());
     PushingSynchronizer::begin_buckets();
   }
   void wait_for_sum(std::size_t parameter) override {
@@ -68,11 +73,12 @@ class ServersUpdate final : public parallel::StepUpdate {
   double norm(parallel::GradientSynchronizer&) override { return synchronizer_.norm(); }
   void apply(Optimizer& optimizer, parallel::GradientSynchronizer&, double scale, double clip_value,
              const parallel::StepTrace& trace) override {
-    synchronizer_.update({.step = session_->steps,
-                          .scale = scale,
-                          .clip_value = std::isfinite(clip_value) ? clip_value : 0.0,
-                          .learning_rate = optimizer.learning_rate()},
-                         false);
+    decide(*session_,
+           {.step = session_->steps,
+            .scale = scale,
+            .clip_value = std::isfinite(clip_value) ? clip_value : 0.0,
+            .learning_rate = optimizer.learning_rate()},
+           false);
     const auto span = trace.on_steps("pull values");
     if (overlap_) catch_up();  // with those that this step has used
     values_->pull_all(session_->steps);
@@ -102,6 +108,7 @@ class UpdatingFactory final : public parallel::SynchronizerFactory {
     initialise_servers(*session_, setup.parameters, options_.state);
     auto synchronizer = std::make_unique<UpdatingSynchronizer>(setup, session_);
     auto values = std::make_shared<PulledValues>(session_, setup.parameters);
+    pass_over_undecided(*session_);     // or they have no values of that step
     values->pull_all(session_->steps);  // servers may have been set before
     values->wait_for_all();
     session_->steps = session_->client().catch_up(session_->steps);

@@ -2,6 +2,7 @@
 // From all-reduce to servers and back between steps: no update is lost, and no bit changes.
 #include "served_ranks.hpp"
 #include "trireme/optim/adamw.hpp"
+#include "trireme/optim/sgd.hpp"
 #include "trireme/parallel/data_parallel.hpp"
 #include "trireme/world/run_ranks.hpp"
 #include "unit/parallel/field.hpp"
@@ -66,6 +67,35 @@ TEST_CASE("a job that changes between all-reduce and servers loses no update and
     CHECK((train_changing({ranks, {2}, {}}) == expected));
     CHECK((train_changing({ranks, {}, {1, 2}}) == expected));
   }
+}
+
+TEST_CASE("a synchronizer of servers that update is made anew behind a step that was left, and passes over that step") {
+  std::vector<float> x(9000, 1.0f), gradient(9000);
+  const std::vector<Parameter> parameters{{"x", {9000}, std::span<float>(x), std::span<float>(gradient)}};
+  const ServedRanks served(parameters,
+                           {.make_optimizer = [] { return std::make_unique<Sgd>(SgdOptions{.learning_rate = 0.5}); }});
+  run_ranks(1, [&](World& world) {
+    DataParallelOptions options;
+    options.synchronizer = ps::updating_synchronizer(
+        {.servers = {.client = served.in_process().connect(0, std::chrono::seconds(5)), .plan = served.plan()}});
+    DataParallel data_parallel(world.communicator(), parameters, options);
+    Sgd optimizer({.learning_rate = 0.5});
+    const auto step = [&](float value, bool applies) {
+      for (auto& each : data_parallel.steps()) {
+        for (auto& shard : each.shards()) {
+          std::fill(gradient.begin(), gradient.end(), value);
+          shard.ready(0);
+        }
+        REQUIRE(each.reduce() == StepOutcome::ready);
+        if (applies) each.apply(optimizer);
+        break;
+      }
+    };
+    step(1000.0f, false);
+    data_parallel.rebind(world.communicator());
+    step(1.0f, true);
+    CHECK(x == std::vector<float>(9000, 0.5f));
+  });
 }
 
 TEST_CASE("what was asked for before a change is heard after it, and explain() says how gradients travel") {
