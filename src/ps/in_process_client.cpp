@@ -19,10 +19,6 @@ void append_bytes(Payload& payload, const ConstTensorView& view, layout::Interva
   if (range.size() != 0) std::memcpy(payload.data() + at, data + range.begin * size, range.size() * size);
 }
 
-[[noreturn]] void fail_ended() {
-  fail(ErrorCode::closed, "this worker has ended its connections to its parameter servers");
-}
-
 }  // namespace
 
 InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_t rank,
@@ -49,8 +45,7 @@ InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_
     for (std::size_t shard = 0; shard < hub_->shards(); ++shard) send(shard, {.control = join});
     wait_until("to be let in", [&] { return welcomed_ == hub_->shards(); });
   } catch (...) {
-    for (std::size_t shard = 0; shard < hub_->shards(); ++shard) hub_->send(first_, shard, std::nullopt);
-    hub_->disconnect(first_);
+    end();
     throw;
   }
 }
@@ -58,13 +53,18 @@ InProcessClient::InProcessClient(std::shared_ptr<InProcessHub> hub, std::uint32_
 InProcessClient::~InProcessClient() { end(); }
 
 void InProcessClient::end() noexcept {
+  if (!failure_)
+    failure_ = {.code = ErrorCode::closed,
+                .message = "this worker has ended its connections to its parameter servers",
+                .rank = static_cast<int>(rank_)};
+  pulled_.clear();  // the memory is the caller's again
   if (std::exchange(ended_, true)) return;
   hub_->disconnect(first_);
   for (std::size_t shard = 0; shard < hub_->shards(); ++shard) hub_->send(first_, shard, std::nullopt);
 }
 
 void InProcessClient::send(std::size_t shard, Message message) {
-  if (ended_) fail_ended();
+  if (failure_) throw Exception(*failure_);
   if (left_) fail(ErrorCode::closed, "this worker has left its parameter servers");
   statistics_.bytes_sent += message.payload.size();
   hub_->send(first_, shard, std::move(message));
@@ -285,14 +285,20 @@ void InProcessClient::leave() {
 }
 
 void InProcessClient::wait_until(const std::string& what, const std::function<bool()>& is_there) {
-  while (!is_there()) {
-    if (ended_) fail_ended();
-    auto message = mailbox_->take(Deadline::after(timeout_));
-    if (!message) {
-      fail(ErrorCode::timeout, "worker " + std::to_string(rank_) + " waits for " + what + ": nothing came for " +
-                                   std::to_string(timeout_.count()) + " ms");
+  try {
+    while (!is_there()) {
+      if (failure_) throw Exception(*failure_);
+      auto message = mailbox_->take(Deadline::after(timeout_));
+      if (!message) {
+        fail(ErrorCode::timeout, "worker " + std::to_string(rank_) + " waits for " + what + ": nothing came for " +
+                                     std::to_string(timeout_.count()) + " ms");
+      }
+      look_at(std::move(*message));
     }
-    look_at(std::move(*message));
+  } catch (const Exception& exception) {
+    if (!failure_) failure_ = exception.error();
+    end();
+    throw;
   }
 }
 

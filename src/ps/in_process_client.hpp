@@ -3,12 +3,14 @@
 
 #include "ps/gradient_parts.hpp"
 #include "ps/in_process_hub.hpp"
+#include "trireme/base/error.hpp"
 #include "trireme/ps/client.hpp"
 
 #include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -57,7 +59,7 @@ class InProcessClient final : public Client {
   void send_numbered(Key key, Message message);
   Push push_message(Key key, const PushOptions& options) const;
   void request_values(const Pulled& pulled, Pull message);
-  /// Looks at what has come until `is_there`; `what` names it where nothing comes any more.
+  /// Looks at what has come until `is_there`; `what` names it where nothing comes any more: then, and by what servers refuse, it ends.
   void wait_until(const std::string& what, const std::function<bool()>& is_there);
   void look_at(Outgoing message);
   void take_values(const Values& values, const Payload& payload);
@@ -69,6 +71,7 @@ class InProcessClient final : public Client {
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   ConnectionId first_ = 0;
   bool left_ = false, ended_ = false;
+  std::optional<Error> failure_;  ///< why it has ended
   std::size_t welcomed_ = 0;
   std::vector<std::uint64_t> sequences_;                       ///< last one, per shard
   std::set<std::pair<std::size_t, std::uint64_t>> under_way_;  ///< not acknowledged: shard, sequence
