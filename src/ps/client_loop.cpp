@@ -361,6 +361,7 @@ void ClientLoop::finish(Request& request) {
   channel_of(request).remove(request);
   by_number_.erase(request.number);
   if (request.wants_sum) summing_.erase({request.key, request.step});
+  publish();  // whoever is woken by it finds it counted
   host_.done(request);
   requests_.erase(request.id);
 }

@@ -89,6 +89,24 @@ TEST_CASE("Values, gradients and state go to their keys and come back, over all 
   CHECK(statistics.bytes_sent > 80'000 + 80'000);
 }
 
+TEST_CASE("What a worker has waited for is in its statistics by then") {
+  Served served({tensor("w", 8)});
+  served.start(0);
+  auto client = served.client();
+  const std::vector<std::vector<float>> zeros{std::vector<float>(8, 0.0f)};
+  initialise(*client, zeros);
+  std::vector<float> values(8);
+  std::uint64_t late = 0, before = client->statistics().bytes_received;
+  for (int times = 0; times < 2000; ++times) {
+    client->pull(0, 0, std::span(values));
+    client->wait_values(0);
+    const std::uint64_t received = client->statistics().bytes_received;
+    late += received < before + 8 * sizeof(float);
+    before = received;
+  }
+  CHECK(late == 0);
+}
+
 TEST_CASE("What does not fit a plan is refused before it is sent, naming the tensor") {
   Served served({tensor("weights", 8)});
   served.start(0);
