@@ -377,7 +377,7 @@ void ClientLoop::pump_all() {
     finish(*entry->second);
   }
   if (!is_leaving_ || has_left_) return;
-  if (!said_leave_ && requests_.empty()) {
+  if (!said_leave_ && requests_.empty() && hear_goodbye()) {
     said_leave_ = true;
     for (const auto& channel : channels_.all()) {
       if (channel->is_welcome()) channel->say(Leave{});
@@ -390,6 +390,15 @@ void ClientLoop::pump_all() {
     has_left_ = true;
     host_.left();
   }
+}
+
+/// Whoever is dialled again at this moment is waited for, as by takeovers: it would take for lost who ends in order.
+bool ClientLoop::hear_goodbye() const {
+  const auto now = Clock::now();
+  return std::all_of(channels_.all().begin(), channels_.all().end(), [&](const auto& each) {
+    const auto since = each->lost_since();
+    return each->is_welcome() || is_gone_[each->server()] || (since && now - *since >= options_.client.takeover);
+  });
 }
 
 // --- losses ---

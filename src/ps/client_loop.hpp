@@ -106,6 +106,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   std::span<std::byte> place_of(const Control& control, std::uint64_t payload_bytes);
   void finish(Request& request);
   void pump_all();
+  bool hear_goodbye() const;
   void look_after_lost();
   void give_up_on(std::uint32_t lost);
   void give_up_keys_of(std::uint32_t server);

@@ -107,6 +107,26 @@ TEST_CASE("What a worker has waited for is in its statistics by then") {
   CHECK(late == 0);
 }
 
+TEST_CASE("A worker that leaves while a server is dialled again says so there, too: it is not lost") {
+  Served served({tensor("w", 8)}, {}, {});
+  served.with_optimizer = false;
+  ps::Server& server = served.start(0);
+  Relay relay(server.card().addresses.front(), std::nullopt, Relay::Side::to_server);
+  served.by_tcp = true;
+  served.cards[0].addresses = {relay.address()};
+  auto options = served.client_options();
+  options.takeover = std::chrono::minutes(1);
+  auto client = ps::Client::connect(options, soon());
+  relay.block(true);
+  REQUIRE(comes_true([&] { return client->statistics().retries >= 1; }));
+  std::thread leaving([&] { client->leave(); });
+  relay.block(false);
+  leaving.join();
+  client.reset();
+  CHECK(comes_true([&] { return server.present() == 0; }));
+  CHECK(server.left() == 1);
+}
+
 TEST_CASE("What does not fit a plan is refused before it is sent, naming the tensor") {
   Served served({tensor("weights", 8)});
   served.start(0);
