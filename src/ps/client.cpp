@@ -385,7 +385,15 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     }
   }
 
+  /// Errors: invalid_argument for what no server would take, so that it is not sent again and again.
   void submit(Requests requests) {
+    const std::uint64_t most = most_payload_bytes(plan_);
+    for (const auto& request : requests) {
+      if (request->payload_bytes <= most) continue;
+      fail(ErrorCode::invalid_argument, "'" + info(request->tensor).name + "' would travel in a message of " +
+                                            std::to_string(request->payload_bytes) +
+                                            " bytes; servers of this plan take " + std::to_string(most));
+    }
     {
       std::lock_guard lock(mutex_);
       if (failure_) throw Exception(*failure_);

@@ -337,8 +337,14 @@ std::uint64_t EventLoop::queue_all() {
     try {
       connection.outgoing.queue(make_frame(outgoing.control, std::move(outgoing.payload)));
     } catch (const Exception& exception) {
-      end(connection, "what is for it cannot be said: " + exception.error().message);
-      continue;
+      const std::string why = "what is for it cannot be said: " + exception.error().message;
+      if (connection.worker == 0) {
+        end(connection, why);
+        continue;
+      }
+      // It would come back, and have it said again: so it hears why, and ends.
+      drop_line(connection.from, why);
+      connection.outgoing.queue(make_frame(Failed{0, exception.error().code, why}));
     }
     queued_ += connection.outgoing.queued_bytes() - before;
     gathered_ += connection.outgoing.queued_bytes() - before;

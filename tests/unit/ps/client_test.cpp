@@ -147,6 +147,42 @@ TEST_CASE("What does not fit a plan is refused before it is sent, naming the ten
   CHECK(code_of([&] { client->pull(1, 1, std::span(seven)); }) == ErrorCode::invalid_argument);
 }
 
+TEST_CASE("What is too long for any message is refused by name, and nothing of it is sent") {
+  Served served({tensor("weights", 8)});
+  served.start(0);
+  auto client = served.client();
+  const std::vector<float> values(8), state(1 << 20);
+  const std::vector<ps::Client::InitialTensor> initial{
+      {.values = std::span<const float>(values), .steps = 1, .state = {{"factor", std::span<const float>(state)}}}};
+  const Error error = error_of([&] { client->initialise(initial); });
+  CHECK(error.code == ErrorCode::invalid_argument);
+  CHECK(has(error.message, "'weights'"));
+  CHECK(has(error.message, std::to_string((8 + (1 << 20)) * sizeof(float))));
+  const std::vector<std::vector<float>> zeros{values};
+  initialise(*client, zeros);
+}
+
+TEST_CASE("A sum whose rows are more than a message holds is said to be so to those who wait for it") {
+  constexpr std::int64_t rows = 2'600'000;
+  Served served({{.name = "table", .shape = {rows, 1}, .row_sparse = true}}, {.partition_bytes = Bytes{16 << 20}}, {});
+  served.workers = 2;
+  served.with_optimizer = false;
+  served.start(0);
+  const auto one = served.client(0), two = served.client(1);
+  std::vector<std::uint32_t> even, odd;
+  for (std::uint32_t row = 0; row < 1'200'000; ++row) (row % 2 == 0 ? even : odd).push_back(row);
+  const std::vector<float> elements(even.size(), 1.0f);
+  one->push_rows(0, even, std::span<const float>(elements), {.step = 1});
+  two->push_rows(0, odd, std::span<const float>(elements), {.step = 1});
+  std::vector<float> mean(rows);
+  for (const auto& client : {one.get(), two.get()}) {
+    const Error error = error_of([&] { client->wait_sum(0, 1, std::span(mean)); });
+    CHECK(error.code == ErrorCode::invalid_argument);
+    CHECK(has(error.message, "smaller partitions need fewer"));
+    CHECK(client->statistics().retries == 0);
+  }
+}
+
 TEST_CASE("What has no room in the window is offered, and sent when it is granted: a server's memory is kept to") {
   constexpr std::size_t count = 4096, tensors = 12;
   constexpr std::uint64_t memory = 6 * count * 4;
