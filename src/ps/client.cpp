@@ -79,9 +79,9 @@ class PlannedClient final : public Client, private ClientLoop::Host {
       for (Key key = first; key < last; ++key) {
         auto request = make(Request::Kind::initialise, key, 0);
         Initialise initialise{.key = key, .steps = tensors[t].steps};
-        add_piece(*request, part_of(t, key, tensors[t].values));
+        add_piece(*request, part_of(key, tensors[t].values));
         for (const auto& [name, state] : tensors[t].state) {
-          const auto piece = state_part(t, key, name, state);
+          const auto piece = state_part(t, key, state);
           if (!piece) continue;
           initialise.state.push_back(name);
           add_piece(*request, *piece);
@@ -351,16 +351,16 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     request.payload_bytes += piece.size();
   }
 
-  std::span<const std::byte> part_of(std::size_t, Key key, const ConstTensorView& view) const {
+  std::span<const std::byte> part_of(Key key, const ConstTensorView& view) const {
     const layout::Interval range = plan_.keys()[key].range;
     const std::size_t size = size_of(view.dtype);
     return bytes_of_view(view).subspan(range.begin * size, range.size() * size);
   }
 
   /// Element-wise state is cut like the values; other state goes whole, with the tensor's first key.
-  std::optional<std::span<const std::byte>> state_part(std::size_t tensor, Key key, const std::string&,
+  std::optional<std::span<const std::byte>> state_part(std::size_t tensor, Key key,
                                                        const ConstTensorView& state) const {
-    if (state.count == info(tensor).count()) return part_of(tensor, key, state);
+    if (state.count == info(tensor).count()) return part_of(key, state);
     if (key == plan_.keys_of(tensor).first) return bytes_of_view(state);
     return std::nullopt;
   }

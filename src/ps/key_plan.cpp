@@ -222,7 +222,8 @@ std::string KeyPlan::explain() const {
                   all == 0 ? 0.0 : 100.0 * static_cast<double>(bytes) / static_cast<double>(all));
     text += "server " + std::to_string(s) + ": " + std::to_string(keys) + (keys == 1 ? " key" : " keys") + " of " +
             std::to_string(tensors.size()) + (tensors.size() == 1 ? " tensor, " : " tensors, ") + size;
-    if (options_.replicas) text += ", replicas on server " + std::to_string((s + 1) % options_.servers);
+    // Where they are when all servers are there; who holds them later is a view's to say.
+    if (options_.replicas) text += ", replicas on server " + std::to_string((s + 1) % options_.servers) + " at first";
     text += "\n";
   }
   return text;

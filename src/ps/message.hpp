@@ -86,8 +86,8 @@ struct ReadState {
 };
 /// No room in the window: may (step, key) be sent? Answered by Grant, in the order sums need them. A worker offers all that is
 /// ready, without waiting for one grant before the next offer: a sum that has room waits for all its contributions.
-/// The window counts payloads of Push alone. What was offered is sent by its grant; if room in the window came first and it was
-/// sent there, the grant that comes all the same is room in the window: it was taken in its place.
+/// The window counts payloads of Push alone. What was offered is sent by its grant, whatever room the window has by then; a grant
+/// for what is not offered any more (keys are served elsewhere) says nothing.
 struct Offer {
   Key key = 0;
   std::uint64_t step = 0;
@@ -105,7 +105,6 @@ struct Leave {
 struct Welcome {
   std::uint64_t server_incarnation = 0;
   std::uint64_t window_bytes = 0;  ///< payload that may be under way unasked
-  std::uint64_t view = 0;          ///< of the server's own keys, see View
 };
 struct Refused {
   ErrorCode code = ErrorCode::none;

@@ -36,8 +36,6 @@ class OutgoingFrames {
   int error() const { return error_; }
   /// Tokens of frames that have gone since this was asked last.
   std::vector<std::uint64_t> take_gone() { return std::exchange(gone_, {}); }
-  /// Whether a frame with this token has begun to go, and not ended.
-  bool is_going(std::uint64_t token) const { return sent_ > 0 && !frames_.empty() && frames_.front().token == token; }
 
  private:
   void advance(std::size_t bytes);

@@ -197,8 +197,7 @@ void Shard::State::on(const From& from, Join& join) {
   workers_.join(join.worker, from.connection, join.attempt);
   const Worker& worker = *workers_.of_rank(join.rank);
   from.out->push_back({from.connection, Welcome{.server_incarnation = options_.incarnation,
-                                                .window_bytes = credit_.welcome(join.rank),
-                                                .view = groups_.at(options_.server).view().number}});
+                                                .window_bytes = credit_.welcome(join.rank)}});
   if (!bulk_synchronous()) begin_clocks(nullptr, join.rank);
   if (!bulk_synchronous() || !is_back) return;
   // It may have missed the last sums it has a part in.

@@ -99,7 +99,6 @@ struct ToProto {
   void operator()(const Welcome& from) const {
     to.mutable_welcome()->set_server_incarnation(from.server_incarnation);
     to.mutable_welcome()->set_window_bytes(from.window_bytes);
-    to.mutable_welcome()->set_view(from.view);
   }
   void operator()(const Refused& from) const {
     to.mutable_refused()->set_code(static_cast<std::uint32_t>(from.code));
@@ -357,8 +356,7 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
     case proto::Control::kLeave: return Leave{.lost = from.leave().lost()};
     case proto::Control::kWelcome:
       return Welcome{.server_incarnation = from.welcome().server_incarnation(),
-                     .window_bytes = from.welcome().window_bytes(),
-                     .view = from.welcome().view()};
+                     .window_bytes = from.welcome().window_bytes()};
     case proto::Control::kRefused:
       return Refused{.code = code_of(from.refused().code()), .message = from.refused().message()};
     case proto::Control::kAcknowledged: return Acknowledged{.sequence = from.acknowledged().sequence()};

@@ -33,8 +33,9 @@ struct KeyInfo {
   std::uint32_t tensor = 0;
   layout::Interval range{};  ///< begins at an edge of a reduction block; of a row-sparse tensor at a whole row
   std::uint32_t server = 0;
-  std::uint32_t loop = 0;      ///< which of that server's event loops owns it
-  std::uint32_t replica = 0;   ///< the server that holds its replica; == server: none
+  std::uint32_t loop = 0;  ///< which of that server's event loops owns it
+  std::uint32_t replica =
+      0;  ///< the server that is to hold its replica; where that one is not there, another does; == server: none
   std::uint32_t priority = 0;  ///< the lower, the sooner it is sent: layer order, first layer first
 };
 
@@ -44,7 +45,7 @@ struct KeyPlanOptions {
   Bytes partition_bytes{4'096'000};           ///< about so much per key
   std::vector<double> shares{};               ///< of bytes, per server (any positive scale); empty: equal
   UpdateScope scope = UpdateScope::elements;  ///< beyond elements: all keys of a tensor on one loop of one server
-  bool replicas = false;                      ///< on the next server; needs 2
+  bool replicas = false;                      ///< on the next server, or another that is there; needs 2
 };
 
 /// Which elements of which tensors lie where: a pure function of tensors and options, so all workers and servers hold the

@@ -192,8 +192,8 @@ TEST_CASE("A plan says which server holds what") {
   const KeyPlan plan({{.name = "w", .shape = {8192}}, {.name = "b", .shape = {8192}}},
                      {.servers = 2, .partition_bytes = Bytes{32'768}, .replicas = true});
   CHECK(plan.explain() ==
-        "server 0: 1 key of 1 tensor, 0.033 MB (50.0 %), replicas on server 1\n"
-        "server 1: 1 key of 1 tensor, 0.033 MB (50.0 %), replicas on server 0\n");
+        "server 0: 1 key of 1 tensor, 0.033 MB (50.0 %), replicas on server 1 at first\n"
+        "server 1: 1 key of 1 tensor, 0.033 MB (50.0 %), replicas on server 0 at first\n");
 }
 
 TEST_CASE("An empty tensor has one empty key") {

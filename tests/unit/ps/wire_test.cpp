@@ -44,7 +44,7 @@ std::vector<Control> one_of_each() {
           Offer{.key = 1, .step = 2, .bytes = large},
           Leave{},
           Leave{.lost = true},
-          Welcome{.server_incarnation = large, .window_bytes = 1, .view = 2},
+          Welcome{.server_incarnation = large, .window_bytes = 1},
           Refused{.code = ErrorCode::mismatch, .message = "no"},
           Acknowledged{.sequence = large},
           Reduced{.key = 1, .step = 2, .total_weight = 0.1, .used_by = 3, .block_sums{1.5, -0.0}},
