@@ -39,10 +39,15 @@ bool weight_cancels(const void* source, double weight, double divisor, std::size
   constexpr Bits magnitude = static_cast<Bits>(~Bits{0}) >> 1;
   const Bits most = __builtin_bit_cast(
       Bits, static_cast<typename A::Value>(static_cast<double>(greatest_of(typename A::Value{})) / weight));
+  // From the end: what was written last is nearest, and would be gone by the time it is reached from the beginning.
   Bits largest = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Bits each = s[i] & magnitude;
-    largest = each > largest ? each : largest;
+  for (std::size_t end = count; end > 0;) {
+    const std::size_t begin = end > chunk ? end - chunk : 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      const Bits each = s[i] & magnitude;
+      largest = each > largest ? each : largest;
+    }
+    end = begin;
   }
   return largest <= most;
 }

@@ -214,7 +214,7 @@ void Shard::State::on(const From& from, Leave& leave) {
   end_worker(worker, !leave.lost, *from.out);
   if (!bulk_synchronous() || leave.lost) return;
   for (const auto& [key, state] : keys_) {
-    if (!state->group->serves() || state->sums.empty() || can_complete(&state->sums.begin()->second)) continue;
+    if (!state->group->serves() || state->sums.empty() || can_complete(&state->sums.begin()->second, false)) continue;
     return tell_sums_are_lost(rank, ErrorCode::peer_lost, "has left", *from.out);
   }
 }

@@ -107,7 +107,7 @@ void Shard::State::on(const From& from, Push& push) {
   } else {
     const auto sum = key.sums.find(pushed.step);
     const bool taken = sum != key.sums.end() && sum->second.contributions[rank_of(id)];
-    if (!late && !can_complete(sum == key.sums.end() ? nullptr : &sum->second))
+    if (!late && !can_complete(sum == key.sums.end() ? nullptr : &sum->second, true))
       fail(ErrorCode::peer_lost, "workers have left: the sum of step " + std::to_string(pushed.step) + " of key " +
                                      std::to_string(key.key) + " cannot be complete");
     late ? ++statistics_.dropped : taken ? ++statistics_.duplicates : ++statistics_.pushes;
@@ -122,6 +122,7 @@ void Shard::State::on(const From& from, Push& push) {
   apply_push(key, std::move(contribution), *from.out);
   acknowledge(key, from.connection, sequence, *from.out);
   if (late || (bulk_synchronous() && step < key.summed)) tell_sum_of(key, worker, sequence, step, *from.out);
+  if (bulk_synchronous()) tell_if_left_alone(key, worker, step, *from.out);
 }
 
 void Shard::State::apply_push(KeyState& key, Contribution contribution, Out& out) {

@@ -94,7 +94,8 @@ class Shard::State {
   void tell_sum_of(KeyState& key, const Worker& worker, std::uint64_t sequence, std::uint64_t step, Out& out);
   void update_unit(UnitState& unit, Out& out);
   void open(std::uint64_t step, SumUnderWay& sum);
-  bool can_complete(const SumUnderWay* sum) const;
+  bool can_complete(const SumUnderWay* sum, bool lost_may_return) const;
+  void tell_if_left_alone(const KeyState& key, const Worker& worker, std::uint64_t step, Out& out);
   std::uint32_t needed() const { return options_.workers - options_.backup_workers; }
   void tell_if_sum_is_torn(const KeyState& key, Out& out);
   void tell_sums_are_lost(std::uint32_t rank, ErrorCode code, const std::string& what, Out& out);

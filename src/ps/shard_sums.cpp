@@ -191,13 +191,27 @@ void Shard::State::update_unit(UnitState& unit, Out& out) {
   for (KeyState* key : unit.keys) complete_sums(*key, out);
 }
 
-bool Shard::State::can_complete(const SumUnderWay* sum) const {
+bool Shard::State::can_complete(const SumUnderWay* sum, bool lost_may_return) const {
   std::uint32_t possible = options_.workers;
   for (const auto& [rank, worker] : workers_.by_rank()) {
     const bool is_in = sum != nullptr && sum->contributions[rank];
-    if (worker.left && !is_in) --possible;
+    const bool is_gone = lost_may_return ? worker.left : !worker.present;
+    if (is_gone && !is_in) --possible;
   }
   return possible >= needed();
+}
+
+/// A push is taken as long as those who were lost may return. But where others have left, too, nobody whose loss is still to come
+/// would tell this worker that it waits in vain.
+void Shard::State::tell_if_left_alone(const KeyState& key, const Worker& worker, std::uint64_t step, Out& out) {
+  const auto sum = key.sums.find(step);
+  if (sum == key.sums.end() || can_complete(&sum->second, false)) return;
+  const auto& all = workers_.by_rank();
+  if (std::none_of(all.begin(), all.end(), [](const auto& each) { return each.second.left; })) return;
+  out.push_back(
+      {worker.connection, Failed{0, ErrorCode::peer_lost,
+                                 "workers have left and others are lost: the sum of step " + std::to_string(step) +
+                                     " of tensor '" + key.tensor->name + "' cannot be complete"}});
 }
 
 void Shard::State::tell_sums_are_lost(std::uint32_t rank, ErrorCode code, const std::string& what, Out& out) {

@@ -478,3 +478,30 @@ TEST_CASE("Bulk-synchronous workers hear who is lost; one that comes back hears 
   out = desk.say(0, Push{.sequence = 2, .step = 2, .weight = 1}, one);
   CHECK(testing::failure(out, 1) == "workers have left: the sum of step 2 of key 0 cannot be complete");
 }
+
+TEST_CASE(
+    "Whoever is left alone by workers that left and workers that were lost hears of it, in whichever order they went") {
+  const auto plan = plan_of({{.name = "a", .shape = {2}}});
+  const auto one = testing::payload_of<float>({2, 4});
+  enum class Pushes { first, between, last };
+  const bool leaves_first = GENERATE(true, false);
+  const Pushes pushes = GENERATE(Pushes::first, Pushes::between, Pushes::last);
+  CAPTURE(leaves_first, static_cast<int>(pushes));
+  Desk desk({.plan = plan, .workers = 3, .backup_workers = 1, .leaves = 3});
+  desk.join_all();
+  std::vector<Outgoing> heard;
+  const auto hear = [&](const std::vector<Outgoing>& out) { heard.insert(heard.end(), out.begin(), out.end()); };
+  const auto push = [&] { hear(desk.say(2, Push{.sequence = 1, .step = 1, .weight = 1}, one)); };
+  const auto go = [&](bool leaves) {
+    if (leaves) return hear(desk.say(0, Leave{}));
+    std::vector<Outgoing> out;
+    desk.shard().connection_lost(2, out);
+    hear(out);
+  };
+  if (pushes == Pushes::first) push();
+  go(leaves_first);
+  if (pushes == Pushes::between) push();
+  go(!leaves_first);
+  if (pushes == Pushes::last) push();
+  CHECK(!testing::failure(heard, 3).empty());
+}
