@@ -62,7 +62,10 @@ std::string explain_servers(const Session& session, const std::string& what) {
 }
 
 void initialise_servers(Session& session, std::span<const Parameter> parameters, const Optimizer* state) {
-  if (std::exchange(session.initialised, true)) return;
+  if (!std::exchange(session.initialised, true)) initialise(session.client(), parameters, state);
+}
+
+void initialise(Client& client, std::span<const Parameter> parameters, const Optimizer* state) {
   std::vector<Client::InitialTensor> tensors;
   for (const Parameter& parameter : parameters) {
     Client::InitialTensor tensor{.values = parameter.value};
@@ -73,7 +76,7 @@ void initialise_servers(Session& session, std::span<const Parameter> parameters,
     }
     tensors.push_back(std::move(tensor));
   }
-  session.client().initialise(tensors);
+  client.initialise(tensors);
 }
 
 void fetch_state(Client& client, const KeyPlan& plan, Optimizer& optimizer) {

@@ -287,6 +287,24 @@ TEST_CASE("Bulk-synchronous training on servers goes on from a checkpoint with t
   CHECK(hash_of(run_trireme(job(2, 2, with_servers))) == expected);
 }
 
+TEST_CASE("A job on servers that is complete ends at once when it is started again, with the values it had") {
+  const auto [servers, way] = GENERATE(table<int, Words>({{0, {"--consistency", "async"}},
+                                                          {1, {"--consistency", "ssp:3"}},
+                                                          {2, {"--server-optimizer", "on"}},
+                                                          {2, {"--backup-workers", "1"}}}));
+  CAPTURE(way, servers);
+  const TemporaryFolder folder;
+  const Words words = joined(blobs({"--sync", "ps", "--optimizer", "adam", "--checkpoint-dir", folder.path()}), way);
+  const Result first = run_trireme(job(2, servers, words));
+  INFO(first.err);
+  REQUIRE(first.exit_code == 0);
+  const Result second = run_trireme(job(2, servers, words));
+  INFO(second.err);
+  REQUIRE(second.exit_code == 0);
+  CHECK_THAT(second.err, Contains("nothing is left to do"));
+  CHECK(hash_of(second) == hash_of(first));
+}
+
 TEST_CASE("Servers and flags that do not fit are refused, in one line with exit code 2") {
   const auto refused = [](const Result& result, const std::string& expected) {
     INFO(result.err);

@@ -61,6 +61,9 @@ std::shared_ptr<parallel::SynchronizerFactory> updating_synchronizer(UpdatingOpt
 /// Errors:  invalid_argument for more ranks than one; as summing_synchronizer().
 std::shared_ptr<parallel::SynchronizerFactory> asynchronous_synchronizer(UpdatingOptions options);
 
+/// Gives servers that have none yet the values of `parameters`, in the plan's order, and what `state` (none: nothing) has of each: what
+/// the first step of a synchronizer does, for who makes no step. Where another was first, its values stay.
+void initialise(Client& client, std::span<const Parameter> parameters, const Optimizer* state);
 /// Brings the servers' optimizer state into `optimizer`, as if it had made their steps: for a checkpoint. Between steps.
 void fetch_state(Client& client, const KeyPlan& plan, Optimizer& optimizer);
 /// The servers' values into those of `parameters`, in the plan's order. Between steps.

@@ -11,6 +11,9 @@
 
 namespace trireme::cli {
 
+/// Until worker 0 has said that servers have their first values. Errors: timeout when it does not come.
+void await_first_values(ServerDirectory& directory);
+
 /// Of independent workers, the first gives servers their values, those of a checkpoint perhaps; the others wait until it has.
 class OrderedSynchronizer final : public parallel::SynchronizerFactory {
  public:

@@ -110,6 +110,13 @@ std::shared_ptr<parallel::SynchronizerFactory> ServerSession::connect(const std:
 
 std::string ServerSession::explain() const { return plan_ ? plan_->explain() : std::string(); }
 
+void ServerSession::begin_without_steps(const std::vector<Parameter>& parameters, const Optimizer& optimizer) {
+  if (!holds_state()) return;
+  if (is_independent() && !place_.is_first()) return await_first_values(*directory_);
+  ps::initialise(*client_, parameters, &optimizer);
+  if (is_independent()) directory_->declare(JobFact::servers_have_values);
+}
+
 void ServerSession::fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer) {
   if (!holds_state() || was_left_) return;
   ps::fetch_values(*client_, parameters);

@@ -66,7 +66,10 @@ class ServerSession {
   /// Where keys lie, a line for each server.
   std::string explain() const;
 
-  /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first. Nothing behind
+  /// For a worker that has no step to make: servers get their first values as by the first step of all, or whoever asks for them would wait.
+  void begin_without_steps(const std::vector<Parameter>& parameters, const Optimizer& optimizer);
+  /// Brings what servers hold into `parameters` and `optimizer`, for a checkpoint. Between steps; not before the first, or
+  /// begin_without_steps(). Nothing behind
   /// ends_the_job().
   void fetch(const std::vector<Parameter>& parameters, Optimizer& optimizer);
   /// Steps that the others have made without this worker since it was asked last, because it was late: behind them it goes on.

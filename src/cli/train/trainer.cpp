@@ -196,6 +196,7 @@ void Trainer::set_schedule() {
 TrainResult Trainer::run(JobSignals& signals) {
   started_ = Progress::Clock::now();
   bool stopped = false;
+  if (servers_ != nullptr && is_over()) servers_->begin_without_steps(data_parallel_.parameters(), *optimizer_);
   while (!stopped && !is_over()) stopped = !train_epoch_or_end(signals);
   if (result_.is_interrupted) return interrupted_result(signals);
   if (servers_ != nullptr && servers_->is_independent()) {
