@@ -41,8 +41,8 @@ class Visits {
       if (places == most_guests / 4 || Deadline::Clock::now() - visit.since < courtesy) break;
       ++places;
       std::lock_guard lock(mutex_);
-      if (visit.done || std::exchange(visit.cut_off, true))
-        continue;                                              // who is done has a connection that is to be kept
+      // Who is done has a connection that is to be kept.
+      if (visit.done || std::exchange(visit.cut_off, true)) continue;
       ::shutdown(visit.guest.socket.descriptor(), SHUT_RDWR);  // its thread finds the connection closed, and ends
     }
     return false;

@@ -99,7 +99,11 @@ std::vector<Admissions::Guest> Admissions::ready() {
       if (guest.refusal.empty()) guest.refusal = "others waited for its place for too long";
     } else if (visit->admission) {
       guest.peer = visit->admission->peer();
-      guest.link = visit->admission->seat(guest.refusal);
+      try {
+        guest.link = visit->admission->seat(guest.refusal);
+      } catch (const Exception& exception) {  // one connection's trouble: the peer tries again
+        guest.refusal = exception.error().message;
+      }
     }
     guests.push_back(std::move(guest));
     visit = visits_.erase(visit);

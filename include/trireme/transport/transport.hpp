@@ -61,7 +61,7 @@ class Admission {
   virtual ~Admission() = default;
   int peer() const { return peer_; }
   /// The link that this connection completes. Null while others of the same link are to come, or with the reason in `refusal`. Does
-  /// not block. Once.
+  /// not block. Once. Errors: system where the connection takes no options any more.
   virtual std::unique_ptr<Link> seat(std::string& refusal) = 0;
 
  private:
