@@ -173,9 +173,15 @@ int work(const std::string& scenario, const platform::Environment& environment, 
                  servers, scenario.substr(6));
   if (directory->first_said("settings", "of " + scenario) != "of " + scenario) return 1;
   const auto cards = directory->await(servers, Deadline::after(50s));
+  // A rank that ends without a World fails whoever still waits for a word in the store, and server 1 ends as soon as it knows the
+  // shape of the job: neither before every worker has seen all first lives.
+  const auto seen = [](int rank) { return "seen/" + std::to_string(rank); };
+  directory->first_said(seen(cluster.rank), "the first lives");
+  for (int rank = 0; rank < cluster.world; ++rank) directory->heard(seen(rank), Deadline::after(50s));
   if (scenario == "replicated") directory->declare(JobFact::replicated_servers);
   if (scenario == "lose-worker" || scenario == "lose-first") directory->declare(JobFact::independent_workers);
   if (cluster.rank == 0) directory->publish(JobShape{.workers = static_cast<std::uint32_t>(cluster.world)});
+  static_cast<void>(directory->await_shape(Deadline::after(50s)));
   if (scenario == "alone") std::this_thread::sleep_for(50s);  // until this job is ended
   if (scenario == "replicated") {
     const auto is_back = [&] {
