@@ -167,6 +167,7 @@ int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
   std::optional<StepsTrace>& trace = job.trace;
   const bool is_independent = directory != nullptr;
   const WorkerPlace place = is_independent ? place_of(cluster) : place_in(world);
+  signals.number(static_cast<int>(place.worker));
   signals.watch(world.communicator());
   // One rank of every host asks.
   auto watch = world.local_rank() == 0 ? interruption::start_watch(job.watched) : nullptr;

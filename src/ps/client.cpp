@@ -22,6 +22,9 @@ namespace {
 
 using Requests = std::vector<std::unique_ptr<Request>>;
 
+/// Behind a wait that was too long.
+constexpr std::chrono::milliseconds time_for_answers{1000};
+
 WorkerId new_worker(std::uint32_t rank) {
   std::random_device device;
   return (std::uint64_t{rank} << 32) | device() | 1u;  // 0 is nobody
@@ -426,7 +429,11 @@ class PlannedClient final : public Client, private ClientLoop::Host {
         continue;
       }
       lock.unlock();
-      loop_.give_up(stall(tensor, what, step));
+      Error stalled = stall(tensor, what, step);
+      lock.lock();
+      if (done() || failure_) continue;  // while servers were asked why
+      lock.unlock();
+      loop_.give_up(std::move(stalled));
       lock.lock();
       changed_.wait(lock, [&] { return failure_.has_value() || done(); });
     }
@@ -438,7 +445,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     return error;
   }
 
-  Error stall(std::optional<std::size_t> tensor, const char* what, std::uint64_t step) const {
+  Error stall(std::optional<std::size_t> tensor, const char* what, std::uint64_t step) {
     const auto range = tensor ? plan_.keys_of(*tensor) : std::pair<Key, Key>(0, static_cast<Key>(plan_.keys().size()));
     std::string absent, present;
     for (Key key = range.first; key < range.second; ++key) {
@@ -452,11 +459,33 @@ class PlannedClient final : public Client, private ClientLoop::Host {
         "rank " + std::to_string(options_.rank) + " has waited " + std::to_string(options_.timeout.count()) +
         " ms for " + of +
         (step != 0 && step != std::numeric_limits<std::uint64_t>::max() ? " in step " + std::to_string(step) : "");
-    return label(
-        {.code = absent.empty() ? ErrorCode::timeout : ErrorCode::peer_lost,
-         .message = absent.empty() ? waited + " from " + present + ", and nothing came" : absent + "; " + waited,
-         .rank = static_cast<int>(options_.rank)},
-        tensor, what);
+    if (!absent.empty())
+      return label(
+          {.code = ErrorCode::peer_lost, .message = absent + "; " + waited, .rank = static_cast<int>(options_.rank)},
+          tensor, what);
+    const ClientLoop::HeldUpBy by = loop_.ask_awaited(tensor, Deadline::after(time_for_answers));
+    return label({.code = ErrorCode::timeout,
+                  .message = waited + " from " + present + ", and nothing came" + reasons(by),
+                  .rank = static_cast<int>(options_.rank),
+                  .peer_rank = by.workers.size() == 1 ? static_cast<int>(*by.workers.begin()) : -1},
+                 tensor, what);
+  }
+
+  /// "", or "; pushes of worker 1 are missing", or "; parameter server 0 does not answer".
+  static std::string reasons(const ClientLoop::HeldUpBy& by) {
+    constexpr std::size_t most_named = 8;
+    std::string text, workers;
+    std::size_t named = 0;
+    for (const std::uint32_t worker : by.workers) {
+      if (named++ == most_named) break;
+      workers += (workers.empty() ? "" : ", ") + std::to_string(worker);
+    }
+    if (by.workers.size() > most_named) workers += " and " + std::to_string(by.workers.size() - most_named) + " more";
+    if (!workers.empty())
+      text += "; pushes of " + std::string(by.workers.size() == 1 ? "worker " : "workers ") + workers + " are missing";
+    for (const std::string& replica : by.replicas) text += "; " + replica;
+    for (const std::string& server : by.silent) text += "; " + server + " does not answer";
+    return text;
   }
 
   // --- of the background thread ---

@@ -151,6 +151,17 @@ std::string ClientLoop::name_of(std::uint32_t server) const {
   return names_[server];
 }
 
+ClientLoop::HeldUpBy ClientLoop::ask_awaited(std::optional<std::size_t> tensor, Deadline limit) {
+  std::unique_lock lock(mutex_);
+  inquiry_ = Inquiry{.tensor = tensor};
+  channels_.ring();
+  has_answered_.wait_until(lock, limit.moment(), [&] { return inquiry_->is_sent && inquiry_->unanswered.empty(); });
+  HeldUpBy result = std::move(inquiry_->result);
+  for (const auto& [number, server] : inquiry_->unanswered) result.silent.insert(names_[server]);
+  inquiry_.reset();
+  return result;
+}
+
 Client::Statistics ClientLoop::statistics() const {
   std::lock_guard lock(mutex_);
   return statistics_;
@@ -221,6 +232,45 @@ void ClientLoop::take_in() {
     requests_[request.id] = std::move(owned);
     channel_of(request).add(request);
   }
+  inquire();
+}
+
+/// Of each key that something is under way for, by the first step that is; the first keys speak for all.
+void ClientLoop::inquire() {
+  constexpr std::size_t most_asked = 64;
+  const std::lock_guard lock(mutex_);
+  if (!inquiry_ || inquiry_->is_sent) return;
+  std::map<Key, const Request*> asked;
+  for (const auto& [id, request] : requests_) {
+    if (inquiry_->tensor && request->tensor != *inquiry_->tensor) continue;
+    const auto [entry, is_new] = asked.try_emplace(request->key, request.get());
+    if (!is_new && request->step < entry->second->step) entry->second = request.get();
+  }
+  for (const auto& [key, request] : asked) {
+    Channel& channel = channel_of(*request);
+    if (!channel.is_welcome()) continue;
+    const std::uint64_t number = next_number_++;
+    channel.say(AskAwaited{.request = number, .key = key, .step = request->step});
+    inquiry_->unanswered[number] = channel.server();
+    if (inquiry_->unanswered.size() == most_asked) break;
+  }
+  inquiry_->is_sent = true;
+  has_answered_.notify_all();
+}
+
+void ClientLoop::answered(std::uint64_t number, const Awaited* awaited) {
+  const std::lock_guard lock(mutex_);
+  if (!inquiry_) return;
+  const auto question = inquiry_->unanswered.find(number);
+  if (question == inquiry_->unanswered.end()) return;
+  if (awaited != nullptr) {
+    inquiry_->result.workers.insert(awaited->ranks.begin(), awaited->ranks.end());
+    if (awaited->replica && *awaited->replica < servers_)
+      inquiry_->result.replicas.insert(names_[question->second] + " waits for its replica, " +
+                                       names_[*awaited->replica]);
+  }
+  inquiry_->unanswered.erase(question);
+  has_answered_.notify_all();
 }
 
 void ClientLoop::seat(Arrival arrival) {
@@ -289,6 +339,8 @@ void ClientLoop::handle(Channel& channel, Message message) {
       channel.grant(grant->key, grant->step);
     else
       channel.grant(grant->bytes);
+  } else if (const auto* awaited = std::get_if<Awaited>(&message.control)) {
+    answered(awaited->request, awaited);
   } else if (const auto* failed = std::get_if<Failed>(&message.control)) {
     handle_failed(channel, *failed);
   } else {
@@ -338,7 +390,7 @@ void ClientLoop::handle_sum(Message message) {
 void ClientLoop::handle_failed(Channel& channel, const Failed& failed) {
   const auto entry = by_number_.find(failed.sequence);
   const bool is_known = failed.sequence != 0 && entry != by_number_.end();
-  if (failed.sequence != 0 && !is_known) return;  // of what was done meanwhile
+  if (failed.sequence != 0 && !is_known) return answered(failed.sequence, nullptr);  // or of what was done meanwhile
   if (failed.code == ErrorCode::closed && holders_.may_move()) {
     // Others have had the keys taken over, or who was asked to serve them does not.
     for (std::uint32_t server = 0; server < servers_; ++server) {

@@ -10,9 +10,12 @@
 #include "trireme/ps/client.hpp"
 
 #include <atomic>
+#include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -65,8 +68,23 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   std::string absence_of(Key key) const;
   std::string name_of_key_server(Key key) const;
   Client::Statistics statistics() const;
+  /// Whom servers wait for, as they say themselves.
+  struct HeldUpBy {
+    std::set<std::uint32_t> workers{};
+    std::set<std::string> replicas{};  ///< "parameter server 0 waits for its replica, parameter server 1"
+    std::set<std::string> silent{};    ///< servers that were asked and have not answered
+  };
+  /// Asks the servers of what is under way, of `tensor` alone if there is one, and waits for what they say until then.
+  HeldUpBy ask_awaited(std::optional<std::size_t> tensor, Deadline limit);
 
  private:
+  /// A question to all servers, and what has come of it.
+  struct Inquiry {
+    std::optional<std::size_t> tensor{};
+    bool is_sent = false;
+    std::map<std::uint64_t, std::uint32_t> unanswered{};  ///< servers, by number of the message
+    HeldUpBy result{};
+  };
   struct Arrival {
     std::uint32_t server = 0, loop = 0;
     net::Connection connection;
@@ -105,6 +123,8 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   void handle_sum(Message message);
   std::span<std::byte> place_of(const Control& control, std::uint64_t payload_bytes);
   void finish(Request& request);
+  void inquire();
+  void answered(std::uint64_t number, const Awaited* awaited);
   void pump_all();
   bool hear_goodbye() const;
   void look_after_lost();
@@ -156,6 +176,8 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   std::vector<std::uint32_t> told_holders_;  ///< of keys, by server and loop
   std::optional<Error> given_up_;
   bool leave_asked_ = false;
+  std::optional<Inquiry> inquiry_;
+  std::condition_variable has_answered_;
   Client::Statistics statistics_;
   std::unique_ptr<Redialer> redialer_;
   std::thread thread_;

@@ -93,6 +93,13 @@ struct Offer {
   std::uint64_t step = 0;
   std::uint64_t bytes = 0;
 };
+/// Whom does this server wait for before it can go on with (step, key)? From a worker that has waited for too long; answered at once, by
+/// Awaited.
+struct AskAwaited {
+  std::uint64_t request = 0;
+  Key key = 0;
+  std::uint64_t step = 0;
+};
 /// This worker ends: in order, so that nobody waits for its clock any more, or in the midst of its work: then it is lost, and comes
 /// back by no other connection.
 struct Leave {
@@ -141,6 +148,13 @@ struct State {
   std::uint64_t steps = 0;
   std::vector<std::string> state{};
   std::vector<std::uint64_t> bytes{};  ///< of the values and of each state tensor
+};
+/// Answer to AskAwaited.
+struct Awaited {
+  std::uint64_t request = 0;
+  Key key = 0;
+  std::vector<std::uint32_t> ranks{};      ///< workers, ascending: those whose pushes are missing
+  std::optional<std::uint32_t> replica{};  ///< the server that has not acknowledged all that was decided
 };
 /// So much of the window is free again; or the offer (key, step) may be sent whatever the window says.
 struct Grant {
@@ -221,9 +235,9 @@ struct Transfer {
   std::vector<std::uint64_t> sequences{};
 };
 
-using Control =
-    std::variant<Join, Initialise, Push, Update, Pull, ReadState, Offer, Leave, Welcome, Refused, Acknowledged, Reduced,
-                 Values, State, Grant, Failed, Replicate, ReplicaAcknowledged, TakeOver, Transfer, Membership>;
+using Control = std::variant<Join, Initialise, Push, Update, Pull, ReadState, Offer, Leave, Welcome, Refused,
+                             Acknowledged, Reduced, Values, State, Grant, Failed, Replicate, ReplicaAcknowledged,
+                             TakeOver, Transfer, Membership, AskAwaited, Awaited>;
 
 struct Message {
   Control control;

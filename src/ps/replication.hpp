@@ -81,6 +81,11 @@ class Replication {
   /// Says it once the replica has all decisions up to `order`.
   void say(std::uint64_t order, Outgoing outgoing, std::vector<Outgoing>& out);
   void acknowledged(std::uint64_t order, const Holder& by, std::vector<Outgoing>& out);
+  /// The server that has not acknowledged all that was decided; none: there is none, or nothing waits for it.
+  std::optional<std::uint32_t> awaited() const {
+    if (held_.empty() || !view_.replica) return std::nullopt;
+    return view_.replica->server;
+  }
   /// Whether there is none, and one may be had over that connection.
   bool lacks_replica(ConnectionId over) const {
     return has_views_ && serves_ && stage_ == Stage::alone && refused_by_ != over;

@@ -117,6 +117,10 @@ class Shard::State {
   void answer_all_pulls(Out& out);
   std::uint64_t clock_of(const KeyState& key) const;
 
+  // shard_awaited.cpp
+  void on(const From& from, AskAwaited& ask);
+  std::vector<std::uint32_t> awaited_by(const KeyState& key, std::uint32_t asker, std::uint64_t step) const;
+
   // shard_replica.cpp
   void on(const From& from, Replicate& replicate);
   void on(const From& from, ReplicaAcknowledged& acknowledged);

@@ -178,6 +178,18 @@ struct ToProto {
     membership.set_replica_plus_1(std::uint64_t{from.view.replica->server} + 1);
     membership.set_replica_incarnation(from.view.replica->incarnation);
   }
+  void operator()(const AskAwaited& from) const {
+    to.mutable_ask_awaited()->set_request(from.request);
+    to.mutable_ask_awaited()->set_key(from.key);
+    to.mutable_ask_awaited()->set_step(from.step);
+  }
+  void operator()(const Awaited& from) const {
+    proto::Awaited& awaited = *to.mutable_awaited();
+    awaited.set_request(from.request);
+    awaited.set_key(from.key);
+    awaited.mutable_ranks()->Add(from.ranks.begin(), from.ranks.end());
+    if (from.replica) awaited.set_replica_plus_1(std::uint64_t{*from.replica} + 1);
+  }
   void operator()(const Transfer& from) const {
     proto::Transfer& transfer = *to.mutable_transfer();
     transfer.set_key(from.key);
@@ -412,6 +424,14 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
       return TakeOver{.server = from.take_over().server(), .lost = server_of(from.take_over().lost_plus_1())};
     case proto::Control::kTransfer: return transfer_of(from.transfer(), payload);
     case proto::Control::kMembership: return membership_of(from.membership());
+    case proto::Control::kAskAwaited:
+      return AskAwaited{
+          .request = from.ask_awaited().request(), .key = from.ask_awaited().key(), .step = from.ask_awaited().step()};
+    case proto::Control::kAwaited:
+      return Awaited{.request = from.awaited().request(),
+                     .key = from.awaited().key(),
+                     .ranks{from.awaited().ranks().begin(), from.awaited().ranks().end()},
+                     .replica = server_of(from.awaited().replica_plus_1())};
     case proto::Control::KIND_NOT_SET: break;
   }
   fail_corrupt("says nothing");

@@ -164,9 +164,9 @@ class StoreDirectory final : public ServerDirectory {
     const std::lock_guard lock(mutex_);
     return listing_.await_shape(*parts_.store, deadline);
   }
-  void worker_ended() override {
+  void worker_ended(std::uint32_t worker) override {
     const std::lock_guard lock(mutex_);
-    note_ended_worker(*parts_.store);
+    note_ended_worker(*parts_.store, worker);
   }
   std::uint32_t workers_ended() override {
     const std::lock_guard lock(mutex_);

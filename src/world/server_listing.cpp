@@ -40,7 +40,9 @@ std::string key_of(JobFact fact) {
 }  // namespace
 
 void declare(rendezvous::Store& store, JobFact fact) { store.add(key_of(fact), 1); }
-void note_ended_worker(rendezvous::Store& store) { store.add(ended_key, 1); }
+void note_ended_worker(rendezvous::Store& store, std::uint32_t worker) {
+  if (store.add("ps/worker/" + std::to_string(worker) + "/ended", 1) == 1) store.add(ended_key, 1);
+}
 bool is_declared(rendezvous::Store& store, JobFact fact) { return store.add(key_of(fact), 0) > 0; }
 
 void note_gone_server(rendezvous::Store& store, std::uint32_t server) {

@@ -42,8 +42,8 @@ TEST_CASE("perf all_reduce verifies and measures over shm and tcp, and writes it
 }
 
 TEST_CASE("perf push_pull verifies keys that go to parameter servers and back, beside plain sockets") {
-  const auto [ranks, servers, transport] =
-      GENERATE(std::make_tuple(1, 1, "tcp"), std::make_tuple(3, 2, "tcp"), std::make_tuple(2, 2, "local"));
+  const auto [ranks, servers, transport, tls] = GENERATE(
+      std::make_tuple(1, 1, "tcp", false), std::make_tuple(3, 2, "tcp", true), std::make_tuple(2, 2, "local", false));
   const TemporaryFolder folder;
   const std::string file = folder.path() + "/rows.json";
   const auto result = run_trireme({"run",
@@ -70,12 +70,15 @@ TEST_CASE("perf push_pull verifies keys that go to parameter servers and back, b
                                    "--transport",
                                    transport,
                                    "--json",
-                                   file});
+                                   file},
+                                  {{"TRIREME_TLS", tls ? "1" : "0"}});
   INFO("stdout: " << result.out << "\nstderr: " << result.err);
   REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.out, Contains(std::string("transport ") + transport + (tls ? " under TLS\n" : "\n")));
   std::ifstream stream(file);
   const auto json = nlohmann::json::parse(stream);
   CHECK(json["environment"]["servers"] == servers);
+  CHECK(json["environment"]["tls"] == tls);
   REQUIRE(json["rows"].size() == 4);
   for (std::size_t i = 0; i < 4; ++i) {
     const auto& row = json["rows"][i];

@@ -91,6 +91,16 @@ TEST_CASE("A job of independent workers goes on without one that is lost, and it
                    Contains("trireme run: the job is complete without rank 1, which was killed by signal 9"));
 }
 
+TEST_CASE("A job of independent workers goes on without one that alone was asked to stop, and its end says so") {
+  const Result result = run_trireme(job({"-n", "3", "--servers", "1"}, "stop-worker"));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  REQUIRE_THAT(result.out, Contains("[0] worked with 1") && Contains("[2] worked with 1") && !Contains("[1] worked"));
+  REQUIRE_THAT(result.err,
+               Contains("rank 1 ended with exit code 143; the other ranks go on without it") &&
+                   Contains("trireme run: the job is complete without rank 1, which ended with exit code 143"));
+}
+
 TEST_CASE("The loss of worker 0, whose result it is, ends a job of independent workers too") {
   const Result result = run_trireme(job({"-n", "2", "--servers", "1"}, "lose-first"));
   REQUIRE(result.exit_code == 128 + SIGKILL);

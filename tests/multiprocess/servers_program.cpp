@@ -139,7 +139,7 @@ int count(std::shared_ptr<ServerDirectory> directory, std::uint32_t rank, std::u
   std::fprintf(stderr, "worker %u: keys of the lost server were served again after %.3f s\n", rank,
                did.last_takeover_seconds);
   client->leave();
-  directory->worker_ended();
+  directory->worker_ended(rank);
   return wrong == 0 ? 0 : 1;
 }
 
@@ -158,8 +158,7 @@ int serve(const std::string& scenario, const platform::Environment& environment,
                       .addresses = {{"127.0.0.1", 4711}},
                       .local = ""});
   const std::uint32_t workers = directory->await_shape(Deadline::after(50s)).workers;
-  if (index == 1 && !is_second_life && scenario != "well" && scenario != "lose-worker" && scenario != "lose-first")
-    std::raise(SIGKILL);
+  if (index == 1 && !is_second_life && (scenario == "alone" || scenario == "replicated")) std::raise(SIGKILL);
   await([&] { return directory->workers_ended() >= workers || !directory->is_open(); });
   say("served " + std::to_string(workers));
   return 0;
@@ -179,7 +178,8 @@ int work(const std::string& scenario, const platform::Environment& environment, 
   directory->first_said(seen(cluster.rank), "the first lives");
   for (int rank = 0; rank < cluster.world; ++rank) directory->heard(seen(rank), Deadline::after(50s));
   if (scenario == "replicated") directory->declare(JobFact::replicated_servers);
-  if (scenario == "lose-worker" || scenario == "lose-first") directory->declare(JobFact::independent_workers);
+  if (scenario == "lose-worker" || scenario == "lose-first" || scenario == "stop-worker")
+    directory->declare(JobFact::independent_workers);
   if (cluster.rank == 0) directory->publish(JobShape{.workers = static_cast<std::uint32_t>(cluster.world)});
   static_cast<void>(directory->await_shape(Deadline::after(50s)));
   if (scenario == "alone") std::this_thread::sleep_for(50s);  // until this job is ended
@@ -194,8 +194,10 @@ int work(const std::string& scenario, const platform::Environment& environment, 
   const int victim = scenario == "lose-worker" ? 1 : scenario == "lose-first" ? 0 : -1;
   if (cluster.rank == victim) std::raise(SIGKILL);
   if (scenario == "lose-first") std::this_thread::sleep_for(50s);
-  if (scenario == "lose-worker") await([&] { return directory->workers_ended() >= 1; });
-  directory->worker_ended();
+  if (scenario == "lose-worker" || (scenario == "stop-worker" && cluster.rank != 1))
+    await([&] { return directory->workers_ended() >= 1; });
+  directory->worker_ended(static_cast<std::uint32_t>(cluster.rank));
+  if (scenario == "stop-worker" && cluster.rank == 1) return 128 + SIGTERM;
   say("worked with " + std::to_string(cards.size()));
   return 0;
 }

@@ -310,8 +310,12 @@ TEST_CASE("Servers and flags that do not fit are refused, in one line with exit 
     INFO(result.err);
     CHECK(result.exit_code == 2);
     CHECK_THAT(result.err, Contains(expected));
+    const auto first = result.err.find("trireme train: ");
+    CHECK(result.err.find("trireme train: ", first + 1) ==
+          std::string::npos);  // whoever else was started with the same flags
+    CHECK_THAT(result.err, !Contains("no other server had"));
   };
-  refused(run_trireme(job(2, 1, blobs({}))), "--sync ps");
+  refused(run_trireme(job(2, 3, blobs({}))), "--sync ps");
   refused(run_trireme(job(2, 1, blobs({"--sync", "ps", "--servers", "2"}))), "started with 1");
   refused(run_trireme(job(2, 0, blobs({"--sync", "ps", "--servers", "2"}))), "started with none");
   refused(run_trireme(joined({"train"}, blobs({"--servers", "2"}))), "--servers needs --sync ps");

@@ -52,6 +52,8 @@ class Relay {
   void block_after_cut() { blocks_after_cut_ = true; }
   /// Cuts all connections, and lets none through from now on; or again.
   void block(bool blocked) { is_blocked_ = blocked; }
+  /// Passes nothing from now on, and cuts nothing.
+  void hold() { is_held_ = true; }
 
  private:
   struct Pair {
@@ -65,6 +67,10 @@ class Relay {
     while (!stopping_) {
       if (is_blocked_) pairs.clear();
       open_connections_ = static_cast<int>(pairs.size());
+      if (is_held_) {
+        ::poll(nullptr, 0, 10);
+        continue;
+      }
       std::vector<pollfd> watched{{listener_.descriptor(), POLLIN, 0}};
       for (const auto& pair : pairs) {
         watched.push_back({pair->client.descriptor(), POLLIN, 0});
@@ -126,7 +132,7 @@ class Relay {
   const Side side_;
   net::Socket listener_;
   std::atomic<std::uint64_t> to_server_{0}, from_server_{0};
-  std::atomic<bool> has_cut_{false}, stopping_{false}, is_blocked_{false}, blocks_after_cut_{false};
+  std::atomic<bool> has_cut_{false}, stopping_{false}, is_blocked_{false}, blocks_after_cut_{false}, is_held_{false};
   std::atomic<int> connections_{0}, open_connections_{0};
   mutable std::mutex mutex_;
   std::map<std::pair<int, Side>, std::vector<std::byte>> seen_;

@@ -33,7 +33,8 @@ struct JobShape {
 
 void declare(rendezvous::Store& store, JobFact fact);
 bool is_declared(rendezvous::Store& store, JobFact fact);
-void note_ended_worker(rendezvous::Store& store);
+/// Of a worker that has said so itself, nothing new.
+void note_ended_worker(rendezvous::Store& store, std::uint32_t worker);
 /// The process of a server has ended, and none is started in its place: its card leads nowhere.
 void note_gone_server(rendezvous::Store& store, std::uint32_t server);
 
@@ -91,7 +92,7 @@ class ServerDirectory {
   virtual void publish(const JobShape& shape) = 0;
   virtual JobShape await_shape(Deadline deadline) = 0;
   /// A worker's last word. The launcher of a job of independent workers says it for those that it lost.
-  virtual void worker_ended() = 0;
+  virtual void worker_ended(std::uint32_t worker) = 0;
   virtual std::uint32_t workers_ended() = 0;
   /// The same of servers, so that they leave one another when all know that it is over.
   virtual void server_ended() = 0;

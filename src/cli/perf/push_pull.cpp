@@ -46,7 +46,7 @@ std::string heading(const PushPullOptions& options, const World& world, int serv
   return "# trireme perf push_pull: " + std::to_string(workers) + (workers == 1 ? " worker, " : " workers, ") +
          std::to_string(servers) + (servers == 1 ? " server with " : " servers with ") + std::to_string(options.loops) +
          (options.loops == 1 ? " event loop" : " event loops") + split_of(options) + ", transport " +
-         transport_of(options) + "\n" +
+         transport_of(options) + (options.tls ? " under TLS" : "") + "\n" +
          "# times: of an iteration, all keys pushed and their means back, of the slowest rank; keys/s and GB/s, each way, from "
          "the median, of a worker\n"
          "# raw TCP: the same bytes over plain sockets on loopback, in turn with ours\n" +
@@ -98,6 +98,7 @@ std::uint64_t measure_all(World& world, const PushPullOptions& options, std::opt
                          {"servers", servers},
                          {"spare", options.spare},
                          {"loops", options.loops},
+                         {"tls", options.tls},
                          {"warmup", options.warmup}};
   root["rows"] = PushPullJson::array();
   std::uint64_t wrong = 0;
@@ -125,6 +126,7 @@ int push_pull(const Invocation& invocation) {
   if (!options->tcp && invocation.environment.find("TRIREME_TRANSPORT") == "tcp")
     fail(ErrorCode::invalid_argument, "--transport local: TRIREME_TRANSPORT=tcp asks for TCP, on one host too");
   options->congestion = invocation.environment.find("TRIREME_TCP_CONGESTION").value_or("");
+  options->tls = invocation.environment.find("TRIREME_TLS") == "1";
   std::optional<JsonFile> json;
   if (options->json && invocation.environment.find("RANK").value_or("0") == "0") json.emplace(*options->json);
   World world = World::open({});

@@ -90,7 +90,8 @@ PushPullBench::PushPullBench(World& world, const PushPullOptions& options, std::
          .bind = {{host, 0}},
          .congestion = options.congestion,
          .key = key,
-         .job_id = "perf"});
+         .job_id = "perf",
+         .tls = options.tls});
     card = server_->card().to_text();
   }
   std::vector<ps::ServerCard> cards;
@@ -112,6 +113,7 @@ PushPullBench::PushPullBench(World& world, const PushPullOptions& options, std::
                                  .key = key,
                                  .job_id = "perf",
                                  .congestion = options.congestion,
+                                 .tls = options.tls,
                                  .servers = [cards] { return cards; }},
                                 Deadline::after(std::chrono::seconds(60)));
   // Small even numbers times rank + 1: sums and means are exact.

@@ -38,6 +38,7 @@ std::optional<PushPullOptions> parse_push_pull_options(const std::vector<std::st
       "Several: trireme run -n 4 -- trireme perf push_pull --servers 2.\n"
       "With --spare K the last K ranks only serve, and --split says which ranks hold keys: optimal, each as much as lets all links end "
       "together (Jiang et al., OSDI 2020); workers, equally on those alone; spare, equally on those alone.\n"
+      "With trireme run --tls (TRIREME_TLS=1) workers and servers talk through TLS, as in training.\n"
       "Rows \"raw TCP\": one thread sends the same bytes to another of its process over loopback, which sends each key back when it "
       "is whole.");
   flags.option("OP", operation, "push_pull");

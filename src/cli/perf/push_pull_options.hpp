@@ -29,6 +29,7 @@ struct PushPullOptions {
   std::uint32_t loops = 1;               ///< event loops of each server
   std::uint32_t keys = 8;                ///< under way at once
   bool tcp = true;                       ///< TCP even on one host; else a local socket there
+  bool tls = false;                      ///< workers and servers talk through TLS; the yardstick does not
   std::string congestion{};              ///< of TCP, as net::settle_congestion() takes it
   std::optional<std::uint64_t> iterations{};
   std::uint64_t warmup = 3;

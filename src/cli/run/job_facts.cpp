@@ -26,9 +26,9 @@ bool JobFacts::hold(const Job& job, JobFact fact) const {
   }
 }
 
-void JobFacts::note_lost_worker(const Job& job) const {
+void JobFacts::note_lost_worker(const Job& job, int worker) const {
   try {
-    note_ended_worker(*store_of(job));
+    note_ended_worker(*store_of(job), static_cast<std::uint32_t>(worker));
   } catch (const Exception&) {  // then nobody is there to hear it
   }
 }

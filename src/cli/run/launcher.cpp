@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 
 // Survivors learn of a failure over the control channel and end by themselves; with these limits the whole job is over
 // within two seconds whatever they do.
+constexpr int code_of_refusal = 2;
 constexpr milliseconds grace_after_failure{1000};
 constexpr milliseconds grace_after_stop{10000};  // they were asked to stop besides
 constexpr milliseconds from_term_to_kill{500};
@@ -333,12 +334,15 @@ void Launcher::note_server(const Rank& server, const ExitStatus& status) {
   facts_.note_lost_server(*job_, number);
 }
 
-/// Whether the ranks of this job wait for no other: a failure of one is not the job's. Rank 0 is whose result it is.
+/// Whether the ranks of this job wait for no other: a failure of one is not the job's, nor that one alone was asked to stop. Rank 0 is
+/// whose result it is.
 bool Launcher::goes_on_without(const RankEnd& end) {
-  if (end.rank == 0 || failed_ || is_interruption(end.status)) return false;
+  if (end.rank == 0 || failed_) return false;
   if (!facts_.hold(*job_, JobFact::independent_workers)) return false;
+  if (is_interruption(end.status) && (stop_forwarded_ || interrupted_ || facts_.hold(*job_, JobFact::workers_stop)))
+    return false;
   left_behind_.push_back(end);
-  if (node_of(end.rank) == job_->node) facts_.note_lost_worker(*job_);
+  if (node_of(end.rank) == job_->node) facts_.note_lost_worker(*job_, end.rank);
   if (job_->node == 0)
     say("trireme run: " + end.who() + " " + end.status.sentence() + "; the other ranks go on without it");
   return true;
@@ -451,7 +455,10 @@ Outcome Launcher::judged() const {
   if (lost_server_) {
     const std::string server = "server " + std::to_string(lost_server_->server) + " " + lost_server_->status.sentence();
     return {.exit_code = std::max(lost_server_->status.shell_code(), 1),
-            .line = "trireme run: " + server + ", and no other server had what it held; the ranks ended with it",
+            // What the user is to mend is the same for all of them, whatever others hold.
+            .line = "trireme run: " + server +
+                    (lost_server_->status.code == code_of_refusal ? "" : ", and no other server had what it held") +
+                    "; the ranks ended with it",
             .last_words = lost_server_->last_words};
   }
   const Outcome rest = judged_rest();

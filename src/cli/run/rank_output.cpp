@@ -78,7 +78,7 @@ void RankOutput::show(const LineSplitter::Piece& piece, Console& console) {
                                        : std::string(text.substr(prefix + 2));
   if (said.size() > 1) last_line_ = said.substr(0, longest_last_line);
   while (!last_line_.empty() && last_line_.back() == '\n') last_line_.pop_back();
-  if (is_line && rank_ >= 0 && console.repetitions().contains(rank_, said)) return;
+  if (is_line && console.repetitions().contains(who_, rank_, said)) return;
   console.show(stream_, piece);
 }
 

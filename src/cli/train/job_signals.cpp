@@ -61,11 +61,6 @@ std::vector<std::string> JobSignals::recorders() const {
   return recorders;
 }
 
-int JobSignals::rank() const {
-  const std::lock_guard lock(mutex_);
-  return communicators_.empty() ? 0 : communicators_.front().rank();
-}
-
 void JobSignals::take() noexcept {
   pollfd polled[2]{{signals_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   for (;;) {

@@ -46,8 +46,9 @@ class JobSignals {
   bool take_checkpoint_request() noexcept { return checkpoint_requested_.exchange(false, std::memory_order_relaxed); }
   /// The recorders of the communicators watched, as Communicator::flight_recorder_json gives them.
   std::vector<std::string> recorders() const;
-  /// This rank; 0 before there is a communicator.
-  int rank() const;
+  /// This process's number in the job, by which recorders go: an independent worker is rank 0 of a world of its own.
+  void number(int rank) noexcept { rank_.store(rank, std::memory_order_relaxed); }
+  int rank() const noexcept { return rank_.load(std::memory_order_relaxed); }
 
  private:
   void take() noexcept;
@@ -56,6 +57,7 @@ class JobSignals {
   void answer_checkpoint() noexcept;
 
   const bool keeps_checkpoints_;
+  std::atomic<int> rank_{0};
   sigset_t former_mask_;
   Descriptor signals_;
   Descriptor wake_;

@@ -169,7 +169,7 @@ void ServerSession::finish(const std::vector<Parameter>& parameters, const JobSi
 void ServerSession::leave(const JobSignals& signals) {
   if (*has_left_ || !client_) return;
   if (is_independent()) {
-    directory_->worker_ended();
+    directory_->worker_ended(place_.worker);
     hold_up_nobody();
     if (server_) await_ended(place_.workers, signals, "stays for the workers that still need its server");
   }

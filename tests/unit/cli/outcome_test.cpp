@@ -128,20 +128,25 @@ TEST_CASE("The final line is one line whatever the ranks wrote into the verdict"
   REQUIRE(judge({{1, exited(4)}}, cause).line.find('\n') == std::string::npos);
 }
 
-TEST_CASE("Refusals in the same words of several ranks are repetitions, other lines never") {
+TEST_CASE("Refusals in the same words of several processes are repetitions, other lines never") {
   trireme::cli::Repetitions repetitions;
   const std::string refusal = "trireme train: unknown flag '--frobnicate'\n";
-  REQUIRE_FALSE(repetitions.contains(2, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 2", 2, "loss: 3\n"));
   REQUIRE_FALSE(repetitions.first_speaker());
-  REQUIRE_FALSE(repetitions.contains(1, refusal));
-  REQUIRE_FALSE(repetitions.contains(1, refusal));  // a rank may repeat itself
-  REQUIRE(repetitions.contains(0, refusal));
+  REQUIRE_FALSE(repetitions.contains("rank 1", 1, refusal));
+  REQUIRE_FALSE(repetitions.contains("rank 1", 1, refusal));  // a rank may repeat itself
+  REQUIRE(repetitions.contains("rank 0", 0, refusal));
   REQUIRE(repetitions.first_speaker() == 1);
-  REQUIRE_FALSE(repetitions.contains(0, "trireme train: unknown flag '--other'\n"));
-  REQUIRE_FALSE(repetitions.contains(0, "loss: 3\n"));
-  REQUIRE_FALSE(repetitions.contains(1, "loss: 3\n"));
-  REQUIRE_FALSE(repetitions.contains(0, "trireme train is slow: why\n"));
-  REQUIRE_FALSE(repetitions.contains(1, "trireme train is slow: why\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 0", 0, "trireme train: unknown flag '--other'\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 0", 0, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 1", 1, "loss: 3\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 0", 0, "trireme train is slow: why\n"));
+  REQUIRE_FALSE(repetitions.contains("rank 1", 1, "trireme train is slow: why\n"));
+  REQUIRE(repetitions.contains("server 0", -1, refusal));
+  const std::string other = "trireme train: --steps: 'x' is no number\n";
+  REQUIRE_FALSE(repetitions.contains("server 1", -1, other));
+  REQUIRE(repetitions.contains("server 0", -1, other));
+  REQUIRE(repetitions.contains("rank 1", 1, other));
 }
 
 TEST_CASE("A job that did without some of its ranks has succeeded, and says which are missing and why") {

@@ -305,11 +305,65 @@ TEST_CASE("Who waits in vain is told for what, from whom") {
   CHECK(error.code == ErrorCode::timeout);
   CHECK(error.rank == 0);
   CHECK(error.label == "embedding");
-  for (const char* part : {"rank 0", "embedding", "step 3", "parameter server 0"}) {
+  for (const char* part : {"rank 0", "embedding", "step 3", "parameter server 0", "pushes of worker 1 are missing"}) {
     INFO(error.message);
     CHECK(has(error.message, part));
   }
+  CHECK(error.peer_rank == 1);
   CHECK(code_of([&] { client->wait_acknowledged(); }) == ErrorCode::timeout);  // it does nothing any more
+}
+
+TEST_CASE("A worker that others are not to leave behind is named by who has waited for it for too long") {
+  Served served({tensor("w", 8)}, {}, ps::Consistency::parse("ssp:1"));
+  served.workers = 4;
+  served.start(0);
+  auto options = served.client_options(0);
+  options.timeout = std::chrono::milliseconds(200);
+  auto client = ps::Client::connect(options, soon());
+  std::vector<std::unique_ptr<ps::Client>> others;
+  for (std::uint32_t rank = 1; rank < 4; ++rank) others.push_back(served.client(rank));
+  std::vector<float> values(8, 0.0f);
+  const std::vector<float> ones(8, 1.0f);
+  const std::vector<std::vector<float>> first{values};
+  initialise(*client, first);
+  const auto push = [&](ps::Client& by, std::uint64_t step) {
+    by.push(0, {0, 8}, std::span<const float>(ones), {.step = step, .learning_rate = 1.0});
+    by.wait_acknowledged();
+  };
+  for (const std::uint64_t step : {1, 2, 3}) push(*client, step);
+  for (const std::uint64_t step : {1, 2}) push(*others[1], step);  // worker 2; none behind its bound
+  client->pull(0, 3, std::span(values));
+  const Error error = error_of([&] { client->wait_values(0); });
+  INFO(error.message);
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(has(error.message, "; pushes of workers 1, 3 are missing"));
+  CHECK(error.peer_rank == -1);
+}
+
+TEST_CASE("A server that waits for its replica says so to who has waited for too long") {
+  Served served({tensor("w", 8)}, {.servers = 2, .replicas = true});
+  served.by_tcp = true;
+  const std::uint32_t primary = served.plan->keys()[0].server, partner = 1 - primary;
+  served.start(partner);
+  Relay relay(served.servers[partner]->card().addresses.front(), std::nullopt, Relay::Side::to_server);
+  served.ways[partner] = relay.address();
+  served.start(primary);
+  REQUIRE(comes_true([&] {
+    const auto now = served.servers[primary]->statistics();
+    return now.served_groups > 0 && now.replicated_groups == now.served_groups;
+  }));
+  auto options = served.client_options(0);
+  options.timeout = std::chrono::milliseconds(200);
+  auto client = ps::Client::connect(options, soon());
+  const std::vector<std::vector<float>> zeros{std::vector<float>(8, 0.0f)};
+  initialise(*client, zeros);
+  relay.hold();
+  const std::vector<float> ones(8, 1.0f);
+  client->push(0, {0, 8}, std::span<const float>(ones), {.step = 1, .learning_rate = 1.0});
+  const Error error = error_of([&] { client->wait_acknowledged(); });
+  INFO(error.message);
+  CHECK(error.code == ErrorCode::timeout);
+  CHECK(has(error.message, "waits for its replica, parameter server " + std::to_string(partner)));
 }
 
 TEST_CASE("A server that is gone and that nobody replaces is named") {
