@@ -19,6 +19,9 @@
 namespace trireme::ps {
 namespace {
 
+/// Links of other servers, kept until keys are known.
+constexpr std::size_t most_early = 64;
+
 std::uint64_t random_number() {
   std::random_device device;
   return (std::uint64_t{device()} << 32) | device();
@@ -195,10 +198,17 @@ class LoopServer final : public Server, private Acceptor::Host {
     if (links_) links_->start(std::move(places));
   }
 
+  /// Another server, to which a worker came sooner.
+  std::string keep_until_keys_are_known(Reception::Guest& guest) {
+    if (early_.size() == most_early) return "this server knows no keys yet";
+    early_.push_back(std::move(guest));
+    return {};
+  }
+
   /// Where a guest belongs; or why it must go.
   std::string seat(Reception::Guest& guest) override {
     if (!plan_) {
-      if (!guest.join) return "this server knows no keys yet";
+      if (!guest.join) return keep_until_keys_are_known(guest);
       if (guest.join->plan.empty()) return "this server knows no keys, and the worker brings none";
       try {
         auto plan = decode_plan(guest.join->plan);
@@ -206,6 +216,9 @@ class LoopServer final : public Server, private Acceptor::Host {
         open(std::move(plan));
       } catch (const Exception& exception) {
         return exception.error().message;
+      }
+      for (Reception::Guest& each : std::exchange(early_, {})) {
+        if (each.role.loop < loops_.size()) loops_[each.role.loop]->add(std::move(each));
       }
     }
     if (guest.role.loop >= loops_.size())
@@ -218,6 +231,7 @@ class LoopServer final : public Server, private Acceptor::Host {
   const std::uint64_t incarnation_;
   Roster roster_;
   std::shared_ptr<const KeyPlan> plan_;  ///< the acceptor's
+  std::vector<Reception::Guest> early_;  ///< the same
   std::unique_ptr<Notary> notary_;
   std::unique_ptr<PartnerLinks> links_;
   mutable std::mutex mutex_;  ///< guards what follows: loops appear while others ask for statistics

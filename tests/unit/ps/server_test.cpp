@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
+#include "support/relay.hpp"
 #include "trireme/ps/in_process.hpp"
 #include "unit/ps/served.hpp"
 
@@ -245,6 +246,25 @@ TEST_CASE("A server that knows no model takes the keys that the first worker bri
   auto other = served.client_options(1);
   other.plan = std::make_shared<const ps::KeyPlan>(std::vector{tensor("v", 8)}, ps::KeyPlanOptions{.loops = 2});
   CHECK(code_of([&] { ps::Client::connect(other, soon()); }) == ErrorCode::mismatch);
+}
+
+TEST_CASE("A server that is linked to one that knows no keys yet is kept until a worker brings them") {
+  Served served({tensor("w", 8)}, {.servers = 2, .loops = 2, .replicas = true});
+  auto options = served.server_options(1);
+  options.plan = nullptr;
+  served.servers[1] = ps::Server::start(options);
+  served.cards[1] = served.servers[1]->card();
+  served.by_tcp = true;
+  Relay relay(served.cards[1].addresses.front(), std::nullopt, Relay::Side::to_server);
+  served.ways[1] = relay.address();
+  ps::Server& first = served.start(0);
+  REQUIRE(comes_true([&] { return relay.connections() >= 2 && relay.bytes(Relay::Side::from_server) > 0; }));
+  const auto client = served.client();
+  REQUIRE(comes_true([&] {
+    const auto now = first.statistics();
+    return now.served_groups > 0 && now.replicated_groups == now.served_groups;
+  }));
+  CHECK(served.lines.with("dropped a connection") == 0);
 }
 
 TEST_CASE("A server that ends leaves no thread and no socket, whoever is connected or at the door") {
