@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/data/idx.hpp"
 
+#include "trireme/base/array_memory.hpp"
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 
 namespace trireme::data {
 namespace {
@@ -39,13 +41,24 @@ std::size_t checked_product(std::span<const std::size_t> dimensions, Bytes limit
   return static_cast<std::size_t>(product);
 }
 
+/// On huge pages, as batches are gathered from anywhere in it.
+std::vector<std::uint8_t> moved_to(std::vector<std::uint8_t> bytes, std::size_t size) {
+  std::vector<std::uint8_t> larger;
+  larger.reserve(size);
+  ask_for_huge_pages(larger.data(), size);
+  larger.assign(bytes.begin(), bytes.end());
+  bytes = {};
+  larger.resize(size);
+  return larger;
+}
+
 std::vector<std::uint8_t> read_exactly(ByteSource& source, std::size_t total, const std::string& name) {
   constexpr std::size_t first_chunk = std::size_t{1} << 20;
   std::vector<std::uint8_t> bytes;
   std::size_t done = 0;
   while (done < total) {
     // Doubling: a short file with a large claim costs at most twice its own size.
-    bytes.resize(std::min(total, std::max(first_chunk, 2 * done)));
+    bytes = moved_to(std::move(bytes), std::min(total, std::max(first_chunk, 2 * done)));
     const std::size_t wanted = bytes.size() - done;
     const std::size_t got = source.read(std::span(bytes).subspan(done));
     done += got;

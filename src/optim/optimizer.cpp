@@ -20,10 +20,6 @@ using optim::has_master, optim::on_a_device, optim::padded, optim::state_dtype, 
 
 constexpr const char* master_name = "master";
 
-std::vector<double> zeros(std::size_t count, DType dtype) {
-  return std::vector<double>((count * size_of(dtype) + sizeof(double) - 1) / sizeof(double), 0.0);
-}
-
 }  // namespace
 
 TensorShape TensorShape::of(std::span<const std::int64_t> shape) {
@@ -140,7 +136,7 @@ Optimizer::State Optimizer::make_state(const Form& form, bool on_device) {
       state.tensors.push_back(state.memory.view(kept, elements, at));
       at += padded(elements * size_of(kept));
     } else {
-      state.storage.push_back(zeros(elements, kept));
+      state.storage.emplace_back(elements * size_of(kept));
       state.tensors.emplace_back(state.storage.back().data(), elements, kept);
     }
   }

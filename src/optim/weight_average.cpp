@@ -18,10 +18,6 @@ namespace {
 
 DType average_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
-std::vector<double> room_for(std::size_t count, DType dtype) {
-  return std::vector<double>((count * size_of(dtype) + sizeof(double) - 1) / sizeof(double));
-}
-
 /// Elements of the whole of which `parameter` has a part.
 std::size_t whole_count(const Parameter& parameter) {
   std::size_t count = 1;
@@ -92,7 +88,7 @@ void WeightAverage::give_room(Kept& kept, Device device) const {
   if (is_on_a_device(device)) {
     kept.memory = device::Buffer(on_device_->runtime(), device.index, kept.count * size_of(kept.dtype));
   } else {
-    kept.storage = room_for(kept.count, kept.dtype);
+    kept.storage = ArrayMemory(kept.count * size_of(kept.dtype));
   }
 }
 
@@ -261,7 +257,7 @@ void WeightAverage::restore(std::uint64_t updates, std::span<const std::pair<std
     kept.dtype = tensor.dtype;
     kept.count = tensor.count;
     kept.place = places.empty() ? Place{0, tensor.count} : places[i];
-    kept.storage = room_for(tensor.count, tensor.dtype);
+    kept.storage = ArrayMemory(tensor.count * size_of(tensor.dtype));
     if (is_on_a_device(tensor.device)) {
       if (!on_device_) {
         fail(ErrorCode::invalid_argument, "weight average: the saved average of '" + name +

@@ -1,56 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/array_memory.hpp"
+
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <new>
 #include <span>
 #include <type_traits>
-#include <utility>
 
 namespace trireme::data {
 
-/// Owned memory for `count` elements, zeroed and aligned to 64 bytes: a cache line, and the alignment under which
-/// vectorised sums keep their bits. Move only; moving keeps the address.
+/// Owned memory for `count` elements, zeroed and aligned to 64 bytes: see ArrayMemory. Move only; moving keeps the address.
 template <class T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = ArrayMemory::alignment;
 
   AlignedBuffer() = default;
   /// Errors: std::bad_alloc.
-  explicit AlignedBuffer(std::size_t count) : count_(count) {
-    if (count == 0) return;
-    if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-    data_ = static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{alignment}));
-    std::memset(static_cast<void*>(data_), 0, count * sizeof(T));
-  }
-  AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(count_, other.count_);
-    return *this;
-  }
-  ~AlignedBuffer() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
-  }
+  explicit AlignedBuffer(std::size_t count) : memory_(bytes_of(count)) {}
 
-  T* data() const noexcept { return data_; }
-  std::size_t size() const noexcept { return count_; }
-  std::span<T> span() const noexcept { return {data_, count_}; }
+  T* data() const noexcept { return reinterpret_cast<T*>(memory_.data()); }
+  std::size_t size() const noexcept { return memory_.size() / sizeof(T); }
+  std::span<T> span() const noexcept { return {data(), size()}; }
 
   /// Makes room for at least `count` elements. The contents are lost when the buffer has to grow.
   void ensure(std::size_t count) {
-    if (count > count_) *this = AlignedBuffer(count);
+    if (count > size()) *this = AlignedBuffer(count);
   }
 
  private:
-  T* data_ = nullptr;
-  std::size_t count_ = 0;
+  static std::size_t bytes_of(std::size_t count) {
+    if (count > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    return count * sizeof(T);
+  }
+
+  ArrayMemory memory_;
 };
 
 }  // namespace trireme::data

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/array_memory.hpp"
 #include "trireme/base/tensor_view.hpp"
 #include "trireme/device/owned.hpp"
 #include "trireme/device/runtime.hpp"
@@ -199,10 +200,10 @@ class Optimizer {
     Device device{};           ///< where the tensors lie
     /// Offloaded: where they lie instead; the tensors then say how many elements there are, and saved() has them.
     std::shared_ptr<optim::StateExtent> extent{};
-    std::vector<std::vector<double>> storage;  ///< on the host, in 8-byte units: aligned for either dtype
-    device::Buffer memory;                     ///< on a device
-    std::vector<TensorView> tensors;           ///< one per state name, views of either
-    std::optional<TensorView> master{};        ///< of a 16-bit parameter
+    std::vector<ArrayMemory> storage;    ///< on the host
+    device::Buffer memory;               ///< on a device
+    std::vector<TensorView> tensors;     ///< one per state name, views of either
+    std::optional<TensorView> master{};  ///< of a 16-bit parameter
     bool is_blank = false;               ///< made for a step that has not been: zeros, or anything that an extent holds
     std::optional<std::size_t> group{};  ///< its place among the groups, behind them for none; unset: not asked yet
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "trireme/base/array_memory.hpp"
 #include "trireme/base/parameter.hpp"
 #include "trireme/device/owned.hpp"
 #include "trireme/device/runtime.hpp"
@@ -90,9 +91,9 @@ class WeightAverage {
     DType dtype = DType::f32;  ///< of the average
     std::size_t count = 0;     ///< of the part
     Place place{};
-    Device device{};              ///< where it lies
-    std::vector<double> storage;  // on the host, in 8-byte units: aligned for either dtype
-    device::Buffer memory;        // on a device
+    Device device{};        ///< where it lies
+    ArrayMemory storage;    // on the host
+    device::Buffer memory;  // on a device
     // Of the parameter, while the average is in its place: the same two.
     std::vector<std::byte> values;
     device::Buffer value_memory;
