@@ -52,7 +52,7 @@ TEST_CASE("offloaded state gives the bits of state in memory, every rule, type a
     require_equal_models(model, other);
     require_equal_states_of(*kept, *away, model);
     for (const auto& [parameter, state] : away->states()) {
-      for (const auto& each : state.storage) CHECK(each.empty());
+      for (const auto& each : state.storage) CHECK(each.size() == 0);
     }
     std::size_t bytes = 0;
     for (const auto& each : model.tensors) {
