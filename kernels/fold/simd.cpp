@@ -43,6 +43,7 @@ bool weight_cancels(const void* source, double weight, double divisor, std::size
   Bits largest = 0;
   for (std::size_t end = count; end > 0;) {
     const std::size_t begin = end > chunk ? end - chunk : 0;
+#pragma GCC unroll 4
     for (std::size_t i = begin; i < end; ++i) {
       const Bits each = s[i] & magnitude;
       largest = each > largest ? each : largest;

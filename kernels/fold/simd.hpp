@@ -18,3 +18,9 @@ void scale_add(void* destination, const void* source, DType dtype, double weight
 void scale_divide(void* destination, const void* source, DType dtype, double weight, double divisor,
                   std::size_t count) noexcept;
 }  // namespace trireme::kernels::avx2
+namespace trireme::kernels::avx512 {
+void scale(void* destination, const void* source, DType dtype, double weight, std::size_t count) noexcept;
+void scale_add(void* destination, const void* source, DType dtype, double weight, std::size_t count) noexcept;
+void scale_divide(void* destination, const void* source, DType dtype, double weight, double divisor,
+                  std::size_t count) noexcept;
+}  // namespace trireme::kernels::avx512

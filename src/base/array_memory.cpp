@@ -12,28 +12,19 @@ namespace trireme {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t least_on_huge_pages = huge_page / 2;
-
-std::align_val_t alignment_of(std::size_t bytes) {
-  return std::align_val_t{bytes < least_on_huge_pages ? ArrayMemory::alignment : huge_page};
-}
 
 }  // namespace
 
 ArrayMemory::ArrayMemory(std::size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  std::size_t whole = bytes;
-  if (bytes >= least_on_huge_pages) {
-    if (bytes > std::numeric_limits<std::ptrdiff_t>::max() - huge_page) throw std::bad_alloc();
-    whole = (bytes + huge_page - 1) / huge_page * huge_page;
-  }
-  data_ = static_cast<std::byte*>(::operator new(whole, alignment_of(bytes)));
-  ask_for_huge_pages(data_, whole);
+  if (bytes > std::numeric_limits<std::ptrdiff_t>::max()) throw std::bad_alloc();
+  data_ = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{alignment}));
+  ask_for_huge_pages(data_, bytes);
   std::memset(data_, 0, bytes);
 }
 
 ArrayMemory::~ArrayMemory() {
-  if (data_ != nullptr) ::operator delete(data_, alignment_of(bytes_));
+  if (data_ != nullptr) ::operator delete (data_, std::align_val_t{alignment});
 }
 
 void ask_for_huge_pages(void* data, std::size_t bytes) noexcept {

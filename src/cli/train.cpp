@@ -286,7 +286,9 @@ int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
     return 1;
   }
   course.finish(result);
-  if (!result.is_interrupted) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
+  // Checkpoints are worker 0's: the others stop for another time without.
+  const bool goes_on_later = result.is_interrupted || (is_independent && !is_first && result.stop_signal != 0);
+  if (!goes_on_later) return result.stop_signal == 0 ? 0 : 128 + result.stop_signal;
   const CheckpointChoice& choice = options.checkpoints;
   return choice.interrupted_exit_code.value_or(result.stop_signal == SIGINT ? 128 + SIGINT : 128 + SIGTERM);
 }

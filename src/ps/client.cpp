@@ -23,7 +23,7 @@ namespace {
 using Requests = std::vector<std::unique_ptr<Request>>;
 
 /// Behind a wait that was too long.
-constexpr std::chrono::milliseconds time_for_answers{1000};
+constexpr std::chrono::milliseconds time_for_answers{3000};
 
 WorkerId new_worker(std::uint32_t rank) {
   std::random_device device;
@@ -483,6 +483,7 @@ class PlannedClient final : public Client, private ClientLoop::Host {
     if (by.workers.size() > most_named) workers += " and " + std::to_string(by.workers.size() - most_named) + " more";
     if (!workers.empty())
       text += "; pushes of " + std::string(by.workers.size() == 1 ? "worker " : "workers ") + workers + " are missing";
+    if (by.lack_values) text += "; nobody has given initial values";
     for (const std::string& replica : by.replicas) text += "; " + replica;
     for (const std::string& server : by.silent) text += "; " + server + " does not answer";
     return text;

@@ -244,13 +244,16 @@ void ClientLoop::inquire() {
   for (const auto& [id, request] : requests_) {
     if (inquiry_->tensor && request->tensor != *inquiry_->tensor) continue;
     const auto [entry, is_new] = asked.try_emplace(request->key, request.get());
-    if (!is_new && request->step < entry->second->step) entry->second = request.get();
+    if (!is_new && request->step < entry->second->step && request->kind != Request::Kind::read_state)
+      entry->second = request.get();
   }
   for (const auto& [key, request] : asked) {
     Channel& channel = channel_of(*request);
     if (!channel.is_welcome()) continue;
     const std::uint64_t number = next_number_++;
-    channel.say(AskAwaited{.request = number, .key = key, .step = request->step});
+    // What is pushed or read waits for no other worker: of step 0 nothing is missing.
+    const bool may_wait_for_others = request->wants_sum || request->kind == Request::Kind::pull;
+    channel.say(AskAwaited{.request = number, .key = key, .step = may_wait_for_others ? request->step : 0});
     inquiry_->unanswered[number] = channel.server();
     if (inquiry_->unanswered.size() == most_asked) break;
   }
@@ -265,6 +268,7 @@ void ClientLoop::answered(std::uint64_t number, const Awaited* awaited) {
   if (question == inquiry_->unanswered.end()) return;
   if (awaited != nullptr) {
     inquiry_->result.workers.insert(awaited->ranks.begin(), awaited->ranks.end());
+    inquiry_->result.lack_values |= awaited->lacks_values;
     if (awaited->replica && *awaited->replica < servers_)
       inquiry_->result.replicas.insert(names_[question->second] + " waits for its replica, " +
                                        names_[*awaited->replica]);

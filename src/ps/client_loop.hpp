@@ -70,9 +70,10 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   Client::Statistics statistics() const;
   /// Whom servers wait for, as they say themselves.
   struct HeldUpBy {
-    std::set<std::uint32_t> workers{};
-    std::set<std::string> replicas{};  ///< "parameter server 0 waits for its replica, parameter server 1"
-    std::set<std::string> silent{};    ///< servers that were asked and have not answered
+    std::set<std::uint32_t> workers{};  ///< whose pushes are missing
+    bool lack_values = false;           ///< nobody has given initial ones
+    std::set<std::string> replicas{};   ///< "parameter server 0 waits for its replica, parameter server 1"
+    std::set<std::string> silent{};     ///< servers that were asked and have not answered
   };
   /// Asks the servers of what is under way, of `tensor` alone if there is one, and waits for what they say until then.
   HeldUpBy ask_awaited(std::optional<std::size_t> tensor, Deadline limit);

@@ -155,6 +155,7 @@ struct Awaited {
   Key key = 0;
   std::vector<std::uint32_t> ranks{};      ///< workers, ascending: those whose pushes are missing
   std::optional<std::uint32_t> replica{};  ///< the server that has not acknowledged all that was decided
+  bool lacks_values = false;               ///< nobody has given the key its initial ones
 };
 /// So much of the window is free again; or the offer (key, step) may be sent whatever the window says.
 struct Grant {

@@ -200,6 +200,9 @@ class LoopServer final : public Server, private Acceptor::Host {
 
   /// Another server, to which a worker came sooner.
   std::string keep_until_keys_are_known(Reception::Guest& guest) {
+    std::erase_if(early_, [&](const Reception::Guest& each) {  // it has dialled again
+      return each.identity.rank == guest.identity.rank && each.role.loop == guest.role.loop;
+    });
     if (early_.size() == most_early) return "this server knows no keys yet";
     early_.push_back(std::move(guest));
     return {};
@@ -218,7 +221,13 @@ class LoopServer final : public Server, private Acceptor::Host {
         return exception.error().message;
       }
       for (Reception::Guest& each : std::exchange(early_, {})) {
-        if (each.role.loop < loops_.size()) loops_[each.role.loop]->add(std::move(each));
+        if (each.role.loop < loops_.size()) {
+          loops_[each.role.loop]->add(std::move(each));
+        } else {
+          options_.log(LogLevel::warning, "the parameter server dropped a connection from " + each.from +
+                                              ": it asks for event loop " + std::to_string(each.role.loop) + " of " +
+                                              std::to_string(loops_.size()));
+        }
       }
     }
     if (guest.role.loop >= loops_.size())

@@ -8,6 +8,8 @@
 namespace trireme::ps {
 namespace {
 
+bool lacks_values(const KeyState& key) { return !key.initialised && key.unit->unit->updates(); }
+
 /// More names say no more.
 constexpr std::size_t most_named = 1024;
 
@@ -21,7 +23,8 @@ void Shard::State::on(const From& from, AskAwaited& ask) {
   from.out->push_back({from.connection, Awaited{.request = ask.request,
                                                 .key = key.key,
                                                 .ranks = awaited_by(key, asker, ask.step),
-                                                .replica = key.group->awaited()}});
+                                                .replica = key.group->awaited(),
+                                                .lacks_values = lacks_values(key)}});
 }
 
 std::vector<std::uint32_t> Shard::State::awaited_by(const KeyState& key, std::uint32_t asker,
@@ -30,10 +33,7 @@ std::vector<std::uint32_t> Shard::State::awaited_by(const KeyState& key, std::ui
   const auto add = [&](std::uint32_t rank) {
     if (rank != asker && ranks.size() < most_named) ranks.push_back(rank);
   };
-  if (!key.initialised && key.unit->unit->updates()) {
-    add(0);  // whose initial values they are
-    return ranks;
-  }
+  if (lacks_values(key)) return ranks;
   if (bulk_synchronous()) {
     if (key.awaits_update() || step <= key.summed) return ranks;
     const SumUnderWay* const sum = key.sums.empty() ? nullptr : &key.sums.begin()->second;

@@ -189,6 +189,7 @@ struct ToProto {
     awaited.set_key(from.key);
     awaited.mutable_ranks()->Add(from.ranks.begin(), from.ranks.end());
     if (from.replica) awaited.set_replica_plus_1(std::uint64_t{*from.replica} + 1);
+    awaited.set_lacks_values(from.lacks_values);
   }
   void operator()(const Transfer& from) const {
     proto::Transfer& transfer = *to.mutable_transfer();
@@ -431,7 +432,8 @@ Control from_proto(const proto::Control& from, std::uint64_t payload) {
       return Awaited{.request = from.awaited().request(),
                      .key = from.awaited().key(),
                      .ranks{from.awaited().ranks().begin(), from.awaited().ranks().end()},
-                     .replica = server_of(from.awaited().replica_plus_1())};
+                     .replica = server_of(from.awaited().replica_plus_1()),
+                     .lacks_values = from.awaited().lacks_values()};
     case proto::Control::KIND_NOT_SET: break;
   }
   fail_corrupt("says nothing");

@@ -168,9 +168,9 @@ class StoreDirectory final : public ServerDirectory {
     const std::lock_guard lock(mutex_);
     note_ended_worker(*parts_.store, worker);
   }
-  std::uint32_t workers_ended() override {
+  std::uint32_t workers_ended(std::uint32_t workers) override {
     const std::lock_guard lock(mutex_);
-    return listing_.workers_ended(*parts_.store);
+    return listing_.workers_ended(*parts_.store, workers);
   }
   void server_ended() override {
     const std::lock_guard lock(mutex_);

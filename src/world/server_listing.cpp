@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <span>
 #include <string>
 
@@ -15,7 +16,6 @@ namespace {
 /// A life is counted before its card is there; if it does not come at once, who looks asks again.
 constexpr std::chrono::milliseconds card_limit{250};
 constexpr const char* shape_key = "ps/workers";
-constexpr const char* ended_key = "ps/workers_ended";
 constexpr const char* ended_servers_key = "ps/servers_ended";
 constexpr std::uint32_t most_workers = 1u << 20;
 
@@ -26,6 +26,8 @@ std::string card_key(std::uint32_t server, std::int64_t life) {
 
 /// The last of its lives that is known to be over.
 std::string ended_life_key(std::uint32_t server) { return "ps/server/" + std::to_string(server) + "/ended"; }
+
+std::string ended_worker_key(std::uint32_t worker) { return "ps/worker/" + std::to_string(worker) + "/ended"; }
 
 std::string key_of(JobFact fact) {
   switch (fact) {
@@ -40,9 +42,7 @@ std::string key_of(JobFact fact) {
 }  // namespace
 
 void declare(rendezvous::Store& store, JobFact fact) { store.add(key_of(fact), 1); }
-void note_ended_worker(rendezvous::Store& store, std::uint32_t worker) {
-  if (store.add("ps/worker/" + std::to_string(worker) + "/ended", 1) == 1) store.add(ended_key, 1);
-}
+void note_ended_worker(rendezvous::Store& store, std::uint32_t worker) { store.add(ended_worker_key(worker), 1); }
 bool is_declared(rendezvous::Store& store, JobFact fact) { return store.add(key_of(fact), 0) > 0; }
 
 void note_gone_server(rendezvous::Store& store, std::uint32_t server) {
@@ -102,8 +102,11 @@ std::uint32_t ServerListing::servers_ended(rendezvous::Store& store) const {
   return static_cast<std::uint32_t>(std::max<std::int64_t>(store.add(ended_servers_key, 0), 0));
 }
 
-std::uint32_t ServerListing::workers_ended(rendezvous::Store& store) const {
-  return static_cast<std::uint32_t>(std::max<std::int64_t>(store.add(ended_key, 0), 0));
+std::uint32_t ServerListing::workers_ended(rendezvous::Store& store, std::uint32_t workers) {
+  for (std::uint32_t worker = 0; worker < workers; ++worker) {
+    if (!ended_workers_.contains(worker) && store.add(ended_worker_key(worker), 0) > 0) ended_workers_.insert(worker);
+  }
+  return static_cast<std::uint32_t>(std::distance(ended_workers_.begin(), ended_workers_.lower_bound(workers)));
 }
 
 void ServerListing::publish(rendezvous::Store& store, const JobShape& shape) const {

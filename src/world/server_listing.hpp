@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <vector>
 
 namespace trireme {
@@ -24,7 +25,7 @@ class ServerListing {
   std::vector<ps::ServerCard> cards() const;
 
   void publish(rendezvous::Store& store, const JobShape& shape) const;
-  std::uint32_t workers_ended(rendezvous::Store& store) const;
+  std::uint32_t workers_ended(rendezvous::Store& store, std::uint32_t workers);
   void note_ended_server(rendezvous::Store& store) const;
   std::uint32_t servers_ended(rendezvous::Store& store) const;
   JobShape await_shape(rendezvous::Store& store, Deadline deadline) const;
@@ -39,6 +40,7 @@ class ServerListing {
   bool look(rendezvous::Store& store, std::uint32_t server);
 
   std::map<std::uint32_t, Known> known_;
+  std::set<std::uint32_t> ended_workers_;
 };
 
 }  // namespace trireme

@@ -64,7 +64,7 @@ int serve_counters(ServerDirectory& directory, std::uint32_t index, std::uint32_
   directory.publish(server->card());
   bool has_said = false;
   await([&] {
-    if (directory.workers_ended() >= workers || !directory.is_open()) return true;
+    if (directory.workers_ended(workers) >= workers || !directory.is_open()) return true;
     const auto now = server->statistics();
     if (!has_said && now.served_groups > 0 && now.replicated_groups == now.served_groups) {
       directory.first_said("process/" + std::to_string(index), std::to_string(::getpid()));
@@ -159,7 +159,7 @@ int serve(const std::string& scenario, const platform::Environment& environment,
                       .local = ""});
   const std::uint32_t workers = directory->await_shape(Deadline::after(50s)).workers;
   if (index == 1 && !is_second_life && (scenario == "alone" || scenario == "replicated")) std::raise(SIGKILL);
-  await([&] { return directory->workers_ended() >= workers || !directory->is_open(); });
+  await([&] { return directory->workers_ended(workers) >= workers || !directory->is_open(); });
   say("served " + std::to_string(workers));
   return 0;
 }
@@ -195,7 +195,7 @@ int work(const std::string& scenario, const platform::Environment& environment, 
   if (cluster.rank == victim) std::raise(SIGKILL);
   if (scenario == "lose-first") std::this_thread::sleep_for(50s);
   if (scenario == "lose-worker" || (scenario == "stop-worker" && cluster.rank != 1))
-    await([&] { return directory->workers_ended() >= 1; });
+    await([&] { return directory->workers_ended(static_cast<std::uint32_t>(cluster.world)) >= 1; });
   directory->worker_ended(static_cast<std::uint32_t>(cluster.rank));
   if (scenario == "stop-worker" && cluster.rank == 1) return 128 + SIGTERM;
   say("worked with " + std::to_string(cards.size()));

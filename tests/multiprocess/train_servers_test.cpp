@@ -175,6 +175,45 @@ TEST_CASE("SIGKILL of a worker that the others need not wait for leaves the rest
   }
 }
 
+TEST_CASE("SIGTERM to one worker that the others need not wait for has it leave them, whatever code a stop has") {
+  const TemporaryFolder folder;
+  const std::vector<std::pair<Words, int>> cases{
+      {{"--consistency", "async"}, 1},
+      {{"--consistency", "async", "--checkpoint-dir", folder.path(), "--interrupted-exit-code", "85"}, 0},
+      {{"--consistency", "ssp:2"}, 1}};
+  for (const auto& [how, servers] : cases) {
+    CAPTURE(how, servers);
+    Words words = joined(how, slow_steps);
+    words = blobs(joined(words, {"--sync", "ps", "--momentum", "0.5"}));
+    Words all = job(3, servers, words);
+    if (how.size() > 2) all.insert(all.begin() + 1, {"--interrupted-exit-code", "85"});
+    Launched launched(all);
+    const pid_t victim = pid_of(launched, "[2]");
+    launched.await_out("metric step=");
+    REQUIRE(::kill(victim, SIGTERM) == 0);
+    const Result result = launched.wait();
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(std::strtod(value(result_of(result), "test_accuracy").c_str(), nullptr) >= 0.9);
+    CHECK_THAT(result.err, Contains("the other ranks go on without it"));
+    CHECK_THAT(result.err, Contains("the job is complete without rank 2, which "));
+  }
+}
+
+TEST_CASE("SIGKILL of a worker whose server alone holds keys is the job's end, as the others cannot go on without") {
+  Launched launched(job(3, 0,
+                        blobs(joined(slow_steps, {"--sync", "ps", "--consistency", "async", "--server-replicas", "off",
+                                                  "--momentum", "0.5"}))));
+  const pid_t victim = pid_of(launched, "[2]");
+  launched.await_out("metric step=");
+  REQUIRE(::kill(victim, SIGKILL) == 0);
+  const Result result = launched.wait();
+  INFO(result.err);
+  CHECK(result.exit_code != 0);
+  CHECK_THAT(result.err, !Contains("go on without it"));
+  CHECK_THAT(result.err, Contains("rank 2 was killed by signal 9"));
+}
+
 TEST_CASE(
     "A step does not wait for backup workers: what comes later is dropped, and who was late goes on with the others") {
   // 5 ms a step, and 25 for the last worker: whoever waited for it would have it take part in every step.

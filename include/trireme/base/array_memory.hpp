@@ -7,8 +7,8 @@
 namespace trireme {
 
 /// Owned memory for the elements of an array: zeroed, and at 64 bytes, a cache line, under which vectorised sums keep their bits.
-/// From 1 MiB on it begins at 2 MiB, ends at a multiple of them, and huge pages are asked for, which the system may refuse: kernels
-/// that pass over whole arrays spend less on translating addresses. Move only; moving keeps the address.
+/// Where whole huge pages lie in it they are asked for, and the system may refuse: kernels that pass over whole arrays, or gather
+/// from anywhere in them, spend less on translating addresses. No byte more than asked for. Move only; moving keeps the address.
 class ArrayMemory {
  public:
   static constexpr std::size_t alignment = 64;

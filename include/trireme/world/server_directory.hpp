@@ -93,7 +93,8 @@ class ServerDirectory {
   virtual JobShape await_shape(Deadline deadline) = 0;
   /// A worker's last word. The launcher of a job of independent workers says it for those that it lost.
   virtual void worker_ended(std::uint32_t worker) = 0;
-  virtual std::uint32_t workers_ended() = 0;
+  /// How many of workers 0 to `workers` - 1 have; one question to the store for each that has not.
+  virtual std::uint32_t workers_ended(std::uint32_t workers) = 0;
   /// The same of servers, so that they leave one another when all know that it is over.
   virtual void server_ended() = 0;
   virtual std::uint32_t servers_ended() = 0;

@@ -19,7 +19,6 @@ using std::chrono::milliseconds;
 
 // Survivors learn of a failure over the control channel and end by themselves; with these limits the whole job is over
 // within two seconds whatever they do.
-constexpr int code_of_refusal = 2;
 constexpr milliseconds grace_after_failure{1000};
 constexpr milliseconds grace_after_stop{10000};  // they were asked to stop besides
 constexpr milliseconds from_term_to_kill{500};
@@ -27,6 +26,7 @@ constexpr milliseconds grace_of_servers{10000};  // to see that all workers have
 // For the last bytes in the pipes, if a process outside the ranks' groups still holds them open.
 constexpr milliseconds output_after_end{300};
 constexpr int idle_ms = 60000;
+constexpr int code_of_refusal = 2;
 constexpr std::size_t longest_last_words = 2000;
 
 Outcome cannot_start(const std::string& name, int error) {
@@ -337,10 +337,10 @@ void Launcher::note_server(const Rank& server, const ExitStatus& status) {
 /// Whether the ranks of this job wait for no other: a failure of one is not the job's, nor that one alone was asked to stop. Rank 0 is
 /// whose result it is.
 bool Launcher::goes_on_without(const RankEnd& end) {
-  if (end.rank == 0 || failed_) return false;
+  const bool stops = is_interruption(end.status);
+  if (end.rank == 0 || failed_ || (stops && (stop_forwarded_ || interrupted_))) return false;
   if (!facts_.hold(*job_, JobFact::independent_workers)) return false;
-  if (is_interruption(end.status) && (stop_forwarded_ || interrupted_ || facts_.hold(*job_, JobFact::workers_stop)))
-    return false;
+  if (stops && facts_.hold(*job_, JobFact::workers_stop)) return false;
   left_behind_.push_back(end);
   if (node_of(end.rank) == job_->node) facts_.note_lost_worker(*job_, end.rank);
   if (job_->node == 0)

@@ -38,7 +38,9 @@ ServerSession::ServerSession(const TrainOptions& options, std::shared_ptr<Server
     std::iota(serving_.begin(), serving_.end(), 0u);
   }
   if (options.sync.replicas && servers() > 1) directory_->declare(JobFact::replicated_servers);
-  if (is_independent()) directory_->declare(JobFact::independent_workers);
+  // Where a worker has the only copy of keys, the others cannot go on without it.
+  const bool can_lose_workers = serving_.empty() || (options.sync.replicas && servers() > 1);
+  if (is_independent() && can_lose_workers) directory_->declare(JobFact::independent_workers);
 }
 
 ServerSession::~ServerSession() = default;
@@ -143,8 +145,9 @@ bool ServerSession::ends_the_job(const Error& failure) {
 void ServerSession::await_ended(std::uint32_t workers, const JobSignals& signals, const char* why) const {
   auto next_word = Clock::now() + first_word;
   for (std::uint32_t ended = 0; signals.stop_signal() == 0;) {
+    const auto asked = Clock::now();
     try {
-      ended = directory_->workers_ended();
+      ended = directory_->workers_ended(place_.workers);
     } catch (const Exception&) {  // the store ends with worker 0, or with the launcher: nobody waits any more
       return;
     }
@@ -153,7 +156,7 @@ void ServerSession::await_ended(std::uint32_t workers, const JobSignals& signals
       std::fprintf(stderr, "trireme train: %s: %u of %u have ended\n", why, ended, workers);
       next_word = Clock::now() + later_word;
     }
-    std::this_thread::sleep_for(ended_look);
+    std::this_thread::sleep_for(std::max<Clock::duration>(ended_look, 10 * (Clock::now() - asked)));
   }
 }
 

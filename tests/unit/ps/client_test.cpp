@@ -318,7 +318,7 @@ TEST_CASE("A worker that others are not to leave behind is named by who has wait
   served.workers = 4;
   served.start(0);
   auto options = served.client_options(0);
-  options.timeout = std::chrono::milliseconds(200);
+  options.timeout = std::chrono::milliseconds(1500);
   auto client = ps::Client::connect(options, soon());
   std::vector<std::unique_ptr<ps::Client>> others;
   for (std::uint32_t rank = 1; rank < 4; ++rank) others.push_back(served.client(rank));
@@ -353,7 +353,7 @@ TEST_CASE("A server that waits for its replica says so to who has waited for too
     return now.served_groups > 0 && now.replicated_groups == now.served_groups;
   }));
   auto options = served.client_options(0);
-  options.timeout = std::chrono::milliseconds(200);
+  options.timeout = std::chrono::milliseconds(1500);
   auto client = ps::Client::connect(options, soon());
   const std::vector<std::vector<float>> zeros{std::vector<float>(8, 0.0f)};
   initialise(*client, zeros);

@@ -62,7 +62,7 @@ std::vector<Control> one_of_each() {
           Membership{{.server = 1, .number = 3, .primary = {1, large}}},
           AskAwaited{.request = large, .key = 2, .step = 3},
           Awaited{.request = large, .key = 2},
-          Awaited{.request = 1, .key = 2, .ranks = {0, 7, 0xffffffff}, .replica = 0},
+          Awaited{.request = 1, .key = 2, .ranks = {0, 7, 0xffffffff}, .replica = 0, .lacks_values = true},
           Transfer{.server = 1,
                    .link = 2,
                    .primary = 1,

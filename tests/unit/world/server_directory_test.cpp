@@ -101,9 +101,10 @@ TEST_CASE("What is said of a job, all of its processes hear") {
   REQUIRE(other->await_shape(Deadline::after(60s)).leaves == 8);
   one->worker_ended(0);
   other->worker_ended(2);
-  REQUIRE(one->workers_ended() == 2);
+  REQUIRE(one->workers_ended(3) == 2);
   other->worker_ended(0);  // as a launcher says of one that ended behind its last word
-  REQUIRE(one->workers_ended() == 2);
+  REQUIRE(one->workers_ended(3) == 2);
+  REQUIRE(one->workers_ended(2) == 1);
   one->server_ended();
   REQUIRE(other->servers_ended() == 1);
   REQUIRE(one->is_open());
