@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include <sys/socket.h>
 
@@ -102,8 +103,8 @@ struct Tls::Parts {
   }
 };
 
-Tls::Tls(const Socket& socket, Side side, const SessionSecret& secret, Deadline deadline)
-    : parts_(std::make_unique<Parts>()) {
+Tls::Tls(const Socket& socket, Side side, const SessionSecret& secret, Deadline deadline, std::uint64_t records_per_key)
+    : parts_(std::make_unique<Parts>()), records_per_key_(records_per_key) {
   ERR_clear_error();
   Parts& parts = *parts_;
   parts.context = SSL_CTX_new(side == Side::client ? TLS_client_method() : TLS_server_method());
@@ -194,9 +195,14 @@ Tls::Moved Tls::send(std::span<const iovec> from) {
       begun_.insert(begun_.end(), bytes + skip, bytes + skip + count);
     }
     if (begun_.empty()) return all;
-    is_begun_ = true;
     ERR_clear_error();
     errno = 0;
+    if (!std::exchange(is_begun_, true) && records_++ == records_per_key_) {
+      // Said to the other end with the next record, which is the first under the new key.
+      if (SSL_key_update(parts_->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return {.is_over = true, .error = EPROTO};
+      records_ = 1;
+      ++keys_used_;
+    }
     std::size_t count = 0;
     const int result = SSL_write_ex(parts_->ssl, begun_.data(), begun_.size(), &count);
     if (result != 1) {

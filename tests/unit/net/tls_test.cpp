@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection through TLS: what is sent arrives, whatever the sizes; who does not hold the secret is refused.
+#include "net/tls.hpp"
+
 #include "pair.hpp"
 #include "trireme/net/connection.hpp"
 
@@ -110,6 +112,48 @@ TEST_CASE("Through TLS bytes arrive as they were sent, in pieces of any size, bo
   }
   CHECK((got_there == there));
   CHECK((got_back == back));
+}
+
+TEST_CASE("After so many records as a key is good for another one is taken, and nothing is lost") {
+  Pair pair = make_pair();
+  set_buffers(pair.left, 8192);
+  set_buffers(pair.right, 8192);
+  std::optional<Tls> left, right;
+  const auto errors = both([&] { left.emplace(pair.left, Tls::Side::client, secret_of(1), soon(), 3); },
+                           [&] { right.emplace(pair.right, Tls::Side::server, secret_of(1), soon(), 5); });
+  REQUIRE_FALSE(errors.first.has_value());
+  REQUIRE_FALSE(errors.second.has_value());
+  const auto there = noise(1'500'000, 1), back = noise(1'500'000, 2);
+  std::vector<std::byte> got_there(there.size()), got_back(back.size());
+  struct Stream {
+    Tls& from;
+    Tls& to;
+    const std::vector<std::byte>& sent;
+    std::vector<std::byte>& received;
+    std::size_t out = 0, in = 0;
+  };
+  Stream streams[]{{*left, *right, there, got_there}, {*right, *left, back, got_back}};
+  const Deadline limit = soon();
+  while (streams[0].in < there.size() || streams[1].in < back.size()) {
+    REQUIRE_FALSE(limit.passed());
+    for (Stream& stream : streams) {
+      if (stream.out < stream.sent.size()) {
+        const iovec piece{const_cast<std::byte*>(stream.sent.data() + stream.out), stream.sent.size() - stream.out};
+        const auto moved = stream.from.send(std::span(&piece, 1));
+        REQUIRE_FALSE(moved.is_over);
+        stream.out += moved.bytes;
+      }
+      if (stream.in == stream.received.size()) continue;
+      const auto moved = stream.to.receive(std::span(stream.received).subspan(stream.in));
+      REQUIRE_FALSE(moved.is_over);
+      stream.in += moved.bytes;
+    }
+  }
+  CHECK((got_there == there));
+  CHECK((got_back == back));
+  const std::uint64_t records = (1'500'000 + 16'383) / 16'384;
+  CHECK(left->keys_used() == (records + 2) / 3);
+  CHECK(right->keys_used() == (records + 4) / 5);
 }
 
 TEST_CASE("Who does not hold the secret, or does not speak TLS, is refused on both sides") {
