@@ -412,6 +412,28 @@ TEST_CASE(
   CHECK(dialled().code == ErrorCode::closed);
 }
 
+TEST_CASE("Who dials a server that is not there ends when told to, however long he would try again") {
+  Served served({tensor("w", 8)});
+  served.start(0);
+  served.by_tcp = GENERATE(false, true);
+  const std::vector<ps::ServerCard> cards = served.published();
+  served.servers[0].reset();
+  ps::DialBreaker breaker;
+  Error error;
+  std::atomic<bool> began{false};
+  std::thread dialling([&] {
+    error = error_of([&] {
+      began = true;
+      static_cast<void>(ps::dial(cards.at(0), {.key = served.key, .job_id = "served", .rank = 0}, {.loop = 0},
+                                 Deadline::after(std::chrono::hours(1)), &breaker));
+    });
+  });
+  CHECK(comes_true([&] { return began.load(); }));
+  breaker.stop();
+  dialling.join();
+  CHECK(error.code == ErrorCode::closed);
+}
+
 TEST_CASE("A server that is silent is named when there is no more time for it") {
   Served served({tensor("w", 8)});
   served.start(0);
