@@ -200,6 +200,20 @@ TEST_CASE("SIGTERM to one worker that the others need not wait for has it leave 
   }
 }
 
+TEST_CASE("A worker that is stopped is named by those who are not to leave it behind") {
+  Launched launched(
+      job(3, 1, blobs(joined(slow_steps, {"--sync", "ps", "--consistency", "ssp:2", "--momentum", "0.5"}))),
+      {{"TRIREME_TIMEOUT_S", "3"}});
+  const pid_t victim = pid_of(launched, "[2]");
+  launched.await_out(" epoch=10 ");  // by now it has joined
+  REQUIRE(::kill(victim, SIGSTOP) == 0);
+  const Result result = launched.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.err, Contains("[0] trireme train: timeout: rank 0 has waited 3000 ms for the values of '"));
+  CHECK_THAT(result.err, Contains("pushes of worker 2 are missing"));
+}
+
 TEST_CASE("SIGKILL of a worker whose server alone holds keys is the job's end, as the others cannot go on without") {
   Launched launched(job(3, 0,
                         blobs(joined(slow_steps, {"--sync", "ps", "--consistency", "async", "--server-replicas", "off",
