@@ -6,6 +6,7 @@
 #include "trireme/net/socket.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 
@@ -13,6 +14,8 @@
 
 namespace trireme::net {
 namespace {
+
+constexpr std::chrono::milliseconds between_looks{50};  // whether it is given up
 
 /// sun_path starts with a zero byte, the name follows, and the length ends it: no file appears.
 Endpoint abstract(std::string_view name) {
@@ -49,7 +52,7 @@ Socket listen_local(std::string_view name, int backlog) {
   return socket;
 }
 
-Socket connect_local(std::string_view name, Deadline deadline) {
+Socket connect_local(std::string_view name, Deadline deadline, const std::function<bool()>& is_given_up) {
   Endpoint endpoint = abstract(name);
   Backoff backoff;
   for (;;) {
@@ -63,7 +66,9 @@ Socket connect_local(std::string_view name, Deadline deadline) {
       const char* reason = error == EAGAIN ? "its queue of connections is full" : "nobody listens there";
       fail(ErrorCode::timeout, "cannot connect to the local socket " + quoted(name) + ": " + reason);
     }
-    backoff.pause(deadline);
+    if (is_given_up && is_given_up()) fail(ErrorCode::closed, "nobody wants this connection any more");
+    const auto look_again = Deadline::Clock::now() + between_looks;
+    backoff.pause(is_given_up && look_again < deadline.moment() ? Deadline::at(look_again) : deadline);
   }
 }
 

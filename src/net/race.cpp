@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 
 // An address that answers does so within a round trip; one that swallows packets holds the next up for no longer.
 constexpr milliseconds between_starts{50};
+constexpr milliseconds between_questions{50};  // whether it is given up
 constexpr milliseconds first_pause{10};
 constexpr milliseconds longest_pause{500};
 // The kernel repeats a lost request to connect after 1, 3, 7, 15, 31 s: one that comes back to life meanwhile is not kept waiting.
@@ -94,7 +95,8 @@ std::vector<Runner> line_up(std::span<const Address> candidates, Deadline deadli
 
 }  // namespace
 
-RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes) {
+RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes,
+                    const std::function<bool()>& is_given_up) {
   if (candidates.empty()) fail(ErrorCode::invalid_argument, "cannot connect: no address is given");
   auto runners = line_up(candidates, deadline, buffer_bytes);
   std::size_t attempts = 0;
@@ -105,8 +107,9 @@ RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std:
   std::vector<pollfd> polled;
   std::vector<std::size_t> running;
   while (!deadline.passed()) {
+    if (is_given_up && is_given_up()) fail(ErrorCode::closed, "nobody wants this connection any more");
     const auto now = Clock::now();
-    auto wake = deadline.moment();
+    auto wake = is_given_up ? std::min(deadline.moment(), now + between_questions) : deadline.moment();
     polled.clear();
     running.clear();
     for (std::size_t i = 0; i < runners.size(); ++i) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 namespace trireme::net {
@@ -184,6 +185,20 @@ Tls::Moved Tls::receive(std::span<std::byte> to) {
   return all;
 }
 
+/// Only where it can be said at once: until it has gone nothing could be read here. So long the old key must do, which is good for several
+/// times as many records. False: the connection is over.
+bool Tls::take_another_key() {
+  pollfd polled{static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(SSL_get_wbio(parts_->ssl)))), POLLOUT, 0};
+  if (::poll(&polled, 1, 0) != 1 || (polled.revents & POLLOUT) == 0) return true;
+  if (SSL_key_update(parts_->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return false;
+  static_cast<void>(SSL_do_handshake(parts_->ssl));  // what is left of it goes before the next record
+  ERR_clear_error();
+  errno = 0;
+  records_ = 1;
+  ++keys_used_;
+  return true;
+}
+
 Tls::Moved Tls::send(std::span<const iovec> from) {
   Moved all;
   std::size_t at = 0;  // in the first piece
@@ -197,12 +212,8 @@ Tls::Moved Tls::send(std::span<const iovec> from) {
     if (begun_.empty()) return all;
     ERR_clear_error();
     errno = 0;
-    if (!std::exchange(is_begun_, true) && records_++ == records_per_key_) {
-      // Said to the other end with the next record, which is the first under the new key.
-      if (SSL_key_update(parts_->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return {.is_over = true, .error = EPROTO};
-      records_ = 1;
-      ++keys_used_;
-    }
+    if (!std::exchange(is_begun_, true) && ++records_ > records_per_key_ && !take_another_key())
+      return {.is_over = true, .error = EPROTO};
     std::size_t count = 0;
     const int result = SSL_write_ex(parts_->ssl, begun_.data(), begun_.size(), &count);
     if (result != 1) {

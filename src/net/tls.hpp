@@ -40,12 +40,13 @@ class Tls {
   /// Keys that this end has sent under so far.
   std::uint64_t keys_used() const { return keys_used_; }
 
-  /// 64 GiB. AES-GCM keeps its promises for 2^24.5 records of a key (RFC 8446, 5.5); OpenSSL takes no other key by itself.
+  /// At most 64 GiB. AES-GCM keeps its promises for 2^24.5 records of a key (RFC 8446, 5.5); OpenSSL takes no other key by itself.
   static constexpr std::uint64_t most_records_per_key = std::uint64_t{1} << 22;
 
  private:
   struct Parts;
   Moved failed(int result);
+  bool take_another_key();
   std::unique_ptr<Parts> parts_;
   std::vector<std::byte> begun_;  ///< a record that the socket had no room for
   bool is_begun_ = false;

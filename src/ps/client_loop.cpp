@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 namespace trireme::ps {
@@ -155,9 +156,12 @@ ClientLoop::HeldUpBy ClientLoop::ask_awaited(std::optional<std::size_t> tensor, 
   std::unique_lock lock(mutex_);
   inquiry_ = Inquiry{.tensor = tensor};
   channels_.ring();
-  has_answered_.wait_until(lock, limit.moment(), [&] { return inquiry_->is_sent && inquiry_->unanswered.empty(); });
+  has_answered_.wait_until(lock, limit.moment(),
+                           [&] { return takes_no_questions_ || (inquiry_->is_sent && inquiry_->unanswered.empty()); });
   HeldUpBy result = std::move(inquiry_->result);
-  for (const auto& [number, server] : inquiry_->unanswered) result.silent.insert(names_[server]);
+  for (const auto& [number, asked] : inquiry_->unanswered) {
+    if (!takes_no_questions_) result.silent.insert(names_[asked.server]);
+  }
   inquiry_.reset();
   return result;
 }
@@ -235,26 +239,30 @@ void ClientLoop::take_in() {
   inquire();
 }
 
-/// Of each key that something is under way for, by the first step that is; the first keys speak for all.
+/// Of each key that something is under way for, by what may wait for other workers, if anything does, in the first such step; the
+/// first keys speak for all.
 void ClientLoop::inquire() {
   constexpr std::size_t most_asked = 64;
   const std::lock_guard lock(mutex_);
   if (!inquiry_ || inquiry_->is_sent) return;
+  const auto waits_for_others = [](const Request& each) { return each.wants_sum || each.kind == Request::Kind::pull; };
+  const auto turn = [&](const Request& each) {
+    return std::tuple(!waits_for_others(each), each.kind != Request::Kind::initialise, each.step, each.id);
+  };
   std::map<Key, const Request*> asked;
   for (const auto& [id, request] : requests_) {
     if (inquiry_->tensor && request->tensor != *inquiry_->tensor) continue;
     const auto [entry, is_new] = asked.try_emplace(request->key, request.get());
-    if (!is_new && request->step < entry->second->step && request->kind != Request::Kind::read_state)
-      entry->second = request.get();
+    if (!is_new && turn(*request) < turn(*entry->second)) entry->second = request.get();
   }
   for (const auto& [key, request] : asked) {
     Channel& channel = channel_of(*request);
     if (!channel.is_welcome()) continue;
     const std::uint64_t number = next_number_++;
-    // What is pushed or read waits for no other worker: of step 0 nothing is missing.
-    const bool may_wait_for_others = request->wants_sum || request->kind == Request::Kind::pull;
-    channel.say(AskAwaited{.request = number, .key = key, .step = may_wait_for_others ? request->step : 0});
-    inquiry_->unanswered[number] = channel.server();
+    // Of step 0 nobody's push is missing.
+    channel.say(AskAwaited{.request = number, .key = key, .step = waits_for_others(*request) ? request->step : 0});
+    inquiry_->unanswered[number] = {.server = channel.server(),
+                                    .gives_values = request->kind == Request::Kind::initialise};
     if (inquiry_->unanswered.size() == most_asked) break;
   }
   inquiry_->is_sent = true;
@@ -268,9 +276,9 @@ void ClientLoop::answered(std::uint64_t number, const Awaited* awaited) {
   if (question == inquiry_->unanswered.end()) return;
   if (awaited != nullptr) {
     inquiry_->result.workers.insert(awaited->ranks.begin(), awaited->ranks.end());
-    inquiry_->result.lack_values |= awaited->lacks_values;
+    inquiry_->result.lack_values |= awaited->lacks_values && !question->second.gives_values;
     if (awaited->replica && *awaited->replica < servers_)
-      inquiry_->result.replicas.insert(names_[question->second] + " waits for its replica, " +
+      inquiry_->result.replicas.insert(names_[question->second.server] + " waits for its replica, " +
                                        names_[*awaited->replica]);
   }
   inquiry_->unanswered.erase(question);
@@ -557,6 +565,11 @@ void ClientLoop::fail_all(Error cause) {
   }
   summing_.clear();
   by_number_.clear();
+  {
+    const std::lock_guard lock(mutex_);
+    takes_no_questions_ = true;
+  }
+  has_answered_.notify_all();
   if (cause.rank < 0) cause.rank = static_cast<int>(options_.client.rank);
   host_.failed(std::move(cause));
 }

@@ -83,7 +83,11 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   struct Inquiry {
     std::optional<std::size_t> tensor{};
     bool is_sent = false;
-    std::map<std::uint64_t, std::uint32_t> unanswered{};  ///< servers, by number of the message
+    struct Asked {
+      std::uint32_t server = 0;
+      bool gives_values = false;  ///< about a key whose initial values this worker gives
+    };
+    std::map<std::uint64_t, Asked> unanswered{};  ///< by number of the message
     HeldUpBy result{};
   };
   struct Arrival {
@@ -178,6 +182,7 @@ class ClientLoop : private Redialer::Host, private Channels::Host, private KeyHo
   std::optional<Error> given_up_;
   bool leave_asked_ = false;
   std::optional<Inquiry> inquiry_;
+  bool takes_no_questions_ = false;  ///< it has failed
   std::condition_variable has_answered_;
   Client::Statistics statistics_;
   std::unique_ptr<Redialer> redialer_;

@@ -4,32 +4,11 @@
 #include "trireme/base/error.hpp"
 #include "trireme/net/host.hpp"
 
-#include <algorithm>
-#include <chrono>
+#include <functional>
 
 #include <sys/socket.h>
 
 namespace trireme::ps {
-namespace {
-
-constexpr std::chrono::milliseconds first_slice{50}, longest_slice{2000};
-
-/// Who connects tries again while nobody listens: in short attempts at first, between which it is seen whether anybody still wants it;
-/// in longer ones then, for a link on which an answer takes that long.
-net::Socket connect(const ServerCard& card, bool is_local, Deadline deadline, const DialBreaker* breaker) {
-  for (std::chrono::milliseconds slice = first_slice;; slice = std::min(2 * slice, longest_slice)) {
-    if (breaker != nullptr && breaker->is_stopped()) fail(ErrorCode::closed, "nobody is dialled any more");
-    const bool is_last = breaker == nullptr || deadline.moment() - Deadline::Clock::now() <= slice;
-    const Deadline until = is_last ? deadline : Deadline::after(slice);
-    try {
-      return is_local ? net::connect_local(card.local, until) : net::race_tcp(card.addresses, until).socket;
-    } catch (const Exception& exception) {
-      if (is_last || exception.error().code != ErrorCode::timeout) throw;
-    }
-  }
-}
-
-}  // namespace
 
 void DialBreaker::stop() {
   std::lock_guard lock(mutex_);
@@ -55,8 +34,12 @@ void DialBreaker::forget() {
 }
 
 net::Connection dial(const ServerCard& card, const Caller& caller, Role role, Deadline deadline, DialBreaker* breaker) {
+  if (breaker != nullptr && breaker->is_stopped()) fail(ErrorCode::closed, "nobody is dialled any more");
   const bool is_local = !card.local.empty() && card.host == net::host_identity();
-  net::Connection connection(connect(card, is_local, deadline, breaker));
+  std::function<bool()> is_given_up;
+  if (breaker != nullptr) is_given_up = [breaker] { return breaker->is_stopped(); };
+  net::Connection connection(is_local ? net::connect_local(card.local, deadline, is_given_up)
+                                      : net::race_tcp(card.addresses, deadline, 0, is_given_up).socket);
   if (!is_local && !net::settle_congestion(connection.socket(), caller.congestion))
     fail(ErrorCode::invalid_argument, "this process cannot use the congestion control '" + caller.congestion + "'");
   // A handshake may wait for a server that never answers: whoever ends this caller cuts it short.

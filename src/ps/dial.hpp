@@ -27,7 +27,7 @@ struct Caller {
 /// Lets another thread end what a dialling one waits for.
 class DialBreaker {
  public:
-  /// Ends the wait under way: at once, if it is for a handshake; for who is not reached, within 2 s. And all later ones.
+  /// Ends the wait under way, within 50 ms, and all later ones.
   void stop();
   bool is_stopped() const;
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -67,10 +68,11 @@ struct RaceResult {
 
 /// Connects to all candidates at once, numeric addresses of one peer in order of preference: each starts 50 ms behind the
 /// one before it, the first to stand wins, the others are dropped. A refused one tries again with back-off.
-/// `buffer_bytes`: as set_buffers; 0: not called.
-/// Errors: timeout naming each address with its last reason; invalid_argument for one that is no address.
+/// `buffer_bytes`: as set_buffers; 0: not called. `is_given_up`: asked every 50 ms; true ends the wait.
+/// Errors: timeout naming each address with its last reason; closed when it was given up; invalid_argument for one that is no address.
 /// Source: RFC 8305 (Happy Eyeballs), with the shorter pause of a data centre.
-RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes = 0);
+RaceResult race_tcp(std::span<const Address> candidates, Deadline deadline, std::size_t buffer_bytes = 0,
+                    const std::function<bool()>& is_given_up = {});
 
 /// Options for a connection: TCP_NODELAY, keepalive, TCP_USER_TIMEOUT (5 s).
 void set_stream_options(const Socket& socket);
@@ -96,10 +98,10 @@ std::string congestion(const Socket& socket);
 bool settle_congestion(const Socket& socket, const std::string& wanted);
 
 /// Abstract Unix sockets: nothing appears in any file system; names are 1 to 107 bytes. Connecting tries again until
-/// the deadline while nobody listens.
-/// Errors: invalid_argument naming the name when it is taken or of another length; timeout naming it.
+/// the deadline while nobody listens; `is_given_up` as of race_tcp.
+/// Errors: invalid_argument naming the name when it is taken or of another length; timeout naming it; closed when it was given up.
 Socket listen_local(std::string_view name, int backlog = 128);
-Socket connect_local(std::string_view name, Deadline deadline);
+Socket connect_local(std::string_view name, Deadline deadline, const std::function<bool()>& is_given_up = {});
 
 /// The next connection, or nothing at the deadline. TCP connections get set_stream_options.
 std::optional<Socket> accept(const Socket& listener, Deadline deadline);

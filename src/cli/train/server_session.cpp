@@ -19,7 +19,7 @@ namespace trireme::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds ended_look{20};
+constexpr std::chrono::milliseconds ended_look{20}, longest_look{500};
 constexpr std::chrono::milliseconds stop_question{500};
 constexpr std::chrono::seconds first_word{5};
 constexpr std::chrono::seconds later_word{30};
@@ -156,7 +156,7 @@ void ServerSession::await_ended(std::uint32_t workers, const JobSignals& signals
       std::fprintf(stderr, "trireme train: %s: %u of %u have ended\n", why, ended, workers);
       next_word = Clock::now() + later_word;
     }
-    std::this_thread::sleep_for(std::max<Clock::duration>(ended_look, 10 * (Clock::now() - asked)));
+    std::this_thread::sleep_for(std::clamp<Clock::duration>(10 * (Clock::now() - asked), ended_look, longest_look));
   }
 }
 

@@ -429,6 +429,7 @@ TEST_CASE("Who dials a server that is not there ends when told to, however long 
     });
   });
   CHECK(comes_true([&] { return began.load(); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // most likely it tries to connect by now
   breaker.stop();
   dialling.join();
   CHECK(error.code == ErrorCode::closed);
