@@ -37,6 +37,6 @@ struct GemmCall {
 void gemm(const GemmCall& call, void* workspace, Isa isa = best_isa()) noexcept;
 
 inline constexpr std::size_t gemm_block = 1024;
-inline constexpr std::size_t gemm_workspace_bytes = std::size_t{1794} << 10;
+inline constexpr std::size_t gemm_workspace_bytes = std::size_t{1800} << 10;
 
 }  // namespace trireme::kernels

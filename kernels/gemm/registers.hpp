@@ -12,7 +12,8 @@
 namespace trireme::kernels::TRIREME_KERNELS_ISA {
 namespace {
 
-/// Register: `lanes` elements. A tile has at most `high` rows of two registers, as many as stay in the register file.
+/// Register: `lanes` elements; there are `registers` of them. A tile has at most `high` rows of two, which leaves enough
+/// for the vectors of its last steps (tile.hpp).
 template <class T>
 struct Lanes;
 
@@ -21,7 +22,7 @@ struct Lanes;
 template <>
 struct Lanes<float> {
   using Register = __m512;
-  static constexpr std::size_t lanes = 16, high = 14;
+  static constexpr std::size_t lanes = 16, registers = 32, high = 12;
   [[gnu::always_inline]] static Register zero() { return _mm512_setzero_ps(); }
   [[gnu::always_inline]] static Register load(const float* from) { return _mm512_loadu_ps(from); }
   [[gnu::always_inline]] static Register broadcast(const float* from) { return _mm512_set1_ps(*from); }
@@ -35,7 +36,7 @@ struct Lanes<float> {
 template <>
 struct Lanes<double> {
   using Register = __m512d;
-  static constexpr std::size_t lanes = 8, high = 14;
+  static constexpr std::size_t lanes = 8, registers = 32, high = 12;
   [[gnu::always_inline]] static Register zero() { return _mm512_setzero_pd(); }
   [[gnu::always_inline]] static Register load(const double* from) { return _mm512_loadu_pd(from); }
   [[gnu::always_inline]] static Register broadcast(const double* from) { return _mm512_set1_pd(*from); }
@@ -51,7 +52,7 @@ struct Lanes<double> {
 template <>
 struct Lanes<float> {
   using Register = __m256;
-  static constexpr std::size_t lanes = 8, high = 6;
+  static constexpr std::size_t lanes = 8, registers = 16, high = 6;
   [[gnu::always_inline]] static Register zero() { return _mm256_setzero_ps(); }
   [[gnu::always_inline]] static Register load(const float* from) { return _mm256_loadu_ps(from); }
   [[gnu::always_inline]] static Register broadcast(const float* from) { return _mm256_broadcast_ss(from); }
@@ -65,7 +66,7 @@ struct Lanes<float> {
 template <>
 struct Lanes<double> {
   using Register = __m256d;
-  static constexpr std::size_t lanes = 4, high = 6;
+  static constexpr std::size_t lanes = 4, registers = 16, high = 6;
   [[gnu::always_inline]] static Register zero() { return _mm256_setzero_pd(); }
   [[gnu::always_inline]] static Register load(const double* from) { return _mm256_loadu_pd(from); }
   [[gnu::always_inline]] static Register broadcast(const double* from) { return _mm256_broadcast_sd(from); }
@@ -85,7 +86,7 @@ struct Lanes<double> {
 template <class T>
 struct Lanes {
   typedef T Register __attribute__((vector_size(16)));
-  static constexpr std::size_t lanes = 16 / sizeof(T), high = 6;
+  static constexpr std::size_t lanes = 16 / sizeof(T), registers = 16, high = 6;
   [[gnu::always_inline]] static Register zero() { return Register{}; }
   [[gnu::always_inline]] static Register load(const T* from) {
     Register value;

@@ -98,7 +98,14 @@ TEST_CASE("gemm gives the reference's bits on every processor, for any shape, fo
                               {3, 5, 2, 1, 2, 3},
                               {31, 47, 29, 7, 4, 1},
                               {13, 129, 16, 0, 3, 17},
-                              {100, 65, 3}};
+                              {100, 65, 3},
+                              {12, 32, 1},
+                              {24, 64, 2},
+                              {50, 60, 4},
+                              {130, 96, 20},             // many tiles: panels are copied
+                              {17, 110, 40},             // C turned, several tiles together
+                              {20, 64, 600, 0, 448, 0},  // rows that would push one another out of a cache
+                              {64, 100, 20, 3, 5, 412}};
   for (const GemmShape& shape : shapes) require_the_reference(shape, 0, shape.m % 3);
 }
 
@@ -108,8 +115,9 @@ TEST_CASE("gemm passes infinities, NaN and zeros of either sign on as the refere
 
 TEST_CASE("gemm adds blocks of k in order, on every path") {
   // Across block edges; with rows whole pages apart; with few and with many tiles.
-  for (const GemmShape& shape : {GemmShape{3, 5, 2 * gemm_block + 1}, GemmShape{40, 37, gemm_block + 9},
-                                 GemmShape{70, 33, gemm_block}, GemmShape{5, 34, 2 * gemm_block}}) {
+  for (const GemmShape& shape :
+       {GemmShape{3, 5, 2 * gemm_block + 1}, GemmShape{40, 37, gemm_block + 9}, GemmShape{70, 33, gemm_block},
+        GemmShape{5, 34, 2 * gemm_block}, GemmShape{17, 70, gemm_block + 2}}) {
     require_the_reference(shape, 0, 0);
   }
 }
