@@ -54,6 +54,13 @@ TRIREME_DEVICE Quotient divide(std::size_t index, std::size_t divisor) {
   return {index / divisor, index % divisor};
 }
 
+/// `resident` of the operation's kernel (device/kernel.hpp), where it says so.
+template <class Operation>
+inline constexpr unsigned resident_of = 0;
+template <class Operation>
+  requires requires { Operation::resident; }
+inline constexpr unsigned resident_of<Operation> = Operation::resident;
+
 /// Calls operation.at<n>(i) for elements i to i + n - 1, once for each of `count`. An Operation has `name`, `run_length`,
 /// the n of sixteen bytes (1: it has no wide form), and
 ///   template <unsigned n> TRIREME_DEVICE void at(std::size_t i) const;   i a multiple of n
@@ -62,6 +69,7 @@ struct ElementsBody {
   static constexpr const char* name = Operation::name;
   static constexpr unsigned threads = 256;
   static constexpr unsigned phases = 1;
+  static constexpr unsigned resident = resident_of<Operation>;
   struct Shared {};
 
   Operation operation;

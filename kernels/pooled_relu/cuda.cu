@@ -7,11 +7,11 @@ namespace {
 
 using namespace on_device;
 
-/// One thread per output: neighbours have neighbouring channels.
+/// A run of neighbouring channels per thread, or one output: neighbours have neighbouring channels.
 template <class T>
 struct PooledRelu {
   static constexpr const char* name = "trireme_pooled_relu";
-  static constexpr unsigned run_length = 1;
+  static constexpr unsigned run_length = wide<T>;
   T* y;
   PoolPlace* places;
   const T* x;
@@ -24,38 +24,48 @@ struct PooledRelu {
     const auto [row, j] = divide(pixel, shape.width / 2);
     const auto [image, r] = divide(row, shape.height / 2);
     const T* upper = x + ((image * shape.height + 2 * r) * shape.width + 2 * j) * shape.channels + c;
-    T greatest = upper[0];
-    PoolPlace place = 0;
+    Wide<T, n> greatest = load<n>(upper);
+    Wide<PoolPlace, n> place{};
     for (unsigned q = 1; q < 4; ++q) {
-      const T value = upper[(q / 2 * shape.width + q % 2) * shape.channels];
-      if (value > greatest || value != value) {
-        greatest = value;
-        place = static_cast<PoolPlace>(q);
+      const Wide<T, n> value = load<n>(upper + (q / 2 * shape.width + q % 2) * shape.channels);
+      for (unsigned k = 0; k < n; ++k) {
+        if (value.at[k] > greatest.at[k] || value.at[k] != value.at[k]) {
+          greatest.at[k] = value.at[k];
+          place.at[k] = static_cast<PoolPlace>(q);
+        }
       }
     }
-    const T sum = greatest + bias[c];
-    y[i] = sum < T{0} ? T{0} : sum;
-    places[i] = sum > T{0} ? place : nowhere;
+    const Wide<T, n> own = load<n>(bias + c);
+    for (unsigned k = 0; k < n; ++k) {
+      const T sum = greatest.at[k] + own.at[k];
+      greatest.at[k] = sum < T{0} ? T{0} : sum;
+      if (!(sum > T{0})) place.at[k] = nowhere;
+    }
+    store(y + i, greatest);
+    store(places + i, place);
   }
 };
 
 template <class T>
 struct PooledReluMask {
   static constexpr const char* name = "trireme_pooled_relu_mask";
-  static constexpr unsigned run_length = 1;
+  static constexpr unsigned run_length = wide<T>;
   T* dy;
   const PoolPlace* places;
 
   template <unsigned n>
   TRIREME_DEVICE void at(std::size_t i) const {
-    if (places[i] == nowhere) dy[i] = T{0};
+    const Wide<PoolPlace, n> place = load<n>(places + i);
+    Wide<T, n> value = load<n>(dy + i);
+    for (unsigned k = 0; k < n; ++k) value.at[k] = place.at[k] == nowhere ? T{0} : value.at[k];
+    store(dy + i, value);
   }
 };
 
 template <class T>
 struct PooledReluBackward {
   static constexpr const char* name = "trireme_pooled_relu_backward";
-  static constexpr unsigned run_length = 1;
+  static constexpr unsigned run_length = wide<T>;
   T* dx;
   const T* dy;
   const PoolPlace* places;
@@ -66,13 +76,17 @@ struct PooledReluBackward {
     const auto [pixel, c] = divide(i, shape.channels);
     const auto [row, j] = divide(pixel, shape.width);
     const auto [image, r] = divide(row, shape.height);
-    T value = T{0};
+    Wide<T, n> value{};
     if (r / 2 < shape.height / 2 && j / 2 < shape.width / 2) {
       const std::size_t window =
           ((image * (shape.height / 2) + r / 2) * (shape.width / 2) + j / 2) * shape.channels + c;
-      if (places[window] == r % 2 * 2 + j % 2) value = dy[window];
+      const Wide<PoolPlace, n> place = load<n>(places + window);
+      const Wide<T, n> derivative = load<n>(dy + window);
+      for (unsigned k = 0; k < n; ++k) {
+        if (place.at[k] == r % 2 * 2 + j % 2) value.at[k] = derivative.at[k];
+      }
     }
-    dx[i] = value;
+    store(dx + i, value);
   }
 };
 
@@ -83,15 +97,17 @@ std::size_t inputs_of(const PoolShape& s) { return s.images * s.height * s.width
 
 template <class T>
 void pooled_relu(T* y, PoolPlace* places, const T* x, const T* bias, const PoolShape& shape, device::Queue queue) {
-  launch_elements(queue, PooledRelu<T>{y, places, x, bias, shape}, outputs_of(shape));
+  launch_elements(queue, PooledRelu<T>{y, places, x, bias, shape}, outputs_of(shape),
+                  shape.channels % wide<T> == 0 && aligned(y, x, bias) && aligned(places));
 }
 template <class T>
 void pooled_relu_mask(T* dy, const PoolPlace* places, std::size_t count, device::Queue queue) {
-  launch_elements(queue, PooledReluMask<T>{dy, places}, count);
+  launch_elements(queue, PooledReluMask<T>{dy, places}, count, aligned(dy) && aligned(places));
 }
 template <class T>
 void pooled_relu_backward(T* dx, const T* dy, const PoolPlace* places, const PoolShape& shape, device::Queue queue) {
-  launch_elements(queue, PooledReluBackward<T>{dx, dy, places, shape}, inputs_of(shape));
+  launch_elements(queue, PooledReluBackward<T>{dx, dy, places, shape}, inputs_of(shape),
+                  shape.channels % wide<T> == 0 && aligned(dx, dy) && aligned(places));
 }
 
 template void pooled_relu(float*, PoolPlace*, const float*, const float*, const PoolShape&, device::Queue);
