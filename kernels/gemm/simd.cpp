@@ -50,8 +50,9 @@ class Blocks {
     depth_ = depth;
     // Rows of a copied tile are an odd number of cache lines apart: they share the sets of the first-level cache.
     row_ = factors_.by_rows ? (quotient_up(depth * sizeof(T), line) | 1) * line / sizeof(T) : pitch;
-    tile_space_ =
-        factors_.by_rows ? high * row_ : (depth * pitch * sizeof(T) / line | 1) * line / sizeof(T);  // so do tiles
+    tile_space_ = factors_.by_rows
+                      ? high * row_
+                      : (quotient_up(depth * pitch * sizeof(T), line) | 1) * line / sizeof(T);  // so do tiles
     const std::size_t group_most = factors_bytes / sizeof(T) / tile_space_;
     const std::size_t block_most = vectors_bytes / sizeof(T) / (wide * depth);
 

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <cmath>
+#include <random>
 #include <vector>
 
 namespace trireme::kernels {
@@ -60,18 +61,24 @@ struct GemmOperands {
   }
 };
 
+void require_the_reference(DType dtype, const GemmShape& shape, bool a_transposed, bool b_transposed,
+                           std::size_t special_every, std::size_t offset) {
+  const GemmOperands operands(dtype, shape, a_transposed, b_transposed, special_every, offset);
+  const samples::Array expected = operands.expected();
+  for (const Isa isa : samples::isas()) {
+    const samples::Array actual = operands.actual(isa);
+    CAPTURE(name_of(isa), name_of(dtype), shape.m, shape.n, shape.k, a_transposed, b_transposed);
+    CAPTURE(shape.a_more, shape.b_more, shape.c_more);
+    REQUIRE(samples::same(expected, actual));
+    REQUIRE(actual.guards_intact());
+  }
+}
+
 void require_the_reference(const GemmShape& shape, std::size_t special_every, std::size_t offset) {
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const bool a_transposed : {false, true}) {
       for (const bool b_transposed : {false, true}) {
-        const GemmOperands operands(dtype, shape, a_transposed, b_transposed, special_every, offset);
-        const samples::Array expected = operands.expected();
-        for (const Isa isa : samples::isas()) {
-          const samples::Array actual = operands.actual(isa);
-          CAPTURE(name_of(isa), name_of(dtype), shape.m, shape.n, shape.k, a_transposed, b_transposed);
-          REQUIRE(samples::same(expected, actual));
-          REQUIRE(actual.guards_intact());
-        }
+        require_the_reference(dtype, shape, a_transposed, b_transposed, special_every, offset);
       }
     }
   }
@@ -105,8 +112,26 @@ TEST_CASE("gemm gives the reference's bits on every processor, for any shape, fo
                               {130, 96, 20},             // many tiles: panels are copied
                               {17, 110, 40},             // C turned, several tiles together
                               {20, 64, 600, 0, 448, 0},  // rows that would push one another out of a cache
-                              {64, 100, 20, 3, 5, 412}};
+                              {64, 100, 20, 3, 5, 412},
+                              {48, 64, 703},  // copied factors of rows that are no whole lines, in every type
+                              {66, 64, 519}};
   for (const GemmShape& shape : shapes) require_the_reference(shape, 0, shape.m % 3);
+}
+
+TEST_CASE("gemm gives the reference's bits for shapes that nobody chose") {
+  std::mt19937 random(20261130);
+  const auto upto = [&](std::size_t most) { return std::uniform_int_distribution<std::size_t>(1, most)(random); };
+  const auto more = [&] { return upto(3) == 1 ? upto(20) : 0; };
+  for (int k = 0; k < 200; ++k) {
+    // A side is short or long, so that every way of copying is taken: many tiles or panels, and depths of whole lines or not.
+    const GemmShape shape = {upto(2) == 1 ? upto(30) : upto(150),
+                             upto(2) == 1 ? upto(40) : upto(150),
+                             upto(3) == 1 ? upto(1100) : upto(150),
+                             more(),
+                             more(),
+                             more()};
+    require_the_reference(upto(2) == 1 ? DType::f32 : DType::f64, shape, upto(2) == 1, upto(2) == 1, 0, upto(4) - 1);
+  }
 }
 
 TEST_CASE("gemm passes infinities, NaN and zeros of either sign on as the reference does") {
