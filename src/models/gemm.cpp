@@ -17,7 +17,7 @@ void* workspace() {
 
 template <class T>
 void product(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const T> a,
-             Strided<const T> b, Strided<T> c) noexcept {
+             Strided<const T> b, Strided<T> c) {
   kernels::gemm({.dtype = dtype_of<T>,
                  .m = m,
                  .n = n,
@@ -31,7 +31,7 @@ void product(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t
 
 template <class T>
 void dense_product(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const T* a, const T* b,
-                   T* c) noexcept {
+                   T* c) {
   product<T>(form_a, form_b, m, n, k, {a, form_a == Form::transposed ? m : k}, {b, form_b == Form::transposed ? k : n},
              {c, n});
 }
@@ -39,22 +39,22 @@ void dense_product(Form form_a, Form form_b, std::size_t m, std::size_t n, std::
 }  // namespace
 
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const float* a, const float* b,
-          float* c) noexcept {
+          float* c) {
   dense_product(form_a, form_b, m, n, k, a, b, c);
 }
 
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, const double* a, const double* b,
-          double* c) noexcept {
+          double* c) {
   dense_product(form_a, form_b, m, n, k, a, b, c);
 }
 
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const float> a,
-          Strided<const float> b, Strided<float> c) noexcept {
+          Strided<const float> b, Strided<float> c) {
   product(form_a, form_b, m, n, k, a, b, c);
 }
 
 void gemm(Form form_a, Form form_b, std::size_t m, std::size_t n, std::size_t k, Strided<const double> a,
-          Strided<const double> b, Strided<double> c) noexcept {
+          Strided<const double> b, Strided<double> c) {
   product(form_a, form_b, m, n, k, a, b, c);
 }
 

@@ -98,6 +98,7 @@ void Gpt<T>::set_initial(std::size_t parameter, std::size_t first, TensorView pa
 template <class T>
 double Gpt<T>::run(std::span<const std::uint16_t> tokens, std::size_t rows, const Listener& listener) {
   const kernels::FloatEnvironment environment;  // of all kernels below
+  use_->check_memory(options_.memory_elsewhere);
   check_rows(options_, tokens, rows);
   if (rows == 0 && !use_->borrowed()) {  // else as all others, who communicate
     listener.forward_done();
@@ -194,6 +195,7 @@ void Gpt<T>::backward(std::size_t rows, const Listener& listener) {
 template <class T>
 TokenEvaluation Gpt<T>::evaluate(std::span<const std::uint16_t> tokens, std::size_t rows, std::span<double> losses,
                                  std::size_t passes) {
+  use_->check_memory(options_.memory_elsewhere);
   check_rows(options_, tokens, rows);
   const std::size_t context = options_.context;
   if (!losses.empty() && losses.size() != rows * context) {

@@ -36,6 +36,7 @@ std::uint16_t draw(std::span<const T> logits, double temperature, double u) {
 
 template <class T>
 std::span<const T> Gpt<T>::logits(std::span<const std::uint16_t> tokens) {
+  use_->check_memory(options_.memory_elsewhere);
   if (tokens.empty() || tokens.size() > options_.context) {
     fail(ErrorCode::invalid_argument, "a sequence of " + std::to_string(tokens.size()) +
                                           " tokens does not fit a context of " + std::to_string(options_.context));
@@ -54,6 +55,7 @@ std::span<const T> Gpt<T>::logits(std::span<const std::uint16_t> tokens) {
 template <class T>
 std::vector<std::uint16_t> Gpt<T>::generate(std::span<const std::uint16_t> prompt, std::size_t count,
                                             double temperature, std::uint64_t seed) {
+  use_->check_memory(options_.memory_elsewhere);
   if (prompt.empty()) fail(ErrorCode::invalid_argument, "a prompt needs at least one token");
   if (!(temperature >= 0.0 && std::isfinite(temperature))) {
     fail(ErrorCode::invalid_argument, "a temperature is 0 or more, not " + std::to_string(temperature));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/initial.hpp"
 
+#include "kernels/float_environment.hpp"
 #include "trireme/data/philox.hpp"
 #include "trireme/data/random.hpp"
 
@@ -11,6 +12,7 @@ namespace trireme::models {
 template <class T>
 void set_initial(std::span<T> values, const Initial& initial, std::uint64_t seed, std::size_t parameter,
                  std::size_t first) {
+  const kernels::FloatEnvironment environment;
   if (initial.bound == 0.0) {
     std::fill(values.begin(), values.end(), static_cast<T>(initial.centre));
     return;

@@ -126,7 +126,7 @@ void MeshBlock<T>::join(const MeshPass& pass, Row& layer, const T* x, BlockParam
 }
 
 template <class T>
-void MeshBlock<T>::forward(const MeshPass& pass, const T* input, MeshActivations<T>& kept, T* output) {
+void MeshBlock<T>::forward(const MeshPass& pass, const T* input, MeshActivations<T>& kept, T* output, bool whole) {
   make_room(pass, kept);
   const std::size_t positions = pass.positions();
   const auto column = [&](Column& layer, MeshNorm<T>& norm, BlockParameter gain, const T* x,
@@ -149,7 +149,7 @@ void MeshBlock<T>::forward(const MeshPass& pass, const T* input, MeshActivations
          kept.expanded.data());
   kernels::add_bias_gelu(kept.activated.data(), kept.expanded.data(), value(expand_bias), positions,
                          expand_.local_outputs());
-  if (output == nullptr) return;
+  if (!whole) return;
   join(pass, contract_, kept.activated.data(), contract_weight, kept.middle.data(), GptSite::mlp(layer_), output);
 }
 

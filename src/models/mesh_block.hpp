@@ -75,8 +75,9 @@ class MeshBlock {
   MeshBlock(tensor_parallel::Axis& axis, const GptOptions& options, std::size_t layer, bool by_positions,
             MeshParameters<T>& parameters, MeshScratch<T>& scratch);
 
-  /// As block_forward(); a null output leaves the last product away.
-  void forward(const MeshPass& pass, const T* input, MeshActivations<T>& kept, T* output);
+  /// As block_forward(); `whole` or without the last product, as backward needs what comes before it. Whether it is whole the
+  /// output does not tell: a rank without positions has none.
+  void forward(const MeshPass& pass, const T* input, MeshActivations<T>& kept, T* output, bool whole = true);
   /// From the derivative by the output to that by the input, in `delta`. With `term`, gradients of weights are added on the
   /// way; without, `derivatives` says all that backward_weight() needs.
   void backward_input(const MeshPass& pass, const T* input, const MeshActivations<T>& kept,

@@ -233,7 +233,7 @@ void MeshStage<T>::go_back(pipeline::MicroBatch micro_batch, ConstTensorView inp
   for (std::size_t b = blocks(); b-- > 0;) {
     const T* const x = input_of(slot, b, input);
     MeshActivations<T>& kept = kept_of(slot, b);
-    if (options_.gpt.recompute) layers_[b].forward(pass, x, kept, nullptr);
+    if (options_.gpt.recompute) layers_[b].forward(pass, x, kept, nullptr, false);
     MeshDerivatives<T>& derivatives = term == nullptr ? slot.derivatives[b] : scratch_.derivatives;
     layers_[b].backward_input(pass, x, kept, derivatives, delta, term);
   }
@@ -266,7 +266,7 @@ void MeshStage<T>::backward_weight(pipeline::MicroBatch micro_batch, ConstTensor
   }
   for (std::size_t b = blocks(); b-- > 0;) {
     MeshActivations<T>& kept = kept_of(slot, b);
-    if (options_.gpt.recompute) layers_[b].forward(pass, input_of(slot, b, input), kept, nullptr);
+    if (options_.gpt.recompute) layers_[b].forward(pass, input_of(slot, b, input), kept, nullptr, false);
     layers_[b].backward_weight(pass, kept, slot.derivatives[b], term);
   }
   if (part_.first) embed_weight(pass, slot, term);

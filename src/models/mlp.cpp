@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::size_t max_classes = 256;                             // a label is a byte
 constexpr std::size_t max_extent = std::numeric_limits<int>::max();  // far above what memory holds
+constexpr std::size_t max_weights = std::size_t{1} << 40;            // so is this, of all layers together
 constexpr std::size_t alignment = data::AlignedBuffer<std::byte>::alignment;
 
 template <class T>
@@ -38,6 +39,15 @@ void check_sizes(const std::vector<std::size_t>& sizes) {
     if (size == 0 || size > max_extent) {
       fail(ErrorCode::invalid_argument, "a layer of " + std::to_string(size) + " units is not possible");
     }
+  }
+  std::size_t weights = 0;
+  for (std::size_t l = 0; l + 1 < sizes.size(); ++l) {
+    const std::size_t own = sizes[l] * sizes[l + 1];  // below 2^62
+    if (own > max_weights - weights) {
+      fail(ErrorCode::invalid_argument, "layers of " + std::to_string(sizes[l]) + " by " +
+                                            std::to_string(sizes[l + 1]) + " units make more than 2^40 weights");
+    }
+    weights += own;
   }
   if (sizes.back() < 2 || sizes.back() > max_classes) {
     fail(ErrorCode::invalid_argument, "a classifier has 2 to 256 classes, not " + std::to_string(sizes.back()));

@@ -15,6 +15,12 @@ ParameterUse::Held::~Held() {
   }
 }
 
+void ParameterUse::check_memory(bool elsewhere) const {
+  if (elsewhere && access_ == nullptr) {
+    fail(ErrorCode::invalid_argument, "a model of memory_elsewhere has no values before use_access() lends it memory");
+  }
+}
+
 void ParameterUse::borrow(ParameterAccess& access, const std::vector<std::size_t>& unit_of) {
   const std::size_t units = unit_of.empty() ? 0 : *std::max_element(unit_of.begin(), unit_of.end()) + 1;
   bool same = access.units() == units;

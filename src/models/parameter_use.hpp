@@ -34,6 +34,8 @@ class ParameterUse {
   /// Errors: invalid_argument when it has other units than the model: `unit_of` of each parameter.
   void borrow(ParameterAccess& access, const std::vector<std::size_t>& unit_of);
   bool borrowed() const { return access_ != nullptr; }
+  /// Errors: invalid_argument where the model has no memory of its own and nobody has lent it any.
+  void check_memory(bool elsewhere) const;
 
   /// Values of the unit's parameters are whole.
   Held hold(std::vector<Parameter>& list, std::size_t unit) const;

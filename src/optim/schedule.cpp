@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "trireme/optim/schedule.hpp"
 
+#include "kernels/float_environment.hpp"
 #include "kernels/scalar/scalar.hpp"
 #include "optim/setting_check.hpp"
 #include "trireme/base/error.hpp"
@@ -58,6 +59,7 @@ void Schedule::check() const {
 }
 
 double Schedule::factor(std::uint64_t step) const {
+  const kernels::FloatEnvironment environment;
   const auto t = static_cast<double>(std::max<std::uint64_t>(step, 1));
   const auto warmup = static_cast<double>(warmup_steps), total = static_cast<double>(total_steps);
   if (step < warmup_steps) return t / warmup;

@@ -28,7 +28,7 @@ struct GptOptions {
   bool recompute = false;  ///< keep only every block's input and compute the rest again in backward: the same bits
   double dropout = 0.0;    ///< probability, [0, 1): of embeddings, attention weights and both branches of every block
   /// No memory for values and gradients, and no initial values: parameters() has counts and types alone until use_access()
-  /// lends them memory. For models that no rank holds whole (ZeRO stage 3).
+  /// lends them memory; a pass before that is refused (invalid_argument). For models that no rank holds whole (ZeRO stage 3).
   bool memory_elsewhere = false;
 };
 

@@ -34,9 +34,12 @@ Clique::~Clique() {
   Farewell::begin(std::move(ending));
 }
 
+std::string Clique::where() const {
+  return " (rank " + std::to_string(member_) + ", device " + std::to_string(device_) + ", " + library_->words() + ")";
+}
+
 void Clique::fail_call(api::Result result, const char* call) const {
-  fail(ErrorCode::device,
-       library_->words_of(result, call, get()) + ", on device " + std::to_string(device_) + ", " + library_->words());
+  fail(ErrorCode::device, library_->words_of(result, call, get()) + where());
 }
 
 void Clique::check(api::Result result, const char* call) {
@@ -63,11 +66,11 @@ void Clique::await(const char* call, const Waiting& waiting, const Touch& touch)
       if (settled()) return;
       failed = other_failed_;
     }
-    if (waiting.aborted()) fail(ErrorCode::peer_lost, std::string("the world failed while its ranks were in ") + call);
+    if (waiting.aborted())
+      fail(ErrorCode::peer_lost, std::string("the world failed while its ranks were in ") + call + where());
     if (waiting.until.passed() || failed) {
       fail(failed ? ErrorCode::device : ErrorCode::timeout,
-           std::string(call) + (failed ? ": another rank has failed" : ": not all ranks came") + ", on device " +
-               std::to_string(device_) + ", " + library_->words());
+           std::string(call) + (failed ? ": another rank has failed" : ": not all ranks came") + where());
     }
     std::this_thread::sleep_for(between_looks);
   }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,8 +29,9 @@ class Clique {
   /// Nobody else knows it.
   static std::unique_lock<std::mutex> alone() { return {}; }
 
-  Clique(std::shared_ptr<Library> library, std::shared_ptr<device::Runtime> runtime, int device)
-      : library_(std::move(library)), runtime_(std::move(runtime)), device_(device) {}
+  /// `member`: which rank of the world this is, for errors.
+  Clique(std::shared_ptr<Library> library, std::shared_ptr<device::Runtime> runtime, int device, int member)
+      : library_(std::move(library)), runtime_(std::move(runtime)), device_(device), member_(member) {}
   Clique(const Clique&) = delete;
   Clique& operator=(const Clique&) = delete;
   ~Clique();
@@ -44,6 +46,8 @@ class Clique {
 
   const api::Calls& calls() const { return library_->calls(); }
   const Library& library() const { return *library_; }
+  /// Rank, device and NCCL's version, as errors end.
+  std::string where() const;
   api::Comm get() const { return handle_ ? handle_->get() : nullptr; }
   /// NCCL asks CUDA which device the thread is on.
   void make_current() const { runtime_->make_current(device_); }
@@ -77,6 +81,7 @@ class Clique {
   std::shared_ptr<Library> library_;
   std::shared_ptr<device::Runtime> runtime_;
   int device_;
+  int member_;
   SharedHandle handle_;
   std::vector<SharedHandle> unborn_;
   bool other_failed_ = false;

@@ -60,11 +60,12 @@ Engine::~Engine() {
 
 void Engine::open(comm::DeviceRoom& room) {
   const Clique::Waiting waiting{room.room.aborted, Deadline::after(room.room.patience)};
-  clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device);
+  const int member = surroundings_.room.members[surroundings_.self()];
+  clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device, member);
   join(room, waiting);
   collectives_.emplace(surroundings_, *clique_, stream_.get());
   if (surroundings_.ranks() > 1) {
-    transfers_clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device);
+    transfers_clique_.emplace(surroundings_.nccl, surroundings_.runtime, surroundings_.device, member);
     transfers_clique_->join_all_of(*clique_, surroundings_.room.rank, waiting);
     transfers_.emplace(surroundings_, *transfers_clique_, transfers_stream_.get());
   }
@@ -148,19 +149,14 @@ void Engine::wait_a_moment(const Clique::Waiting& waiting) {
   }
   const bool other_failed =
       (clique_ && clique_->other_failed()) || (transfers_clique_ && transfers_clique_->other_failed());
-  const auto where = [&] {
-    return " (rank " + std::to_string(surroundings_.room.members[surroundings_.self()]) + ", device " +
-           std::to_string(surroundings_.device) + ", " + surroundings_.nccl->words() + ")";
-  };
-  if (waiting.aborted())
-    trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks" + where());
-  if (other_failed)
-    trireme::fail(ErrorCode::device, "another rank has failed while NCCL connected its ranks" + where());
+  const std::string where = clique_->where();
+  if (waiting.aborted()) trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL connected its ranks" + where);
+  if (other_failed) trireme::fail(ErrorCode::device, "another rank has failed while NCCL connected its ranks" + where);
   if (waiting.until.passed()) {
     trireme::fail(ErrorCode::timeout,
                   "NCCL did not connect the ranks in time: the first collectives and sends of a communicator do not "
                   "end" +
-                      where());
+                      where);
   }
   std::this_thread::sleep_for(std::chrono::microseconds(200));
 }
@@ -255,8 +251,10 @@ void Engine::know(const std::shared_ptr<comm::DeviceBlock>& block) {
   try {
     while (!settled()) {
       if (surroundings_.room.aborted())
-        trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL registered memory");
-      if (until.passed()) trireme::fail(ErrorCode::timeout, "NCCL did not register memory in time: not all ranks came");
+        trireme::fail(ErrorCode::peer_lost, "the world failed while NCCL registered memory" + clique_->where());
+      if (until.passed())
+        trireme::fail(ErrorCode::timeout,
+                      "NCCL did not register memory in time: not all ranks came" + clique_->where());
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
   } catch (...) {

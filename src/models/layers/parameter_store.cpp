@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/layers/parameter_store.hpp"
 
+#include "kernels/float_environment.hpp"
 #include "models/gradient_views.hpp"
 #include "trireme/base/error.hpp"
 
@@ -85,6 +86,7 @@ void ParameterStore<T>::settle_buffers(std::span<const double> statistics, doubl
     fail(ErrorCode::invalid_argument, std::to_string(statistics.size()) + " statistics for buffers of " +
                                           std::to_string(statistics_.size()) + " elements");
   }
+  const kernels::FloatEnvironment environment;
   for (std::size_t i = 0; i < statistics.size(); ++i) {
     const auto old = static_cast<double>(buffer_values_.data()[i]);
     buffer_values_.data()[i] = static_cast<T>(old + momentum * (statistics[i] - old));

@@ -143,7 +143,7 @@ TEST_CASE("an error of an NCCL call names call, words, rank and device there, an
       REQUIRE(error.peer_rank == 1);
       REQUIRE(has(error.message, "rank 1"));
       REQUIRE(has(error.message, call == 0 ? "ncclSend: unhandled cuda error (told to fail)" : "nccl"));
-      REQUIRE(has(error.message, "on device 1"));
+      REQUIRE(has(error.message, "(rank 1, device 1, "));
       REQUIRE(has(error.message, "'bucket 3'"));
     }
     REQUIRE(failing.all_gone());

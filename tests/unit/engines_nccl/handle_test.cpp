@@ -60,8 +60,10 @@ TEST_CASE("a communicator whose ranks do not come is written by NCCL after its m
   const auto runtime = device::emulated_runtime({.devices = 1});
   fake.abort_blocks = true;
   Grave grave;
-  auto& clique = grave.make(library, runtime, 0);
-  REQUIRE(code_of([&] { clique.join(fresh_id(*library), 2, 0, patience(5ms)); }) == ErrorCode::timeout);
+  auto& clique = grave.make(library, runtime, 0, 7);
+  const Error late = testing::error_of([&] { clique.join(fresh_id(*library), 2, 0, patience(5ms)); });
+  REQUIRE(late.code == ErrorCode::timeout);
+  REQUIRE(testing::has(late.message, "ncclCommInitRankConfig: not all ranks came (rank 7, device 0, "));
   grave.end(clique);
   fake.abort_blocks = false;
   REQUIRE(soon([&] { return fake.communicators == 0 && library->ending() == 0; }));
@@ -74,10 +76,10 @@ TEST_CASE("what NCCL splits off a communicator after nobody wants it any more en
   const auto runtime = device::emulated_runtime({.devices = 1});
   Grave grave;
   {
-    Clique parent(library, runtime, 0);
+    Clique parent(library, runtime, 0, 0);
     parent.join(fresh_id(*library), 1, 0, patience(10s));
     fake.splits_hang = true;
-    auto& clique = grave.make(library, runtime, 0);
+    auto& clique = grave.make(library, runtime, 0, 0);
     REQUIRE(code_of([&] { clique.join_all_of(parent, 0, patience(5ms)); }) == ErrorCode::timeout);
     grave.end(clique);
     REQUIRE(fake.communicators == 1);

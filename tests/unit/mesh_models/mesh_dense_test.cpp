@@ -40,6 +40,24 @@ TEST_CASE("Heads, channels and vocabulary need not divide by the tensor axis, an
   }
 }
 
+TEST_CASE("A rank may own no position of a short sequence") {
+  for (const bool recompute : {false, true}) {
+    for (const std::size_t context : {1, 2, 3}) {
+      CAPTURE(recompute, context);
+      Training training;
+      training.gpt.context = context;
+      training.gpt.recompute = recompute;
+      training.rows = 2;
+      training.micro_batch_rows = 1;
+      training.steps = 3;
+      const Trained dense = train_dense(training);
+      training.axes = {{"data", 1}, {"pipeline", 2}, {"tensor", 4}};
+      training.sequence_parallel = true;
+      REQUIRE(differences(train_mesh(training), dense, 1e-10) == "");
+    }
+  }
+}
+
 TEST_CASE("A rank without heads has parameters without elements, which ZeRO 1 and bucket views take") {
   Training training;
   training.gpt.heads = 2;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Gpt whose parameters come and go, unit by unit.
+#include "support/failures.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/base/parameter_access.hpp"
 #include "trireme/models/gpt.hpp"
@@ -86,6 +87,20 @@ GptOptions small(bool elsewhere) {
 }
 
 }  // namespace
+
+TEST_CASE("A Gpt of memory elsewhere says so where it is used before somebody lends it memory") {
+  Gpt<float> model(small(true));
+  const auto tokens = some_tokens(7, 19);
+  const std::vector<std::uint16_t> prompt = {1, 2};
+  const auto refused = [&](auto&& call) {
+    const Error error = testing::error_of(call);
+    return error.code == ErrorCode::invalid_argument && testing::has(error.message, "use_access()");
+  };
+  CHECK(refused([&] { model.forward_backward(tokens, 1); }));
+  CHECK(refused([&] { model.evaluate(tokens, 1); }));
+  CHECK(refused([&] { model.logits(prompt); }));
+  CHECK(refused([&] { model.generate(prompt, 1, 0.0, 1); }));
+}
 
 TEST_CASE("A Gpt whose parameters come and go computes the bits of one that has them, and holds one unit at a time") {
   for (const bool recompute : {false, true}) {

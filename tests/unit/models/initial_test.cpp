@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <cfenv>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -33,6 +34,17 @@ TEST_CASE("Initial values are the documented function of seed, parameter and ele
     CHECK(around_zero[e] == zero);
     CHECK(around_centre[e] == centre);
   }
+}
+
+TEST_CASE("Initial values do not depend on how the caller has numbers rounded") {
+  std::vector<float> usual(100), upward(100);
+  set_initial(std::span(usual), {.bound = 0.3, .centre = 1.5}, 3, 5);
+  std::fesetround(FE_UPWARD);
+  set_initial(std::span(upward), {.bound = 0.3, .centre = 1.5}, 3, 5);
+  const bool kept = std::fegetround() == FE_UPWARD;
+  std::fesetround(FE_TONEAREST);
+  CHECK(kept);
+  CHECK(usual == upward);
 }
 
 TEMPLATE_TEST_CASE("An initial value does not depend on how many there are, and what lies behind them is left alone",

@@ -347,6 +347,16 @@ TEST_CASE("Mlp uses no heap in a call whose rows fit") {
   REQUIRE(ready == 240);
 }
 
+TEST_CASE("layers whose weights no memory holds are refused, also where their number is more than 64 bits count") {
+  constexpr std::size_t most = 2147483647;
+  for (const auto& sizes : {std::vector<std::size_t>{most, most, most, most, most, 4, 2},
+                            std::vector<std::size_t>{std::size_t{1} << 20, std::size_t{1} << 20, 2}}) {
+    const Error error = testing::error_of([&] { Mlp<float> model({.sizes = sizes}); });
+    CHECK(error.code == ErrorCode::invalid_argument);
+    CHECK(testing::has(error.message, "more than 2^40 weights"));
+  }
+}
+
 TEST_CASE("what the ready callback throws reaches the caller, and the model goes on working") {
   Mlp<float> model({.sizes = {5, 7, 4}});
   const auto samples = random_samples<float>(4, 5, 4);
