@@ -106,7 +106,7 @@ int main(int argc, char** argv) try {
   // [checkpoint]
   namespace checkpoint = trireme::checkpoint;
   checkpoint::ParameterState model_state(parameters);
-  checkpoint::OptimizerState optimizer_state(optimizer);
+  checkpoint::OptimizerState optimizer_state(optimizer, data_parallel.ownership());
   checkpoint::SamplerState sampler_state(sampler);  // which batch comes next
   checkpoint::CounterState counters{{"steps", steps}};
   const checkpoint::TrainingState state{

@@ -92,9 +92,10 @@ void OptimizerState::save(StateWriter& writer) const {
     if (owned_) {
       check_part("the optimizer's state of", parameter, {saved.first, saved.first + saved.count}, owned_(parameter));
     } else if (saved.count != saved.shape.count()) {
-      fail(ErrorCode::invalid_argument, "the optimizer has the state of a part of '" + parameter + "', " +
-                                            std::to_string(saved.count) + " of " + std::to_string(saved.shape.count()) +
-                                            " elements: OptimizerState takes a function that says what this rank owns");
+      fail(ErrorCode::invalid_argument,
+           "the optimizer has the state of a part of '" + parameter + "', " + std::to_string(saved.count) + " of " +
+               std::to_string(saved.shape.count()) +
+               " elements: give OptimizerState what this rank owns, DataParallel::ownership()");
     }
     for (std::size_t i = 0; i < saved.tensors.size(); ++i) {
       const auto& [name, tensor] = saved.tensors[i];

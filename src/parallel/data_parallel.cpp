@@ -194,6 +194,19 @@ layout::Interval DataParallelState::owned(std::string_view parameter) const {
   fail(ErrorCode::invalid_argument, "owned(): there is no parameter '" + std::string(parameter) + "'");
 }
 
+layout::Ownership DataParallelState::ownership() const {
+  return {.owned = [this](std::string_view parameter) { return owned(parameter); },
+          .alike =
+              [this](std::string_view parameter) {
+                if (sharded_ == nullptr) return true;
+                for (std::size_t p = 0; p < parameters_.size(); ++p) {
+                  if (parameters_[p].name == parameter) return static_cast<bool>(row_sparse_[p]);
+                }
+                return false;
+              },
+          .saves = sharded_ == nullptr || options_.shard_group == 0 || communicator_->rank() < options_.shard_group};
+}
+
 ParameterAccess& DataParallelState::access() {
   if (made_access_) return *made_access_;
   if (sharded_access_) return *sharded_access_;
@@ -323,6 +336,7 @@ void DataParallel::request_checkpoint() { state_->synchronizer().request_checkpo
 void DataParallel::request_stop() { state_->synchronizer().request_stop(); }
 layout::Interval DataParallel::owned(std::size_t parameter) const { return state_->owned(parameter); }
 layout::Interval DataParallel::owned(std::string_view parameter) const { return state_->owned(parameter); }
+layout::Ownership DataParallel::ownership() const { return state_->ownership(); }
 TensorView DataParallel::owned_value(std::size_t parameter) { return state_->owned_value(parameter); }
 std::vector<Parameter> DataParallel::owned_parameters() {
   std::vector<Parameter> list = state_->parameters();

@@ -42,6 +42,7 @@ class DataParallelState {
   std::string explain() const { return explanation_.empty() ? synchronizer_->explain() : explanation_; }
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
+  layout::Ownership ownership() const;
   ParameterAccess& access();
   TensorView owned_value(std::size_t parameter);
   void values_written();

@@ -49,7 +49,7 @@ void ShardedUpdate::check_state(const Optimizer& optimizer) const {
     if (same) continue;
     fail(ErrorCode::invalid_argument,
          std::string(optimizer.name()) + " has state of other elements of parameter '" + parameters_[p].name +
-             "' than are owned now: on other ranks (rebind()) restore a checkpoint, or forget() the state");
+             "' than are owned now: restore it by OptimizerState with ownership(), also after rebind(), or forget() it");
   }
 }
 

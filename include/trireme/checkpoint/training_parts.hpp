@@ -5,6 +5,7 @@
 #include "trireme/checkpoint/state.hpp"
 #include "trireme/data/distributed_sampler.hpp"
 #include "trireme/layout/interval.hpp"
+#include "trireme/layout/ownership.hpp"
 #include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/weight_average.hpp"
@@ -38,6 +39,10 @@ class ParameterState final : public Stateful {
   /// The same of which each value is this rank's part: the elements that it owns; the shape is the whole's.
   ParameterState(std::span<const Parameter> parameters, OwnedElements owned, SavesOwned saves = SavesOwned::yes)
       : parameters_(parameters.begin(), parameters.end()), owned_(std::move(owned)), saves_(saves) {}
+  /// The same of what DataParallel::ownership() says; at stage 3 `parameters` are its owned_parameters(), below 3 values are
+  /// whole, and this form is not for them.
+  ParameterState(std::span<const Parameter> parameters, const layout::Ownership& ownership)
+      : ParameterState(parameters, ownership.owned, ownership.saves ? SavesOwned::yes : SavesOwned::no) {}
   /// Errors: invalid_argument when a part is not what this rank owns.
   void save(StateWriter& writer) const override;
   /// Errors: invalid_argument when number, names, shapes or dtypes are others, or a part is not what this rank owns.
@@ -56,6 +61,10 @@ class ParameterState final : public Stateful {
 class OptimizerState final : public Stateful {
  public:
   explicit OptimizerState(Optimizer& optimizer) : optimizer_(optimizer) {}
+  /// Of what DataParallel::ownership() says, at any stage of ZeRO: the form for programs whose stage is a setting.
+  OptimizerState(Optimizer& optimizer, const layout::Ownership& ownership)
+      : OptimizerState(optimizer, ownership.owned, ownership.saves ? SavesOwned::yes : SavesOwned::no,
+                       ownership.alike) {}
   /// The same of parts of parameters. Every rank's optimizer knows all parameters, empty parts included. `alike`: which of them
   /// every rank has whole, and alike (row-sparse ones): one of all saves each; none given: no parameter is.
   OptimizerState(Optimizer& optimizer, OwnedElements owned, SavesOwned saves = SavesOwned::yes,

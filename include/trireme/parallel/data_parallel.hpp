@@ -8,6 +8,7 @@
 #include "trireme/comm/communicator.hpp"
 #include "trireme/data/distributed_sampler.hpp"
 #include "trireme/layout/interval.hpp"
+#include "trireme/layout/ownership.hpp"
 #include "trireme/optim/loss_scaler.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/parallel/leaf_assignment.hpp"
@@ -334,6 +335,9 @@ class DataParallel {
   /// parameters.  Errors: invalid_argument when there is no such parameter.
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
+  /// The same for checkpoint::OptimizerState, at every stage: at 0 every rank owns everything alike. Valid as long as this object
+  /// is, until rebind().
+  layout::Ownership ownership() const;
   /// Where models find values and room for gradients, from stage 2 on. At stage 2 values are whole and stay where they are, and
   /// acquire() and release() do nothing; at stage 3 a unit's values are gathered when it is acquired, the unit expected next
   /// beside it. gradient(p) is memory of p's bucket, in the accumulator type, to be asked for in every shard; a

@@ -4,19 +4,13 @@
 #include "cli/train/mesh_optimizer_state.hpp"
 #include "cli/train/mesh_state.hpp"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
 namespace trireme::cli {
 
-Ownership::Ownership(DataParallel& data_parallel, int stage, int shard_group,
-                     const std::vector<std::string>& row_sparse, std::optional<LogicalPieces> pieces)
-    : data_parallel_(data_parallel),
-      stage_(stage),
-      shard_group_(shard_group),
-      row_sparse_(row_sparse),
-      pieces_(std::move(pieces)) {}
+Ownership::Ownership(DataParallel& data_parallel, int stage, int shard_group, std::optional<LogicalPieces> pieces)
+    : data_parallel_(data_parallel), stage_(stage), shard_group_(shard_group), pieces_(std::move(pieces)) {}
 
 checkpoint::OwnedElements Ownership::elements() const {
   return [&data_parallel = data_parallel_](std::string_view parameter) { return data_parallel.owned(parameter); };
@@ -55,11 +49,7 @@ Ownership::State Ownership::optimizer_state(Optimizer& optimizer) const {
     }
     return std::make_unique<MeshOptimizerState>(*pieces_, optimizer, data_parallel_.parameters(), std::move(sharing));
   }
-  if (!of_state()) return std::make_unique<checkpoint::OptimizerState>(optimizer);
-  return std::make_unique<checkpoint::OptimizerState>(
-      optimizer, elements(), saves(), [names = row_sparse_](std::string_view parameter) {
-        return std::find(names.begin(), names.end(), parameter) != names.end();
-      });
+  return std::make_unique<checkpoint::OptimizerState>(optimizer, data_parallel_.ownership());
 }
 
 Ownership::State Ownership::average_state(WeightAverage& average) const {

@@ -19,10 +19,8 @@ namespace trireme::cli {
 /// Threads: one at a time.
 class Ownership {
  public:
-  /// `data_parallel` must outlive it, and stay where it is. `shard_group`: 0, all ranks are one. `row_sparse`: names of parameters that are
-  /// not shared out. `pieces`: of a model that ranks have in shares; unset: data_parallel has all of it.
-  Ownership(DataParallel& data_parallel, int stage, int shard_group, const std::vector<std::string>& row_sparse,
-            std::optional<LogicalPieces> pieces = {});
+  /// `data_parallel` must outlive it, and stay where it is. `shard_group`: 0, all ranks are one. `pieces`: of a model that ranks have in shares; unset: data_parallel has all of it.
+  Ownership(DataParallel& data_parallel, int stage, int shard_group, std::optional<LogicalPieces> pieces = {});
 
   /// Values are in parts, which others than apply() must be told of by DataParallel::values_written().
   bool of_values() const { return stage_ == 3; }
@@ -47,7 +45,6 @@ class Ownership {
   DataParallel& data_parallel_;
   int stage_;
   int shard_group_;
-  std::vector<std::string> row_sparse_;
   std::optional<LogicalPieces> pieces_;
 };
 

@@ -31,12 +31,7 @@ std::string go_on(const ZeroWay& way, checkpoint::FileSystem& files, const MakeO
     std::uint64_t done = 0;
 
     checkpoint::ParameterState values(model.parameters());
-    const checkpoint::OwnedElements owned = [&](std::string_view name) { return data_parallel.owned(name); };
-    const bool saves = way.group == 0 || world.rank() < way.group;
-    auto state_of_optimizer =
-        way.stage == 0 ? checkpoint::OptimizerState(*optimizer)
-                       : checkpoint::OptimizerState(*optimizer, owned,
-                                                    saves ? checkpoint::SavesOwned::yes : checkpoint::SavesOwned::no);
+    checkpoint::OptimizerState state_of_optimizer(*optimizer, data_parallel.ownership());
     checkpoint::SamplerState place(sampler);
     checkpoint::CounterState counters{{"step", done}};
     const checkpoint::TrainingState state{
