@@ -65,6 +65,7 @@ void BucketedSynchronizer::check_ready(const std::string& call, std::size_t para
   }
   pass_.check_in_leaf(call);
   if (pass_.settled(parameter)) misuse(call + ": '" + parameters_[parameter].name + "' was ready before in this shard");
+  check_values(call, parameter);
 }
 
 void BucketedSynchronizer::ready(std::size_t parameter) {

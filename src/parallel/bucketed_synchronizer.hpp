@@ -78,6 +78,8 @@ class BucketedSynchronizer : public GradientSynchronizer {
   }
   virtual void begin_buckets() {}
   virtual void begin_pass() {}
+  /// Errors: invalid_argument where a gradient cannot be of the values that the parameter has.
+  virtual void check_values(const std::string& /*call*/, std::size_t /*parameter*/) const {}
   /// Of a parameter in a bucket; `present`: the caller has written it.
   virtual void fold(std::size_t parameter, bool present) = 0;
   /// Starts, in order, the complete buckets that can start now, and moves on what is under way, without waiting.

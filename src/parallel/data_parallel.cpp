@@ -152,6 +152,7 @@ void DataParallelState::share_out() {
                                                                          .units = gradients.units(),
                                                                          .initial = options_.initial,
                                                                          .deadline = options_.deadline});
+    gradients.use_acquired([shards = values.get()](std::size_t unit) { return shards->was_acquired(unit); });
     sharded_access_ = std::make_unique<ShardedValuesAccess>(*values, gradients);
     values_ = std::move(values);
   } else {

@@ -149,6 +149,7 @@ void ParameterShards::drop_what_nobody_holds(std::size_t but) {
 
 void ParameterShards::acquire(std::size_t unit) {
   Unit& wanted = checked("acquire()", unit);
+  wanted.was_acquired = true;
   if (wanted.holds++ != 0 || alone()) return;
   if (now_ != Moment{none, none}) followed_by_[now_] = unit;
   now_ = {now_.second, unit};

@@ -56,6 +56,8 @@ class ParameterShards final : public ShardedValues {
   std::size_t units() const { return units_.size(); }
   std::size_t unit_of(std::size_t parameter) const;
   void acquire(std::size_t unit);
+  /// Ever: a model that reads values elsewhere never does.
+  bool was_acquired(std::size_t unit) const { return units_[unit].was_acquired; }
   void release(std::size_t unit);
   /// Of a unit that is held.
   TensorView value(std::size_t parameter);
@@ -89,6 +91,7 @@ class ParameterShards final : public ShardedValues {
     ArenaBuffer memory;
     State state = State::away;
     std::size_t holds = 0;
+    bool was_acquired = false;
   };
   /// The unit used before and this one: what comes next follows from both, as forward and backward passes differ.
   using Moment = std::pair<std::size_t, std::size_t>;

@@ -163,6 +163,14 @@ const TensorView& ShardedSynchronizer::source_of(std::size_t parameter) {
   return gradient;
 }
 
+void ShardedSynchronizer::check_values(const std::string& call, std::size_t parameter) const {
+  if (!was_acquired_ || rows_.has(parameter) || was_acquired_(unit_of_[parameter])) return;
+  fail(ErrorCode::invalid_argument,
+       call + ": '" + parameters_[parameter].name +
+           "' has a gradient, and nobody has acquired its values: at zero_stage 3 a model computes with what "
+           "DataParallel::access() acquires (use_access() of ours), no longer with the values it was made with");
+}
+
 void ShardedSynchronizer::fold(std::size_t parameter, bool present) {
   const GradientPlace& where = plan_.places[parameter];
   const TensorView* const source = present && pass_.weight() != 0.0 ? &source_of(parameter) : nullptr;

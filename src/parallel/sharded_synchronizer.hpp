@@ -9,6 +9,7 @@
 #include "parallel/unit_plan.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,12 +51,15 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
   /// Between reduce() and the next step free for others, but for what gradient() gives at stage 1.
   BucketBuffers& buffers() { return buffers_; }
   std::size_t units() const { return units_; }
+  /// At stage 3: whether the values of a unit were ever acquired. A gradient of others is refused.
+  void use_acquired(std::function<bool(std::size_t unit)> was_acquired) { was_acquired_ = std::move(was_acquired); }
   std::size_t unit_of(std::size_t parameter) const { return unit_of_[parameter]; }
 
  private:
   ShardedSynchronizer(SynchronizerSetup setup, UnitPlan units);
   void begin_buckets() override;
   void begin_pass() override;
+  void check_values(const std::string& call, std::size_t parameter) const override;
   void fold(std::size_t parameter, bool present) override;
   void start_complete_buckets() override;
   void start_remaining_buckets() override;
@@ -101,6 +105,7 @@ class ShardedSynchronizer final : public BucketedSynchronizer {
   std::uint64_t started_ = 0;
   std::uint64_t across_ = 0;  ///< of those started, that are in their last step
   std::uint64_t finished_ = 0;
+  std::function<bool(std::size_t unit)> was_acquired_;  ///< none below stage 3
 };
 
 }  // namespace trireme::parallel

@@ -314,3 +314,26 @@ TEST_CASE("what stage 3 cannot do is refused, saying what to do instead") {
   });
   REQUIRE(complaints.all() == "");
 }
+
+TEST_CASE(
+    "at stage 3 a model that computes with its own values, which nobody updates, is refused by the parameter's name") {
+  Complaints complaints(2);
+  run_ranks(2, [&](World& world) {
+    std::vector<float> values(6, 1.0f), gradients(6, 0.5f);
+    const std::vector<Parameter> parameters = {{"weight", {6}, std::span(values), std::span(gradients)}};
+    DataParallel data_parallel(world.communicator(), parameters, {.zero_stage = 3});
+    DistributedSampler sampler({.count = 4, .global_batch = 4});
+    for (auto& step : data_parallel.steps(sampler)) {
+      for (auto& shard : step.shards()) {
+        complaints.expect_refusal(world.rank(), "'weight' has a gradient, and nobody has acquired its values",
+                                  [&] { shard.ready(0); });
+        data_parallel.access().acquire(0);
+        data_parallel.access().release(0);
+        shard.ready(0);
+      }
+      step.reduce();
+      break;
+    }
+  });
+  REQUIRE(complaints.all() == "");
+}
