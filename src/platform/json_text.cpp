@@ -3,6 +3,12 @@
 
 #include "trireme/base/error.hpp"
 
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <string>
+#include <vector>
+
 namespace trireme::platform {
 namespace {
 
@@ -29,6 +35,29 @@ bool is_shallow(std::string_view text) {
   return true;
 }
 
+/// The first key that stands twice in one object. Of two values the parser keeps one, and nobody would know which.
+std::optional<std::string> key_given_twice(std::string_view text) {
+  std::vector<std::set<std::string>> keys;
+  std::optional<std::string> twice;
+  const auto look = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second && !twice)
+      twice = parsed.get<std::string>();
+    return true;
+  };
+  const Json read = Json::parse(text, look);
+  return twice;
+}
+
+/// What was read is not repeated, as it may hold anything; but a name is.
+std::string shown(const std::string& key) {
+  const bool is_name = !key.empty() && key.size() <= 64 && std::all_of(key.begin(), key.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+  });
+  return is_name ? "the key '" + key + "'" : "a key";
+}
+
 }  // namespace
 
 std::optional<Json> try_json(std::string_view text) {
@@ -42,7 +71,11 @@ std::optional<Json> try_json(std::string_view text) {
 Json parse_json(std::string_view text, const std::string& name) {
   if (text.size() > most_bytes) fail(ErrorCode::invalid_argument, name + ": more than 1 MiB of JSON");
   if (!is_shallow(text)) fail(ErrorCode::invalid_argument, name + ": JSON nested deeper than 64 levels");
-  if (auto json = try_json(text)) return std::move(*json);
+  if (auto json = try_json(text)) {
+    if (const auto twice = key_given_twice(text))
+      fail(ErrorCode::invalid_argument, name + ": " + shown(*twice) + " is given twice");
+    return std::move(*json);
+  }
   // What was read is not repeated: it may hold anything.
   std::size_t byte = 0;
   try {
