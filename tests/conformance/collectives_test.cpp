@@ -72,7 +72,7 @@ TEST_CASE("reduce_scatter and all_gather in place give the bits they give out of
   if ((transport == "shm" || transport == "tcp") && ranks == 1) return;
   const std::size_t count = GENERATE(1u, 3000u, 40001u);
 #ifdef TRIREME_SANITIZED
-  if (ranks == 4 || (transport == "mem" && count > 3000)) return;  // the same again, slowly
+  if (ranks == 4 || count == (transport == "mem" ? 40001u : 3000u)) return;  // the same again, slowly
 #endif
   const auto order = GENERATE(ReductionOrder::canonical, ReductionOrder::fastest);
   const bool arena = GENERATE(true, false);

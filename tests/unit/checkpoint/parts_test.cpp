@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
 #include "support/require.hpp"
+#include "support/stride.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/volatile_files.hpp"
 #include "trireme/checkpoint/folder.hpp"
@@ -228,7 +229,8 @@ void restore(VolatileFiles& files, const std::string& rule, Degree degree, const
 TEST_CASE("A checkpoint of parts is restored onto any other owners, and whole, and the other way round") {
   for (const std::string rule : {"adamw", "lamb", "adafactor"}) {
     const Ownership cut = rule == "adafactor" ? Ownership::tensors : Ownership::parts;
-    std::vector<Degree> degrees{{Ownership::whole, 2, 1}, {cut, 3, 3}, {cut, 8, 8}};
+    std::vector<Degree> degrees{{Ownership::whole, 2, 1}, {cut, 3, 3}};
+    if (!testing::is_thin || rule == "adamw") degrees.push_back({cut, 8, 8});
     if (rule == "lamb") degrees.insert(degrees.end(), {{cut, 1, 1}, {cut, 2, 2}});
     for (const Degree& from : degrees) {
       VolatileFiles files;

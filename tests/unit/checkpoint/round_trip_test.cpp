@@ -2,6 +2,7 @@
 #include "checkpoint/entry.hpp"
 #include "support/failures.hpp"
 #include "support/require.hpp"
+#include "support/stride.hpp"
 #include "support/temporary_folder.hpp"
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/local_files.hpp"
@@ -65,10 +66,10 @@ std::uint64_t resumed_step(const std::string& path, int ranks, std::vector<std::
 }
 
 TEST_CASE("A state saved by n ranks is the same bits on m ranks") {
-  for (const int n : {1, 2, 3, 4, 8}) {
+  for (const int n : testing::thinned({1, 2, 3, 4, 8}, {1, 3, 8})) {
     const TemporaryFolder folder;
     save_steps(folder.path(), n, {7});
-    for (const int m : {1, 2, 3, 4, 8}) CHECK(resumed_step(folder.path(), m) == 7);
+    for (const int m : testing::thinned({1, 2, 3, 4, 8}, {1, 2, 3})) CHECK(resumed_step(folder.path(), m) == 7);
   }
 }
 

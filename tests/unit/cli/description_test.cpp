@@ -71,7 +71,7 @@ std::optional<std::pair<TrainOptions, TrainOptions>> with_and_without(const std:
 
 }  // namespace
 
-TEST_CASE("The default of every flag that has one is what leaving it out means") {
+TEST_CASE("The default of every flag that has one is what leaving it out means", "[sequential]") {
   std::size_t tried = 0;
   for (const json& flag : described()["flags"]) {
     if (flag["default"].is_null()) continue;
@@ -85,7 +85,7 @@ TEST_CASE("The default of every flag that has one is what leaving it out means")
   CHECK(tried > 40);
 }
 
-TEST_CASE("The defaults beside another flag are those that train takes there") {
+TEST_CASE("The defaults beside another flag are those that train takes there", "[sequential]") {
   for (const json& flag : described()["flags"]) {
     if (!flag.contains("defaults")) continue;
     for (const auto& [beside, value] : flag["defaults"].items()) {
@@ -107,7 +107,7 @@ TEST_CASE("The defaults beside another flag are those that train takes there") {
   }
 }
 
-TEST_CASE("Both ends of every range are taken, and what lies beyond is refused by the flag's name") {
+TEST_CASE("Both ends of every range are taken, and what lies beyond is refused by the flag's name", "[sequential]") {
   for (const json& flag : described()["flags"]) {
     if (!flag.contains("range")) continue;
     const std::string name = flag["name"];
@@ -129,7 +129,7 @@ TEST_CASE("Both ends of every range are taken, and what lies beyond is refused b
   }
 }
 
-TEST_CASE("Every choice of a flag is taken, no other word is") {
+TEST_CASE("Every choice of a flag is taken, no other word is", "[sequential]") {
   for (const json& flag : described()["flags"]) {
     if (flag["type"] != "choice" || flag["name"] == "describe") continue;
     const std::string name = flag["name"];

@@ -125,7 +125,7 @@ TEST_CASE("all_reduce by groups gives the bits of one level and of the plan dire
 TEST_CASE("operations by groups, in one level, staged and small follow each other in any order") {
   std::mt19937 random(11);
 #ifdef TRIREME_SANITIZED
-  constexpr int number = 40;
+  constexpr int number = 24;
 #else
   constexpr int number = 150;
 #endif
