@@ -94,7 +94,8 @@ void resume(World& world, const std::string& path, checkpoint::Stateful& part, D
 
 }  // namespace
 
-TEST_CASE("what lies on a device is saved as it was, and restored to a host or a device, on any number of ranks") {
+TEST_CASE("what lies on a device is saved as it was, and restored to a host or a device, on any number of ranks",
+          "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     for (const auto& [from_device, to_device] :
          {std::pair(true, false), std::pair(false, true), std::pair(true, true)}) {
@@ -117,7 +118,7 @@ TEST_CASE("what lies on a device is saved as it was, and restored to a host or a
   }
 }
 
-TEST_CASE("device memory that the state was not told how to copy is refused by name") {
+TEST_CASE("device memory that the state was not told how to copy is refused by name", "[device]") {
   const auto runtime = device::emulated_runtime();
   const testing::TemporaryFolder folder;
   const auto thrown = testing::run_ranks_collecting(1, [&](World& world) {

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <exception>
+#include <latch>
 #include <stdexcept>
 #include <thread>
 
@@ -79,6 +80,8 @@ struct Busy {
   std::chrono::milliseconds time;
   static void work(void* busy) noexcept { std::this_thread::sleep_for(static_cast<Busy*>(busy)->time); }
 };
+
+void wait_for(void* latch) noexcept { static_cast<std::latch*>(latch)->wait(); }
 
 }  // namespace
 
@@ -183,7 +186,7 @@ TEST_CASE("buffers and streams in the wrong place are refused before anything mo
 
 TEST_CASE("a rank that never calls is named at the deadline of those that do") {
   auto options = on_devices(device::emulated_runtime());
-  options.world.timeout = 300ms;
+  options.world.timeout = 1s;
   std::atomic<int> failed{0};
   const auto errors = errors_of(run_ranks_collecting(
       3,
@@ -215,7 +218,7 @@ TEST_CASE("a rank that never calls is named at the deadline of those that do") {
 
 TEST_CASE("the time of an operation begins when its stream has come to it: what ran before is not held against it") {
   auto options = on_devices(device::emulated_runtime(), "mem", GENERATE(false, true));
-  options.world.timeout = 300ms;
+  options.world.timeout = 1s;
   const auto errors = errors_of(run_ranks_collecting(
       2,
       [&](World& world) {
@@ -223,7 +226,7 @@ TEST_CASE("the time of an operation begins when its stream has come to it: what 
         const DeviceRank rank(world);
         const auto data = testing::on_device<float>(rank.runtime, std::vector<float>(1000, 1.0f));
         const TensorView view = data.view(DType::f32, 1000);
-        Busy busy{700ms};
+        Busy busy{1500ms};
         rank.runtime->call(&Busy::work, &busy, rank.stream.get());
         communicator.all_reduce(view, view, sum, {.stream = rank.stream.get()});
       },
@@ -233,7 +236,8 @@ TEST_CASE("the time of an operation begins when its stream has come to it: what 
 
 TEST_CASE("a rank whose stream does not come to the operation is the one that the others wait for") {
   auto options = on_devices(device::emulated_runtime(), "mem", GENERATE(false, true));
-  options.world.timeout = 300ms;
+  options.world.timeout = 2s;
+  std::latch all_failed(3);
   const auto errors = errors_of(run_ranks_collecting(
       3,
       [&](World& world) {
@@ -241,11 +245,11 @@ TEST_CASE("a rank whose stream does not come to the operation is the one that th
         const DeviceRank rank(world);
         const auto data = testing::on_device<float>(rank.runtime, std::vector<float>(1000, 1.0f));
         const TensorView view = data.view(DType::f32, 1000);
-        Busy busy{1500ms};
-        if (world.rank() == 1) rank.runtime->call(&Busy::work, &busy, rank.stream.get());
+        if (world.rank() == 1) rank.runtime->call(&wait_for, &all_failed, rank.stream.get());
         const auto error =
             testing::error_of([&] { communicator.all_reduce(view, view, sum, {.stream = rank.stream.get()}); });
-        rank.stream.synchronize();  // `busy` is on this stack
+        all_failed.count_down();
+        rank.stream.synchronize();
         throw Exception(error);
       },
       options));

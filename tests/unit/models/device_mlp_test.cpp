@@ -47,7 +47,7 @@ struct OnDevice {
 
 }  // namespace
 
-TEST_CASE("a perceptron on a device starts as the host's: names, shapes, values") {
+TEST_CASE("a perceptron on a device starts as the host's: names, shapes, values", "[device]") {
   const models::MlpOptions options{.sizes = {20, 13, 7}, .seed = 5};
   const Mlp<float> host(options);
   for (const auto& runtime : runtimes_under_test()) {
@@ -70,7 +70,7 @@ TEST_CASE("a perceptron on a device starts as the host's: names, shapes, values"
   }
 }
 
-TEST_CASE("with our own products a perceptron on a device has the host's bits, with dropout too") {
+TEST_CASE("with our own products a perceptron on a device has the host's bits, with dropout too", "[device]") {
   for (const double dropout : {0.0, 0.3}) {
     const models::MlpOptions options{.sizes = {30, 24, 17, 10}, .seed = 2, .rows = 16, .dropout = dropout};
     const auto samples = random_samples<float>(300, 30, 10);
@@ -100,7 +100,7 @@ TEST_CASE("with our own products a perceptron on a device has the host's bits, w
   }
 }
 
-TEST_CASE("whatever multiplies, the gradients are the host's within rounding, and the same again") {
+TEST_CASE("whatever multiplies, the gradients are the host's within rounding, and the same again", "[device]") {
   const models::MlpOptions options{.sizes = {64, 48, 10}, .seed = 3, .rows = 32};
   const auto samples = random_samples<float>(32, 64, 10);
   Mlp<float> host(options);
@@ -128,7 +128,7 @@ TEST_CASE("whatever multiplies, the gradients are the host's within rounding, an
   }
 }
 
-TEST_CASE("gradients on a device are the differences of the loss") {
+TEST_CASE("gradients on a device are the differences of the loss", "[device]") {
   for (const auto& runtime : runtimes_under_test()) {
     OnDevice device(runtime, {.sizes = {5, 6, 3}, .seed = 4, .rows = 8});
     const auto samples = random_samples<float>(8, 5, 3);
@@ -155,7 +155,7 @@ TEST_CASE("gradients on a device are the differences of the loss") {
   }
 }
 
-TEST_CASE("each gradient is announced once its work is in the stream, the last parameter first") {
+TEST_CASE("each gradient is announced once its work is in the stream, the last parameter first", "[device]") {
   for (const auto& runtime : runtimes_under_test()) {
     OnDevice device(runtime, {.sizes = {12, 9, 4}, .seed = 1, .rows = 6});
     const auto samples = random_samples<float>(6, 12, 4);
@@ -184,7 +184,8 @@ TEST_CASE("each gradient is announced once its work is in the stream, the last p
   }
 }
 
-TEST_CASE("many calls are started before the first loss is asked for, and what they were given may change at once") {
+TEST_CASE("many calls are started before the first loss is asked for, and what they were given may change at once",
+          "[device]") {
   const models::MlpOptions options{.sizes = {10, 8, 3}, .seed = 1, .rows = 4};
   Mlp<float> host(options);
   for (const auto& runtime : runtimes_under_test()) {
@@ -204,7 +205,7 @@ TEST_CASE("many calls are started before the first loss is asked for, and what t
   }
 }
 
-TEST_CASE("features that lie on the device are taken from there") {
+TEST_CASE("features that lie on the device are taken from there", "[device]") {
   const models::MlpOptions options{.sizes = {10, 8, 3}, .seed = 1, .rows = 5};
   const auto samples = random_samples<float>(5, 10, 3);
   Mlp<float> host(options);
@@ -223,7 +224,7 @@ TEST_CASE("features that lie on the device are taken from there") {
   }
 }
 
-TEST_CASE("gradients of a device go where somebody else wants them on that device, and nowhere else") {
+TEST_CASE("gradients of a device go where somebody else wants them on that device, and nowhere else", "[device]") {
   for (const auto& runtime : runtimes_under_test()) {
     const models::MlpOptions options{.sizes = {10, 8, 3}, .seed = 1, .rows = 5};
     const auto samples = random_samples<float>(5, 10, 3);
@@ -251,7 +252,7 @@ TEST_CASE("gradients of a device go where somebody else wants them on that devic
   }
 }
 
-TEST_CASE("a call without rows leaves zeros, announces every gradient and has loss 0") {
+TEST_CASE("a call without rows leaves zeros, announces every gradient and has loss 0", "[device]") {
   for (const auto& runtime : runtimes_under_test()) {
     OnDevice device(runtime, {.sizes = {10, 8, 3}, .seed = 1});
     const auto samples = random_samples<float>(1, 10, 3);
@@ -263,7 +264,8 @@ TEST_CASE("a call without rows leaves zeros, announces every gradient and has lo
   }
 }
 
-TEST_CASE("what does not fit a perceptron on a device is refused, and what a listener throws leaves the call") {
+TEST_CASE("what does not fit a perceptron on a device is refused, and what a listener throws leaves the call",
+          "[device]") {
   const auto runtime = device::emulated_runtime({.devices = 2});
   OnDevice device(runtime, {.sizes = {10, 8, 3}, .seed = 1});
   const auto samples = random_samples<float>(4, 10, 3);

@@ -191,7 +191,7 @@ void group_biases(Optimizer& optimizer) {
 
 }  // namespace
 
-TEST_CASE("every optimizer trains device parameters with the host's bits, values, masters and state") {
+TEST_CASE("every optimizer trains device parameters with the host's bits, values, masters and state", "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     for (const auto& rule : testing::all_rules()) {
@@ -217,7 +217,7 @@ TEST_CASE("every optimizer trains device parameters with the host's bits, values
   }
 }
 
-TEST_CASE("a step whose scale says skip on the device changes nothing and counts nothing") {
+TEST_CASE("a step whose scale says skip on the device changes nothing and counts nothing", "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     const auto go = scale_on(runtime, 0.37, false), skip = scale_on(runtime, 0.37, true);
@@ -244,7 +244,7 @@ TEST_CASE("a step whose scale says skip on the device changes nothing and counts
   }
 }
 
-TEST_CASE("state saved from a device goes on on the host, and the other way, with the same bits") {
+TEST_CASE("state saved from a device goes on on the host, and the other way, with the same bits", "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0), other_stream(runtime, 0);
     for (const auto& rule : testing::all_rules()) {
@@ -294,8 +294,8 @@ TEST_CASE("state saved from a device goes on on the host, and the other way, wit
   }
 }
 
-TEST_CASE(
-    "a step that a device refuses has not been: nothing is counted, and no tensor has moved, on the host neither") {
+TEST_CASE("a step that a device refuses has not been: nothing is counted, and no tensor has moved, on the host neither",
+          "[device]") {
   const auto runtime = testing::runtimes_under_test().front();
   const device::OwnedStream stream(runtime, 0);
   for (const auto& rule : testing::all_rules()) {
@@ -329,7 +329,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("where a device fails between two tensors that go by way of the host, the rest is refused until forget()") {
+TEST_CASE("where a device fails between two tensors that go by way of the host, the rest is refused until forget()",
+          "[device]") {
   const auto runtime = testing::runtimes_under_test().front();
   const device::OwnedStream stream(runtime, 0);
   const auto failing = std::make_shared<FailingRuntime>(runtime);
@@ -347,7 +348,8 @@ TEST_CASE("where a device fails between two tensors that go by way of the host, 
   for (const auto& [name, state] : ours.states()) CHECK(state.steps == 1);
 }
 
-TEST_CASE("an average does not move for a step that the device left out, and is the host's, which had none") {
+TEST_CASE("an average does not move for a step that the device left out, and is the host's, which had none",
+          "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     const auto go = scale_on(runtime, 1.0, false), skip = scale_on(runtime, 1.0, true);
@@ -380,7 +382,7 @@ TEST_CASE("an average does not move for a step that the device left out, and is 
   }
 }
 
-TEST_CASE("averages of device parameters have the host's bits, in 16 bits too") {
+TEST_CASE("averages of device parameters have the host's bits, in 16 bits too", "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     for (const AverageKind kind : {AverageKind::exponential, AverageKind::equal}) {
@@ -416,7 +418,7 @@ TEST_CASE("averages of device parameters have the host's bits, in 16 bits too") 
   }
 }
 
-TEST_CASE("device memory is refused by name where nothing says how it is reached") {
+TEST_CASE("device memory is refused by name where nothing says how it is reached", "[device]") {
   const auto runtime = testing::runtimes_under_test(2).front();
   const device::OwnedStream stream(runtime, 0), other(runtime, 1);
   TwoModels models(runtime);
@@ -443,7 +445,7 @@ TEST_CASE("device memory is refused by name where nothing says how it is reached
   CHECK_THROWS_WITH(average.update(models.parameters(true)), Catch::Contains("use_device()"));
 }
 
-TEST_CASE("tensors on the host and on the device are updated in one step") {
+TEST_CASE("tensors on the host and on the device are updated in one step", "[device]") {
   for (const auto& runtime : testing::runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     TwoModels models(runtime), others(runtime);

@@ -161,7 +161,7 @@ TEST_CASE("room that is given back is used again, and nothing of its former cont
   CHECK(adamw.offloaded().file_bytes <= bytes + bytes / 2 + (1 << 16));
 }
 
-TEST_CASE("parameters in device memory with offloaded state have the bits of the host") {
+TEST_CASE("parameters in device memory with offloaded state have the bits of the host", "[device]") {
   const TemporaryFolder folder;
   for (const auto& runtime : runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);

@@ -88,7 +88,7 @@ TEST_CASE("owners of parts train with the bits of the whole, every rule, type an
   }
 }
 
-TEST_CASE("parts of device tensors train with the bits of the host, norms of the whole included") {
+TEST_CASE("parts of device tensors train with the bits of the host, norms of the whole included", "[device]") {
   for (const auto& runtime : runtimes_under_test()) {
     const device::OwnedStream stream(runtime, 0);
     for (const auto& rule : all_rules()) {

@@ -124,7 +124,7 @@ std::string on_host(const DeviceWay& way) {
 
 }  // namespace
 
-TEST_CASE("training on devices gives the host's weights, on any number of ranks, streams and devices") {
+TEST_CASE("training on devices gives the host's weights, on any number of ranks, streams and devices", "[device]") {
   const DeviceWay plain = GENERATE(DeviceWay{}, DeviceWay{.views = true, .adamw = true, .clip_norm = 0.5},
                                    DeviceWay{.leaves = 8, .adamw = true, .clip_norm = 0.5, .skip_nonfinite = true});
   const std::string expected = on_host(plain);
@@ -145,7 +145,7 @@ TEST_CASE("training on devices gives the host's weights, on any number of ranks,
   }
 }
 
-TEST_CASE("device parameters without a stream, or row-sparse, are refused") {
+TEST_CASE("device parameters without a stream, or row-sparse, are refused", "[device]") {
   const auto runtime = device::emulated_runtime();
   const auto refusal = [&](DataParallelOptions options, bool with_stream) {
     const auto thrown =
@@ -162,8 +162,8 @@ TEST_CASE("device parameters without a stream, or row-sparse, are refused") {
   CHECK_THAT(refusal({.row_sparse = {"parameter0"}}, true), Catch::Contains("no row-sparse gradients"));
 }
 
-TEST_CASE(
-    "what a device still does with a step's norm is waited for when the data-parallel goes before its optimizer") {
+TEST_CASE("what a device still does with a step's norm is waited for when the data-parallel goes before its optimizer",
+          "[device]") {
   const auto runtime = device::emulated_runtime({.delay = std::chrono::microseconds(300)});
   run_ranks(1,
             [&](World& world) {
@@ -184,7 +184,7 @@ TEST_CASE(
             {.devices = {.runtime = runtime, .make_engine = engines::device::factory()}});
 }
 
-TEST_CASE("an optimizer on another stream than its gradients is refused") {
+TEST_CASE("an optimizer on another stream than its gradients is refused", "[device]") {
   const auto runtime = device::emulated_runtime();
   const auto thrown = run_ranks_collecting(
       1,
