@@ -2,6 +2,7 @@
 #include "multiprocess/idx_folder.hpp"
 #include "multiprocess/launched.hpp"
 #include "multiprocess/train_job.hpp"
+#include "support/stride.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -105,8 +106,8 @@ void job_without_end(const std::string& folder, std::vector<std::string>& words,
 }  // namespace
 
 TEST_CASE("A job that n ranks stop and m ranks finish ends with the same weights, losses and batches") {
-  const auto n = GENERATE(1, 3, 4);
-  const auto m = GENERATE(1, 2, 8);
+  const auto n = GENERATE(from_range(thinned({1, 3, 4}, {1, 3})));
+  const auto m = GENERATE(from_range(thinned({1, 2, 8}, {2, 8})));
   check_change(n, m, 7);  // inside the third epoch
 }
 

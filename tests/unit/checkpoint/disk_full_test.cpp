@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/failures.hpp"
 #include "support/require.hpp"
-#include "support/stride.hpp"
 #include "support/volatile_files.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/world/run_ranks.hpp"
@@ -39,7 +38,7 @@ TEST_CASE("A full disk costs a save, and nothing else") {
             OneAttempt attempt(world, files);
             attempt.must_save(10);
             std::uint64_t step = 20, failed = 0;
-            for (std::uint64_t room = 0;; room += testing::is_thin ? 183 : 61) {
+            for (std::uint64_t room = 0;; room += 61) {
               world.communicator().barrier();
               const auto before = files_of(files);
               world.communicator().barrier();

@@ -175,7 +175,7 @@ TEST_CASE("An entry is read back as it was written") {
   CHECK(std::get<std::string>(again.values.at("é")) == std::string("ü\n\0x", 5));
 }
 
-TEST_CASE("Every change of one byte of an entry is detected, and every cut and every byte more") {
+TEST_CASE("Every change of one byte of an entry is detected, and every cut and every byte more", "[sequential]") {
   for (const Entry& entry : {Entry(known_attempt), Entry(known_manifest())}) {
     const Bytes good = encode(entry);
     for (std::size_t i = 0; i < good.size(); ++i) {
@@ -212,7 +212,7 @@ TEST_CASE("A newer version is refused by naming both; fields that are not known 
   check_is_known(std::get<Manifest>(decode(framed(message.SerializeAsString()), "a manifest")));
 }
 
-TEST_CASE("What is no entry is refused, whatever its hash says") {
+TEST_CASE("What is no entry is refused, whatever its hash says", "[sequential]") {
   CHECK(refusal_of({}).code == ErrorCode::corrupt);
   CHECK(has(refusal_of(framed("")).message, "neither"));
   CHECK(has(refusal_of(framed("\x12\x7f")).message, "no entry"));

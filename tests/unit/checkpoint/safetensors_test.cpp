@@ -137,7 +137,7 @@ TEST_CASE("Names stand once, at every depth, and brackets are nested no deeper t
   CHECK(has(said_of(objects, 0), "too deeply"));
 }
 
-TEST_CASE("Headers of very many tensors, or of very many brackets, take time in proportion to them") {
+TEST_CASE("Headers of very many tensors, or of very many brackets, take time in proportion to them", "[sequential]") {
   std::vector<SafeTensor> many;
   for (std::uint64_t i = 0; i < 100'000 / testing::stride; ++i)
     many.push_back({"t" + std::to_string(i), DType::u8, {1}, i, i + 1});

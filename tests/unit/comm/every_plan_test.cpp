@@ -151,7 +151,7 @@ std::string run_on_all(const PlanCase& which, const std::string& transport) {
 
 }  // namespace
 
-TEST_CASE("every plan of every collective, run by the executor, gives every rank its elements") {
+TEST_CASE("every plan of every collective, run by the executor, gives every rank its elements", "[sequential]") {
   const int ranks = GENERATE(1, 2, 3, 4, 5, 8);
 #ifdef TRIREME_SANITIZED
   if (ranks != 2 && ranks != 5) return;
@@ -177,7 +177,8 @@ TEST_CASE("every plan of every collective, run by the executor, gives every rank
   }
 }
 
-TEST_CASE("every plan of what every rank knows the sizes of serves blocks of unequal sizes, empty ones too") {
+TEST_CASE("every plan of what every rank knows the sizes of serves blocks of unequal sizes, empty ones too",
+          "[sequential]") {
   const int ranks = GENERATE(1, 2, 3, 4, 5, 8);
   for (const auto collective : {Collective::reduce_scatter, Collective::all_gather}) {
     const plan::Shape shape{.collective = collective, .ranks = ranks, .leaves = ranks};

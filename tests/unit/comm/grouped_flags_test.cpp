@@ -232,7 +232,8 @@ std::string row(Groups groups, std::uint64_t seed, bool in_place) {
 
 }  // namespace
 
-TEST_CASE("all_reduces by groups hand memory over without a race or a stop, among operations of every other way") {
+TEST_CASE("all_reduces by groups hand memory over without a race or a stop, among operations of every other way",
+          "[sequential]") {
 #ifdef TRIREME_SANITIZED
   constexpr std::uint64_t seeds = 12;
 #else

@@ -207,8 +207,8 @@ TEST_CASE(
   REQUIRE(waits_for().empty());
 }
 
-TEMPLATE_TEST_CASE("in two levels every rank gets the bytes of one pass over all contributions", "", double, float,
-                   std::int64_t, std::uint8_t) {
+TEMPLATE_TEST_CASE("in two levels every rank gets the bytes of one pass over all contributions", "[sequential]", double,
+                   float, std::int64_t, std::uint8_t) {
   using T = TestType;
   constexpr DType type = dtype_of<T>;
   struct Shape {

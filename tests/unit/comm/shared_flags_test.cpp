@@ -171,7 +171,8 @@ std::string explore(std::size_t ranks, std::uint64_t seed, Way way) {
 
 }  // namespace
 
-TEST_CASE("the shared-memory flags hand memory over without a race or a stop on release-acquire memory") {
+TEST_CASE("the shared-memory flags hand memory over without a race or a stop on release-acquire memory",
+          "[sequential]") {
 #ifdef TRIREME_SANITIZED
   constexpr std::uint64_t seeds = 40;  // the machine is simulated: a sanitizer sees one thread
 #else

@@ -2,6 +2,7 @@
 // Stale-synchronous and asynchronous: which updates a worker may miss, and that each is applied once.
 #include "desk.hpp"
 #include "simulation.hpp"
+#include "support/stride.hpp"
 #include "trireme/optim/lamb.hpp"
 #include "trireme/optim/sgd.hpp"
 #include "trireme/ps/client.hpp"
@@ -114,7 +115,7 @@ TEST_CASE("In 100 000 steps with delays no worker misses more than s steps of an
           most = std::max(most, clocks[reader] - std::min(clocks[reader], clocks[other]));
       }
     };
-    while (steps < 100'000) {
+    while (steps < 100'000 / testing::stride) {
       const std::size_t w = random() % workers;
       if (waits[w] != 0) continue;
       if (delays[w] > 0) {
@@ -134,8 +135,8 @@ TEST_CASE("In 100 000 steps with delays no worker misses more than s steps of an
     }
     CHECK(most == staleness);
     CHECK(desk.shard().statistics().most_staleness == staleness);
-    CHECK(desk.shard().statistics().delayed_pulls > 1000);
-    CHECK(desk.shard().statistics().pushes == 300'000);
+    CHECK(desk.shard().statistics().delayed_pulls > 1000 / testing::stride);
+    CHECK(desk.shard().statistics().pushes == 300'000 / testing::stride);
   }
 }
 
@@ -194,7 +195,7 @@ TEST_CASE("Whatever the order of messages and however often connections break, e
     bool whole;
   };
   for (const Job& job : {Job{"async", false}, Job{"ssp:2", false}, Job{"async", true}, Job{"bsp", false}}) {
-    for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+    for (std::uint64_t seed = 1; seed <= testing::schedules(150); ++seed) {
       CAPTURE(job.consistency, job.whole, seed);
       std::mt19937_64 random(seed);
       const auto plan = std::make_shared<const KeyPlan>(
