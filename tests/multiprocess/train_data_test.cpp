@@ -378,6 +378,9 @@ TEST_CASE("Data that do not fit are one line and exit code 2") {
                   "has 4000000000 features");
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--swa-from", "11"}),
                   "--swa-from 11 is beyond the last step, 10");
+  const Result warned = run_trireme({"train", "--dataset", "csv:" + csv, "--warmup-steps", "11"});
+  CHECK(warned.exit_code == 0);
+  CHECK_THAT(warned.err, Contains("warning: --warmup-steps 11 is beyond the last step, 10: "));
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--test-dataset",
                                "csv:" + files.write("v.csv", "a,b,y\n1,2,7\n")}),
                   "--test-dataset has the label 7");

@@ -11,6 +11,7 @@
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <charconv>
 #include <cstdio>
@@ -21,6 +22,35 @@ namespace {
 constexpr std::int64_t most_units = 1 << 16;
 
 [[noreturn]] void refuse(const std::string& message) { fail(ErrorCode::invalid_argument, message); }
+
+/// Refuses what was typed for another course of the learning rate than it takes. Not what a platform's hyperparameters say: a
+/// search over schedules gives every trial the settings of all of them.
+void check_schedule_flags(const Arguments& flags, const Typed& typed, const std::string& schedule,
+                          const Hyperparameters& said, const std::vector<std::string>& arguments) {
+  struct Owned {
+    const char* flag;
+    std::vector<ScheduleKind> owners;
+  };
+  using enum ScheduleKind;
+  const auto is_typed = [&](const std::string& flag) {
+    return flags.given(flag) && blamed_hyperparameter(flag + " ", said, arguments).empty();
+  };
+  const std::array owned{Owned{"--lr-final", {linear, cosine, polynomial, one_cycle}},
+                         Owned{"--lr-power", {polynomial}}, Owned{"--lr-interval", {step}},
+                         Owned{"--lr-decay", {step}}};
+  for (const Owned& each : owned) {
+    if (!is_typed(each.flag)) continue;
+    std::string list;
+    bool fits = false;
+    for (const ScheduleKind kind : each.owners) {
+      fits = fits || name_of(kind) == schedule;
+      list += (list.empty() ? "" : ", ") + std::string(name_of(kind));
+    }
+    if (!fits) refuse(std::string(each.flag) + " belongs to --lr-schedule " + list + "; " + schedule + " has none");
+  }
+  if (is_typed("--lr-base-batch") && typed.lr_scaling == "none")
+    refuse("--lr-base-batch belongs to --lr-scaling linear, square_root; without one nothing is scaled");
+}
 
 Schedule schedule_of(const Typed& typed) {
   Schedule schedule{.warmup_steps = typed.warmup_steps,
@@ -138,7 +168,8 @@ void check_mesh(const TrainOptions& options, const std::string& precision) {
 }
 
 TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& data, const GptFlags& language,
-                   const MeshFlags& mesh, const CheckpointFlags& checkpoints, const PlatformPlaces& places) {
+                   const MeshFlags& mesh, const CheckpointFlags& checkpoints, const PlatformPlaces& places,
+                   const Hyperparameters& said, const std::vector<std::string>& arguments) {
   const auto given = [&](const char* flag) { return flags.given(flag); };
   const DatasetSpec dataset = parse_dataset("--dataset", typed.dataset);
   const bool is_text = dataset.kind == DatasetKind::text || dataset.kind == DatasetKind::tokens;
@@ -185,6 +216,7 @@ TrainOptions check(const Arguments& flags, const Typed& typed, const DataFlags& 
   options.accumulate = typed.accumulate;
   if (options.accumulate != 0 && !std::has_single_bit(static_cast<unsigned>(options.accumulate)))
     refuse("--accumulate must be a power of two, or 0, got " + std::to_string(options.accumulate));
+  check_schedule_flags(flags, typed, is_gpt && !given("--lr-schedule") ? "cosine" : typed.lr_schedule, said, arguments);
   options.schedule = schedule_of(typed);
   if (is_gpt && !given("--lr-schedule")) {
     options.schedule.kind = ScheduleKind::cosine;
@@ -317,7 +349,7 @@ std::optional<TrainOptions> parse_train_options(const std::vector<std::string>& 
         std::printf("%s\n", describe_train().c_str());
         return std::nullopt;
       }
-      TrainOptions options = check(flags, typed, data, language, mesh, checkpoints, places);
+      TrainOptions options = check(flags, typed, data, language, mesh, checkpoints, places, said, arguments);
       places.settle(options);
       options.tracking = tracking.checked(flags);
       options.sync =

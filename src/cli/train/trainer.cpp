@@ -181,6 +181,13 @@ void Trainer::set_schedule() {
   } catch (const Exception& refusal) {
     fail(refusal.error().code, "--lr-schedule, --warmup-steps: " + refusal.error().message);
   }
+  if (is_first_ && schedule_.warmup_steps > total_steps_) {
+    std::fprintf(
+        stderr,
+        "trireme train: warning: --warmup-steps %llu is beyond the last step, %llu: the learning rate does not "
+        "reach its full value\n",
+        static_cast<unsigned long long>(schedule_.warmup_steps), static_cast<unsigned long long>(total_steps_));
+  }
   if (options_.average && options_.average->from_step > total_steps_) {
     fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
                                           " is beyond the last step, " + std::to_string(total_steps_));

@@ -46,13 +46,15 @@ std::optional<TrainOptions> accepted(Words words, const Words& more) {
 /// What a flag may need beside it.
 const std::vector<Words>& settings() {
   static const std::vector<Words> all{{},
+                                      {"--lr-schedule", "polynomial"},
+                                      {"--lr-schedule", "step"},
+                                      {"--lr-scaling", "linear"},
                                       {"--model", "resnet"},
                                       {"--dataset", "text:t"},
                                       {"--dataset", "tokens:t"},
                                       {"--dataset", "csv:t"},
                                       {"--dataset", "synthetic:blobs"},
                                       {"--dataset", "text:t", "--mesh", "pipeline=2"},
-                                      {"--lr-schedule", "polynomial"},
                                       {"--checkpoint-dir", "d"},
                                       {"--sync", "ps"},
                                       {"--sync", "ps", "--consistency", "async"}};

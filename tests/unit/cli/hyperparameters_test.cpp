@@ -127,6 +127,13 @@ TEST_CASE("A hyperparameter's value is judged as its flag's, and the refusal say
   CHECK(refusal_to({{"epochs", "0"}}, {"--epochs", "1", "--seed", "-1"}) == "--seed must be at least 0, got -1");
 }
 
+TEST_CASE("Hyperparameters may have settings of every schedule, which typed flags may not") {
+  const Hyperparameters search{{"lr_decay", "0.5"}, {"lr_power", "3"}, {"lr_base_batch", "32"}};
+  CHECK(trained(search).schedule.kind == ScheduleKind::constant);
+  CHECK(trained(search, {"--lr-schedule", "step"}).schedule.decay == 0.5);
+  CHECK(refusal_to(search, {"--lr-decay=0.25"}) == "--lr-decay belongs to --lr-schedule step; constant has none");
+}
+
 TEST_CASE("Another program gets every hyperparameter as one word, under the name it has") {
   CHECK(hyperparameter_words({{"Layers_a", "[512, 512]"},
                               {"b-c", "0.10"},

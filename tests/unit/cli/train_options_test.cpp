@@ -143,10 +143,6 @@ TEST_CASE("Every flag of train reaches its option") {
                                        "0.5",
                                        "--lr-power",
                                        "3",
-                                       "--lr-interval",
-                                       "12",
-                                       "--lr-decay",
-                                       "0.25",
                                        "--lr-scaling",
                                        "square_root",
                                        "--lr-base-batch",
@@ -194,8 +190,6 @@ TEST_CASE("Every flag of train reaches its option") {
   CHECK(options.schedule.warmup_steps == 11);
   CHECK(options.schedule.final_factor == 0.5);
   CHECK(options.schedule.power == 3);
-  CHECK(options.schedule.interval == 12);
-  CHECK(options.schedule.decay == 0.25);
   CHECK(options.lr_scaling == BatchScaling::square_root);
   CHECK(options.lr_base_batch == 13);
   CHECK(options.clip_norm == 2);
@@ -288,6 +282,14 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
       {{"--lr-schedule", "sine"}, "--lr-schedule is 'sine'; this version has: constant, linear, cosine"},
       {{"--lr-schedule", "one_cycle", "--warmup-steps", "3"}, "--warmup-steps: the schedule one_cycle"},
       {{"--lr-schedule", "polynomial", "--lr-power", "0"}, "--lr-power must be above 0"},
+      {{"--lr-decay", "0.5"}, "--lr-decay belongs to --lr-schedule step; constant has none"},
+      {{"--lr-schedule", "cosine", "--lr-interval", "5"},
+       "--lr-interval belongs to --lr-schedule step; cosine has none"},
+      {{"--lr-schedule", "step", "--lr-power", "3"}, "--lr-power belongs to --lr-schedule polynomial; step has none"},
+      {{"--lr-final", "0.1"},
+       "--lr-final belongs to --lr-schedule linear, cosine, polynomial, one_cycle; constant has"},
+      {{"--dataset", "text:f", "--lr-decay", "0.1"}, "--lr-decay belongs to --lr-schedule step; cosine has none"},
+      {{"--lr-base-batch", "13"}, "--lr-base-batch belongs to --lr-scaling linear, square_root; without one nothing"},
       {{"--lr-final", "-1"}, "--lr-final must be finite and at least 0"},
       {{"--lr-interval", "0"}, "--lr-interval must be at least 1"},
       {{"--lr-scaling", "cubic"}, "--lr-scaling is 'cubic'"},
@@ -322,6 +324,14 @@ TEST_CASE("What train cannot do is refused in one line that names the flag") {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THAT(refusal(arguments), Contains(expected));
   }
+}
+
+TEST_CASE("The settings of a schedule are taken beside it") {
+  const TrainOptions step = parsed({"--lr-schedule", "step", "--lr-interval", "12", "--lr-decay", "0.25"});
+  CHECK(step.schedule.interval == 12);
+  CHECK(step.schedule.decay == 0.25);
+  CHECK(parsed({"--lr-schedule", "one_cycle", "--lr-final", "0.5"}).schedule.final_factor == 0.5);
+  CHECK(parsed({"--dataset", "text:f", "--lr-final", "0.5"}).schedule.final_factor == 0.5);
 }
 
 TEST_CASE("train computes on the CPU, or on GPUs what it can compute there") {
