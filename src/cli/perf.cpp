@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace trireme::cli {
@@ -90,6 +91,23 @@ Options world_options(const PerfOptions& options, const platform::Environment& e
   return world;
 }
 
+/// Errors: those of World::open, which name a flag where they named what it set.
+World open_world(const PerfOptions& options, const platform::Environment& environment) {
+  try {
+    return World::open(world_options(options, environment));
+  } catch (const Exception& refusal) {
+    Error told = refusal.error();
+    for (const auto& [option, flag] :
+         {std::pair{"Options::device_engine", "--engine"}, std::pair{"Options::engine", "--engine"},
+          std::pair{"Options::algorithm", "--algorithm"}, std::pair{"Options::transport", "--transport"}}) {
+      const std::string name = option;
+      for (auto at = told.message.find(name); at != std::string::npos; at = told.message.find(name))
+        told.message.replace(at, name.size(), flag);
+    }
+    throw Exception(told);
+  }
+}
+
 /// Prints and writes a row for each size. Returns how many elements were wrong.
 template <class Bench>
 std::uint64_t measure_all(World& world, const PerfOptions& options, const std::vector<std::size_t>& counts,
@@ -121,7 +139,7 @@ std::uint64_t measure_all(World& world, const PerfOptions& options, const std::v
 /// As one of the ranks of a world. Returns how many elements were wrong, on rank 0.
 std::uint64_t measure(const PerfOptions& options, const platform::Environment& environment,
                       std::optional<JsonFile>& json) {
-  World world = World::open(world_options(options, environment));
+  World world = open_world(options, environment);
   if (options.root >= world.size()) {
     fail(ErrorCode::invalid_argument, "--root is " + std::to_string(options.root) + ": the last of " +
                                           std::to_string(world.size()) + " ranks is " +

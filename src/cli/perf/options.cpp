@@ -5,6 +5,7 @@
 #include "cli/byte_size.hpp"
 #include "trireme/base/error.hpp"
 #include "trireme/plan/graph.hpp"
+#include "trireme/plan/plans.hpp"
 
 #include <algorithm>
 #include <array>
@@ -37,11 +38,22 @@ struct Typed {
   bool explain = false, cold = false, warm = false, in_place = false, out_of_place = false;
 };
 
+/// Those that a world takes: of all_reduce, on two ranks.
+std::vector<plan::Algorithm> all_reduce_algorithms() {
+  return plan::defined_algorithms({.collective = plan::Collective::all_reduce, .ranks = 2, .leaves = 2}, false);
+}
+
 std::string algorithms() {
   std::string names = "auto";
-  for (int value = 0; value < plan::algorithm_count; ++value)
-    names += ", " + std::string(name_of(static_cast<plan::Algorithm>(value)));
+  for (const plan::Algorithm each : all_reduce_algorithms()) names += ", " + std::string(name_of(each));
   return names;
+}
+
+bool is_algorithm(const std::string& name) {
+  const auto known = all_reduce_algorithms();
+  plan::Algorithm algorithm{};
+  return name == "auto" ||
+         (plan::parse_algorithm(name, algorithm) && std::find(known.begin(), known.end(), algorithm) != known.end());
 }
 
 std::string dtypes() {
@@ -137,11 +149,9 @@ void check_operation(const Arguments& flags, const Typed& typed, PerfOptions& op
   if (flags.given("--root") && !operation.rooted) refuse("--root: " + typed.operation + " has no root");
   options.root = typed.root;
 
-  plan::Algorithm algorithm{};
   if (!flags.given("--algorithm")) return;
-  if (typed.algorithm != "auto" && !plan::parse_algorithm(typed.algorithm, algorithm))
-    refuse("--algorithm is '" + typed.algorithm + "': give one of " + algorithms());
   if (!operation.explains) refuse("--algorithm is for all_reduce: " + typed.operation + " has no choice");
+  if (!is_algorithm(typed.algorithm)) refuse("--algorithm is '" + typed.algorithm + "': give one of " + algorithms());
   options.algorithm = typed.algorithm;
 }
 

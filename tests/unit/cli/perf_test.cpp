@@ -127,6 +127,8 @@ TEST_CASE("What perf cannot measure is refused in one line that says what it can
       {{"all_reduce", "--max-bytes", "1TB"}, "--max-bytes is '1TB'"},
       {{"all_reduce", "--iterations", "0"}, "--iterations must be from 1"},
       {{"all_reduce", "--warmup", "0"}, "--warmup must be from 1"},
+      {{"all_reduce", "--algorithm", "bruck"},
+       "--algorithm is 'bruck': give one of auto, direct, recursive_doubling, tree, halving_doubling, ring"},
       {{"all_reduce", "--algorithm", "foo"}, "invalid_argument: --algorithm is 'foo': give one of auto, direct"},
       {{"all_reduce", "--transport", "mem"}, "invalid_argument: --transport is 'mem': give auto, shm or tcp"},
       {{"all_reduce", "--json", ""}, "--json"},
