@@ -33,6 +33,11 @@ struct FieldPlace {
     if (column < columns.names.size()) text += " (" + excerpt(columns.names[column]) + ")";
     fail(ErrorCode::corrupt, text + ": " + what);
   }
+  /// Of a value, which may be a name of a column.
+  [[noreturn]] void refuse_value(const std::string& what) const {
+    const bool first = record.line == 1 && columns.names.empty();
+    refuse(what + (first ? " (does the file have a header line?)" : ""));
+  }
 };
 
 /// The text of the field that begins at place.begin, quotes resolved, in `text`; where the field ends.
@@ -70,16 +75,14 @@ const char* take_unusual(const FieldPlace& place, char separator, float& value) 
   const char* const stop = take_field(place, separator, text);
   text.erase(text.find_last_not_of(" \t") + 1);
   text.erase(0, text.find_first_not_of(" \t"));
-  if (text.empty()) place.refuse("a missing value: fill it in or leave the row out");
+  if (text.empty()) place.refuse_value("a missing value: fill it in or leave the row out");
   const std::size_t size = text.size();
   text += '\n';
   const Number number = parse_f32(text.data(), text.data() + size);
   text.pop_back();
-  if (number.status == NumberStatus::too_large) place.refuse(excerpt(text) + " is beyond the largest f32");
-  if (number.status != NumberStatus::ok || number.end != text.data() + size) {
-    const bool first = place.record.line == 1 && place.columns.names.empty();
-    place.refuse(excerpt(text) + " is not a number" + (first ? " (does the file have a header line?)" : ""));
-  }
+  if (number.status == NumberStatus::too_large) place.refuse_value(excerpt(text) + " is beyond the largest f32");
+  if (number.status != NumberStatus::ok || number.end != text.data() + size)
+    place.refuse_value(excerpt(text) + " is not a number");
   value = number.value;
   return stop;
 }

@@ -29,8 +29,16 @@ constexpr const char* what_to_do =
 
 /// The four files of the data set, or an error that says what is missing.
 std::array<fs::path, 4> find_fashion_mnist(const fs::path& directory, bool given) {
-  std::error_code ignored;
-  const fs::file_status status = fs::status(directory, ignored);
+  // Only what is known not to be there is missing.
+  const auto there = [&](const fs::path& path) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    if (status.type() == fs::file_type::none || status.type() == fs::file_type::unknown)
+      fail(ErrorCode::invalid_argument,
+           (given ? "--data-dir " : "Fashion-MNIST: ") + path.string() + ": " + error.message());
+    return status;
+  };
+  const fs::file_status status = there(directory);
   if (given && !fs::exists(status)) {
     fail(ErrorCode::invalid_argument, "--data-dir " + directory.string() + " does not exist");
   }
@@ -43,9 +51,9 @@ std::array<fs::path, 4> find_fashion_mnist(const fs::path& directory, bool given
   std::string missing;
   for (std::size_t i = 0; i < names.size(); ++i) {
     paths[i] = directory / names[i];
-    if (fs::exists(paths[i], ignored)) continue;
+    if (fs::exists(there(paths[i]))) continue;
     paths[i] += ".gz";
-    if (!fs::exists(paths[i], ignored)) missing += (missing.empty() ? "" : ", ") + std::string(names[i]);
+    if (!fs::exists(there(paths[i]))) missing += (missing.empty() ? "" : ", ") + std::string(names[i]);
   }
   if (!missing.empty()) {
     fail(ErrorCode::invalid_argument,

@@ -81,8 +81,8 @@ void describe(Arguments& flags, Typed& typed) {
   flags.option(
       "--dataset", typed.dataset,
       "fashion-mnist (default), or any set of the same four IDX files with --data-dir; text:FILE, a token for each "
-      "byte; tokens:FILE, of 16 or 32 bits; csv:FILE, numbers only, whose first line may name the columns; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
-      "folder in place of a file: all files in it, by name. An input channel of the platform: its name, or channel:NAME, in "
+      "byte; tokens:FILE, of 16 or 32 bits; csv:FILE, numbers only, whose first line names the columns unless a number is in it; libsvm:FILE; synthetic:linear, :logistic or :blobs. A "
+      "folder in place of a file: all files in it, by name, but those whose names begin with . or _. An input channel of the platform: its name, or channel:NAME, in "
       "place of the file");
   flags.option("--data-dir", typed.data_dir,
                std::string("folder of the data set (default ") + data::fashion_mnist_default_directory + ")");

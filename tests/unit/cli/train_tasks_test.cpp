@@ -236,6 +236,41 @@ TEST_CASE("Features that the training set has not are left out of a test set") {
   REQUIRE(std::vector<float>(table.values.begin(), table.values.end()) == std::vector<float>{1, 4, 5});
 }
 
+TEST_CASE("A first line of which a part is numbers is a row with a bad cell, not a header") {
+  const FolderOfFiles files;
+  const auto open = [&](const std::string& first, const std::string& label = {}) {
+    return open_dense({DatasetKind::csv, files.write("t.csv", first + "\n1,2,0\n3,4,1\n")}, {.label = label});
+  };
+  const std::vector<std::pair<std::string, std::vector<std::string>>> bad{
+      {"1,2,x", {"line 1, column 3", "'x' is not a number"}},  {"1,,3", {"line 1, column 2", "a missing value"}},
+      {"12.5.3,4,1", {"line 1, column 1", "'12.5.3' is not"}}, {"1,2,1e999", {"line 1, column 3", "'1e999' is beyond"}},
+      {"1,nan,3", {"line 1, column 2", "'nan' is not"}},       {"a,b,7", {"line 1, column 1", "'a' is not a number"}}};
+  for (const auto& [first, words] : bad) {
+    const Error error = error_of([&] { open(first); });
+    INFO(first << ": " << error.message);
+    CHECK(error.code == ErrorCode::corrupt);
+    CHECK_THAT(error.message, Contains("t.csv, ") && Contains("(does the file have a header line?)"));
+    for (const std::string& word : words) CHECK_THAT(error.message, Contains(word));
+  }
+  CHECK(open("a,b,c")->size() == 2);
+  CHECK(open("nan,,y")->size() == 2);
+  CHECK(open("2019,2020,y", "y")->size() == 2);
+  CHECK(open("5,6,0")->size() == 3);
+}
+
+TEST_CASE("Of a CSV file with another separator than that in use the refusal names both flag and separator") {
+  const FolderOfFiles files;
+  const auto refusal = [&](const std::string& text, char separator) {
+    return error_of([&] {
+             open_dense({DatasetKind::csv, files.write("semi.csv", text)}, {.separator = separator});
+           })
+        .message;
+  };
+  CHECK_THAT(refusal("a;b;y\n1;2;0\n", ','),
+             Contains("semi.csv: no column but the label: no ',' stands in its first line") && Contains("--separator"));
+  CHECK_THAT(refusal("1,2\n1,2\n", '\t'), Contains("no tab stands in"));
+}
+
 TEST_CASE("Data of one size are told apart by their content") {
   const auto hash_of = [](const std::vector<float>& values) {
     ContentHash hash;
@@ -263,10 +298,12 @@ TEST_CASE("A tenth is held out unless something else is said, or it would be not
   CHECK(wanted_held_out(options, 3) == 0.5);
 }
 
-TEST_CASE("Of a folder all regular files are read, by name, and links are left out") {
+TEST_CASE("Of a folder all regular files are read, by name; links, hidden files and names of marks are left out") {
   const FolderOfFiles files;
   files.write("b", "2");
   files.write("a", "1");
+  files.write("_SUCCESS", "");
+  files.write(".a.crc", "0");
   std::filesystem::create_symlink("a", files.path() / "c");
   std::filesystem::create_directory(files.path() / "d");
   REQUIRE(files_of(files.path()) == std::vector<std::filesystem::path>{files.path() / "a", files.path() / "b"});

@@ -8,6 +8,9 @@
 #include <catch2/catch.hpp>
 
 #include <filesystem>
+#include <string>
+
+#include <unistd.h>
 
 using namespace trireme;
 using testing::counting_bytes;
@@ -58,6 +61,26 @@ TEST_CASE("load_fashion_mnist says what is wrong with the data folder in one lin
   SECTION("a file in place of the folder") {
     CHECK_THAT(message_of(folder.write("file", {})),
                Catch::Contains("--data-dir") && Catch::Contains("not a directory"));
+  }
+  SECTION("files that cannot be looked for are not missing") {
+    write_data_set(folder);
+    std::filesystem::remove(folder.path() / "train-images-idx3-ubyte");
+    std::filesystem::create_symlink("train-images-idx3-ubyte", folder.path() / "train-images-idx3-ubyte");
+    CHECK_THAT(message_of(folder.path()),
+               Catch::Contains("--data-dir") && Catch::Contains("symbolic links") && !Catch::Contains("missing"));
+  }
+  SECTION("a folder that may not be read") {
+    write_data_set(folder);
+    const bool is_root = ::geteuid() == 0;
+    if (is_root && ::seteuid(65534) != 0) return;  // who may read everything shows nothing
+    const auto closed = std::filesystem::temp_directory_path() / ("closed." + std::to_string(::getpid()));
+    std::filesystem::create_directory(closed);
+    std::filesystem::permissions(closed, std::filesystem::perms::none);
+    const std::string said = message_of(closed);
+    std::filesystem::remove(closed);
+    if (is_root) REQUIRE(::seteuid(0) == 0);
+    CHECK_THAT(said,
+               Catch::Contains("--data-dir") && Catch::Contains("Permission denied") && !Catch::Contains("missing"));
   }
   SECTION("files that are not there: which ones, and where to get them") {
     write_data_set(folder);

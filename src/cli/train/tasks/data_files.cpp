@@ -4,6 +4,7 @@
 #include "trireme/base/error.hpp"
 
 #include <algorithm>
+#include <string>
 #include <system_error>
 
 namespace trireme::cli {
@@ -14,10 +15,14 @@ std::vector<std::filesystem::path> files_of(const std::filesystem::path& path) {
   std::vector<std::filesystem::path> files;
   for (auto entry = std::filesystem::directory_iterator(path, error);
        !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.front() == '.' || name.front() == '_') continue;
     if (entry->symlink_status(error).type() == std::filesystem::file_type::regular) files.push_back(entry->path());
   }
   if (error) fail(ErrorCode::invalid_argument, path.string() + ": " + error.message());
-  if (files.empty()) fail(ErrorCode::invalid_argument, path.string() + " holds no regular file");
+  if (files.empty())
+    fail(ErrorCode::invalid_argument,
+         path.string() + " holds no regular file (names that begin with . or _ are passed over)");
   std::sort(files.begin(), files.end());
   return files;
 }

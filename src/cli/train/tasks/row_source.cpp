@@ -142,35 +142,44 @@ void check_features(std::size_t features, const std::string& path) {
   if (features == 0) fail(ErrorCode::corrupt, path + " has labels, but no feature");
 }
 
-/// As the reader of the rows means it: with blanks beside it and a sign + too.
+/// As the reader of the rows means it: with blanks beside it and a sign + too. One beyond any range is a number as well; nan and inf,
+/// which may be names, are none.
 bool is_number(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return false;
   text = text.substr(first, text.find_last_not_of(" \t") + 1 - first);
   if (text.front() == '+') text.remove_prefix(1);
+  if (text.find_first_of("0123456789") == std::string_view::npos) return false;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
+  return error != std::errc::invalid_argument && end == text.data() + text.size();
 }
 
-/// The first line names the columns unless all it holds are numbers.
-bool has_header(const std::string& path, char separator) {
+/// Only where the columns are more than the label's.
+std::vector<std::string> first_line(const std::string& path, char separator) {
   const data::CsvReader reader{std::filesystem::path(path), {.separator = separator, .header = true}};
-  for (const std::string& name : reader.columns().names) {
-    if (!is_number(name)) return true;
-  }
-  return false;
+  if (reader.columns().columns > 1) return reader.columns().names;
+  const std::string between = separator == '\t' ? "tab" : std::string("'") + separator + "'";
+  fail(ErrorCode::invalid_argument, path + ": no column but the label: no " + between +
+                                        " stands in its first line; say with --separator what is between columns");
+}
+
+/// The first line names the columns when no cell of it is a number, or --label names one of them. In any other the reader refuses what
+/// is no number.
+bool is_header(const std::vector<std::string>& line, const std::string& label) {
+  return std::none_of(line.begin(), line.end(), is_number) ||
+         (!label.empty() && !is_number(label) && std::find(line.begin(), line.end(), label) != line.end());
 }
 
 /// A name, or a place from 0; the last column unless said.
 data::CsvOptions csv_options(const std::string& path, const TableOptions& options) {
-  data::CsvOptions csv{.separator = options.separator, .header = has_header(path, options.separator)};
-  std::size_t place = 0;
+  const std::vector<std::string> line = first_line(path, options.separator);
   const std::string& label = options.label;
+  data::CsvOptions csv{.separator = options.separator, .header = is_header(line, label)};
+  std::size_t place = 0;
   const auto [end, error] = std::from_chars(label.data(), label.data() + label.size(), place);
   if (label.empty()) {
-    const data::CsvReader reader{std::filesystem::path(path), csv};
-    csv.label_index = reader.columns().columns - 1;
+    csv.label_index = line.size() - 1;
   } else if (error == std::errc() && end == label.data() + label.size()) {
     csv.label_index = place;
   } else if (csv.header) {
