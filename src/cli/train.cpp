@@ -22,6 +22,7 @@
 #include "cli/train/settings_agreement.hpp"
 #include "cli/train/setup.hpp"
 #include "cli/train/steps_trace.hpp"
+#include "cli/train/sync_check.hpp"
 #include "cli/train/tasks/load.hpp"
 #include "cli/train/tracked_run.hpp"
 #include "cli/train/trackers.hpp"
@@ -167,6 +168,7 @@ int train_in_world(Job& job, TrainOptions options, Loaded loaded, World& world,
   std::optional<StepsTrace>& trace = job.trace;
   const bool is_independent = directory != nullptr;
   const WorkerPlace place = is_independent ? place_of(cluster) : place_in(world);
+  check_backup_workers(options, place.workers);
   signals.number(static_cast<int>(place.worker));
   signals.watch(world.communicator());
   // One rank of every host asks.

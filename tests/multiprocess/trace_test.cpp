@@ -164,6 +164,14 @@ TEST_CASE("A trace that cannot be written is refused before training, in one lin
   CHECK(result.err.find(said) == result.err.rfind(said));
 }
 
+TEST_CASE("A trace that does not fit its disk costs a line with the reason, and no training") {
+  const IdxFolder data(90, 40);
+  const auto result = run_trireme(traced_job(data, {"--trace", "/dev/full"}));
+  INFO("stdout: " << result.out << "\nstderr: " << result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("--trace: /dev/full could not be written completely: No space left on device\n"));
+}
+
 TEST_CASE("Training that a signal ends, or that diverges, leaves its trace whole") {
   const IdxFolder data(90, 40);
   const TemporaryFolder folder;

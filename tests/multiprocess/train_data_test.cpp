@@ -348,6 +348,8 @@ TEST_CASE("The best evaluation is kept, and training ends when nothing becomes b
   const int stopped = std::stoi(value(line, "stopped_early_at"));
   CHECK(stopped == best + 15);
   CHECK(value(line, "steps") == std::to_string(stopped));
+  CHECK_THAT(first.err, Contains("warning: --keep-best chooses by the samples that the result's test_loss is of, ") &&
+                            Contains("give --test-dataset to tell them apart"));
   CHECK_THAT(first.err, Contains("stopped early at step " + std::to_string(stopped) + ": no lesser loss in 3"));
   // The result is that of the step that was best: of a run that was to end there.
   Words planned(job.begin(), job.end());
@@ -369,7 +371,9 @@ TEST_CASE("Data that do not fit are one line and exit code 2") {
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--label", "z"}), csv);
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--held-out", "0.1"}),
                   "--held-out: of 3 samples that is 0");
-  CHECK(run_trireme({"train", "--dataset", "csv:" + csv}).exit_code == 0);  // nothing is held out of so little
+  const Result little = run_trireme({"train", "--dataset", "csv:" + csv});
+  CHECK(little.exit_code == 0);
+  CHECK_THAT(little.err, Contains("warning: 3 rows are too few to hold a tenth of them out: nothing is evaluated; "));
   require_refusal(run_trireme({"train", "--dataset", "csv:" + csv, "--test-dataset",
                                "csv:" + files.write("w.csv", "b,a,y\n1,2,0\n")}),
                   "feature 0 is 'b' in ");

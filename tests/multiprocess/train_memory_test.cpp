@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "multiprocess/idx_folder.hpp"
 #include "multiprocess/launched.hpp"
 #include "multiprocess/train_job.hpp"
 
@@ -96,6 +97,18 @@ TEST_CASE("A GPT that cannot fit a process's address space is refused before it 
                               Contains("gradients ") && Contains("state of adamw ") &&
                               Contains("--zero 3 (at least ") && Contains("or start more ranks") &&
                               Contains("--offload DIR"));
+}
+
+TEST_CASE("An MLP that cannot fit a process's address space is refused with its parameters and the bytes they take") {
+  if (is_sanitized) return;
+  const IdxFolder data(90, 40);
+  const Result refused =
+      run_trireme({"run", "-n", "1", "--", "/bin/sh", "-c", "ulimit -v 400000; exec \"$@\"", "sh", TRIREME_PROGRAM,
+                   "train", "--data-dir", data.path(), "--hidden", "8192,8192", "--steps", "1"});
+  INFO(refused.err);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("the model does not fit: its ") && Contains(" parameters take at least ") &&
+                              Contains("may have 409600000 bytes of address space (ulimit -v)"));
 }
 
 TEST_CASE("Memory that runs out all the same ends in one line with what was wanted") {

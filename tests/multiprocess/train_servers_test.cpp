@@ -376,4 +376,7 @@ TEST_CASE("Servers and flags that do not fit are refused, in one line with exit 
   refused(run_trireme(job(2, 1, blobs({"--sync", "ps", "--servers", "2"}))), "started with 1");
   refused(run_trireme(job(2, 0, blobs({"--sync", "ps", "--servers", "2"}))), "started with none");
   refused(run_trireme(joined({"train"}, blobs({"--servers", "2"}))), "--servers needs --sync ps");
+  for (const int servers : {0, 1})
+    refused(run_trireme(job(2, servers, blobs({"--sync", "ps", "--backup-workers", "2"}))),
+            "--backup-workers 2: this job has 2 workers, of whom one at least must be waited for");
 }

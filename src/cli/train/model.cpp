@@ -3,6 +3,10 @@
 
 #include "cli/train/seeds.hpp"
 
+#include <cstdint>
+#include <string>
+#include <utility>
+
 namespace trireme::cli {
 namespace {
 
@@ -22,6 +26,22 @@ models::MlpOptions mlp_options(const TrainOptions& options, const data::Labelled
           .seed = model_seed(options.seed),
           .rows = rows,
           .dropout = options.dropout};
+}
+
+std::vector<Parameter> mlp_shapes(const TrainOptions& options, const data::LabelledImages& images) {
+  const std::vector<std::size_t> sizes = layer_sizes(images, options.hidden);
+  std::vector<Parameter> shapes;
+  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape, std::size_t count) {
+    const TensorView nowhere(nullptr, count, DType::f32);
+    shapes.push_back({name, std::move(shape), nowhere, nowhere});
+  };
+  for (std::size_t layer = 0; layer + 1 < sizes.size(); ++layer) {
+    const std::size_t inputs = sizes[layer], outputs = sizes[layer + 1];
+    const std::string name = "layer" + std::to_string(layer);
+    add(name + ".weight", {static_cast<std::int64_t>(outputs), static_cast<std::int64_t>(inputs)}, outputs * inputs);
+    add(name + ".bias", {static_cast<std::int64_t>(outputs)}, outputs);
+  }
+  return shapes;
 }
 
 models::CnnOptions cnn_options(const TrainOptions& options, const data::LabelledImages& images, std::size_t rows) {

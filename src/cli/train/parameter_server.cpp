@@ -3,6 +3,7 @@
 
 #include "cli/train/server_split.hpp"
 #include "cli/train/setup.hpp"
+#include "cli/train/sync_check.hpp"
 #include "trireme/base/error.hpp"
 
 #include <atomic>
@@ -97,6 +98,7 @@ int serve_parameters(const TrainOptions& options, const platform::ClusterSpec& c
   std::unique_ptr<ps::Server> probe;
   if (options.sync.splits_optimally) probe = offer_probe(*directory, index);
   const JobShape shape = directory->await_shape(Deadline::after(directory->join_timeout()));
+  check_backup_workers(options, shape.workers);
   ps::ServerOptions served = server_options(options, *directory, index, options.sync.servers, shape, nullptr);
   std::atomic<bool> is_over{false};
   served.log = Log(LogLevel::debug, [log = directory->log(), &is_over](LogLevel level, std::string_view line) {

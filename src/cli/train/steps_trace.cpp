@@ -55,9 +55,15 @@ StepsTrace::~StepsTrace() {
 
 /// Empty, or a line that says what went wrong or is missing.
 std::string StepsTrace::write() {
+  errno = 0;
   telemetry::write_chrome_trace(file_, *recorder_, {.rank = rank_, .host = host_, .origin_unix_ns = origin_unix_ns_});
+  if (file_) file_.flush();
+  const int reason = errno;  // of what failed last: behind it nothing is written
   file_.close();
-  if (!file_) return "trireme train: --trace: " + path_ + " could not be written completely\n";
+  if (!file_) {
+    return "trireme train: --trace: " + path_ +
+           " could not be written completely: " + std::strerror(reason == 0 ? EIO : reason) + "\n";
+  }
   if (recorder_->dropped() == 0) return {};
   return "trireme train: --trace: " + path_ + " has the first " + std::to_string(recorder_->capacity()) + " events; " +
          std::to_string(recorder_->dropped()) + " later ones are missing\n";

@@ -39,4 +39,12 @@ void check_sync(const TrainOptions& options) {
          "the workers share no world to bring it; give a replicated channel or a path");
 }
 
+void check_backup_workers(const TrainOptions& options, std::uint32_t workers) {
+  const std::uint32_t backup = options.sync.backup_workers;
+  if (backup == 0 || backup < workers) return;
+  fail(ErrorCode::invalid_argument, "--backup-workers " + std::to_string(backup) + ": this job has " +
+                                        std::to_string(workers) + (workers == 1 ? " worker" : " workers") +
+                                        ", of whom one at least must be waited for");
+}
+
 }  // namespace trireme::cli

@@ -91,13 +91,13 @@ Trainer::Trainer(World& world, Replicas& replicas, const TrainOptions& options, 
       selection_state_(ownership_.selection_state(selection_)) {
   check_validation(options.validation, *task_);
   if (device_) optimizer_->use_device(device_->runtime, device_->stream);
-  note_selection();
   if (options.offload) offload(world_, *optimizer_, *options.offload);
   if (!weights_.is_narrow() && options.zero >= 2) task_->use_access(data_parallel_.access());
   if (!weights_.is_narrow() && options.zero < 2) task_->use_gradients(data_parallel_.parameters());
   if (ownership_.of_values()) weights_.average_parts(ownership_.values(), ownership_.firsts());
   result_.train_loss = std::numeric_limits<double>::quiet_NaN();
   set_schedule();
+  note_selection();
   if (checkpoints_ != nullptr) resume();
   if (servers_ != nullptr) use_servers();
   task_->feed(sampler_, data_parallel_.logical_shards(), own_);
@@ -158,12 +158,24 @@ void Trainer::stand_at(std::uint64_t step) {
   result_.resumed_from = step;
 }
 
-/// Who chooses by what the result is then told of gets too good a figure.
+/// Who chooses by what the result is then told of gets too good a figure; and of a small table nothing is held out that was not asked for.
 void Trainer::note_selection() const {
   const ValidationOptions& validation = options_.validation;
-  if (!is_first_ || !task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
-  const bool is_test_set = options_.data.dataset.kind == DatasetKind::images || options_.data.test;
-  std::fprintf(stderr, "trireme train: %s chooses by the samples that test_… is of: give %s to tell them apart\n",
+  const DataOptions& data = options_.data;
+  if (!is_first_) return;
+  const bool is_table = data.dataset.kind == DatasetKind::csv || data.dataset.kind == DatasetKind::libsvm ||
+                        data.dataset.kind == DatasetKind::synthetic;
+  if (is_table && !data.held_out && !data.test && task_->size(Part::validation) == 0) {
+    std::fprintf(stderr,
+                 "trireme train: warning: %zu rows are too few to hold a tenth of them out: nothing is evaluated; give "
+                 "--held-out 0.5 or --test-dataset\n",
+                 sampler_.options().count);
+  }
+  if (!task_->parts_are_one() || (!validation.keep_best && validation.patience == 0)) return;
+  const bool is_test_set = data.dataset.kind == DatasetKind::images || data.test;
+  std::fprintf(stderr,
+               "trireme train: warning: %s chooses by the samples that the result's test_loss is of, which is then too "
+               "good: give %s to tell them apart\n",
                validation.keep_best ? "--keep-best" : "--early-stop",
                is_test_set ? "--held-out 0.1" : "--test-dataset");
 }
@@ -181,16 +193,16 @@ void Trainer::set_schedule() {
   } catch (const Exception& refusal) {
     fail(refusal.error().code, "--lr-schedule, --warmup-steps: " + refusal.error().message);
   }
+  if (options_.average && options_.average->from_step > total_steps_) {
+    fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
+                                          " is beyond the last step, " + std::to_string(total_steps_));
+  }
   if (is_first_ && schedule_.warmup_steps > total_steps_) {
     std::fprintf(
         stderr,
         "trireme train: warning: --warmup-steps %llu is beyond the last step, %llu: the learning rate does not "
         "reach its full value\n",
         static_cast<unsigned long long>(schedule_.warmup_steps), static_cast<unsigned long long>(total_steps_));
-  }
-  if (options_.average && options_.average->from_step > total_steps_) {
-    fail(ErrorCode::invalid_argument, "--swa-from " + std::to_string(options_.average->from_step) +
-                                          " is beyond the last step, " + std::to_string(total_steps_));
   }
   const std::size_t shares = servers_ != nullptr && servers_->is_independent() ? servers_->place().workers : 1;
   // As many updates of an Nth of the batch as there are workers move values as far as one of the whole.

@@ -142,6 +142,10 @@ class ImageData final : public TrainingData {
     return std::to_string(images_.sets.train.size()) + " images, " + std::to_string(images_.sets.test.size()) +
            " of a test set, " + hash.text();
   }
+  std::vector<Parameter> shapes() const override {
+    if (options_.model != "mlp") return {};
+    return mlp_shapes(options_, images_.sets.train);
+  }
   std::unique_ptr<Task> make_task(const TaskPlace& place) const override {
     return std::make_unique<ImageTask>(options_, images_, place);
   }
