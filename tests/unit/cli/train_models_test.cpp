@@ -145,3 +145,21 @@ TEST_CASE("train makes the model that was asked for, for images of the data set"
   options.model = "resnet";
   CHECK(make_model(options, blank_images(), 4)->description() == "resnet 12x8x1 stages 16-32-64 of 1 block");
 }
+
+TEST_CASE("The shapes of an mlp are told, before it is made, as it then has them") {
+  TrainOptions options;
+  options.hidden = {5, 4};
+  data::LabelledImages images;
+  images.rows = 3;
+  images.columns = 2;
+  images.classes = 3;
+  const auto told = mlp_shapes(options, images);
+  const models::Mlp<float> made(mlp_options(options, images, 1));
+  REQUIRE(told.size() == made.parameters().size());
+  for (std::size_t p = 0; p < told.size(); ++p) {
+    CHECK(told[p].name == made.parameters()[p].name);
+    CHECK(told[p].shape == made.parameters()[p].shape);
+    CHECK(told[p].value.count == made.parameters()[p].value.count);
+    CHECK(told[p].value.data == nullptr);
+  }
+}
