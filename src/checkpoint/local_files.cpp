@@ -35,7 +35,7 @@ Handle open_or_fail(const std::string& path, int flags, const char* what) {
   do {
     descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
   } while (descriptor < 0 && errno == EINTR);
-  if (descriptor < 0) fail_system(what + (" " + path), errno);
+  if (descriptor < 0) fail_system(std::string("cannot ") + what + " " + path, errno);
   return Handle(descriptor);
 }
 
@@ -43,7 +43,7 @@ void sync_or_fail(int descriptor, const std::string& path) {
   while (::fsync(descriptor) != 0) {
     // Some mounts keep no folders of their own, and so have nothing to sync.
     if (errno == EINVAL || errno == ENOTSUP) return;
-    if (errno != EINTR) fail_system("sync " + path, errno);
+    if (errno != EINTR) fail_system("cannot sync " + path, errno);
   }
 }
 
@@ -55,7 +55,7 @@ class LocalOutput final : public OutputFile {
     while (!bytes.empty()) {
       const ssize_t written = ::write(handle_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail_system("write " + path_, errno);
+      if (written < 0) fail_system("cannot write " + path_, errno);
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
@@ -70,7 +70,7 @@ class LocalInput final : public InputFile {
  public:
   LocalInput(Handle handle, std::string path) : handle_(std::move(handle)), path_(std::move(path)) {
     struct stat status {};
-    if (::fstat(handle_.get(), &status) != 0) fail_system("read " + path_, errno);
+    if (::fstat(handle_.get(), &status) != 0) fail_system("cannot read " + path_, errno);
     if (!S_ISREG(status.st_mode)) fail(ErrorCode::invalid_argument, path_ + " is no regular file");
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
@@ -80,7 +80,7 @@ class LocalInput final : public InputFile {
     while (!bytes.empty()) {
       const ssize_t got = ::pread(handle_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail_system("read " + path_, errno);
+      if (got < 0) fail_system("cannot read " + path_, errno);
       if (got == 0) fail(ErrorCode::corrupt, path_ + " ends at byte " + std::to_string(offset) + ": it was cut off");
       offset += static_cast<std::uint64_t>(got);
       bytes = bytes.subspan(static_cast<std::size_t>(got));
@@ -104,7 +104,7 @@ class LocalFiles final : public FileSystem {
     }
     struct stat status {};
     if (const int reason = errno; reason != EEXIST || ::stat(path.c_str(), &status) != 0)
-      fail_system("make the folder " + path, reason);
+      fail_system("cannot make the folder " + path, reason);
     if (!S_ISDIR(status.st_mode)) fail(ErrorCode::invalid_argument, path + " is no folder");
   }
 
@@ -112,7 +112,7 @@ class LocalFiles final : public FileSystem {
     DIR* const directory = ::opendir(folder.c_str());
     if (directory == nullptr) {
       if (errno == ENOENT) return {};
-      fail_system("list " + folder, errno);
+      fail_system("cannot list " + folder, errno);
     }
     std::vector<std::string> names;
     errno = 0;
@@ -122,7 +122,7 @@ class LocalFiles final : public FileSystem {
     }
     const int reason = errno;
     ::closedir(directory);
-    if (reason != 0) fail_system("list " + folder, reason);
+    if (reason != 0) fail_system("cannot list " + folder, reason);
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -134,7 +134,7 @@ class LocalFiles final : public FileSystem {
       return std::nullopt;
     }
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    fail_system("look at " + path, errno);
+    fail_system("cannot look at " + path, errno);
   }
 
   std::unique_ptr<OutputFile> create(const std::string& path) override {
@@ -148,7 +148,7 @@ class LocalFiles final : public FileSystem {
     if (::link(from.c_str(), to.c_str()) == 0) return true;
     if (errno == EEXIST) return false;
     if (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK) return std::nullopt;
-    fail_system("link " + to, errno);
+    fail_system("cannot link " + to, errno);
   }
 
   void replace(const std::string& from, const std::string& to) override {
@@ -156,7 +156,7 @@ class LocalFiles final : public FileSystem {
     const int reason = errno;
     // Mounts of object stores have no rename.
     if (reason == EPERM || reason == ENOTSUP || reason == ENOSYS) return FileSystem::replace(from, to);
-    fail_system("replace " + to, reason);
+    fail_system("cannot replace " + to, reason);
   }
 
   void sync_folder(const std::string& folder) override {
@@ -167,13 +167,13 @@ class LocalFiles final : public FileSystem {
   bool remove(const std::string& path) override {
     if (::unlink(path.c_str()) == 0) return true;
     if (errno == ENOENT) return false;
-    fail_system("remove " + path, errno);
+    fail_system("cannot remove " + path, errno);
   }
 
   bool remove_folder(const std::string& path) override {
     if (::rmdir(path.c_str()) == 0) return true;
     if (errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST) return false;
-    fail_system("remove the folder " + path, errno);
+    fail_system("cannot remove the folder " + path, errno);
   }
 
  private:

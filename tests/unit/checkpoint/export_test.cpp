@@ -199,7 +199,7 @@ TEST_CASE("A folder that cannot be written is refused, and one that can is left 
   const std::string blocked = folder.path() + "/config.json/below";
   const auto failure = error_of([&] { checkpoint::check_export_folder(*files, blocked); });
   CHECK(failure.code == ErrorCode::invalid_argument);
-  CHECK_THAT(failure.message, Contains("cannot write in " + blocked));
+  CHECK_THAT(failure.message, Contains("cannot write in " + blocked + ": cannot make the folder " + blocked + ": "));
 }
 
 TEST_CASE("Tensors that a file cannot hold are refused by name, and nothing is written") {
