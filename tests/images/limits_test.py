@@ -49,7 +49,7 @@ class Limits(Scenario):
         ended = self.two_ranks(["--memory=16m", "--memory-swap=16m"], extra=["--hidden=2048,2048,2048"])
         self.assertNotEqual(ended.code, 0, ended)
         self.assertEqual(result_of(ended.out), {})
-        self.assertRegex(ended.err, r"(?i)signal 9|SIGKILL|memory", ended)
+        self.assertRegex(ended.err, r"(?i)the model does not fit|signal 9|SIGKILL|memory", ended)
 
     def test_few_processes_and_few_open_files(self):
         self.computes_the_same("--pids-limit=64", "--ulimit=nofile=256:256", "--ulimit=nproc=32768:32768")
