@@ -47,9 +47,10 @@ void ShardedUpdate::check_state(const Optimizer& optimizer) const {
     const bool same =
         state->second.count == owned_[p].size() && (owned_[p].size() == 0 || state->second.first == owned_[p].begin);
     if (same) continue;
-    fail(ErrorCode::invalid_argument,
-         std::string(optimizer.name()) + " has state of other elements of parameter '" + parameters_[p].name +
-             "' than are owned now: restore it by OptimizerState with ownership(), also after rebind(), or forget() it");
+    fail(
+        ErrorCode::invalid_argument,
+        std::string(optimizer.name()) + " has state of other elements of parameter '" + parameters_[p].name +
+            "' than are owned now: restore it by OptimizerState with ownership(), also after rebind(), or forget() it");
   }
 }
 
