@@ -57,10 +57,10 @@ layout::Interval ParameterState::part_of(const Parameter& parameter) const {
 
 void ParameterState::save(StateWriter& writer) const {
   for (const Parameter& each : parameters_) {
-    if (owned_)
-      save_part(writer, each.name, each.shape, part_of(each).begin, each.value, saves_);
-    else
+    if (!owned_ || (alike_ && alike_(each.name)))
       writer.tensor(each.name, each.shape, each.value);
+    else
+      save_part(writer, each.name, each.shape, part_of(each).begin, each.value, saves_);
   }
 }
 

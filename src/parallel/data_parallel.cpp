@@ -188,24 +188,20 @@ void DataParallelState::values_written() {
   if (values_) values_->after_update();
 }
 
-layout::Interval DataParallelState::owned(std::string_view parameter) const {
+std::size_t DataParallelState::place_of(std::string_view parameter) const {
   for (std::size_t p = 0; p < parameters_.size(); ++p) {
-    if (parameters_[p].name == parameter) return owned(p);
+    if (parameters_[p].name == parameter) return p;
   }
   fail(ErrorCode::invalid_argument, "owned(): there is no parameter '" + std::string(parameter) + "'");
 }
 
+layout::Interval DataParallelState::owned(std::string_view parameter) const { return owned(place_of(parameter)); }
+
 layout::Ownership DataParallelState::ownership() const {
-  return {.owned = [this](std::string_view parameter) { return owned(parameter); },
-          .alike =
-              [this](std::string_view parameter) {
-                if (sharded_ == nullptr) return true;
-                for (std::size_t p = 0; p < parameters_.size(); ++p) {
-                  if (parameters_[p].name == parameter) return static_cast<bool>(row_sparse_[p]);
-                }
-                return false;
-              },
-          .saves = sharded_ == nullptr || options_.shard_group == 0 || communicator_->rank() < options_.shard_group};
+  return {
+      .owned = [this](std::string_view parameter) { return owned(parameter); },
+      .alike = [this](std::string_view parameter) { return sharded_ == nullptr || row_sparse_[place_of(parameter)]; },
+      .saves = sharded_ == nullptr || options_.shard_group == 0 || communicator_->rank() < options_.shard_group};
 }
 
 ParameterAccess& DataParallelState::access() {

@@ -43,6 +43,7 @@ class DataParallelState {
   layout::Interval owned(std::size_t parameter) const;
   layout::Interval owned(std::string_view parameter) const;
   layout::Ownership ownership() const;
+  std::size_t place_of(std::string_view parameter) const;
   ParameterAccess& access();
   TensorView owned_value(std::size_t parameter);
   void values_written();

@@ -42,7 +42,9 @@ class ParameterState final : public Stateful {
   /// The same of what DataParallel::ownership() says; at stage 3 `parameters` are its owned_parameters(), below 3 values are
   /// whole, and this form is not for them.
   ParameterState(std::span<const Parameter> parameters, const layout::Ownership& ownership)
-      : ParameterState(parameters, ownership.owned, ownership.saves ? SavesOwned::yes : SavesOwned::no) {}
+      : ParameterState(parameters, ownership.owned, ownership.saves ? SavesOwned::yes : SavesOwned::no) {
+    alike_ = ownership.alike;
+  }
   /// Errors: invalid_argument when a part is not what this rank owns.
   void save(StateWriter& writer) const override;
   /// Errors: invalid_argument when number, names, shapes or dtypes are others, or a part is not what this rank owns.
@@ -54,6 +56,7 @@ class ParameterState final : public Stateful {
   std::vector<Parameter> parameters_;
   OwnedElements owned_;  // empty: values are whole
   SavesOwned saves_ = SavesOwned::yes;
+  std::function<bool(std::string_view parameter)> alike_;  // empty: none are
 };
 
 /// What an optimizer keeps of every parameter it has seen: `<parameter>/exp_avg`, `<parameter>/master`, its count of steps. The

@@ -333,3 +333,39 @@ TEST_CASE("Parts that are not what a rank owns are refused by name, and so are p
     refused(moved_values, "'weight' has elements", "owns [4096, 8192)");
   });
 }
+
+TEST_CASE("What every rank owns alike is saved once, beside values and state in parts") {
+  VolatileFiles files;
+  const auto run = [&](int ranks, bool goes_on) {
+    testing::run_ranks(ranks, [&](World& world) {
+      const layout::Interval own =
+          layout::piece({0, 40}, static_cast<std::size_t>(ranks), static_cast<std::size_t>(world.rank()));
+      std::vector<float> table(6, goes_on ? 0.0f : 2.0f), part(own.size());
+      for (std::size_t i = 0; i < part.size(); ++i) part[i] = goes_on ? 0.0f : static_cast<float>(own.begin + i);
+      const std::vector<Parameter> parameters = {{"table", {6}, std::span(table), {}},
+                                                 {"weight", {40}, std::span(part), {}}};
+      checkpoint::ParameterState values(
+          parameters, layout::Ownership{.owned =
+                                            [&](std::string_view name) {
+                                              return name == "table" ? layout::Interval{0, 6} : own;
+                                            },
+                                        .alike = [](std::string_view name) { return name == "table"; }});
+      const checkpoint::TrainingState state{{"model", values}};
+      auto folder = checkpoint::Folder::open(world.communicator(), files, {.path = "/job"});
+      const auto from = folder.resume(state);
+      require(from.has_value() == goes_on, "there is a checkpoint to go on from");
+      if (goes_on) {
+        require(table == std::vector<float>(6, 2.0f), "the table is back");
+        for (std::size_t i = 0; i < part.size(); ++i)
+          require(part[i] == static_cast<float>(own.begin + i), "the part is back");
+        return;
+      }
+      checkpoint::Saver saver(folder, {}, from);
+      saver.save(1, state);
+      const auto report = saver.finish();
+      require(report && report->is_complete, report ? report->problem : "nothing was saved");
+    });
+  };
+  run(3, false);
+  run(2, true);
+}
