@@ -2,6 +2,7 @@
 // CUDA's runtime library without a GPU: what src/device/cuda and the objects that nvcc makes call of it, linked in its place. Kernels are
 // run from their PTX by ptx/machine. It refuses what CUDA refuses, so that calls in a wrong order, on a wrong device or in a capture are
 // found where there is no GPU. Global state, as CUDA's is.
+#include "support/fake_cuda/control.hpp"
 #include "support/fake_cuda/fat_binary.hpp"
 #include "support/fake_cuda/memory.hpp"
 #include "support/fake_cuda/ptx/kernel.hpp"
@@ -53,6 +54,8 @@ struct Cuda {
   std::vector<std::pair<std::unique_ptr<FakeStream>, std::shared_ptr<Mark>>> ending;  ///< destroyed, and still running
   std::atomic<cudaError_t> broken{cudaSuccess};  ///< a kernel failed: all fails from then on
   std::atomic<std::uint64_t> launches{0};
+  std::atomic<bool> counts{false};
+  std::map<std::string, ptx::Traffic> traffic;  ///< of each kernel
 };
 // Never destroyed: what ends with the process may still call.
 Cuda& cuda() {
@@ -152,6 +155,21 @@ std::shared_ptr<const ptx::Kernel> kernel_of(const void* function) {
 }
 
 }  // namespace
+
+namespace trireme::testing {
+
+void count_traffic() {
+  const std::lock_guard lock(cuda().mutex);
+  cuda().traffic.clear();
+  cuda().counts = true;
+}
+std::map<std::string, ptx::Traffic> counted_traffic() {
+  cuda().counts = false;
+  const std::lock_guard lock(cuda().mutex);
+  return cuda().traffic;
+}
+
+}  // namespace trireme::testing
 
 extern "C" {
 
@@ -459,9 +477,18 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   return give(stream, [kernel, params = std::move(params), threads = block.x, blocks = grid.x, device, seed] {
     if (cuda().broken != cudaSuccess) return;
     try {
+      ptx::Traffic moved;
       ptx::Machine machine(*kernel, params, threads, blocks,
-                           cuda().memory.reachable(device, cuda().peers[static_cast<std::size_t>(device)]));
+                           cuda().memory.reachable(device, cuda().peers[static_cast<std::size_t>(device)]),
+                           cuda().counts ? &moved : nullptr);
       for (unsigned each = 0; each < blocks; ++each) machine.run_block(each, seed + each);
+      if (!cuda().counts) return;
+      const std::lock_guard lock(cuda().mutex);
+      ptx::Traffic& all = cuda().traffic[kernel->name];
+      all.requested += moved.requested;
+      all.moved += moved.moved;
+      all.accesses += moved.accesses;
+      all.least += moved.least;
     } catch (const ptx::Fault& fault) {
       break_off(fault);
     }

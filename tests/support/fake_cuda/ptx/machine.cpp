@@ -39,7 +39,7 @@ std::uint64_t* registers_of_this_thread(std::size_t count) {
 }  // namespace
 
 Machine::Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned threads, unsigned blocks,
-                 std::vector<Range> ranges)
+                 std::vector<Range> ranges, Traffic* traffic)
     : kernel_(kernel),
       params_(std::move(params)),
       threads_(threads),
@@ -49,7 +49,9 @@ Machine::Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned t
       local_(rounded(kernel.local_bytes) * threads + alignment),
       shared_(kernel.shared_bytes),
       touched_(kernel.shared_bytes),
-      states_(threads) {}
+      states_(threads),
+      traffic_(traffic),
+      times_(traffic == nullptr ? 0 : threads * kernel.code.size()) {}
 
 void Machine::run_block(unsigned block, std::uint64_t seed) {
   block_ = block;
@@ -63,7 +65,7 @@ void Machine::run_block(unsigned block, std::uint64_t seed) {
     const auto order = device::detail::ThreadOrder::of(threads_, seed * (2 * std::uint64_t{meeting_} + 1) + meeting_);
     for (unsigned k = 0; k < threads_; ++k) run_to_meeting(states_[order(k)]);
     const auto ended = std::count_if(states_.begin(), states_.end(), [](const Thread& each) { return each.ended; });
-    if (ended == threads_) return;
+    if (ended == threads_) return add_up_traffic();
     const Thread& first = states_.front();
     for (const Thread& each : states_) {
       if (!each.ended && each.at == first.at && ended == 0) continue;
@@ -141,6 +143,7 @@ std::byte* Machine::reach(const Thread& thread, const Instruction& instruction, 
     }
     latest_range_ = static_cast<std::size_t>(behind - ranges_.begin()) - 1;
   }
+  if (traffic_ != nullptr) count(thread, instruction, address, bytes, writes);
   return reinterpret_cast<std::byte*>(address + static_cast<std::uint64_t>(ranges_[latest_range_].shift));
 }
 
@@ -176,6 +179,30 @@ void Machine::touch(const Thread& thread, const Instruction& instruction, std::s
       byte.read = meeting_;
     }
   }
+}
+
+void Machine::count(const Thread& thread, const Instruction& instruction, std::uint64_t address, std::size_t bytes,
+                    bool writes) {
+  constexpr unsigned warp = 32;
+  const auto which = static_cast<std::size_t>(&instruction - kernel_.code.data());
+  const std::uint64_t time = times_[thread.index * kernel_.code.size() + which]++;
+  auto& sectors = sectors_[(thread.index / warp * kernel_.code.size() + which) << 32 | time];
+  for (std::uint64_t each = address / Traffic::sector; each <= (address + bytes - 1) / Traffic::sector; ++each) {
+    sectors.push_back(each);
+    if (seen_.insert(2 * each + (writes ? 1 : 0)).second) traffic_->least += Traffic::sector;
+  }
+  traffic_->requested += bytes;
+}
+
+void Machine::add_up_traffic() {
+  for (auto& [access, sectors] : sectors_) {
+    std::sort(sectors.begin(), sectors.end());
+    traffic_->moved +=
+        Traffic::sector * static_cast<std::uint64_t>(std::unique(sectors.begin(), sectors.end()) - sectors.begin());
+    ++traffic_->accesses;
+  }
+  sectors_.clear();
+  std::fill(times_.begin(), times_.end(), 0);
 }
 
 void Machine::fault(Fault::Kind kind, const Thread& thread, const Instruction& instruction,

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace trireme::testing::ptx {
@@ -26,6 +28,15 @@ struct Fault : std::runtime_error {
   Kind kind;
 };
 
+/// What the warps of a kernel moved between global memory and their registers, counted as GPUs do: in sectors of 32 bytes.
+struct Traffic {
+  static constexpr std::uint64_t sector = 32;
+  std::uint64_t requested = 0;  ///< bytes that threads read and wrote
+  std::uint64_t moved = 0;      ///< bytes of the sectors in which they lie, for each access of a warp anew
+  std::uint64_t accesses = 0;   ///< of warps
+  std::uint64_t least = 0;      ///< moved if a cache kept all: a sector once for being read, once for being written
+};
+
 class Machine;
 
 struct Thread {
@@ -39,9 +50,9 @@ struct Thread {
 
 class Machine {
  public:
-  /// `ranges` ascend; `params` are the kernel's.
+  /// `ranges` ascend; `params` are the kernel's. `traffic` is added to, if it is given.
   Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned threads, unsigned blocks,
-          std::vector<Range> ranges);
+          std::vector<Range> ranges, Traffic* traffic = nullptr);
   /// `seed` orders the threads. Throws Fault.
   void run_block(unsigned block, std::uint64_t seed);
 
@@ -69,6 +80,9 @@ class Machine {
   std::byte* inside(const Thread& thread, const Instruction& instruction, std::uint64_t offset, std::size_t bytes,
                     std::byte* begin, std::size_t size, const char* space);
   void touch(const Thread& thread, const Instruction& instruction, std::size_t offset, std::size_t bytes, bool writes);
+  void count(const Thread& thread, const Instruction& instruction, std::uint64_t address, std::size_t bytes,
+             bool writes);
+  void add_up_traffic();
   [[noreturn]] void fault(Fault::Kind kind, const Thread& thread, const Instruction& instruction,
                           const std::string& text) const;
 
@@ -84,6 +98,11 @@ class Machine {
   std::vector<std::byte> shared_;
   std::vector<Touched> touched_;
   std::vector<Thread> states_;
+  Traffic* const traffic_;
+  std::vector<std::uint32_t> times_;  ///< that each thread came to each instruction
+  /// The sectors of what the threads of a warp access together: the same instruction, as often as each came to it.
+  std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> sectors_;
+  std::unordered_set<std::uint64_t> seen_;  ///< sectors, twice their number, and 1 more for written ones
 };
 
 }  // namespace trireme::testing::ptx
