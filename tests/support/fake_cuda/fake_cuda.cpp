@@ -2,6 +2,7 @@
 // CUDA's runtime library without a GPU: what src/device/cuda and the objects that nvcc makes call of it, linked in its place. Kernels are
 // run from their PTX by ptx/machine. It refuses what CUDA refuses, so that calls in a wrong order, on a wrong device or in a capture are
 // found where there is no GPU. Global state, as CUDA's is.
+#include "device/kernel.hpp"
 #include "support/fake_cuda/control.hpp"
 #include "support/fake_cuda/fat_binary.hpp"
 #include "support/fake_cuda/memory.hpp"
@@ -481,7 +482,12 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
       ptx::Machine machine(*kernel, params, threads, blocks,
                            cuda().memory.reachable(device, cuda().peers[static_cast<std::size_t>(device)]),
                            cuda().counts ? &moved : nullptr);
-      for (unsigned each = 0; each < blocks; ++each) machine.run_block(each, seed + each);
+      // In any order, but where a block may wait for one of another rank, which goes in the same order then.
+      const auto order = trireme::device::detail::ThreadOrder::of(blocks, seed);
+      for (unsigned k = 0; k < blocks; ++k) {
+        const unsigned each = kernel->waits ? k : order(k);
+        machine.run_block(each, seed + each);
+      }
       if (!cuda().counts) return;
       const std::lock_guard lock(cuda().mutex);
       ptx::Traffic& all = cuda().traffic[kernel->name];

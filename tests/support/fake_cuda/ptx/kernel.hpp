@@ -46,6 +46,7 @@ struct Kernel {
   std::size_t local_bytes = 0;
   unsigned most_threads = 1024;  ///< of a block, as compiled for
   std::size_t registers = 0;
+  bool waits = false;  ///< reads words that others write meanwhile
   std::vector<Instruction> code;
 };
 

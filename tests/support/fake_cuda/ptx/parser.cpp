@@ -267,6 +267,7 @@ class Parser {
     } else if (group != (next.width == 1 ? 0 : next.width)) {
       refuse("'" + std::string(name) + "' of " + std::to_string(group) + " elements");
     }
+    if (opcode.starts_with("ld.acquire")) kernel_.waits = true;
     next.run = handler_of(opcode);
     if (next.run == nullptr) refuse("'" + std::string(name) + "' is not known to this machine");
   }
