@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/arguments.hpp"
 
-#include "cli/near_name.hpp"
+#include "base/near_name.hpp"
 #include "trireme/base/error.hpp"
 
 #include <CLI/CLI.hpp>

@@ -3,6 +3,7 @@
 #include "platform/group_roles.hpp"
 #include "platform/hyperparameters.hpp"
 #include "platform/launcher.hpp"
+#include "platform/own_variables.hpp"
 #include "platform/platform.hpp"
 #include "platform/server_role.hpp"
 #include "trireme/platform/cluster_spec.hpp"
@@ -58,6 +59,7 @@ ClusterSpec detect(const Environment& environment, const DetectOptions& options)
   if (spec.role != Role::worker) spec.ranks_known = false;
   describe_servers(scene, spec);
   warn_of_conflicts(scene, *launcher, spec);
+  warn_of_misspelt_variables(environment, spec);
   platform->describe(scene, spec);
   if (const auto restarts = environment.integer("TORCHELASTIC_RESTART_COUNT", 0, std::numeric_limits<int>::max())) {
     spec.restart_count = *restarts;

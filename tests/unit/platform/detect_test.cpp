@@ -65,6 +65,20 @@ using Catch::Matchers::Contains;
 
 }  // namespace
 
+TEST_CASE("a variable that is nearly one of ours is told, once, with the one that was meant") {
+  const auto warned = [](const char* name) { return detect(with(torchrun_set(), name, "1")).warnings; };
+  CHECK(warned("TRIREME_TIMEOUT") ==
+        std::vector<std::string>{
+            "TRIREME_TIMEOUT is no variable of Trireme's and nobody reads it; did you mean TRIREME_TIMEOUT_S?"});
+  CHECK(warned("TRIREME_TRANSPROT").at(0).ends_with("did you mean TRIREME_TRANSPORT?"));
+  CHECK(warned("TRIREME_tcp_flows").at(0).ends_with("did you mean TRIREME_TCP_FLOWS?"));
+  CHECK(warned("TRIREME_TIMEOUT_S").empty());
+  CHECK(warned("TRIREME_HP_STEP").empty());     // the program's flags say what is none of theirs
+  CHECK(warned("TRIREME_MY_SETTING").empty());  // near none
+  CHECK(warned("XTRIREME_TIMEOUT").empty());
+  CHECK(warned("TRIREME_").empty());
+}
+
 TEST_CASE("An empty environment is a world of one") {
   auto spec = detect(Environment());
   REQUIRE(spec.platform == "plain");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/near_name.hpp"
+#include "base/near_name.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-namespace trireme::cli {
+namespace trireme {
 namespace {
 
 /// Small letters, and dashes for underscores.
@@ -63,4 +63,4 @@ std::optional<std::string> near_name(std::string_view name, const std::vector<st
   return nearest;
 }
 
-}  // namespace trireme::cli
+}  // namespace trireme
