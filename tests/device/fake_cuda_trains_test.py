@@ -49,7 +49,7 @@ class Training(unittest.TestCase):
 
     def test_ranks_that_share_a_gpu_end_with_the_weights_of_one_rank_and_of_processors(self):
         expected = self.weights(1, "--device", "cpu")
-        for ranks, devices in ((1, 1), (2, 1), (2, 2), (4, 2)):
+        for ranks, devices in ((1, 1), (2, 1), (4, 1), (2, 2), (4, 2)):
             with self.subTest(ranks=ranks, devices=devices):
                 self.assertEqual(self.weights(ranks, "--device", "cuda", devices=devices), expected)
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,10 +24,13 @@ inline const bool gpus_prepared = [] {
   return true;
 }();
 
-/// DEVICES_UNDER_TEST=gpu leaves out the emulated ones, as under a checker that looks at GPUs alone.
+/// DEVICES_UNDER_TEST=gpu leaves out the emulated ones, as under a checker that looks at GPUs alone. Then there must be some.
 inline bool gpus_alone() {
   const char* const wanted = std::getenv("DEVICES_UNDER_TEST");
-  return wanted != nullptr && std::string_view(wanted) == "gpu" && device::why_no_cuda().empty();
+  if (wanted == nullptr || std::string_view(wanted) != "gpu") return false;
+  if (const std::string why = device::why_no_cuda(); !why.empty())
+    throw std::runtime_error("DEVICES_UNDER_TEST=gpu, and there is none: " + why);
+  return true;
 }
 
 /// Those given, which are emulated, and the machine's GPUs if it has enough.

@@ -9,6 +9,9 @@
 
 namespace trireme::testing {
 
+/// So many kernels run, and the next one reads where it must not. Then no call of CUDA succeeds any more in this process.
+void fail_after_kernels(int kernels);
+
 /// From now on what kernels move is counted, which takes several times as long.
 void count_traffic();
 /// What each kernel moved since then, once the streams were synchronized; counting ends.

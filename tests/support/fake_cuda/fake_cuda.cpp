@@ -52,10 +52,14 @@ struct Cuda {
   std::array<std::atomic<std::uint64_t>, most_devices> peers{};  ///< whose memory a device reaches, by bits
   std::array<std::size_t, most_devices> stack_limit{};
   std::set<FakeStream*> streams;
+  std::set<FakeEvent*> events;
+  std::set<FakeGraph*> graphs;                                                        ///< executable ones, too
+  std::uint64_t made = 0;                                                             ///< streams
   std::vector<std::pair<std::unique_ptr<FakeStream>, std::shared_ptr<Mark>>> ending;  ///< destroyed, and still running
   std::atomic<cudaError_t> broken{cudaSuccess};  ///< a kernel failed: all fails from then on
   std::atomic<std::uint64_t> launches{0};
   std::atomic<bool> counts{false};
+  std::atomic<int> kernels_to_go{-1};           ///< until one fails; less than 0: none does
   std::map<std::string, ptx::Traffic> traffic;  ///< of each kernel
 };
 // Never destroyed: what ends with the process may still call.
@@ -101,9 +105,11 @@ cudaError_t begin_uncaptured() {
   return cudaSuccess;
 }
 
-/// Gives a command to a stream, or to its capture.
-cudaError_t give(cudaStream_t stream, Command command) {
-  if (stream == nullptr) return said(cudaErrorInvalidResourceHandle);
+/// Gives a command to a stream, or to its capture. Once a kernel has failed none runs any more, but marks are passed.
+cudaError_t give(cudaStream_t stream, Command work) {
+  Command command([work = std::move(work)] {
+    if (cuda().broken == cudaSuccess) work();
+  });
   FakeStream* const to = of(stream);
   {
     const std::lock_guard lock(cuda().mutex);
@@ -117,6 +123,12 @@ cudaError_t give(cudaStream_t stream, Command command) {
   }
   to->queue.give(std::move(command));
   return cudaSuccess;
+}
+/// Until what it was given so far has run.
+void wait_for(FakeStream& stream) {
+  const auto mark = std::make_shared<Mark>();
+  stream.queue.give([mark] { mark->pass(); });
+  mark->await();
 }
 bool captured(cudaStream_t stream) {
   const std::lock_guard lock(cuda().mutex);
@@ -138,6 +150,11 @@ void wait_for_all() {
   for (const auto& mark : marks) mark->await();
 }
 
+bool is_stream_of(cudaStream_t stream, int device) {
+  const std::lock_guard lock(cuda().mutex);
+  return cuda().streams.contains(of(stream)) && of(stream)->device == device;
+}
+
 void break_off(const ptx::Fault& fault) {
   const bool illegal = fault.kind == ptx::Fault::Kind::illegal_address;
   const bool misaligned = fault.kind == ptx::Fault::Kind::misaligned;
@@ -145,20 +162,47 @@ void break_off(const ptx::Fault& fault) {
   cuda().broken = illegal ? cudaErrorIllegalAddress : misaligned ? cudaErrorMisalignedAddress : cudaErrorLaunchFailure;
 }
 
-std::shared_ptr<const ptx::Kernel> kernel_of(const void* function) {
+cudaError_t find_kernel(const void* function, std::shared_ptr<const ptx::Kernel>& kernel) {
   const std::lock_guard lock(cuda().mutex);
   const auto found = cuda().kernels.find(function);
-  if (found == cuda().kernels.end()) return nullptr;
+  if (found == cuda().kernels.end()) return said(cudaErrorInvalidDeviceFunction);
   Registered& registered = found->second;
-  if (registered.kernel == nullptr)
-    registered.kernel = std::make_shared<const ptx::Kernel>(ptx::parse(*registered.text, registered.name));
-  return registered.kernel;
+  try {
+    if (registered.kernel == nullptr)
+      registered.kernel = std::make_shared<const ptx::Kernel>(ptx::parse(*registered.text, registered.name));
+  } catch (const std::runtime_error& error) {
+    std::fprintf(stderr, "fake CUDA: %s\n", error.what());
+    return said(cudaErrorInvalidPtx);
+  }
+  kernel = registered.kernel;
+  return cudaSuccess;
+}
+
+/// The latest record() of an event that is there and was not recorded in a capture.
+cudaError_t mark_of(cudaEvent_t event, std::shared_ptr<Mark>& mark) {
+  if (const cudaError_t error = begin_uncaptured(); error != cudaSuccess) return error;
+  const std::lock_guard lock(cuda().mutex);
+  if (!cuda().events.contains(of(event))) return said(cudaErrorInvalidResourceHandle);
+  if (of(event)->capture != nullptr) return said(cudaErrorCapturedEvent);
+  mark = of(event)->latest.latest();
+  return cudaSuccess;
+}
+
+FakeGraph* of(cudaGraph_t graph) { return reinterpret_cast<FakeGraph*>(graph); }
+FakeGraph* of(cudaGraphExec_t graph) { return reinterpret_cast<FakeGraph*>(graph); }
+cudaError_t destroy(FakeGraph* graph) {
+  if (const cudaError_t error = begin(); error != cudaSuccess) return error;
+  const std::lock_guard lock(cuda().mutex);
+  if (cuda().graphs.erase(graph) == 0) return said(cudaErrorInvalidValue);
+  delete graph;
+  return cudaSuccess;
 }
 
 }  // namespace
 
 namespace trireme::testing {
 
+void fail_after_kernels(int kernels) { cuda().kernels_to_go = kernels; }
 void count_traffic() {
   const std::lock_guard lock(cuda().mutex);
   cuda().traffic.clear();
@@ -369,7 +413,7 @@ cudaError_t cudaIpcOpenMemHandle(void** memory, cudaIpcMemHandle_t handle, unsig
   if (shared.process <= 0 || shared.bytes == 0 || shared.bytes > device_bytes || shared.device < 0 ||
       shared.device >= cuda().devices)
     return said(cudaErrorInvalidValue);
-  *memory = cuda().memory.import(shared);
+  *memory = cuda().memory.import(current_device, shared);
   return *memory == nullptr ? said(cudaErrorInvalidResourceHandle) : cudaSuccess;
 }
 cudaError_t cudaIpcCloseMemHandle(void* memory) {
@@ -382,7 +426,6 @@ cudaError_t cudaIpcCloseMemHandle(void* memory) {
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  auto made = std::make_unique<FakeStream>(current_device, 1);
   std::vector<std::unique_ptr<FakeStream>> ended;  // joined past the lock
   const std::lock_guard lock(cuda().mutex);
   std::erase_if(cuda().ending, [&](auto& each) {
@@ -390,6 +433,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
     ended.push_back(std::move(each.first));
     return true;
   });
+  auto made = std::make_unique<FakeStream>(current_device, 0x9e3779b97f4a7c15u * ++cuda().made);
   cuda().streams.insert(made.get());
   *stream = reinterpret_cast<cudaStream_t>(made.release());
   return cudaSuccess;
@@ -414,7 +458,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
       return said(cudaErrorStreamCaptureUnsupported);
     }
   }
-  of(stream)->queue.synchronize();
+  wait_for(*of(stream));
   return said(cuda().broken);
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -431,7 +475,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return give(stream, [target, staged] { std::memcpy(target, staged->data(), staged->size()); });
   }
   const cudaError_t error = give(stream, [target, source, bytes] { std::memcpy(target, source, bytes); });
-  if (error == cudaSuccess && pageable_target && !captured(stream)) of(stream)->queue.synchronize();
+  if (error == cudaSuccess && pageable_target && !captured(stream)) wait_for(*of(stream));
   return error;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
@@ -453,8 +497,8 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  const auto kernel = kernel_of(function);
-  if (kernel == nullptr) return said(cudaErrorInvalidDeviceFunction);
+  std::shared_ptr<const ptx::Kernel> kernel;
+  if (const cudaError_t error = find_kernel(function, kernel); error != cudaSuccess) return error;
   *attributes = {};
   attributes->maxThreadsPerBlock = static_cast<int>(kernel->most_threads);
   attributes->localSizeBytes = kernel->local_bytes;
@@ -464,20 +508,22 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* fu
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, std::size_t shared,
                              cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  const auto kernel = kernel_of(function);
-  if (kernel == nullptr) return said(cudaErrorInvalidDeviceFunction);
+  std::shared_ptr<const ptx::Kernel> kernel;
+  if (const cudaError_t error = find_kernel(function, kernel); error != cudaSuccess) return error;
   if (grid.x == 0 || grid.x > 0x7fffffff || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 || shared != 0)
     return said(cudaErrorInvalidConfiguration);
   if (block.x == 0 || block.x > kernel->most_threads || kernel->shared_bytes > 48 * 1024 || kernel->param_bytes > 32764)
     return said(cudaErrorLaunchOutOfResources);
-  if (stream == nullptr || of(stream)->device != current_device) return said(cudaErrorInvalidResourceHandle);
+  if (!is_stream_of(stream, current_device)) return said(cudaErrorInvalidResourceHandle);
   const auto* const first = static_cast<const std::byte*>(arguments[0]);
   std::vector<std::byte> params(first, first + kernel->param_bytes);
   const int device = current_device;
   const std::uint64_t seed = ++cuda().launches * 0x9e3779b97f4a7c15u;
   return give(stream, [kernel, params = std::move(params), threads = block.x, blocks = grid.x, device, seed] {
-    if (cuda().broken != cudaSuccess) return;
     try {
+      if (cuda().kernels_to_go >= 0 && cuda().kernels_to_go-- == 0)
+        throw ptx::Fault(ptx::Fault::Kind::illegal_address,
+                         "kernel " + kernel->name + " fails because a test asks for it");
       ptx::Traffic moved;
       ptx::Machine machine(*kernel, params, threads, blocks,
                            cuda().memory.reachable(device, cuda().peers[static_cast<std::size_t>(device)]),
@@ -505,68 +551,73 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  *event = reinterpret_cast<cudaEvent_t>(new FakeEvent{.device = current_device, .latest = {}, .capture = nullptr});
+  auto* const made = new FakeEvent{.device = current_device, .latest = {}, .capture = nullptr};
+  const std::lock_guard lock(cuda().mutex);
+  cuda().events.insert(made);
+  *event = reinterpret_cast<cudaEvent_t>(made);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
+  const std::lock_guard lock(cuda().mutex);
+  if (cuda().events.erase(of(event)) == 0) return said(cudaErrorInvalidResourceHandle);
   delete of(event);
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  {
-    const std::lock_guard lock(cuda().mutex);
-    if (!cuda().streams.contains(of(stream)) || of(stream)->device != of(event)->device)
-      return said(cudaErrorInvalidResourceHandle);
-    if (const auto& capture = of(stream)->capture) {
-      if (capture->invalid) return said(cudaErrorStreamCaptureInvalidated);
-      of(event)->capture = capture;
-      of(event)->stream = of(stream);
-      of(event)->given = capture->streams[of(stream)].given;
-      return cudaSuccess;
-    }
-    of(event)->capture = nullptr;
+  const std::lock_guard lock(cuda().mutex);
+  if (!cuda().events.contains(of(event)) || !cuda().streams.contains(of(stream)) ||
+      of(stream)->device != of(event)->device)
+    return said(cudaErrorInvalidResourceHandle);
+  if (const auto& capture = of(stream)->capture) {
+    if (capture->invalid) return said(cudaErrorStreamCaptureInvalidated);
+    of(event)->capture = capture;
+    of(event)->stream = of(stream);
+    of(event)->given = capture->streams[of(stream)].given;
+    return cudaSuccess;
   }
   auto mark = std::make_shared<Mark>();
+  of(event)->capture = nullptr;
   of(event)->latest.set(mark);
-  return give(stream, [mark] { mark->pass(); });
+  of(stream)->queue.give([mark] { mark->pass(); });
+  return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  if (const cudaError_t error = begin_uncaptured(); error != cudaSuccess) return error;
-  if (of(event)->capture != nullptr) return said(cudaErrorCapturedEvent);
-  const auto mark = of(event)->latest.latest();
+  std::shared_ptr<Mark> mark;
+  if (const cudaError_t error = mark_of(event, mark); error != cudaSuccess) return error;
   return mark == nullptr || mark->passed() ? cudaSuccess : said(cudaErrorNotReady);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (const cudaError_t error = begin_uncaptured(); error != cudaSuccess) return error;
-  if (of(event)->capture != nullptr) return said(cudaErrorCapturedEvent);
-  if (const auto mark = of(event)->latest.latest()) mark->await();
+  std::shared_ptr<Mark> mark;
+  if (const cudaError_t error = mark_of(event, mark); error != cudaSuccess) return error;
+  if (mark != nullptr) mark->await();
   return said(cuda().broken);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  {
-    const std::lock_guard lock(cuda().mutex);
-    if (!cuda().streams.contains(of(stream))) return said(cudaErrorInvalidResourceHandle);
-    auto& capture = of(stream)->capture;
-    const auto& theirs = of(event)->capture;
-    if (theirs != nullptr) {
-      if (capture != nullptr && capture != theirs) return said(cudaErrorStreamCaptureMerge);
-      capture = theirs;
-      theirs->streams[of(stream)];
-      auto& waited = theirs->streams[of(event)->stream].waited;
-      waited = std::max(waited, of(event)->given);
-      return cudaSuccess;
-    }
-    if (capture != nullptr) {
-      if (of(event)->latest.latest() == nullptr) return cudaSuccess;
-      capture->invalid = true;
-      return said(cudaErrorStreamCaptureIsolation);
-    }
+  const std::lock_guard lock(cuda().mutex);
+  if (!cuda().events.contains(of(event)) || !cuda().streams.contains(of(stream)))
+    return said(cudaErrorInvalidResourceHandle);
+  auto& capture = of(stream)->capture;
+  if (const auto& theirs = of(event)->capture) {
+    if (theirs->ended) return said(cudaErrorCapturedEvent);
+    if (theirs->invalid) return said(cudaErrorStreamCaptureInvalidated);
+    if (capture != nullptr && capture != theirs) return said(cudaErrorStreamCaptureMerge);
+    capture = theirs;
+    theirs->streams[of(stream)];
+    auto& waited = theirs->streams[of(event)->stream].waited;
+    waited = std::max(waited, of(event)->given);
+    return cudaSuccess;
   }
-  auto mark = of(event)->latest.latest();
-  return mark == nullptr ? cudaSuccess : give(stream, [mark] { mark->await(); });
+  const auto mark = of(event)->latest.latest();
+  if (mark == nullptr) return cudaSuccess;
+  if (capture != nullptr) {
+    capture->invalid = true;
+    return said(cudaErrorStreamCaptureIsolation);
+  }
+  of(stream)->queue.give([mark] { mark->await(); });
+  return cudaSuccess;
 }
 
 // ---- graphs
@@ -609,6 +660,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (capture->origin != of(stream)) return said(cudaErrorStreamCaptureUnmatched);
   if (capture->thread != std::this_thread::get_id() && !capture->relaxed)
     return said(cudaErrorStreamCaptureWrongThread);
+  capture->ended = true;
   bool unjoined = false;
   for (FakeStream* each : cuda().streams) {
     if (each->capture != capture) continue;
@@ -618,23 +670,35 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   }
   if (capture->invalid) return said(cudaErrorStreamCaptureInvalidated);
   if (unjoined) return said(cudaErrorStreamCaptureUnjoined);
-  *graph = reinterpret_cast<cudaGraph_t>(new FakeGraph{capture->commands});
+  auto* const made = new FakeGraph{capture->commands};
+  cuda().graphs.insert(made);
+  *graph = reinterpret_cast<cudaGraph_t>(made);
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  *executable = reinterpret_cast<cudaGraphExec_t>(new FakeGraph(*reinterpret_cast<FakeGraph*>(graph)));
+  const std::lock_guard lock(cuda().mutex);
+  if (!cuda().graphs.contains(of(graph))) return said(cudaErrorInvalidValue);
+  auto* const made = new FakeGraph(*of(graph));
+  cuda().graphs.insert(made);
+  *executable = reinterpret_cast<cudaGraphExec_t>(made);
   return cudaSuccess;
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return begin(); }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  for (const Command& command : reinterpret_cast<FakeGraph*>(executable)->commands) {
-    if (const cudaError_t error = give(stream, command); error != cudaSuccess) return error;
+  std::vector<Command> commands;
+  {
+    const std::lock_guard lock(cuda().mutex);
+    if (!cuda().graphs.contains(of(executable))) return said(cudaErrorInvalidValue);
+    commands = of(executable)->commands;
+  }
+  for (Command& command : commands) {
+    if (const cudaError_t error = give(stream, std::move(command)); error != cudaSuccess) return error;
   }
   return cudaSuccess;
 }
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete reinterpret_cast<FakeGraph*>(graph), begin(); }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete reinterpret_cast<FakeGraph*>(graph), begin(); }
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return destroy(of(graph)); }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return destroy(of(graph)); }
 
 }  // extern "C"

@@ -53,8 +53,34 @@ std::string from_zstd(const std::byte* data, std::size_t bytes, std::size_t plai
   static const auto decompress = reinterpret_cast<Decompress>(::dlsym(library, "ZSTD_decompress"));
   std::string text(plain_bytes, '\0');
   // What lies behind the frame fills up to a multiple of eight bytes.
+  if (frame_bytes == nullptr || decompress == nullptr) throw std::runtime_error("libzstd.so.1 lacks a function");
   if (decompress(text.data(), text.size(), data, frame_bytes(data, bytes)) != plain_bytes)
     throw std::runtime_error("PTX that zstd does not decompress");
+  return text;
+}
+
+// A block of LZ4 (lz4_Block_format.md of its project): literals, then a match behind, in turn. nvcc of CUDA 12 compresses so.
+std::string from_lz4(const std::byte* data, std::size_t bytes, std::size_t plain_bytes) {
+  std::string text;
+  text.reserve(plain_bytes);
+  std::size_t at = 0;
+  const auto next = [&] {
+    if (at == bytes) throw std::runtime_error("PTX compressed with LZ4 that ends in the middle");
+    return static_cast<std::size_t>(data[at++]);
+  };
+  const auto length_of = [&](std::size_t length) {
+    if (length != 15) return length;
+    for (std::size_t more = 255; more == 255; length += more) more = next();
+    return length;
+  };
+  while (text.size() < plain_bytes) {
+    const std::size_t token = next();
+    for (std::size_t left = length_of(token >> 4); left != 0; --left) text += static_cast<char>(next());
+    if (text.size() >= plain_bytes) break;  // the last one has no match
+    const std::size_t low = next(), back = low | next() << 8;
+    if (back == 0 || back > text.size()) throw std::runtime_error("PTX that LZ4 does not decompress");
+    for (std::size_t left = length_of(token & 15) + 4; left != 0; --left) text += text[text.size() - back];
+  }
   return text;
 }
 
@@ -76,7 +102,7 @@ std::string ptx_of(const void* fat_binary_wrapper) {
     if ((entry.flags & flag_zstd) != 0) {
       text = from_zstd(data, entry.bytes, entry.plain_bytes);
     } else if ((entry.flags & flag_lz4) != 0) {
-      throw std::runtime_error("PTX that is compressed with LZ4");
+      text = from_lz4(data, entry.compressed_bytes, entry.plain_bytes);
     } else {
       text.assign(reinterpret_cast<const char*>(data), entry.bytes);
     }

@@ -16,6 +16,7 @@ namespace trireme::testing {
 namespace {
 
 constexpr std::size_t page = 4096;
+constexpr std::size_t aside = 256;  ///< from a page's beginning to an allocation's: what CUDA promises of alignment
 constexpr std::size_t addresses = std::size_t{1} << 40;  ///< for device memory: none is given twice
 
 std::size_t whole_pages(std::size_t bytes) { return (bytes + page - 1) / page * page; }
@@ -35,14 +36,14 @@ FakeMemory::FakeMemory(int devices, std::size_t bytes_each)
 }
 
 FakeMemory::Kind FakeMemory::kind_of(const Allocation& allocation) {
-  if (allocation.imported) return Kind::imported;
+  if (allocation.opener != none) return Kind::imported;
   if (allocation.device != host) return Kind::allocated;
   return allocation.registered ? Kind::registered : Kind::pinned;
 }
 
 // Between two allocations lies a page that is nobody's.
 std::uintptr_t FakeMemory::place(std::size_t bytes) {
-  const std::size_t taken = whole_pages(bytes) + page;
+  const std::size_t taken = whole_pages(aside + bytes) + page;
   if (taken > addresses - next_) throw std::runtime_error("the addresses of fake devices are used up");
   const std::uintptr_t begin = forbidden_ + next_;
   next_ += taken;
@@ -52,9 +53,10 @@ std::uintptr_t FakeMemory::place(std::size_t bytes) {
 void* FakeMemory::map(int descriptor, std::size_t bytes) {
   const std::uintptr_t begin = place(bytes);
   void* const at = reinterpret_cast<void*>(begin + static_cast<std::uintptr_t>(shift_));
-  if (::mmap(at, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0) == MAP_FAILED)
+  if (::mmap(at, whole_pages(aside + bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0) ==
+      MAP_FAILED)
     return nullptr;
-  return reinterpret_cast<void*>(begin);
+  return reinterpret_cast<void*>(begin + aside);
 }
 
 void* FakeMemory::allocate(int device, std::size_t bytes) {
@@ -64,7 +66,7 @@ void* FakeMemory::allocate(int device, std::size_t bytes) {
   const int descriptor = ::memfd_create("fake-cuda-device", MFD_CLOEXEC);
   if (descriptor < 0) return nullptr;
   void* const memory =
-      ::ftruncate(descriptor, static_cast<off_t>(whole_pages(bytes))) == 0 ? map(descriptor, bytes) : nullptr;
+      ::ftruncate(descriptor, static_cast<off_t>(whole_pages(aside + bytes))) == 0 ? map(descriptor, bytes) : nullptr;
   if (memory == nullptr) {
     ::close(descriptor);
     return nullptr;
@@ -104,9 +106,9 @@ bool FakeMemory::free(void* memory, Kind kind) {
   const Allocation& allocation = found->second;
   if (kind == Kind::pinned) ::munmap(memory, whole_pages(allocation.bytes));
   if (kind == Kind::allocated || kind == Kind::imported) {
-    void* const at = reinterpret_cast<void*>(found->first + static_cast<std::uintptr_t>(shift_));
-    ::mmap(at, whole_pages(allocation.bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-           0);
+    void* const at = reinterpret_cast<void*>(found->first - aside + static_cast<std::uintptr_t>(shift_));
+    ::mmap(at, whole_pages(aside + allocation.bytes), PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   }
   if (kind == Kind::allocated) {
     ::close(allocation.descriptor);
@@ -128,9 +130,10 @@ std::optional<FakeMemory::Found> FakeMemory::find(const void* address) const {
 
 std::byte* FakeMemory::bytes_of(const void* address, std::size_t bytes) const {
   const auto begin = reinterpret_cast<std::uintptr_t>(address);
-  if (begin < forbidden_ || begin >= forbidden_ + addresses) return reinterpret_cast<std::byte*>(begin);
+  const bool of_device = begin >= forbidden_ && begin < forbidden_ + addresses;
   const auto found = find(address);
-  if (!found || begin + bytes > found->begin + found->allocation.bytes) return nullptr;
+  if (found ? begin + bytes > found->begin + found->allocation.bytes : of_device) return nullptr;
+  if (!of_device) return reinterpret_cast<std::byte*>(begin);
   return reinterpret_cast<std::byte*>(begin + static_cast<std::uintptr_t>(shift_));
 }
 
@@ -140,7 +143,7 @@ std::optional<FakeMemory::Handle> FakeMemory::share(const void* memory) const {
   return Handle{::getpid(), found->allocation.descriptor, found->allocation.device, found->allocation.bytes};
 }
 
-void* FakeMemory::import(const Handle& handle) {
+void* FakeMemory::import(int device, const Handle& handle) {
   const std::string path = "/proc/" + std::to_string(handle.process) + "/fd/" + std::to_string(handle.descriptor);
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (descriptor < 0) return nullptr;
@@ -149,7 +152,7 @@ void* FakeMemory::import(const Handle& handle) {
   ::close(descriptor);
   if (memory == nullptr) return nullptr;
   allocations_[reinterpret_cast<std::uintptr_t>(memory)] = {
-      .device = handle.device, .bytes = handle.bytes, .shift = shift_, .imported = true};
+      .device = handle.device, .bytes = handle.bytes, .shift = shift_, .opener = device};
   return memory;
 }
 
@@ -157,9 +160,9 @@ std::vector<ptx::Range> FakeMemory::reachable(int device, std::uint64_t devices)
   std::vector<ptx::Range> ranges;
   const std::lock_guard lock(mutex_);
   for (const auto& [begin, allocation] : allocations_) {
-    if (allocation.device == host || allocation.device == device || allocation.imported ||
-        (devices >> allocation.device & 1) != 0)
-      ranges.push_back({begin, begin + allocation.bytes, allocation.shift});
+    const bool own = allocation.opener == none ? allocation.device == device || (devices >> allocation.device & 1) != 0
+                                               : allocation.opener == device;
+    if (allocation.device == host || own) ranges.push_back({begin, begin + allocation.bytes, allocation.shift});
   }
   return ranges;
 }

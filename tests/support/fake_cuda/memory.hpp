@@ -13,18 +13,18 @@
 namespace trireme::testing {
 
 /// The memory of fake devices. An address of device memory is one that the host can neither read nor write: its bytes lie elsewhere, and
-/// only kernels and copies find them. Fresh memory is filled with 0xff, NaN in every floating type.
+/// only kernels and copies find them; it is aligned to 256 bytes and no more. Fresh memory is filled with 0xff, NaN in every floating type.
 /// Threads: any.
 class FakeMemory {
  public:
-  static constexpr int host = -1;
+  static constexpr int host = -1, none = -2;
   struct Allocation {
     int device;  ///< or host: pinned
     std::size_t bytes;
     std::int64_t shift = 0;   ///< from an address to its bytes
     int descriptor = -1;      ///< of memory that this process allocated
     bool registered = false;  ///< pinned, and the caller's
-    bool imported = false;
+    int opener = none;        ///< the device for which it was imported
   };
   struct Found {
     std::uintptr_t begin;
@@ -46,10 +46,10 @@ class FakeMemory {
   /// False where no such memory begins there.
   bool free(void* memory, Kind kind);
   std::optional<Found> find(const void* address) const;
-  /// Where the bytes lie, for the host; null where it is device memory and no allocation holds all of them.
+  /// Where the bytes lie, for the host; null where it is device or pinned memory and no allocation holds all of them.
   std::byte* bytes_of(const void* address, std::size_t bytes) const;
   std::optional<Handle> share(const void* memory) const;
-  void* import(const Handle& handle);
+  void* import(int device, const Handle& handle);
   /// What kernels of `device` reach, ascending: pinned memory and that of `devices`, by bits.
   std::vector<ptx::Range> reachable(int device, std::uint64_t devices) const;
   std::size_t free_bytes(int device) const;

@@ -23,6 +23,7 @@ struct Capture {
   bool relaxed = false;  ///< other calls of its thread are no matter
   bool every_thread = false;
   bool invalid = false;
+  bool ended = false;
   std::vector<Command> commands;
   struct Joined {
     std::size_t given = 0;   ///< commands
@@ -32,7 +33,8 @@ struct Capture {
 };
 
 struct FakeStream {
-  FakeStream(int which, std::uint64_t seed) : device(which), queue(which, seed, std::chrono::microseconds(0)) {}
+  /// Each command begins after a pause, so that what is not ordered comes in another order.
+  FakeStream(int which, std::uint64_t seed) : device(which), queue(which, seed, std::chrono::microseconds(20)) {}
   const int device;
   device::CommandQueue queue;
   std::shared_ptr<Capture> capture;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bounds the kernels here is memory, so what they move is their speed as far as it can be counted: each byte once, by whole sectors, and by
-// accesses of a warp that are as wide as a GPU has them (512 bytes) on the widest side. Over the cases of bench/device, with the alignments of GPT-2's
-// parameters.
+// What bounds the kernels here is memory, so what they move is their speed as far as it can be counted: each byte once, by whole
+// sectors, and by accesses of 16 bytes for each thread, 512 for a warp, on the widest side. Over the cases of bench/device,
+// with the alignments of GPT-2's parameters. The figures are those of kernels/README.md.
 #include "bench/device/cases.hpp"
 #include "bench/device/memory.hpp"
 #include "bench/device/parameter_list.hpp"
@@ -78,9 +78,12 @@ TEST_CASE("reductions, casts and packing move each byte once, by accesses as wid
       print(each.name, each.bytes, traffic);
       CHECK(each.verify());
       CHECK(traffic.requested == each.bytes);
-      CHECK(share(traffic.moved, each.bytes) < 1.01);
-      // One side may be narrower: f8 beside f32 a quarter.
-      CHECK(share(traffic.moved, traffic.accesses) >= 310);
+      CHECK(share(traffic.moved, each.bytes) < 1.001);
+      // As many elements of the narrower side in an access as of the wider, whose 16 bytes are a thread's.
+      const bool f8 = each.name.find("f8") != std::string::npos;
+      const bool two_widths = each.name.starts_with("cast") || each.name.find("pack/f32_to_bf16") == 0 ||
+                              each.name.find("from_bf16") != std::string::npos;
+      CHECK(share(traffic.moved, traffic.accesses) > 0.99 * (f8 ? 320 : two_widths ? 384 : 512));
     }
   }
 }
@@ -95,8 +98,10 @@ TEST_CASE("norms read each byte once", "[device]") {
     const ptx::Traffic traffic = traffic_of(ground, each.run);
     print(each.name, each.bytes, traffic);
     CHECK(each.verify());
-    CHECK(share(traffic.requested, each.bytes) < 1.02);
-    CHECK(share(traffic.least, each.bytes) < 1.03);
+    CHECK(share(traffic.requested, each.bytes) < 1.005);
+    CHECK(share(traffic.least, each.bytes) < 1.005);
+    // A thread reads whole rows, one behind the other: of 16 bits half a sector at a time.
+    CHECK(share(traffic.moved, each.bytes) < (each.name.ends_with("bf16") ? 2.02 : 1.01));
   }
 }
 
@@ -111,8 +116,9 @@ TEST_CASE("an update of hundreds of tensors moves each byte once, by accesses as
     const ptx::Traffic traffic = traffic_of_update(ground, rule, states, gradient, has_copy, bytes);
     print(name, bytes, traffic);
     CHECK(share(traffic.requested, bytes) < 1.001);
-    CHECK(share(traffic.moved, bytes) < 1.01);
-    CHECK(share(traffic.moved, traffic.accesses) >= 310);
+    CHECK(share(traffic.moved, bytes) < 1.001);
+    // Of tensors shorter than 1024 elements, here an eighth of all, a thread takes one element at a time.
+    CHECK(share(traffic.moved, traffic.accesses) > (gradient == DType::f32 ? 370 : 325));
   };
   check("adamw/f32", adam, 2, DType::f32, false);
   check("adamw/bf16+master", adam, 2, DType::bf16, true);

@@ -41,6 +41,7 @@ TEST_CASE("an access past the end of an allocation, before it or to the host's m
   const std::uint64_t own = 0;
   const std::string address = std::to_string(reinterpret_cast<std::uintptr_t>(&own));
   CHECK(fault_of("mov.u64 %rd1, " + address + ";\nld.global.u64 %rd2, [%rd1];").kind == Fault::Kind::illegal_address);
+  CHECK(fault_of("mov.u64 %rd1, -8;\nld.global.u64 %rd2, [%rd1];").kind == Fault::Kind::illegal_address);
   // A vector that begins inside and ends outside.
   CHECK(fault_of("ld.global.v2.u64 {%rd1, %rd2}, [%rd0+512];").kind == Fault::Kind::illegal_address);
 }
@@ -116,10 +117,46 @@ TEST_CASE("an instruction, a name or a directive that is not known is refused wi
   CHECK(has(refusal("add.s32 %r1, %r99, %r0;"), "'%r99' is not known"));
   CHECK(has(refusal("mov.u32 %r1, %laneid;"), "'%laneid' is not known"));
   CHECK(has(refusal("bra $nowhere;"), "no label $nowhere"));
+  CHECK(has(refusal("$twice:\nadd.s32 %r1, %r0, 1;\n$twice:"), "$twice stands there twice"));
   CHECK(has(refusal("bar.sync 1;"), "a barrier other than 0"));
   CHECK(has(refusal("add.s32 %r1, %r0"), "expected ';'"));
   CHECK(has(refusal(".tex .b32 image;"), ".tex is not known"));
   CHECK_THROWS_WITH(parse(kernel_text(""), "other"), Catch::Contains("no kernel other"));
+}
+
+TEST_CASE("what a warp moves is counted by sectors of 32 bytes, once for all its threads", "[ptx]") {
+  alignas(64) std::array<std::uint64_t, 64 * 16> memory{};
+  // Thread t at t * `stride` bytes, 4 of them.
+  const auto traffic_of = [&](unsigned stride, unsigned threads, const std::string& access) {
+    Traffic traffic;
+    run("mul.wide.u32 %rd1, %r0, " + std::to_string(stride) + ";\nadd.s64 %rd1, %rd0, %rd1;\n" + access, memory,
+        threads, 1, 5, &traffic);
+    return traffic;
+  };
+  const Traffic dense = traffic_of(4, 64, "ld.global.u32 %r1, [%rd1];");
+  CHECK(dense.requested == 256);
+  CHECK(dense.moved == 256);
+  CHECK(dense.least == 256);
+  CHECK(dense.accesses == 2);
+  const Traffic strided = traffic_of(64, 64, "ld.global.u32 %r1, [%rd1];");
+  CHECK(strided.requested == 256);
+  CHECK(strided.moved == 64 * 32);
+  CHECK(strided.accesses == 2);
+  const Traffic halves = traffic_of(8, 32, "ld.global.u32 %r1, [%rd1];\nld.global.u32 %r1, [%rd1+4];");
+  CHECK(halves.requested == 256);
+  CHECK(halves.moved == 512);  // by each access anew
+  CHECK(halves.least == 256);
+  const Traffic both = traffic_of(4, 32, "ld.global.u32 %r1, [%rd1];\nst.global.u32 [%rd1], %r1;");
+  CHECK(both.moved == 256);
+  CHECK(both.least == 256);
+  const Traffic odd = traffic_of(4, 8, "ld.global.u32 %r1, [%rd1+16];");  // over an edge
+  CHECK(odd.moved == 64);
+}
+
+TEST_CASE("lines about sources end with the line", "[ptx]") {
+  std::array<std::uint64_t, 1> memory{};
+  run("mov.u32 %r1, 1;\n.loc 1 5 3\nmov.u32 %r1, 7;\n.pragma \"nounroll\";\nst.global.u32 [%rd0], %r1;", memory);
+  CHECK(memory[0] == 7);
 }
 
 }  // namespace trireme::testing::ptx

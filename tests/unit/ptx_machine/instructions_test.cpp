@@ -87,6 +87,8 @@ TEST_CASE("integers wrap, shift out, extend and divide as told", "[ptx]") {
   CHECK(result_of("mul.wide.u32", {0xffffffff, 5}, 32, 64) == 0x4fffffffb);
   CHECK(result_of("mad.lo.s32", {7, 0xffffffff, 3}) == static_cast<std::uint32_t>(-4));
   CHECK(result_of("div.u32", {7, 2}) == 3);
+  CHECK(result_of("div.s32", {0x80000000, 0xffffffff}) == 0x80000000);
+  CHECK(result_of("rem.s32", {0x80000000, 0xffffffff}) == 0);
   CHECK(result_of("rem.u64", {7, 4}, 64) == 3);
   CHECK(result_of("shl.b32", {1, 32}) == 0);
   CHECK(result_of("shr.u32", {0x80000000, 31}) == 1);

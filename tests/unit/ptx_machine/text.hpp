@@ -22,7 +22,7 @@ inline std::string kernel_text(const std::string& statements) {
 
 /// Runs it over `memory`, as device memory, and nothing else.
 inline void run(const std::string& statements, std::span<std::uint64_t> memory, unsigned threads = 1,
-                unsigned blocks = 1, std::uint64_t seed = 1) {
+                unsigned blocks = 1, std::uint64_t seed = 1, Traffic* traffic = nullptr) {
   const Kernel kernel = parse(kernel_text(statements), "example");
   const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
   // Addresses are the bytes' own, moved: what forgets that finds nothing.
@@ -30,7 +30,7 @@ inline void run(const std::string& statements, std::span<std::uint64_t> memory, 
   const std::uint64_t seen = begin - static_cast<std::uint64_t>(shift);
   std::vector<std::byte> params(sizeof seen);
   std::memcpy(params.data(), &seen, sizeof seen);
-  Machine machine(kernel, params, threads, blocks, {{seen, seen + memory.size_bytes(), shift}});
+  Machine machine(kernel, params, threads, blocks, {{seen, seen + memory.size_bytes(), shift}}, traffic);
   for (unsigned block = 0; block < blocks; ++block) machine.run_block(block, seed + block);
 }
 

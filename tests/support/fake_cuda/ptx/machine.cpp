@@ -58,6 +58,7 @@ void Machine::run_block(unsigned block, std::uint64_t seed) {
   ++meeting_;
   std::memset(shared_.data(), unset, shared_.size());
   std::memset(local_.data(), unset, local_.size());
+  std::memset(registers_, unset, kernel_.registers * threads_ * sizeof *registers_);
   std::byte* const local = aligned(local_.data());
   for (unsigned i = 0; i < threads_; ++i)
     states_[i] = {registers_ + i * kernel_.registers, local + i * rounded(kernel_.local_bytes), this, i, 0, false};
@@ -128,7 +129,9 @@ std::byte* Machine::reach(const Thread& thread, const Instruction& instruction, 
       // Nothing converts addresses of shared and local memory to generic ones as yet.
     case Space::global: break;
   }
-  const auto holds = [&](const Range& range) { return address >= range.begin && address + bytes <= range.end; };
+  const auto holds = [&](const Range& range) {
+    return address >= range.begin && address <= range.end && range.end - address >= bytes;
+  };
   if (latest_range_ >= ranges_.size() || !holds(ranges_[latest_range_])) {
     const auto behind = std::upper_bound(ranges_.begin(), ranges_.end(), address,
                                          [](std::uint64_t left, const Range& right) { return left < right.begin; });

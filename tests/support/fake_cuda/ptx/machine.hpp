@@ -93,7 +93,7 @@ class Machine {
   std::size_t latest_range_ = 0;
   unsigned block_ = 0;
   std::uint32_t meeting_ = 0;
-  std::uint64_t* const registers_;  ///< never read before they are set, in what nvcc writes
+  std::uint64_t* const registers_;
   std::vector<std::byte> local_;
   std::vector<std::byte> shared_;
   std::vector<Touched> touched_;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each instruction does, as "PTX ISA" 9.0, chapter 9, says. Registers are 64 bits wide here; what is narrower lies in their low
-// bits. A NaN that is computed is the one that GPUs give, whatever the operands were.
+// bits. A NaN that is computed is always the same one, of f32 that of GPUs.
 #include "support/fake_cuda/ptx/kernel.hpp"
 #include "support/fake_cuda/ptx/machine.hpp"
+#include "trireme/base/half.hpp"
 
 #include <bit>
 #include <chrono>
@@ -89,9 +90,17 @@ template <class T>
 constexpr auto product_and_sum = [](T a, T b, T c) { return sum<T>(product<T>(a, b), c); };
 // By 0 there is no number; GPUs give all ones.
 template <class T>
-constexpr auto quotient = [](T a, T b) { return b == 0 ? static_cast<T>(~T{0}) : static_cast<T>(a / b); };
+constexpr auto quotient = [](T a, T b) {
+  if (b == 0) return static_cast<T>(~T{0});
+  if (std::is_signed_v<T> && b == static_cast<T>(-1))
+    return static_cast<T>(std::uint64_t{0} - std::uint64_t(a));  // wraps
+  return static_cast<T>(a / b);
+};
 template <class T>
-constexpr auto remainder = [](T a, T b) { return b == 0 ? a : static_cast<T>(a % b); };
+constexpr auto remainder = [](T a, T b) {
+  if (b == 0) return a;
+  return std::is_signed_v<T> && b == static_cast<T>(-1) ? T{0} : static_cast<T>(a % b);
+};
 template <class T>
 constexpr auto least = [](T a, T b) { return b < a ? b : a; };
 template <class T>
@@ -212,16 +221,14 @@ void unpack(Thread& t, const Instruction& i) {
 struct Half {};
 struct Bfloat {};
 
-float widened(_Float16 half) { return static_cast<float>(half); }
-
 template <class To, class From>
 void convert(Thread& t, const Instruction& i) {
   if constexpr (std::is_same_v<From, Half>) {
     static_assert(std::is_same_v<To, float>);
-    set(t, i, canonical(widened(source<_Float16>(t, i, 1))));
+    set(t, i, canonical(to_float(Float16{source<std::uint16_t>(t, i, 1)})));
   } else if constexpr (std::is_same_v<To, Half>) {
     const auto from = source<From>(t, i, 1);
-    set(t, i, std::isnan(from) ? std::uint16_t{0x7fff} : std::bit_cast<std::uint16_t>(static_cast<_Float16>(from)));
+    set(t, i, std::isnan(from) ? std::uint16_t{0x7fff} : to_float16(from).bits);
   } else if constexpr (std::is_same_v<To, Bfloat>) {
     static_assert(std::is_same_v<From, float>);
     const auto bits = source<std::uint32_t>(t, i, 1);

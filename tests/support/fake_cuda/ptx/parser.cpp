@@ -169,7 +169,10 @@ class Parser {
     } else if (name == ".local") {
       auto [symbol, begin] = array(kernel_.local_bytes);
       globals_[symbol] = {Operand::Kind::local, 0, begin};
-    } else if (name == ".pragma" || name == ".loc" || name == ".file") {
+    } else if (name == ".loc" || name == ".file") {  // these end with the line
+      while (text_[at_] != '\n') ++at_;
+      return;
+    } else if (name == ".pragma") {
       while (peek() != ';') ++at_;
     } else {
       refuse(std::string(name) + " is not known");
@@ -194,7 +197,8 @@ class Parser {
     const std::string_view name = word();
     next.line = static_cast<std::uint32_t>(line_);
     if (next.guard < 0 && take(':')) {
-      labels_[std::string(name)] = static_cast<std::uint32_t>(kernel_.code.size());
+      if (!labels_.emplace(std::string(name), static_cast<std::uint32_t>(kernel_.code.size())).second)
+        refuse("label " + std::string(name) + " stands there twice");
       return;
     }
     if (name.front() == '.') return directive(name);
