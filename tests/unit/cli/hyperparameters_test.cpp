@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/near_name.hpp"
 #include "cli/hyperparameters.hpp"
 
+#include "base/near_name.hpp"
 #include "cli/train/options.hpp"
 #include "cli/train/settings_agreement.hpp"
 #include "trireme/base/error.hpp"
