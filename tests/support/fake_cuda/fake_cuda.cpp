@@ -45,6 +45,7 @@ struct Registered {
 
 struct Cuda {
   const int devices = devices_wanted();
+  const bool looks_for_races = std::getenv("FAKE_CUDA_RACES") != nullptr;
   FakeMemory memory{std::max(devices, 1), device_bytes};
   std::mutex mutex;
   std::map<const void*, Registered> kernels;  ///< by the host's function
@@ -527,7 +528,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
       ptx::Traffic moved;
       ptx::Machine machine(*kernel, params, threads, blocks,
                            cuda().memory.reachable(device, cuda().peers[static_cast<std::size_t>(device)]),
-                           cuda().counts ? &moved : nullptr);
+                           {.traffic = cuda().counts ? &moved : nullptr, .races = cuda().looks_for_races});
       // In any order, but where a block may wait for one of another rank, which goes in the same order then.
       const auto order = trireme::device::detail::ThreadOrder::of(blocks, seed);
       for (unsigned k = 0; k < blocks; ++k) {

@@ -85,6 +85,22 @@ TEST_CASE("two threads at the same bytes of shared memory without a meeting betw
   }
 }
 
+TEST_CASE("so are two threads at the same bytes of global memory, and two blocks, which never meet", "[ptx]") {
+  CHECK(fault_of("st.global.u32 [%rd0], %r0;", 2).kind == Fault::Kind::race);
+  CHECK(fault_of("setp.eq.s32 %p1, %r0, 0;\n@%p1 st.global.u64 [%rd0], %rd0;\n@!%p1 ld.global.u8 %rs1, [%rd0+7];", 2)
+            .kind == Fault::Kind::race);
+  std::array<std::uint64_t, 4> memory{};
+  const std::string first_writes = "setp.eq.s32 %p1, %r0, 0;\n@%p1 st.global.u32 [%rd0], %r0;\n";
+  CHECK_NOTHROW(run(first_writes + "bar.sync 0;\nld.global.u32 %r1, [%rd0];", memory, 8));
+  CHECK_THROWS_AS(run(first_writes + "bar.sync 0;\nld.global.u32 %r1, [%rd0];", memory, 8, 2), Fault);
+  CHECK_THROWS_WITH(run(first_writes, memory, 8, 2), Catch::Contains("of block 0 wrote"));
+  // All may read, and each writes its own.
+  CHECK_NOTHROW(
+      run("mul.wide.u32 %rd1, %r0, 4;\nadd.s64 %rd1, %rd0, %rd1;\nld.global.u32 %r1, [%rd0+16];\n"
+          "st.global.u32 [%rd1], %r1;",
+          memory, 4));
+}
+
 TEST_CASE("a meeting that some threads of a block never come to is found", "[ptx]") {
   CHECK(fault_of("setp.eq.s32 %p1, %r0, 1;\n@%p1 ret;\nbar.sync 0;", 4).kind == Fault::Kind::barrier);
   CHECK(

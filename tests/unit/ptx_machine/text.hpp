@@ -30,7 +30,8 @@ inline void run(const std::string& statements, std::span<std::uint64_t> memory, 
   const std::uint64_t seen = begin - static_cast<std::uint64_t>(shift);
   std::vector<std::byte> params(sizeof seen);
   std::memcpy(params.data(), &seen, sizeof seen);
-  Machine machine(kernel, params, threads, blocks, {{seen, seen + memory.size_bytes(), shift}}, traffic);
+  Machine machine(kernel, params, threads, blocks, {{seen, seen + memory.size_bytes(), shift}},
+                  {.traffic = traffic, .races = true});
   for (unsigned block = 0; block < blocks; ++block) machine.run_block(block, seed + block);
 }
 

@@ -39,7 +39,7 @@ std::uint64_t* registers_of_this_thread(std::size_t count) {
 }  // namespace
 
 Machine::Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned threads, unsigned blocks,
-                 std::vector<Range> ranges, Traffic* traffic)
+                 std::vector<Range> ranges, Watch watch)
     : kernel_(kernel),
       params_(std::move(params)),
       threads_(threads),
@@ -50,15 +50,17 @@ Machine::Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned t
       shared_(kernel.shared_bytes),
       touched_(kernel.shared_bytes),
       states_(threads),
-      traffic_(traffic),
-      times_(traffic == nullptr ? 0 : threads * kernel.code.size()) {}
+      watch_(watch),
+      times_(watch.traffic == nullptr ? 0 : threads * kernel.code.size()) {}
 
 void Machine::run_block(unsigned block, std::uint64_t seed) {
   block_ = block;
   ++meeting_;
   std::memset(shared_.data(), unset, shared_.size());
   std::memset(local_.data(), unset, local_.size());
-  std::memset(registers_, unset, kernel_.registers * threads_ * sizeof *registers_);
+  // So that a value nobody set shows; where there are megabytes of registers, clearing them would take longer than running.
+  if (const std::size_t bytes = kernel_.registers * threads_ * sizeof *registers_; bytes < (std::size_t{1} << 19))
+    std::memset(registers_, unset, bytes);
   std::byte* const local = aligned(local_.data());
   for (unsigned i = 0; i < threads_; ++i)
     states_[i] = {registers_ + i * kernel_.registers, local + i * rounded(kernel_.local_bytes), this, i, 0, false};
@@ -146,7 +148,8 @@ std::byte* Machine::reach(const Thread& thread, const Instruction& instruction, 
     }
     latest_range_ = static_cast<std::size_t>(behind - ranges_.begin()) - 1;
   }
-  if (traffic_ != nullptr) count(thread, instruction, address, bytes, writes);
+  if (watch_.races && !kernel_.waits) touch_global(thread, instruction, address, bytes, writes);
+  if (watch_.traffic != nullptr) count(thread, instruction, address, bytes, writes);
   return reinterpret_cast<std::byte*>(address + static_cast<std::uint64_t>(ranges_[latest_range_].shift));
 }
 
@@ -184,6 +187,33 @@ void Machine::touch(const Thread& thread, const Instruction& instruction, std::s
   }
 }
 
+// Blocks never meet, so their threads share what nobody writes alone.
+void Machine::touch_global(const Thread& thread, const Instruction& instruction, std::uint64_t address,
+                           std::size_t bytes, bool writes) {
+  const std::uint32_t me = block_ * threads_ + thread.index + 1;
+  const auto conflicts = [&](std::uint32_t other, std::uint32_t meeting) {
+    return other != 0 && other != me && (meeting == meeting_ || (other - 1) / threads_ != block_);
+  };
+  for (std::uint64_t at = address; at < address + bytes; ++at) {
+    TouchedByBlocks& byte = touched_globally_[at];
+    const bool written = conflicts(byte.writer, byte.written), read = writes && conflicts(byte.reader, byte.read);
+    if (written || read) {
+      const std::uint32_t other = (written ? byte.writer : byte.reader) - 1;
+      fault(Fault::Kind::race, thread, instruction,
+            std::string(writes ? "writes" : "reads") + " a byte of global memory, which thread " +
+                std::to_string(other % threads_) + " of block " + std::to_string(other / threads_) +
+                (written ? " wrote" : " read") + ", without a meeting between");
+    }
+    if (writes) {
+      byte.written = meeting_;
+      byte.writer = me;
+    } else if (byte.reader == 0 || byte.reader == me || !conflicts(byte.reader, byte.read)) {
+      byte.read = meeting_;
+      byte.reader = me;
+    }
+  }
+}
+
 void Machine::count(const Thread& thread, const Instruction& instruction, std::uint64_t address, std::size_t bytes,
                     bool writes) {
   constexpr unsigned warp = 32;
@@ -192,17 +222,17 @@ void Machine::count(const Thread& thread, const Instruction& instruction, std::u
   auto& sectors = sectors_[(thread.index / warp * kernel_.code.size() + which) << 32 | time];
   for (std::uint64_t each = address / Traffic::sector; each <= (address + bytes - 1) / Traffic::sector; ++each) {
     sectors.push_back(each);
-    if (seen_.insert(2 * each + (writes ? 1 : 0)).second) traffic_->least += Traffic::sector;
+    if (seen_.insert(2 * each + (writes ? 1 : 0)).second) watch_.traffic->least += Traffic::sector;
   }
-  traffic_->requested += bytes;
+  watch_.traffic->requested += bytes;
 }
 
 void Machine::add_up_traffic() {
   for (auto& [access, sectors] : sectors_) {
     std::sort(sectors.begin(), sectors.end());
-    traffic_->moved +=
+    watch_.traffic->moved +=
         Traffic::sector * static_cast<std::uint64_t>(std::unique(sectors.begin(), sectors.end()) - sectors.begin());
-    ++traffic_->accesses;
+    ++watch_.traffic->accesses;
   }
   sectors_.clear();
   std::fill(times_.begin(), times_.end(), 0);

@@ -37,6 +37,12 @@ struct Traffic {
   std::uint64_t least = 0;      ///< moved if a cache kept all: a sector once for being read, once for being written
 };
 
+/// What else a machine looks at, which takes several times as long.
+struct Watch {
+  Traffic* traffic = nullptr;  ///< is added to
+  bool races = false;          ///< in global memory: bytes that threads share without a meeting of their block between
+};
+
 class Machine;
 
 struct Thread {
@@ -50,9 +56,9 @@ struct Thread {
 
 class Machine {
  public:
-  /// `ranges` ascend; `params` are the kernel's. `traffic` is added to, if it is given.
+  /// `ranges` ascend; `params` are the kernel's.
   Machine(const Kernel& kernel, std::vector<std::byte> params, unsigned threads, unsigned blocks,
-          std::vector<Range> ranges, Traffic* traffic = nullptr);
+          std::vector<Range> ranges, Watch watch = {});
   /// `seed` orders the threads. Throws Fault.
   void run_block(unsigned block, std::uint64_t seed);
 
@@ -72,6 +78,11 @@ class Machine {
     std::uint16_t writer = 0, reader = 0;
   };
   static constexpr std::uint16_t many = 0xffff;
+  /// The same of global memory, of which the threads of all blocks are numbered from 1.
+  struct TouchedByBlocks {
+    std::uint32_t written = 0, read = 0;
+    std::uint32_t writer = 0, reader = 0;
+  };
   /// Where shared memory begins for the kernel, whose addresses of it may have 32 bits: no host has memory there.
   static constexpr std::uint64_t shared_window = 0x1000;
 
@@ -80,6 +91,8 @@ class Machine {
   std::byte* inside(const Thread& thread, const Instruction& instruction, std::uint64_t offset, std::size_t bytes,
                     std::byte* begin, std::size_t size, const char* space);
   void touch(const Thread& thread, const Instruction& instruction, std::size_t offset, std::size_t bytes, bool writes);
+  void touch_global(const Thread& thread, const Instruction& instruction, std::uint64_t address, std::size_t bytes,
+                    bool writes);
   void count(const Thread& thread, const Instruction& instruction, std::uint64_t address, std::size_t bytes,
              bool writes);
   void add_up_traffic();
@@ -98,10 +111,11 @@ class Machine {
   std::vector<std::byte> shared_;
   std::vector<Touched> touched_;
   std::vector<Thread> states_;
-  Traffic* const traffic_;
+  const Watch watch_;
   std::vector<std::uint32_t> times_;  ///< that each thread came to each instruction
   /// The sectors of what the threads of a warp access together: the same instruction, as often as each came to it.
   std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> sectors_;
+  std::unordered_map<std::uint64_t, TouchedByBlocks> touched_globally_;
   std::unordered_set<std::uint64_t> seen_;  ///< sectors, twice their number, and 1 more for written ones
 };
 
