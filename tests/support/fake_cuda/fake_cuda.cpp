@@ -112,24 +112,31 @@ cudaError_t give(cudaStream_t stream, Command work) {
     if (cuda().broken == cudaSuccess) work();
   });
   FakeStream* const to = of(stream);
-  {
-    const std::lock_guard lock(cuda().mutex);
-    if (!cuda().streams.contains(to)) return said(cudaErrorInvalidResourceHandle);
-    if (const auto& capture = to->capture) {
-      if (capture->invalid) return said(cudaErrorStreamCaptureInvalidated);
-      ++capture->streams[to].given;
-      capture->commands.push_back(std::move(command));
-      return cudaSuccess;
-    }
+  const std::lock_guard lock(cuda().mutex);
+  if (!cuda().streams.contains(to)) return said(cudaErrorInvalidResourceHandle);
+  if (const auto& capture = to->capture) {
+    if (capture->invalid) return said(cudaErrorStreamCaptureInvalidated);
+    ++capture->streams[to].given;
+    capture->commands.push_back(std::move(command));
+    return cudaSuccess;
   }
   to->queue.give(std::move(command));
   return cudaSuccess;
 }
-/// Until what it was given so far has run.
-void wait_for(FakeStream& stream) {
+/// Until what it was given so far has run. It must not be captured.
+cudaError_t wait_for(cudaStream_t stream) {
   const auto mark = std::make_shared<Mark>();
-  stream.queue.give([mark] { mark->pass(); });
+  {
+    const std::lock_guard lock(cuda().mutex);
+    if (!cuda().streams.contains(of(stream))) return said(cudaErrorInvalidResourceHandle);
+    if (const auto& capture = of(stream)->capture) {
+      capture->invalid = true;
+      return said(cudaErrorStreamCaptureUnsupported);
+    }
+    of(stream)->queue.give([mark] { mark->pass(); });
+  }
   mark->await();
+  return said(cuda().broken);
 }
 bool captured(cudaStream_t stream) {
   const std::lock_guard lock(cuda().mutex);
@@ -451,16 +458,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
-  {
-    const std::lock_guard lock(cuda().mutex);
-    if (!cuda().streams.contains(of(stream))) return said(cudaErrorInvalidResourceHandle);
-    if (const auto& capture = of(stream)->capture) {
-      capture->invalid = true;
-      return said(cudaErrorStreamCaptureUnsupported);
-    }
-  }
-  wait_for(*of(stream));
-  return said(cuda().broken);
+  return wait_for(stream);
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
@@ -476,8 +474,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return give(stream, [target, staged] { std::memcpy(target, staged->data(), staged->size()); });
   }
   const cudaError_t error = give(stream, [target, source, bytes] { std::memcpy(target, source, bytes); });
-  if (error == cudaSuccess && pageable_target && !captured(stream)) wait_for(*of(stream));
-  return error;
+  return error == cudaSuccess && pageable_target && !captured(stream) ? wait_for(stream) : error;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
   if (const cudaError_t error = begin(); error != cudaSuccess) return error;
